@@ -1,0 +1,313 @@
+//! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
+
+use crate::arrives::Take;
+use crate::connection::{Connection, Events, NONE, Queued};
+use crate::output::Hop;
+use crate::record::count;
+use crate::segment::{Control, Segment};
+use crate::storage::TimeWait;
+use crate::tcb::Flags;
+use crate::tcp::Tcp;
+use crate::time::Instant;
+use crate::transfer::pool::Buffers;
+use crate::transfer::{receive, send};
+use crate::verdict::{Action, CloseReason, ResetReason, Rule, State};
+use crate::{arrives, reset};
+
+impl Tcp<'_> {
+    /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        i: u16,
+        hop: Hop,
+        seg: &Segment<'_>,
+        rule: Rule,
+        take: &Take,
+    ) -> Action {
+        let Take {
+            syn,
+            establishes,
+            ack,
+            text,
+            fin,
+            ack_now,
+            receiver_gone,
+        } = *take;
+        let ms = now.millis();
+        let c = &mut self.conns[usize::from(i)];
+        // The segment is valid, so the peer is where it came from.
+        c.tcb.hop = hop;
+        c.set(Flags::HOP_KNOWN);
+        if syn {
+            c.tcb.rcv_nxt = seg.header.seq + 1;
+            c.tcb.mss = self.settings.send_mss(seg.header.mss);
+        }
+        if establishes {
+            establish(c, seg, now);
+        } else if syn {
+            receive_syn(c, seg, now);
+        }
+        if ack {
+            let is_fin_acked = arrives::other_states::is_fin_acked(&c.tcb, seg.header.ack);
+            send::take_ack(c, seg, ms, &self.settings);
+            if is_fin_acked && self.fin_acked(now, i) {
+                return Action::Accepted;
+            }
+        }
+        if receiver_gone {
+            self.end(i, CloseReason::DataLost, true);
+            return Action::Reset(ResetReason::ReceiverGone);
+        }
+        let c = &mut self.conns[usize::from(i)];
+        receive::take_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
+        if ack_now {
+            c.set(Flags::ACK_NOW);
+        }
+        // A gap that text has filled can bring back a FIN seen before.
+        if receive::take_fin(c, fin) {
+            self.peer_finished(now, i);
+        }
+        if rule == Rule::ZeroWindow {
+            Action::Acknowledged
+        } else {
+            Action::Accepted
+        }
+    }
+
+    /// Our FIN arrived. Says whether nothing more can come of the segment.
+    fn fin_acked(&mut self, now: Instant, i: u16) -> bool {
+        let c = &mut self.conns[usize::from(i)];
+        c.clear(Flags::FIN_QUEUED);
+        match c.tcb.state() {
+            State::FinWait1 => {
+                c.tcb.enter(State::FinWait2);
+                self.mind_orphan(now, i);
+                false
+            }
+            State::Closing => {
+                self.enter_time_wait(now, i);
+                true
+            }
+            State::LastAck => {
+                self.end(i, CloseReason::PeerClosed, false);
+                true
+            }
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait2
+            | State::CloseWait
+            | State::TimeWait => false,
+        }
+    }
+
+    fn peer_finished(&mut self, now: Instant, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        match c.tcb.state() {
+            State::Established => c.tcb.enter(State::CloseWait),
+            State::FinWait1 => c.tcb.enter(State::Closing),
+            State::FinWait2 => self.enter_time_wait(now, i),
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => {}
+        }
+    }
+
+    /// In FIN-WAIT-2 without an application nothing else would end the wait for the peer's FIN.
+    pub(crate) fn mind_orphan(&mut self, now: Instant, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        if c.tcb.state() == State::FinWait2 && c.has(Flags::APP_GONE) {
+            c.set(Flags::REXMIT);
+            c.rexmit_at = now.millis().after(self.settings.orphan_ms);
+        }
+    }
+
+    /// The connection is over but for its old segments: the slot is the application's alone, a compact record answers the peer.
+    fn enter_time_wait(&mut self, now: Instant, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        let wait = TimeWait {
+            tuple: c.tcb.tuple,
+            snd_nxt: c.tcb.snd_nxt,
+            rcv_nxt: c.tcb.rcv_nxt,
+            rcv_wnd: receive::window_to_offer(c),
+            quota: c.tcb.quota,
+        };
+        let (owes_ack, hop) = (c.has(Flags::ACK_NOW) || c.has(Flags::DELACK), c.tcb.hop);
+        self.leave(i, State::TimeWait, CloseReason::LocalClosed);
+        self.insert_time_wait(now, wait, owes_ack.then_some(hop));
+    }
+
+    /// Ends a connection. The peer is told by RST where the state asks for it.
+    pub(crate) fn end(&mut self, i: u16, reason: CloseReason, tells_peer: bool) {
+        self.leave(i, State::Closed, reason);
+        if tells_peer {
+            self.conns[usize::from(i)].set(Flags::RST_DUE);
+        }
+        self.settle(i);
+    }
+
+    /// Ends a connection because a timer gave up.
+    pub(crate) fn end_by_timer(&mut self, i: u16, reason: CloseReason) {
+        let state = self.conns[usize::from(i)].tcb.state();
+        self.end(i, reason, reset::is_told(state, true));
+    }
+
+    /// Takes a connection out of everything that could move it on.
+    fn leave(&mut self, i: u16, state: State, reason: CloseReason) {
+        self.counters.ended(reason);
+        let c = &mut self.conns[usize::from(i)];
+        let hash = self.keyed.index_hash(&c.tcb.tuple);
+        self.conn_index.remove(i, hash);
+        self.conn_index.disarm(i);
+        c.clear(
+            Flags::ACK_NOW
+                | Flags::CHALLENGE
+                | Flags::RESEND
+                | Flags::PROBE
+                | Flags::REXMIT
+                | Flags::PERSIST
+                | Flags::DELACK,
+        );
+        c.closed = Some(reason);
+        c.tcb.enter(state);
+        if c.has(Flags::UNACCEPTED) {
+            let listener = c.listener;
+            self.unlink_unaccepted(usize::from(listener), i);
+            count(&mut self.counters.lost_before_accept);
+        } else {
+            c.events.insert(Events::CLOSED);
+        }
+    }
+
+    /// Puts a slot into the lists its new state asks for, or frees it.
+    pub(crate) fn settle(&mut self, i: u16) {
+        let c = &self.conns[usize::from(i)];
+        let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
+        let wants_out = send::next(c).is_some();
+        let deadline = c.deadline();
+        if has_event {
+            self.queue_event(i);
+        }
+        if wants_out {
+            self.queue_ready(i);
+        }
+        if let Some(at) = deadline {
+            self.conn_index.arm_by(i, at);
+        }
+        self.free_if_done(i);
+    }
+
+    /// Frees a slot that nobody holds and that has nothing left to say.
+    pub(crate) fn free_if_done(&mut self, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        let is_held = !c.has(Flags::APP_GONE) && !c.has(Flags::UNACCEPTED);
+        let is_told = c.has(Flags::UNACCEPTED) || !c.events.contains(Events::CLOSED);
+        if c.closed.is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
+            return;
+        }
+        self.pool.release(c.buffers);
+        let mut links = c.links;
+        links.generation = links.generation.wrapping_add(1);
+        *c = Connection {
+            links,
+            ..Connection::EMPTY
+        };
+        self.conn_index.release(i);
+        if links.queued == Queued::Unresolved {
+            // The slot's next owner must not inherit the wait.
+            self.wake_unresolved();
+        }
+    }
+
+    /// Takes a slot with buffers, still without endpoints.
+    pub(crate) fn allocate_connection(&mut self, rx: usize, tx: usize) -> Option<u16> {
+        if !self.conn_index.has_room() {
+            return None;
+        }
+        let buffers: Buffers = self.pool.allocate(rx, tx)?;
+        let i = self.conn_index.allocate()?;
+        let c = &mut self.conns[usize::from(i)];
+        let links = c.links;
+        *c = Connection {
+            buffers,
+            links,
+            ..Connection::EMPTY
+        };
+        Some(i)
+    }
+
+    /// Takes a connection out of its listener's queue.
+    fn unlink_unaccepted(&mut self, l: usize, i: u16) {
+        let next = self.conns[usize::from(i)].accept_next;
+        let listener = &mut self.listeners[l];
+        let mut before = NONE;
+        let mut at = listener.first;
+        while at != i && at != NONE {
+            before = at;
+            at = self.conns[usize::from(at)].accept_next;
+        }
+        if at == NONE {
+            return;
+        }
+        if before == NONE {
+            listener.first = next;
+        } else {
+            self.conns[usize::from(before)].accept_next = next;
+        }
+        if listener.last == i {
+            listener.last = before;
+        }
+        listener.queued -= 1;
+    }
+}
+
+/// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
+fn establish(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
+    let ms = now.millis();
+    c.rtt.acked(1, ms);
+    c.recovering = 0;
+    c.clear(Flags::RESEND | Flags::REXMIT);
+    c.heard_at = ms;
+    c.progress_at = ms;
+    let tcb = &mut c.tcb;
+    tcb.retries = 0;
+    tcb.snd_una = seg.header.ack;
+    tcb.snd_wnd = seg.header.wnd;
+    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wl1 = seg.header.seq;
+    tcb.snd_wl2 = seg.header.ack;
+    tcb.enter(State::Established);
+    if c.has_reader() {
+        c.events.insert(Events::CONNECTED);
+    }
+    // A close that came during the handshake takes effect now (§3.10.4): the FIN follows what is queued.
+    if c.has(Flags::FIN_QUEUED) {
+        c.tcb.enter(State::FinWait1);
+    }
+}
+
+/// SYN-SENT to SYN-RECEIVED: the peer opens at the same time.
+fn receive_syn(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
+    let tcb = &mut c.tcb;
+    tcb.snd_wnd = seg.header.wnd;
+    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wl1 = seg.header.seq;
+    tcb.snd_wl2 = if seg.has(Control::ACK) {
+        seg.header.ack
+    } else {
+        tcb.snd_una
+    };
+    tcb.retries = 0;
+    tcb.enter(State::SynReceived);
+    c.rtt.cancel();
+    c.heard_at = now.millis();
+    c.set(Flags::RESEND);
+}

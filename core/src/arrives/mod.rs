@@ -1,0 +1,116 @@
+//! SEGMENT ARRIVES (RFC 9293 §3.10.7): from a record and a segment to a judgement.
+//!
+//! One file per group of states, one function per numbered step, in the standard's order. Nothing here changes anything:
+//! the whole segment is validated before the record is touched, and what is to be done comes back as a [`Judgement`].
+
+pub(crate) mod closed;
+pub(crate) mod listen;
+pub(crate) mod other_states;
+pub(crate) mod syn_received;
+pub(crate) mod syn_sent;
+pub(crate) mod time_wait;
+
+use crate::config::RstPolicy;
+use crate::segment::Segment;
+use crate::seq::Seq;
+use crate::tcb::Tcb;
+use crate::verdict::{CloseReason, ResetReason, Rule, State};
+
+/// A rule, and what it asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Judgement {
+    pub(crate) rule: Rule,
+    pub(crate) disposition: Disposition,
+}
+
+/// What is to be done about a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Disposition {
+    Drop,
+    /// An empty ACK; `limited` where the record's quota applies.
+    Acknowledge {
+        limited: bool,
+    },
+    /// An empty ACK within the quota, to ask whether the peer meant it.
+    Challenge,
+    /// The SYN,ACK again, within the quota.
+    SynAckAgain,
+    /// An RST; the record stays as it is.
+    Reset(Reset),
+    /// The connection is over, nothing is sent.
+    End(CloseReason),
+    /// The half-open record is freed.
+    ReturnToListen,
+    /// LISTEN: make a half-open record.
+    HalfOpen,
+    /// TIME-WAIT: make a half-open record if a listener agrees.
+    Reopen,
+    /// TIME-WAIT: acknowledge and start 2 MSL anew.
+    Restart,
+    /// The connection takes the segment.
+    Take(Take),
+}
+
+/// The numbers and the reason of an RST that answers a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reset {
+    pub(crate) reason: ResetReason,
+    pub(crate) seq: Seq,
+    /// With an ACK bit where there is a number.
+    pub(crate) ack: Option<Seq>,
+}
+
+/// What a connection takes from a segment, all of it validated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Take {
+    /// The handshake's other half: IRS is SEG.SEQ (SYN-SENT).
+    pub(crate) syn: bool,
+    /// The state becomes ESTABLISHED.
+    pub(crate) establishes: bool,
+    /// SEG.ACK is believable and processed.
+    pub(crate) ack: bool,
+    /// What the window admits of the text.
+    pub(crate) text: Span,
+    /// The peer's FIN, at this distance from RCV.NXT.
+    pub(crate) fin: Option<u16>,
+    /// An acknowledgement goes out at once.
+    pub(crate) ack_now: bool,
+    /// The text has no taker: after the acknowledgement is processed the connection is reset.
+    pub(crate) receiver_gone: bool,
+}
+
+/// A part of a segment's text and its place behind RCV.NXT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Span {
+    /// Octets of the text to leave out in front.
+    pub(crate) skip: u16,
+    /// Octets to take.
+    pub(crate) len: u16,
+    /// Distance of the first taken octet from RCV.NXT.
+    pub(crate) offset: u16,
+}
+
+impl Rule {
+    pub(crate) const fn then(self, disposition: Disposition) -> Judgement {
+        Judgement {
+            rule: self,
+            disposition,
+        }
+    }
+}
+
+/// Judges a segment for a record that exists: CLOSED and LISTEN have none and are judged by [`closed`] and [`listen`].
+pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement {
+    match tcb.state() {
+        State::Closed | State::Listen => closed::arrives(seg),
+        State::SynSent => syn_sent::arrives(tcb, seg),
+        State::SynReceived => syn_received::arrives(tcb, seg),
+        State::TimeWait => time_wait::arrives(tcb, seg),
+        State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck => other_states::arrives(tcb, seg, policy),
+    }
+}

@@ -1,0 +1,257 @@
+//! The synchronised states (§3.10.7.4), except TIME-WAIT.
+
+use super::{Disposition, Judgement, Span, Take};
+use crate::config::RstPolicy;
+use crate::segment::{Control, Segment};
+use crate::seq::Seq;
+use crate::tcb::{Flags, Tcb};
+use crate::verdict::{CloseReason, Rule, State};
+
+pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement {
+    second_check_rst(tcb, seg, policy)
+        .or_else(|| fourth_check_syn(seg))
+        .or_else(|| first_check_sequence(tcb, seg))
+        .or_else(|| fifth_check_ack(tcb, seg))
+        .unwrap_or_else(|| match acceptability(tcb, seg) {
+            Acceptability::AckOnly => zero_window(),
+            Acceptability::Acceptable | Acceptability::Unacceptable => {
+                seventh_and_eighth_step(tcb, seg, rule_of_ack(tcb, seg))
+            }
+        })
+}
+
+/// The answer to table 6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Acceptability {
+    Acceptable,
+    /// The window is closed and the segment sits at its edge: only its ACK may be processed.
+    AckOnly,
+    Unacceptable,
+}
+
+/// Table 6 of §3.10.7.4. The right edge is outside.
+pub(crate) fn acceptability(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
+    let wnd = u32::from(tcb.rcv_wnd);
+    let len = seg.len();
+    let starts_inside = seg.header.seq.is_in_window(tcb.rcv_nxt, wnd);
+    let is_acceptable = match (len, wnd) {
+        (0, 0) => seg.header.seq == tcb.rcv_nxt,
+        (0, _) => starts_inside,
+        (_, 0) => return closed_window(tcb, seg),
+        (_, _) => starts_inside || (seg.header.seq + (len - 1)).is_in_window(tcb.rcv_nxt, wnd),
+    };
+    if is_acceptable {
+        Acceptability::Acceptable
+    } else {
+        Acceptability::Unacceptable
+    }
+}
+
+/// A peer that sends into a closed window, usually to probe it, must still get its acknowledgements through.
+fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
+    if seg.header.seq == tcb.rcv_nxt {
+        Acceptability::AckOnly
+    } else {
+        Acceptability::Unacceptable
+    }
+}
+
+/// RST and SYN never come here: the RST is judged by its own number alone, the SYN wherever its number lies.
+pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    match acceptability(tcb, seg) {
+        Acceptability::Acceptable | Acceptability::AckOnly => None,
+        Acceptability::Unacceptable => Some(unacceptable(tcb, seg)),
+    }
+}
+
+/// Answers to window probes, keepalives and repeated text are not limited when they carry an acknowledgement only the
+/// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
+pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+    let asks = !seg.text.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
+    let knows = seg.has(Control::ACK) && tcb.is_ack_believable(seg.header.ack);
+    Rule::SeqUnacceptable.then(Disposition::Acknowledge {
+        limited: !(asks && knows),
+    })
+}
+
+/// RFC 5961 §3.2: only the one exact number is believed, since a blind attacker finds a window much sooner.
+fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Option<Judgement> {
+    if !seg.has(Control::RST) {
+        return None;
+    }
+    let seq = seg.header.seq;
+    let ended = Disposition::End(CloseReason::ResetByPeer);
+    if seq == tcb.rcv_nxt {
+        return Some(rule_of_exact_rst(tcb.state()).then(ended));
+    }
+    if policy.at_last_ack_sent
+        && tcb.rcv_unacked > 0
+        && seq == tcb.rcv_nxt - u32::from(tcb.rcv_unacked)
+    {
+        return Some(Rule::RstAtLastAckSent.then(ended));
+    }
+    if policy.before_fin && tcb.has(Flags::PEER_FIN) && seq == tcb.rcv_nxt - 1 {
+        return Some(Rule::RstBeforeFin.then(ended));
+    }
+    Some(rst_not_exact(tcb, seg))
+}
+
+fn rule_of_exact_rst(state: State) -> Rule {
+    match state {
+        State::Closing | State::LastAck => Rule::RstExactClosing,
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::TimeWait => Rule::RstExact,
+    }
+}
+
+/// In the window the peer is asked: if it meant it, its answer to our ACK is exact. Elsewhere nothing is worth saying.
+pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+    if seg
+        .header
+        .seq
+        .is_in_window(tcb.rcv_nxt, u32::from(tcb.rcv_wnd))
+    {
+        Rule::RstInWindow.then(Disposition::Challenge)
+    } else {
+        Rule::RstOutOfWindow.then(Disposition::Drop)
+    }
+}
+
+/// RFC 5961 §4.2. A peer that rebooted resets us when it sees the ACK, and its next SYN finds no connection.
+fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement> {
+    seg.has(Control::SYN)
+        .then(|| Rule::SynSynchronized.then(Disposition::Challenge))
+}
+
+/// RFC 5961 §5.2: text is taken only from someone who knows roughly what we have sent.
+fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    if !seg.has(Control::ACK) {
+        return Some(Rule::NoAck.then(Disposition::Drop));
+    }
+    if !tcb.is_ack_believable(seg.header.ack) {
+        return Some(Rule::AckUnacceptable.then(Disposition::Challenge));
+    }
+    None
+}
+
+/// The name of a segment that only acknowledges.
+fn rule_of_ack(tcb: &Tcb, seg: &Segment<'_>) -> Rule {
+    if is_fin_acked(tcb, seg.header.ack) {
+        Rule::AckOfFin
+    } else {
+        Rule::AckAccepted
+    }
+}
+
+/// Says whether `ack` is the first to cover our FIN. In these states a FIN that is out is the last number sent.
+pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
+    match tcb.state() {
+        State::FinWait1 | State::Closing | State::LastAck => {
+            tcb.has(Flags::FIN_OUT) && tcb.is_ack_new(ack) && ack == tcb.highest_sent()
+        }
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::Established
+        | State::FinWait2
+        | State::CloseWait
+        | State::TimeWait => false,
+    }
+}
+
+pub(crate) fn zero_window() -> Judgement {
+    let take = Take {
+        ack: true,
+        ack_now: true,
+        ..Take::default()
+    };
+    Rule::ZeroWindow.then(Disposition::Take(take))
+}
+
+/// Text and FIN. `ack_rule` names the segment if it has neither. URG, the sixth step, moves no number and no buffer: its
+/// pointer has broken many stacks, and the standard no longer wants applications to use it (RFC 6093).
+pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement {
+    let take = Take {
+        ack: true,
+        ..Take::default()
+    };
+    if seg.is_empty() {
+        return ack_rule.then(Disposition::Take(take));
+    }
+    match tcb.state() {
+        State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 => {}
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => {
+            let rule = if ack_rule == Rule::AckOfFin {
+                ack_rule
+            } else {
+                Rule::AfterFin
+            };
+            return rule.then(Disposition::Take(take));
+        }
+    }
+    let text = admitted_text(tcb.rcv_nxt, tcb.rcv_wnd, seg);
+    if text.len > 0 && tcb.has(Flags::APP_GONE) {
+        let take = Take {
+            receiver_gone: true,
+            ..take
+        };
+        return Rule::TextReceiverGone.then(Disposition::Take(take));
+    }
+    let fin = admitted_fin(tcb.rcv_nxt, tcb.rcv_wnd, seg);
+    let is_in_order = text.offset == 0;
+    let rule = match fin {
+        Some(_) if is_in_order => Rule::FinInOrder,
+        Some(_) => Rule::FinOutOfOrder,
+        None if is_in_order => Rule::TextInOrder,
+        None => Rule::TextOutOfOrder,
+    };
+    rule.then(Disposition::Take(Take {
+        text,
+        fin,
+        ack_now: fin.is_some() || !is_in_order,
+        ..take
+    }))
+}
+
+/// Trims the text to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.
+pub(crate) fn admitted_text(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Span {
+    let start = seg.text_seq();
+    let skip = if start.lt(rcv_nxt) {
+        rcv_nxt.since(start)
+    } else {
+        0
+    };
+    let offset = (start + skip).since(rcv_nxt);
+    let len = (seg.text.len() as u32).saturating_sub(skip);
+    let room = u32::from(rcv_wnd).saturating_sub(offset);
+    // Each is bounded by the window or, for `skip`, by a text that an IP packet can carry.
+    Span {
+        skip: skip.min(0xffff) as u16,
+        len: len.min(room) as u16,
+        offset: offset.min(0xffff) as u16,
+    }
+}
+
+/// The FIN's distance from RCV.NXT, if it lies within the window.
+pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Option<u16> {
+    if !seg.has(Control::FIN) {
+        return None;
+    }
+    let at = seg.text_seq() + seg.text.len() as u32;
+    at.is_in_window(rcv_nxt, u32::from(rcv_wnd))
+        .then(|| at.since(rcv_nxt) as u16)
+}

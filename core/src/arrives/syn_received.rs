@@ -1,0 +1,93 @@
+//! SYN-RECEIVED (§3.10.7.4, with the exceptions this state has at every step).
+
+use super::other_states::{self, Acceptability};
+use super::{Disposition, Judgement, Take};
+use crate::reset;
+use crate::segment::{Control, Segment};
+use crate::seq::Seq;
+use crate::tcb::{Flags, Tcb};
+use crate::verdict::{CloseReason, ResetReason, Rule};
+
+pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+    second_check_rst(tcb, seg)
+        .or_else(|| fourth_check_syn(tcb, seg))
+        .or_else(|| other_states::first_check_sequence(tcb, seg))
+        .or_else(|| fifth_check_ack(tcb, seg))
+        .unwrap_or_else(|| establish(tcb, seg))
+}
+
+/// The peer that was never there, or that never sent this SYN, says so. A listener lives on; an active open was refused.
+fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    if !seg.has(Control::RST) {
+        return None;
+    }
+    if seg.header.seq == tcb.rcv_nxt {
+        return Some(if tcb.has(Flags::PASSIVE) {
+            Rule::RstSynReceivedPassive.then(Disposition::ReturnToListen)
+        } else {
+            Rule::RstSynReceivedActive.then(Disposition::End(CloseReason::Refused))
+        });
+    }
+    Some(other_states::rst_not_exact(tcb, seg))
+}
+
+/// Judged before the sequence number, because each SYN has its own answer here wherever it sits.
+fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    if !seg.has(Control::SYN) {
+        return None;
+    }
+    let irs: Seq = tcb.rcv_nxt - 1;
+    if seg.header.seq != irs {
+        // RFC 9293 would return to LISTEN, which lets anyone who guesses four numbers destroy a handshake. Linux and FreeBSD
+        // challenge as well. A peer that rebooted answers with an exact RST, and its next SYN is taken.
+        return Some(Rule::SynReceivedSynOther.then(Disposition::Challenge));
+    }
+    if seg.has(Control::ACK) {
+        if !tcb.is_ack_new(seg.header.ack) {
+            return Some(bad_ack(seg));
+        }
+        // The other half of a simultaneous open acknowledges our SYN with its own SYN again (figure 7, appendix A.2): its
+        // sequence number is the old one.
+        if !tcb.has(Flags::PASSIVE) {
+            let take = Take {
+                establishes: true,
+                ack: true,
+                ..Take::default()
+            };
+            return Some(Rule::SynReceivedSynAck.then(Disposition::Take(take)));
+        }
+    }
+    Some(Rule::SynReceivedSynAgain.then(Disposition::SynAckAgain))
+}
+
+/// Not judged by RFC 5961 §5: before synchronisation a wrong acknowledgement draws an RST (§3.5.2 group 2).
+fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    if !seg.has(Control::ACK) {
+        return Some(Rule::NoAck.then(Disposition::Drop));
+    }
+    if !tcb.is_ack_new(seg.header.ack) {
+        return Some(bad_ack(seg));
+    }
+    None
+}
+
+fn bad_ack(seg: &Segment<'_>) -> Judgement {
+    let reset = reset::answer(seg, ResetReason::BadAckInHandshake);
+    Rule::SynReceivedBadAck.then(Disposition::Reset(reset))
+}
+
+fn establish(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+    let judgement = match other_states::acceptability(tcb, seg) {
+        Acceptability::AckOnly => other_states::zero_window(),
+        Acceptability::Acceptable | Acceptability::Unacceptable => {
+            other_states::seventh_and_eighth_step(tcb, seg, Rule::AckEstablishes)
+        }
+    };
+    match judgement.disposition {
+        Disposition::Take(take) => judgement.rule.then(Disposition::Take(Take {
+            establishes: true,
+            ..take
+        })),
+        other => judgement.rule.then(other),
+    }
+}

@@ -1,0 +1,489 @@
+//! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::config::{ListenOptions, StreamOptions};
+use crate::connection::{Connection, Events, NONE};
+use crate::isn::{EPHEMERAL_PORTS, FIRST_EPHEMERAL_PORT};
+use crate::output::{ConnectionHandle, Error, Hop, ListenerHandle, Status, endpoints};
+use crate::record::{Counters, ResetRecord};
+use crate::records::apply_options;
+use crate::reset;
+use crate::storage::Listener;
+use crate::tcb::{Flags, Tuple};
+use crate::tcp::{Tcp, is_one_host};
+use crate::time::Instant;
+use crate::transfer::{pool, receive, send};
+use crate::verdict::{CloseReason, State};
+
+impl Tcp<'_> {
+    /// Listens on `local`; its address may be unspecified, for all of ours (§3.10.1, passive OPEN).
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoListener`].
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        options: ListenOptions,
+    ) -> Result<ListenerHandle, Error> {
+        let IpAddr::V4(addr) = local.ip() else {
+            return Err(Error::InvalidAddress);
+        };
+        if local.port() == 0 || !(addr.is_unspecified() || is_one_host(addr)) {
+            return Err(Error::InvalidAddress);
+        }
+        check_buffers(&options.stream)?;
+        let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
+        if self.listeners.iter().any(is_same) {
+            return Err(Error::AddressInUse);
+        }
+        let index = self
+            .listeners
+            .iter()
+            .position(|l| !l.is_open)
+            .ok_or(Error::NoListener)?;
+        let generation = self.listeners[index].generation;
+        self.listeners[index] = Listener {
+            is_open: true,
+            generation,
+            addr,
+            port: local.port(),
+            options,
+            ..Listener::EMPTY
+        };
+        Ok(ListenerHandle {
+            index: index as u8,
+            generation,
+        })
+    }
+
+    /// Closes a listener. Connections it has completed and nobody accepted are reset; handshakes in progress are forgotten, and their
+    /// peers reset when they speak next. Accepted connections go on.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn unlisten(&mut self, now: Instant, handle: ListenerHandle) -> Result<(), Error> {
+        let l = self.listener(handle)?;
+        while self.listeners[l].first != NONE {
+            let i = self.listeners[l].first;
+            self.abort_slot(now, i);
+        }
+        self.free_half_open_of(l);
+        let listener = &mut self.listeners[l];
+        if listener.has_news {
+            self.listeners_with_news -= 1;
+        }
+        *listener = Listener {
+            generation: listener.generation.wrapping_add(1),
+            ..Listener::EMPTY
+        };
+        Ok(())
+    }
+
+    /// Hands over the oldest completed connection.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if there is none, [`Error::StaleHandle`].
+    pub fn accept(
+        &mut self,
+        _now: Instant,
+        handle: ListenerHandle,
+    ) -> Result<ConnectionHandle, Error> {
+        let l = self.listener(handle)?;
+        let listener = &mut self.listeners[l];
+        if listener.first == NONE {
+            return Err(Error::WouldBlock);
+        }
+        let i = listener.first;
+        let c = &mut self.conns[usize::from(i)];
+        listener.first = c.accept_next;
+        listener.queued -= 1;
+        if listener.first == NONE {
+            listener.last = NONE;
+        }
+        c.accept_next = NONE;
+        c.clear(Flags::UNACCEPTED);
+        c.events.set(Events::READABLE, c.rx_len > 0);
+        c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
+        let handle = ConnectionHandle {
+            index: i,
+            generation: c.links.generation,
+        };
+        self.settle(i);
+        Ok(handle)
+    }
+
+    /// Opens a connection (§3.10.1, active OPEN). Port 0 in `local` asks for an ephemeral port (RFC 6056). `hop` is the link address of
+    /// the next hop, if it is known.
+    ///
+    /// [`crate::Event::Connected`] or [`crate::Event::Closed`] tells how it went; data may be queued meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoPort`], [`Error::NoSlot`],
+    /// [`Error::NoBuffer`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        hop: Option<Hop>,
+        options: StreamOptions,
+    ) -> Result<ConnectionHandle, Error> {
+        check_buffers(&options)?;
+        let tuple = self.tuple_to_connect(local, remote)?;
+        if !self.conn_index.has_room() {
+            return Err(Error::NoSlot);
+        }
+        let i = self
+            .allocate_connection(options.rx_buffer, options.tx_buffer)
+            .ok_or(Error::NoBuffer)?;
+        let iss = self.keyed.initial_seq(now, &tuple);
+        let c = &mut self.conns[usize::from(i)];
+        apply_options(c, &options);
+        c.tcb.tuple = tuple;
+        c.tcb.hop = hop.unwrap_or_default();
+        c.tcb.flags.set(Flags::HOP_KNOWN, hop.is_some());
+        c.tcb.snd_una = iss;
+        c.tcb.snd_nxt = iss;
+        c.tcb.enter(State::SynSent);
+        c.set(Flags::RESEND);
+        c.progress_at = now.millis();
+        send::arm_retransmission(c, now.millis(), &self.settings);
+        let handle = ConnectionHandle {
+            index: i,
+            generation: c.links.generation,
+        };
+        let hash = self.keyed.index_hash(&tuple);
+        self.conn_index.insert(i, hash);
+        self.settle(i);
+        Ok(handle)
+    }
+
+    fn tuple_to_connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Tuple, Error> {
+        let (IpAddr::V4(local_addr), IpAddr::V4(remote_addr)) = (local.ip(), remote.ip()) else {
+            return Err(Error::InvalidAddress);
+        };
+        let is_usable =
+            is_one_host(local_addr) && is_one_host(remote_addr) && local_addr != remote_addr;
+        if !is_usable || remote.port() == 0 {
+            return Err(Error::InvalidAddress);
+        }
+        let mut tuple = Tuple {
+            local_addr,
+            remote_addr,
+            local_port: local.port(),
+            remote_port: remote.port(),
+        };
+        if tuple.local_port == 0 {
+            tuple.local_port = self.ephemeral_port(tuple).ok_or(Error::NoPort)?;
+        } else if self.is_in_use(&tuple) {
+            return Err(Error::AddressInUse);
+        }
+        Ok(tuple)
+    }
+
+    /// RFC 6056 §3.3.3: an offset only we know for each peer, and a counter, so that a port is not used again soon.
+    fn ephemeral_port(&mut self, mut tuple: Tuple) -> Option<u16> {
+        let offset = self.keyed.port_offset(&tuple);
+        for _ in 0..EPHEMERAL_PORTS {
+            let at = u32::from(offset) + u32::from(self.ports_used);
+            self.ports_used = self.ports_used.wrapping_add(1);
+            tuple.local_port = FIRST_EPHEMERAL_PORT + (at % u32::from(EPHEMERAL_PORTS)) as u16;
+            if !self.is_in_use(&tuple) {
+                return Some(tuple.local_port);
+            }
+        }
+        None
+    }
+
+    fn is_in_use(&self, tuple: &Tuple) -> bool {
+        let hash = self.keyed.index_hash(tuple);
+        self.find_connection(tuple, hash).is_some()
+            || self.find_half_open(tuple, hash).is_some()
+            || self.find_time_wait(tuple, hash).is_some()
+    }
+
+    /// Queues octets to be sent; gives how many fitted (§3.10.2). Octets queued before the handshake is done follow it.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
+    /// [`Error::StaleHandle`].
+    pub fn send(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        data: &[u8],
+    ) -> Result<usize, Error> {
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed {
+            return Err(Error::Closed(reason));
+        }
+        if c.has(Flags::FIN_QUEUED) || c.has(Flags::FIN_OUT) {
+            return Err(Error::SendShutdown);
+        }
+        let room = c.buffers.tx_size() - usize::from(c.tx_len);
+        let n = room.min(data.len());
+        if n == 0 {
+            return if data.is_empty() {
+                Ok(0)
+            } else {
+                Err(Error::WouldBlock)
+            };
+        }
+        let syn = u32::from(!c.tcb.state().is_synchronized());
+        let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
+        self.pool.tx(c.buffers).write(at, &data[..n]);
+        c.tx_len += n as u16;
+        send::mind_window(c, now.millis(), &self.settings);
+        self.settle(i);
+        Ok(n)
+    }
+
+    /// Copies received octets out; gives how many, and 0 at the end of the stream (§3.10.3). Octets received in order before a reset are
+    /// delivered before the error (the RFC flushes them).
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn recv(
+        &mut self,
+        _now: Instant,
+        handle: ConnectionHandle,
+        buf: &mut [u8],
+    ) -> Result<usize, Error> {
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if c.rx_len > 0 {
+            let n = usize::from(c.rx_len).min(buf.len());
+            let fin = u32::from(c.has(Flags::PEER_FIN));
+            let at = c.tcb.rcv_nxt - fin - u32::from(c.rx_len);
+            self.pool.rx(c.buffers).read(at, &mut buf[..n]);
+            c.rx_len -= n as u16;
+            receive::mind_reader(c);
+            self.settle(i);
+            return Ok(n);
+        }
+        if c.has(Flags::PEER_FIN) {
+            return Ok(0);
+        }
+        match c.closed {
+            Some(reason) => Err(Error::Closed(reason)),
+            None => Err(Error::WouldBlock),
+        }
+    }
+
+    /// Ends our direction: FIN follows what is queued, receiving goes on (§3.6.1, half-close). Again is harmless.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] before the peer's SYN was seen, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn shutdown(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed {
+            return Err(Error::Closed(reason));
+        }
+        if c.tcb.state() == State::SynSent {
+            return Err(Error::NotConnected);
+        }
+        queue_fin(c);
+        send::mind_window(c, now.millis(), &self.settings);
+        self.settle(i);
+        Ok(())
+    }
+
+    /// Closes both ways and gives the handle up (§3.10.4). What is queued is still delivered, then FIN. With octets unread, or if
+    /// more come, the peer is told by RST that data was lost (§3.6.1 SHLD-3, RFC 2525 §2.17). The end is told by
+    /// [`crate::Event::Closed`], after which the slot is free; if that was told before, it is free at once.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn close(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        let has_unread = c.rx_len > 0;
+        let state = c.tcb.state();
+        give_up(c);
+        match state {
+            State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+                if has_unread =>
+            {
+                self.end(i, CloseReason::DataLost, reset::is_told(state, false));
+            }
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => {
+                queue_fin(c);
+                send::mind_window(c, now.millis(), &self.settings);
+                self.mind_orphan(now, i);
+            }
+            // Over already, or over but for TIME-WAIT: only the slot is left.
+            State::Closed | State::Listen | State::TimeWait => {}
+        }
+        self.settle(i);
+        Ok(())
+    }
+
+    /// Ends the connection at once and gives the handle up (§3.10.5). The peer is told by RST where it has a connection to end.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn abort(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        let i = self.slot(handle)?;
+        give_up(&mut self.conns[usize::from(i)]);
+        self.abort_slot(now, i);
+        self.settle(i);
+        Ok(())
+    }
+
+    fn abort_slot(&mut self, _now: Instant, i: u16) {
+        let c = &self.conns[usize::from(i)];
+        if c.closed.is_none() {
+            self.end(
+                i,
+                CloseReason::Aborted,
+                reset::is_told(c.tcb.state(), false),
+            );
+        }
+    }
+
+    /// Tells how a connection stands (§3.10.6). Works after close and abort too, until the end was told.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn status(&self, handle: ConnectionHandle) -> Result<Status, Error> {
+        self.slot(handle)
+            .map(|i| status_of(&self.conns[usize::from(i)]))
+    }
+
+    /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
+        self.conns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| is_used(c))
+            .map(|(i, c)| {
+                let handle = ConnectionHandle {
+                    index: i as u16,
+                    generation: c.links.generation,
+                };
+                (handle, status_of(c))
+            })
+    }
+
+    /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
+    pub fn in_use(&self) -> (usize, usize, usize) {
+        (
+            self.conn_index.len(),
+            self.half_index.len(),
+            self.wait_index.len(),
+        )
+    }
+
+    /// Gives the counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Lists the last resets, the oldest first.
+    pub fn last_resets(&self) -> impl Iterator<Item = &ResetRecord> {
+        self.last_resets.oldest_ordered()
+    }
+
+    fn listener(&self, handle: ListenerHandle) -> Result<usize, Error> {
+        let index = handle.index();
+        match self.listeners.get(index) {
+            Some(l) if l.is_open && l.generation == handle.generation => Ok(index),
+            _ => Err(Error::StaleHandle),
+        }
+    }
+
+    fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+        match self.conns.get(handle.index()) {
+            Some(c) if is_used(c) && c.links.generation == handle.generation => Ok(handle.index),
+            _ => Err(Error::StaleHandle),
+        }
+    }
+
+    /// A slot whose handle the application has not given up.
+    fn held(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+        let i = self.slot(handle)?;
+        if self.conns[usize::from(i)].has(Flags::APP_GONE) {
+            Err(Error::StaleHandle)
+        } else {
+            Ok(i)
+        }
+    }
+}
+
+fn check_buffers(options: &StreamOptions) -> Result<(), Error> {
+    let is_valid = pool::is_valid_size(options.rx_buffer) && pool::is_valid_size(options.tx_buffer);
+    if is_valid {
+        Ok(())
+    } else {
+        Err(Error::InvalidBufferSize)
+    }
+}
+
+fn is_used(c: &Connection) -> bool {
+    c.tcb.tuple.remote_addr != Ipv4Addr::UNSPECIFIED
+}
+
+/// The application has let go: of its events only the end is still told.
+fn give_up(c: &mut Connection) {
+    c.set(Flags::APP_GONE);
+    c.events &= Events::CLOSED;
+}
+
+/// §3.10.4: the FIN waits behind what is queued, and in SYN-RECEIVED for ESTABLISHED (CVE-2024-36905).
+fn queue_fin(c: &mut Connection) {
+    match c.tcb.state() {
+        State::SynReceived => c.set(Flags::FIN_QUEUED),
+        State::Established => {
+            c.set(Flags::FIN_QUEUED);
+            c.tcb.enter(State::FinWait1);
+        }
+        State::CloseWait => {
+            c.set(Flags::FIN_QUEUED);
+            c.tcb.enter(State::LastAck);
+        }
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::FinWait1
+        | State::FinWait2
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => {}
+    }
+}
+
+fn status_of(c: &Connection) -> Status {
+    let (local, remote) = endpoints(&c.tcb.tuple);
+    Status {
+        local,
+        remote,
+        state: c.tcb.state(),
+        closed: c.closed,
+        snd_una: c.tcb.snd_una,
+        snd_nxt: c.tcb.snd_nxt,
+        snd_wnd: u32::from(c.tcb.snd_wnd),
+        rcv_nxt: c.tcb.rcv_nxt,
+        rcv_wnd: u32::from(c.tcb.rcv_wnd),
+        mss: c.tcb.mss,
+        readable: usize::from(c.rx_len),
+        writable: c.buffers.tx_size() - usize::from(c.tx_len),
+        unacknowledged: usize::from(c.tx_len),
+        retries: c.tcb.retries,
+    }
+}

@@ -1,0 +1,131 @@
+//! A connection's slot: the record the rules judge, its buffers, its timers, and its places in the engine's lists.
+
+use crate::tcb::{Flags, Tcb};
+use crate::time::Millis;
+use crate::transfer::pool::Buffers;
+use crate::transfer::reassembly::Reassembly;
+use crate::transfer::rtt::Rtt;
+use crate::verdict::CloseReason;
+
+/// No slot.
+pub(crate) const NONE: u16 = u16::MAX;
+
+bitflags::bitflags! {
+    /// Events not told yet.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Events: u8 {
+        const CONNECTED = 1 << 0;
+        const READABLE = 1 << 1;
+        const WRITABLE = 1 << 2;
+        const PEER_FINISHED = 1 << 3;
+        const STALLED = 1 << 4;
+        const CLOSED = 1 << 5;
+    }
+}
+
+/// Which list of slots with something to send a slot is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Queued {
+    No,
+    /// To be asked for its next segment.
+    Ready,
+    /// Waiting for its next hop's address.
+    Unresolved,
+}
+
+/// The slot's places in lists. They outlive the connection: a slot that is freed while it waits in a list is found empty there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    pub(crate) generation: u16,
+    pub(crate) out_next: u16,
+    pub(crate) event_next: u16,
+    pub(crate) queued: Queued,
+    pub(crate) has_event_place: bool,
+}
+
+/// One slot.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) tcb: Tcb,
+    pub(crate) buffers: Buffers,
+    /// Octets queued from SND.UNA on, sent or not.
+    pub(crate) tx_len: u16,
+    /// Octets the application has not read yet, up to RCV.NXT.
+    pub(crate) rx_len: u16,
+    pub(crate) reassembly: Reassembly,
+    /// With `FIN_HELD`: the FIN's distance from RCV.NXT.
+    pub(crate) fin_at: u16,
+    /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
+    pub(crate) recovering: u16,
+    pub(crate) rtt: Rtt,
+    pub(crate) r2_s: u16,
+    pub(crate) r1: u8,
+    pub(crate) rexmit_at: Millis,
+    pub(crate) delack_at: Millis,
+    /// When SND.UNA last moved, or sending began.
+    pub(crate) progress_at: Millis,
+    /// When the peer was last heard.
+    pub(crate) heard_at: Millis,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) listener: u8,
+    pub(crate) accept_next: u16,
+    pub(crate) events: Events,
+    pub(crate) links: Links,
+}
+
+impl Connection {
+    pub(crate) const EMPTY: Connection = Connection {
+        tcb: Tcb::EMPTY,
+        buffers: Buffers::NONE,
+        tx_len: 0,
+        rx_len: 0,
+        reassembly: Reassembly::EMPTY,
+        fin_at: 0,
+        recovering: 0,
+        rtt: Rtt::NEW,
+        r2_s: 0,
+        r1: 0,
+        rexmit_at: Millis(0),
+        delack_at: Millis(0),
+        progress_at: Millis(0),
+        heard_at: Millis(0),
+        closed: None,
+        listener: 0,
+        accept_next: NONE,
+        events: Events::empty(),
+        links: Links {
+            generation: 0,
+            out_next: NONE,
+            event_next: NONE,
+            queued: Queued::No,
+            has_event_place: false,
+        },
+    };
+
+    pub(crate) fn has(&self, flags: Flags) -> bool {
+        self.tcb.has(flags)
+    }
+
+    pub(crate) fn set(&mut self, flags: Flags) {
+        self.tcb.flags.insert(flags);
+    }
+
+    pub(crate) fn clear(&mut self, flags: Flags) {
+        self.tcb.flags.remove(flags);
+    }
+
+    /// The earliest armed timer.
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        match (self.has(Flags::REXMIT), self.has(Flags::DELACK)) {
+            (true, true) => Some(self.rexmit_at.earlier(self.delack_at)),
+            (true, false) => Some(self.rexmit_at),
+            (false, true) => Some(self.delack_at),
+            (false, false) => None,
+        }
+    }
+
+    /// Says whether an application can be told about it.
+    pub(crate) fn has_reader(&self) -> bool {
+        !self.has(Flags::APP_GONE) && !self.has(Flags::UNACCEPTED)
+    }
+}

@@ -1,0 +1,63 @@
+//! Everything keyed: initial sequence numbers (RFC 6528, RFC 9293 §3.4.1), ephemeral ports (RFC 6056 §3.3.3), and the
+//! hash that spreads connections over the index.
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use crate::config::SecretKey;
+use crate::seq::Seq;
+use crate::tcb::Tuple;
+use crate::time::Instant;
+
+/// The first port handed out (RFC 6335 §6).
+pub(crate) const FIRST_EPHEMERAL_PORT: u16 = 49_152;
+/// How many there are.
+pub(crate) const EPHEMERAL_PORTS: u16 = u16::MAX - FIRST_EPHEMERAL_PORT + 1;
+
+/// What a hash is used for, so that no use gives away another's values.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Isn = 1,
+    Port = 2,
+    Index = 3,
+}
+
+pub(crate) struct Keyed {
+    hasher: SipHasher13,
+}
+
+impl Keyed {
+    pub(crate) fn new(key: SecretKey) -> Keyed {
+        Keyed {
+            hasher: SipHasher13::new_with_key(key.bytes()),
+        }
+    }
+
+    /// ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M one step every 4 µs (RFC 6528 §3).
+    pub(crate) fn initial_seq(&self, now: Instant, tuple: &Tuple) -> Seq {
+        let m = (now.as_micros() / 4) as u32;
+        Seq(m) + self.hash(Purpose::Isn, tuple, true) as u32
+    }
+
+    /// The place in the ephemeral range where the search for a port towards this peer starts.
+    pub(crate) fn port_offset(&self, tuple: &Tuple) -> u16 {
+        (self.hash(Purpose::Port, tuple, false) % u64::from(EPHEMERAL_PORTS)) as u16
+    }
+
+    pub(crate) fn index_hash(&self, tuple: &Tuple) -> u32 {
+        self.hash(Purpose::Index, tuple, true) as u32
+    }
+
+    fn hash(&self, purpose: Purpose, tuple: &Tuple, with_local_port: bool) -> u64 {
+        let mut hasher = self.hasher;
+        let local_port = if with_local_port { tuple.local_port } else { 0 };
+        let ports =
+            u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32;
+        let addrs =
+            u64::from(tuple.local_addr.to_bits()) << 32 | u64::from(tuple.remote_addr.to_bits());
+        hasher.write_u64(ports);
+        hasher.write_u64(addrs);
+        hasher.finish()
+    }
+}

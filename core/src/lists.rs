@@ -1,0 +1,96 @@
+//! Lists of slots, threaded through the slots themselves.
+
+use crate::connection::{Connection, NONE, Queued};
+use crate::tcp::Tcp;
+
+/// First in, first out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    first: u16,
+    last: u16,
+}
+
+impl List {
+    pub(crate) const EMPTY: List = List {
+        first: NONE,
+        last: NONE,
+    };
+
+    pub(crate) fn first(self) -> Option<u16> {
+        (self.first != NONE).then_some(self.first)
+    }
+
+    fn push(&mut self, conns: &mut [Connection], link: fn(&mut Connection) -> &mut u16, i: u16) {
+        *link(&mut conns[usize::from(i)]) = NONE;
+        match self.first() {
+            None => self.first = i,
+            Some(_) => *link(&mut conns[usize::from(self.last)]) = i,
+        }
+        self.last = i;
+    }
+
+    fn pop(
+        &mut self,
+        conns: &mut [Connection],
+        link: fn(&mut Connection) -> &mut u16,
+    ) -> Option<u16> {
+        let i = self.first()?;
+        self.first = *link(&mut conns[usize::from(i)]);
+        Some(i)
+    }
+}
+
+fn out_link(c: &mut Connection) -> &mut u16 {
+    &mut c.links.out_next
+}
+
+fn event_link(c: &mut Connection) -> &mut u16 {
+    &mut c.links.event_next
+}
+
+impl Tcp<'_> {
+    /// Puts a slot among those asked for their next segment.
+    pub(crate) fn queue_ready(&mut self, i: u16) {
+        let links = &mut self.conns[usize::from(i)].links;
+        if links.queued == Queued::No {
+            links.queued = Queued::Ready;
+            self.ready.push(self.conns, out_link, i);
+        }
+    }
+
+    pub(crate) fn pop_ready(&mut self) -> Option<u16> {
+        let i = self.ready.pop(self.conns, out_link)?;
+        self.conns[usize::from(i)].links.queued = Queued::No;
+        Some(i)
+    }
+
+    /// Moves the first ready slot to those that wait for a neighbour.
+    pub(crate) fn park_ready(&mut self) {
+        if let Some(i) = self.pop_ready() {
+            self.conns[usize::from(i)].links.queued = Queued::Unresolved;
+            self.unresolved.push(self.conns, out_link, i);
+        }
+    }
+
+    /// Asks every slot that waits for a neighbour again.
+    pub(crate) fn wake_unresolved(&mut self) {
+        while let Some(i) = self.unresolved.pop(self.conns, out_link) {
+            self.conns[usize::from(i)].links.queued = Queued::No;
+            self.queue_ready(i);
+        }
+    }
+
+    pub(crate) fn queue_event(&mut self, i: u16) {
+        let links = &mut self.conns[usize::from(i)].links;
+        if !links.has_event_place {
+            links.has_event_place = true;
+            self.eventful.push(self.conns, event_link, i);
+        }
+    }
+
+    pub(crate) fn pop_event(&mut self) -> Option<u16> {
+        let i = self.eventful.pop(self.conns, event_link)?;
+        self.conns[usize::from(i)].links.has_event_place = false;
+        Some(i)
+    }
+}

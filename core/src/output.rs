@@ -1,0 +1,173 @@
+//! What comes out of the engine: handles, events, errors, and the next deadline.
+
+use core::fmt;
+use core::net::{SocketAddr, SocketAddrV4};
+
+use crate::seq::Seq;
+use crate::tcb::Tuple;
+use crate::time::Instant;
+use crate::transmit::Transmit;
+use crate::verdict::{CloseReason, State, Timer};
+
+/// A connection: a slot and its generation, so that a handle kept after the end never means somebody else's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ConnectionHandle {
+    pub(crate) index: u16,
+    pub(crate) generation: u16,
+}
+
+impl ConnectionHandle {
+    /// Gives the slot's index, for tables kept beside the engine.
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A listener: an entry and its generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ListenerHandle {
+    pub(crate) index: u8,
+    pub(crate) generation: u8,
+}
+
+impl ListenerHandle {
+    /// Gives the entry's index, for tables kept beside the engine.
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// The address of the next hop on the link (an Ethernet address). Unused on plain IP.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Hop(pub [u8; 6]);
+
+/// Something an application waits for. Each is told once; several of the same kind before a poll are told as one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event {
+    /// A connection is ready for [`crate::Tcp::accept`].
+    Acceptable(ListenerHandle),
+    /// An active open reached ESTABLISHED.
+    Connected(ConnectionHandle),
+    /// Bytes can be received.
+    Readable(ConnectionHandle),
+    /// Room was made in the send buffer.
+    Writable(ConnectionHandle),
+    /// The peer sent FIN: after the bytes already received the stream ends.
+    PeerFinished(ConnectionHandle),
+    /// R1 retransmissions went unanswered; the connection goes on (§3.8.3).
+    Stalled(ConnectionHandle),
+    /// The connection ended. Bytes received before stay readable until [`crate::Tcp::close`] gives the slot back; where the
+    /// application had closed already, the slot is free now.
+    Closed(ConnectionHandle, CloseReason),
+}
+
+/// The next thing to do, as [`crate::Tcp::poll_output`] says it.
+#[must_use]
+pub enum Output<'t, 's> {
+    /// A segment wants to go out.
+    Transmit(Transmit<'t, 's>),
+    /// Something an application waits for.
+    Event(Event),
+    /// Nothing more now: call [`crate::Tcp::handle_timeout`] at this time, for this reason. `None`: nothing is pending.
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// Why a call could not be carried out. Nothing has changed where one of these comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Error {
+    /// The handle's connection or listener is gone.
+    StaleHandle,
+    /// Nothing to do now: no byte, no room, no connection waiting. An [`Event`] tells when to try again.
+    WouldBlock,
+    /// All connection slots are in use.
+    NoSlot,
+    /// All listener entries are in use.
+    NoListener,
+    /// The byte pool has no run long enough for the buffers.
+    NoBuffer,
+    /// A buffer size is not a power of two from [`crate::MIN_BUFFER`] to [`crate::MAX_BUFFER`].
+    InvalidBufferSize,
+    /// The address is of a family this build does not speak, unspecified, broadcast, multicast, or the port is 0.
+    InvalidAddress,
+    /// The pair of endpoints, or the listening endpoint, is in use.
+    AddressInUse,
+    /// No interface address and no gateway leads to the peer.
+    NoRoute,
+    /// No ephemeral port is free towards this peer.
+    NoPort,
+    /// The handshake is not done.
+    NotConnected,
+    /// The sending direction was shut down.
+    SendShutdown,
+    /// The connection is over, for this reason.
+    Closed(CloseReason),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::StaleHandle => "the handle is stale",
+            Error::WouldBlock => "not now",
+            Error::NoSlot => "no connection slot is free",
+            Error::NoListener => "no listener entry is free",
+            Error::NoBuffer => "the byte pool is exhausted",
+            Error::InvalidBufferSize => "a buffer must be a power of two from 64 to 32768 bytes",
+            Error::InvalidAddress => "the address cannot be used",
+            Error::AddressInUse => "the address is in use",
+            Error::NoRoute => "there is no route to the peer",
+            Error::NoPort => "no ephemeral port is free",
+            Error::NotConnected => "not connected",
+            Error::SendShutdown => "sending was shut down",
+            Error::Closed(reason) => return write!(f, "the connection is over: {reason}"),
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+pub(crate) fn endpoints(tuple: &Tuple) -> (SocketAddr, SocketAddr) {
+    let local = SocketAddrV4::new(tuple.local_addr, tuple.local_port);
+    let remote = SocketAddrV4::new(tuple.remote_addr, tuple.remote_port);
+    (local.into(), remote.into())
+}
+
+/// What a connection looks like now (RFC 9293 §3.9.1.5, STATUS).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Status {
+    /// Our endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub local: SocketAddr,
+    /// The peer's endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub remote: SocketAddr,
+    /// The state; TIME-WAIT while the compact record lives elsewhere, CLOSED after any other end.
+    pub state: State,
+    /// Why it ended, if it did.
+    pub closed: Option<CloseReason>,
+    /// Oldest unacknowledged sequence number.
+    pub snd_una: Seq,
+    /// Next sequence number to be sent for the first time; a window probe does not advance it.
+    pub snd_nxt: Seq,
+    /// The window the peer offers, in bytes from `snd_una`.
+    pub snd_wnd: u32,
+    /// Next sequence number expected.
+    pub rcv_nxt: Seq,
+    /// The window we offer, in bytes from `rcv_nxt`.
+    pub rcv_wnd: u32,
+    /// The largest text sent in one segment, in bytes.
+    pub mss: u16,
+    /// Bytes ready to be received.
+    pub readable: usize,
+    /// Room in the send buffer, in bytes.
+    pub writable: usize,
+    /// Bytes sent or queued and not acknowledged.
+    pub unacknowledged: usize,
+    /// Retransmissions or probes since the last progress.
+    pub retries: u8,
+}

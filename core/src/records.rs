@@ -1,0 +1,367 @@
+//! Half-open and TIME-WAIT records: made, judged by the same rules as connections, completed, ended.
+
+use core::net::Ipv4Addr;
+
+use crate::arrives::{self, Disposition, Judgement, Take};
+use crate::connection::NONE;
+use crate::output::Hop;
+use crate::record::count;
+use crate::reply::Reply;
+use crate::segment::Segment;
+use crate::seq::Seq;
+use crate::storage::{HalfOpen, Listener, TimeWait};
+use crate::tcb::{Flags, Tcb, Tuple};
+use crate::tcp::Tcp;
+use crate::time::Instant;
+use crate::verdict::{Action, CloseReason, Rule, State, Verdict};
+use crate::{connection::Connection, settings};
+
+/// The SYN,ACK's first timeout; it doubles.
+const SYN_ACK_RTO_MS: u32 = 1_000;
+/// How far beyond the old connection's numbers a reopened one starts at least: more than any window.
+const REOPEN_DISTANCE: u32 = 1 << 17;
+
+impl Tcp<'_> {
+    /// Says whether a listener can take one more SYN.
+    pub(crate) fn has_room_for_syn(&self, l: usize) -> bool {
+        let Listener {
+            options,
+            half_open,
+            queued,
+            ..
+        } = &self.listeners[l];
+        self.half_index.has_room() && *half_open < options.half_open && *queued < options.backlog
+    }
+
+    /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
+    pub(crate) fn open_half(
+        &mut self,
+        now: Instant,
+        l: usize,
+        tuple: &Tuple,
+        hop: Hop,
+        seg: &Segment<'_>,
+        iss: Seq,
+    ) {
+        let Some(h) = self.half_index.allocate() else {
+            return;
+        };
+        let half = HalfOpen {
+            tuple: *tuple,
+            hop,
+            mss: self.settings.send_mss(seg.header.mss),
+            iss,
+            irs: seg.header.seq,
+            listener: l as u8,
+            ..HalfOpen::EMPTY
+        };
+        self.halves[usize::from(h)] = half;
+        let hash = self.keyed.index_hash(tuple);
+        self.half_index.insert(h, hash);
+        self.listeners[l].half_open += 1;
+        self.arm_syn_ack(now, h);
+        self.reply_syn_ack(h);
+    }
+
+    fn reply_syn_ack(&mut self, h: u16) {
+        let half = &self.halves[usize::from(h)];
+        let reply = Reply::syn_ack(half, self.first_window(half.listener), self.settings.mss);
+        self.reply(reply);
+    }
+
+    /// What the connections of a listener offer first.
+    fn first_window(&self, listener: u8) -> u16 {
+        self.listeners[usize::from(listener)]
+            .options
+            .stream
+            .rx_buffer as u16
+    }
+
+    /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
+    fn arm_syn_ack(&mut self, now: Instant, h: u16) {
+        let retries = u32::from(self.halves[usize::from(h)].retries.min(16));
+        let elapsed = SYN_ACK_RTO_MS * ((1 << retries) - 1);
+        let left = self.settings.syn_received_ms.saturating_sub(elapsed).max(1);
+        let wait = (SYN_ACK_RTO_MS << retries).min(left);
+        self.half_index.arm(h, now.millis().after(wait));
+    }
+
+    /// The SYN,ACK's timer: again, or the end of the record.
+    pub(crate) fn half_open_due(&mut self, now: Instant, h: u16) {
+        let half = &mut self.halves[usize::from(h)];
+        half.retries = half.retries.saturating_add(1);
+        let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.retries.min(20))) - 1);
+        if waited >= self.settings.syn_received_ms {
+            count(&mut self.counters.half_open_expired);
+            self.counters
+                .ended(CloseReason::TimedOut(crate::Timer::SynReceived));
+            self.free_half_open(h);
+            return;
+        }
+        count(&mut self.counters.retransmissions);
+        self.arm_syn_ack(now, h);
+        self.reply_syn_ack(h);
+    }
+
+    pub(crate) fn free_half_open(&mut self, h: u16) {
+        let half = &self.halves[usize::from(h)];
+        let hash = self.keyed.index_hash(&half.tuple);
+        let listener = usize::from(half.listener);
+        self.listeners[listener].half_open -= 1;
+        self.half_index.remove(h, hash);
+        self.half_index.release(h);
+        self.halves[usize::from(h)] = HalfOpen::EMPTY;
+    }
+
+    pub(crate) fn on_half_open(
+        &mut self,
+        now: Instant,
+        h: u16,
+        hop: Hop,
+        seg: &Segment<'_>,
+    ) -> Verdict {
+        let half = &self.halves[usize::from(h)];
+        let tcb = half.expand(self.first_window(half.listener));
+        let Judgement {
+            mut rule,
+            disposition,
+        } = arrives::arrives(&tcb, seg, self.settings.rst_policy);
+        let action = match disposition {
+            Disposition::Acknowledge { limited } => {
+                self.challenge_half_open(now, h, &tcb, limited, Action::Acknowledged)
+            }
+            Disposition::Challenge => {
+                self.challenge_half_open(now, h, &tcb, true, Action::Challenged)
+            }
+            Disposition::SynAckAgain => self.syn_ack_again(now, h),
+            Disposition::Reset(reset) => self.reply_reset(&tcb.tuple, hop, reset),
+            Disposition::ReturnToListen => {
+                self.free_half_open(h);
+                Action::ReturnedToListen
+            }
+            Disposition::Take(take) => self
+                .complete(now, h, tcb, hop, seg, rule, &take)
+                .unwrap_or_else(|| {
+                    rule = Rule::SynReceivedNoSlot;
+                    Action::Dropped
+                }),
+            // Not asked for in SYN-RECEIVED of a passive open.
+            Disposition::Drop
+            | Disposition::End(_)
+            | Disposition::HalfOpen
+            | Disposition::Reopen
+            | Disposition::Restart => Action::Dropped,
+        };
+        Verdict {
+            rule,
+            action,
+            state: State::SynReceived,
+        }
+    }
+
+    fn challenge_half_open(
+        &mut self,
+        now: Instant,
+        h: u16,
+        tcb: &Tcb,
+        is_limited: bool,
+        granted: Action,
+    ) -> Action {
+        let half = &mut self.halves[usize::from(h)];
+        if is_limited && !half.quota.take(now, self.settings.challenge_limit) {
+            count(&mut self.counters.limited);
+            return Action::Limited;
+        }
+        let reply = Reply::ack_of_half_open(half, tcb.rcv_wnd);
+        self.reply(reply);
+        granted
+    }
+
+    fn syn_ack_again(&mut self, now: Instant, h: u16) -> Action {
+        if !self.halves[usize::from(h)]
+            .quota
+            .take(now, self.settings.challenge_limit)
+        {
+            count(&mut self.counters.limited);
+            return Action::Limited;
+        }
+        self.reply_syn_ack(h);
+        Action::SynAcked
+    }
+
+    /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
+    fn complete(
+        &mut self,
+        now: Instant,
+        h: u16,
+        tcb: Tcb,
+        hop: Hop,
+        seg: &Segment<'_>,
+        rule: Rule,
+        take: &Take,
+    ) -> Option<Action> {
+        let l = usize::from(self.halves[usize::from(h)].listener);
+        let options = self.listeners[l].options;
+        if self.listeners[l].queued >= options.backlog {
+            return None;
+        }
+        let i = self.allocate_connection(options.stream.rx_buffer, options.stream.tx_buffer)?;
+        self.free_half_open(h);
+        let hash = self.keyed.index_hash(&tcb.tuple);
+        if let Some(w) = self.find_time_wait(&tcb.tuple, hash) {
+            self.free_time_wait(w);
+        }
+        let c = &mut self.conns[usize::from(i)];
+        c.tcb = tcb;
+        c.set(Flags::UNACCEPTED);
+        apply_options(c, &options.stream);
+        c.listener = l as u8;
+        self.conn_index.insert(i, hash);
+        self.push_unaccepted(l, i);
+        let action = self.take(now, i, hop, seg, rule, take);
+        self.settle(i);
+        Some(action)
+    }
+
+    fn push_unaccepted(&mut self, l: usize, i: u16) {
+        let listener = &mut self.listeners[l];
+        if listener.first == NONE {
+            listener.first = i;
+        } else {
+            self.conns[usize::from(listener.last)].accept_next = i;
+        }
+        listener.last = i;
+        listener.queued += 1;
+        if !listener.has_news {
+            listener.has_news = true;
+            self.listeners_with_news += 1;
+        }
+    }
+
+    /// Makes a TIME-WAIT record; acknowledges the peer's FIN where that is due. A full table gives up its oldest record.
+    pub(crate) fn insert_time_wait(&mut self, now: Instant, wait: TimeWait, ack_to: Option<Hop>) {
+        if let Some(hop) = ack_to {
+            self.reply(Reply::ack_of_time_wait(&wait, hop));
+        }
+        if !self.wait_index.has_room() {
+            count(&mut self.counters.time_wait_evicted);
+            match self.wait_index.first_due() {
+                Some((oldest, _)) => self.free_time_wait(oldest),
+                None => return,
+            }
+        }
+        let Some(w) = self.wait_index.allocate() else {
+            return;
+        };
+        let hash = self.keyed.index_hash(&wait.tuple);
+        self.waits[usize::from(w)] = wait;
+        self.wait_index.insert(w, hash);
+        self.wait_index
+            .arm(w, now.millis().after(self.settings.time_wait_ms));
+    }
+
+    pub(crate) fn free_time_wait(&mut self, w: u16) {
+        let hash = self.keyed.index_hash(&self.waits[usize::from(w)].tuple);
+        self.wait_index.remove(w, hash);
+        self.wait_index.release(w);
+        self.waits[usize::from(w)] = TimeWait::EMPTY;
+    }
+
+    pub(crate) fn on_time_wait(
+        &mut self,
+        now: Instant,
+        w: u16,
+        hop: Hop,
+        seg: &Segment<'_>,
+    ) -> Verdict {
+        let tcb = self.waits[usize::from(w)].expand();
+        let Judgement {
+            mut rule,
+            disposition,
+        } = arrives::arrives(&tcb, seg, self.settings.rst_policy);
+        let action = match disposition {
+            Disposition::Reopen => match self.reopen(now, &tcb, hop, seg) {
+                Some(action) => action,
+                None => {
+                    rule = Rule::SynTimeWait;
+                    self.challenge_time_wait(now, w, hop, true, Action::Challenged)
+                }
+            },
+            Disposition::Restart => {
+                self.wait_index
+                    .arm(w, now.millis().after(self.settings.time_wait_ms));
+                self.challenge_time_wait(now, w, hop, false, Action::Acknowledged)
+            }
+            Disposition::Acknowledge { limited } => {
+                self.challenge_time_wait(now, w, hop, limited, Action::Acknowledged)
+            }
+            Disposition::Challenge => {
+                self.challenge_time_wait(now, w, hop, true, Action::Challenged)
+            }
+            // Not asked for in TIME-WAIT.
+            Disposition::Drop
+            | Disposition::SynAckAgain
+            | Disposition::Reset(_)
+            | Disposition::End(_)
+            | Disposition::ReturnToListen
+            | Disposition::HalfOpen
+            | Disposition::Take(_) => Action::Dropped,
+        };
+        Verdict {
+            rule,
+            action,
+            state: State::TimeWait,
+        }
+    }
+
+    fn challenge_time_wait(
+        &mut self,
+        now: Instant,
+        w: u16,
+        hop: Hop,
+        is_limited: bool,
+        granted: Action,
+    ) -> Action {
+        let wait = &mut self.waits[usize::from(w)];
+        if is_limited && !wait.quota.take(now, self.settings.challenge_limit) {
+            count(&mut self.counters.limited);
+            return Action::Limited;
+        }
+        let reply = Reply::ack_of_time_wait(wait, hop);
+        self.reply(reply);
+        granted
+    }
+
+    /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate
+    /// after all, it goes on answering when the handshake has failed (§3.6.1).
+    fn reopen(&mut self, now: Instant, old: &Tcb, hop: Hop, seg: &Segment<'_>) -> Option<Action> {
+        let l = self.find_listener(old.tuple.local_addr, old.tuple.local_port)?;
+        if !self.has_room_for_syn(l) {
+            return None;
+        }
+        let iss = self.keyed.initial_seq(now, &old.tuple);
+        let least = old.snd_nxt + REOPEN_DISTANCE;
+        let iss = if iss.gt(least) { iss } else { least };
+        self.open_half(now, l, &old.tuple, hop, seg, iss);
+        Some(Action::SynAcked)
+    }
+
+    /// Frees the half-open records of a listener that closes. Their peers learn it when they speak next.
+    pub(crate) fn free_half_open_of(&mut self, l: usize) {
+        for h in 0..self.halves.len() as u16 {
+            let half = &self.halves[usize::from(h)];
+            let is_used = half.tuple.remote_addr != Ipv4Addr::UNSPECIFIED;
+            if is_used && usize::from(half.listener) == l {
+                self.free_half_open(h);
+            }
+        }
+    }
+}
+
+/// Brings a fresh slot to what its options say.
+pub(crate) fn apply_options(c: &mut Connection, options: &crate::StreamOptions) {
+    c.r1 = settings::r1(options.r1);
+    c.r2_s = settings::r2_seconds(options.r2);
+    c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
+    c.tcb.flags.set(Flags::NAGLE, options.nagle);
+}

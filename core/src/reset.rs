@@ -1,0 +1,49 @@
+//! The only place that decides the numbers of an RST (RFC 9293 §3.5.2, §3.10.5).
+
+use crate::arrives::Reset;
+use crate::segment::{Control, Segment};
+use crate::seq::Seq;
+use crate::tcb::Tcb;
+use crate::verdict::{ResetReason, State};
+
+/// An RST that the sender of `seg` must believe: at the number it acknowledged, or, where it acknowledged nothing, at zero with an
+/// acknowledgement of all it sent (§3.10.7.1). It reveals no number of ours (CVE-1999-1291).
+pub(crate) fn answer(seg: &Segment<'_>, reason: ResetReason) -> Reset {
+    if seg.has(Control::ACK) {
+        Reset {
+            reason,
+            seq: seg.header.ack,
+            ack: None,
+        }
+    } else {
+        Reset {
+            reason,
+            seq: Seq(0),
+            ack: Some(seg.header.seq + seg.len()),
+        }
+    }
+}
+
+/// An RST that ends a connection of ours (§3.10.5). It carries RCV.NXT as acknowledgement, which the standard leaves out: Linux and
+/// the BSDs send it too, and a peer in SYN-SENT believes no RST without one.
+pub(crate) fn abort(tcb: &Tcb, reason: ResetReason) -> Reset {
+    Reset {
+        reason,
+        seq: tcb.reset_seq(),
+        ack: Some(tcb.rcv_nxt),
+    }
+}
+
+/// Says whether ending a connection in this state tells the peer. The application's abort is silent in CLOSING and LAST-ACK, where the
+/// peer has already closed (§3.10.5); a timer that gives up speaks there too, so that the peer does not wait for us.
+pub(crate) fn is_told(state: State, by_timer: bool) -> bool {
+    match state {
+        State::SynReceived
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait => true,
+        State::Closing | State::LastAck => by_timer,
+        State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
+    }
+}

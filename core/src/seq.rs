@@ -1,0 +1,85 @@
+//! Sequence numbers: order and windows on a circle of 2^32 (RFC 9293 §3.4).
+
+use core::fmt;
+use core::ops::{Add, AddAssign, Sub};
+
+/// A TCP sequence or acknowledgement number.
+///
+/// Comparison follows RFC 9293 §3.4: `a` comes before `b` when the shorter way around the circle from `a` to `b` leads
+/// upwards. Two numbers exactly 2^31 apart have no order; [`Seq::lt`] and [`Seq::gt`] are then both false. There is no
+/// `Ord`, because the relation is not transitive over the whole circle.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Seq(pub u32);
+
+impl Seq {
+    /// Says whether `self` comes strictly before `other`.
+    pub const fn lt(self, other: Seq) -> bool {
+        let ahead = other.0.wrapping_sub(self.0);
+        ahead != 0 && ahead < 1 << 31
+    }
+
+    /// Says whether `self` equals `other` or comes before it.
+    pub const fn le(self, other: Seq) -> bool {
+        self.0 == other.0 || self.lt(other)
+    }
+
+    /// Says whether `self` comes strictly after `other`.
+    pub const fn gt(self, other: Seq) -> bool {
+        other.lt(self)
+    }
+
+    /// Says whether `self` equals `other` or comes after it.
+    pub const fn ge(self, other: Seq) -> bool {
+        other.le(self)
+    }
+
+    /// Says whether `self` lies in the `size` numbers that begin at `start`; the right edge `start + size` is outside.
+    pub const fn is_in_window(self, start: Seq, size: u32) -> bool {
+        self.0.wrapping_sub(start.0) < size
+    }
+
+    /// Says whether `self` lies in `(after, upto]`, the range of acknowledgements that are new and were sent.
+    ///
+    /// An empty range (`after == upto`) holds nothing.
+    pub const fn is_in_open_closed(self, after: Seq, upto: Seq) -> bool {
+        self.0.wrapping_sub(after.0).wrapping_sub(1) < upto.0.wrapping_sub(after.0)
+    }
+
+    /// Counts the numbers from `earlier` up to `self`, modulo 2^32.
+    pub const fn since(self, earlier: Seq) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+}
+
+impl Add<u32> for Seq {
+    type Output = Seq;
+    fn add(self, rhs: u32) -> Seq {
+        Seq(self.0.wrapping_add(rhs))
+    }
+}
+
+impl AddAssign<u32> for Seq {
+    fn add_assign(&mut self, rhs: u32) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub<u32> for Seq {
+    type Output = Seq;
+    fn sub(self, rhs: u32) -> Seq {
+        Seq(self.0.wrapping_sub(rhs))
+    }
+}
+
+impl fmt::Debug for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}

@@ -1,0 +1,213 @@
+//! The memory a user declares, and the compact records in it.
+
+use core::net::Ipv4Addr;
+
+use crate::challenge::Quota;
+use crate::config::ListenOptions;
+use crate::connection::{Connection, NONE};
+use crate::output::Hop;
+use crate::seq::Seq;
+use crate::slots::{Entry, MAX_ENTRIES};
+use crate::tcb::{Flags, Tcb, Tuple};
+use crate::verdict::State;
+
+/// All memory of one engine. `CONNECTIONS` slots, `LISTENERS` listeners, `HALF_OPEN` handshakes in progress, `TIME_WAIT` finished
+/// connections, and `POOL` bytes that the connections' buffers are cut from.
+///
+/// The engine borrows it without these numbers in its type, so its code is in flash once whatever sizes are used.
+pub struct Storage<
+    const CONNECTIONS: usize,
+    const LISTENERS: usize,
+    const HALF_OPEN: usize,
+    const TIME_WAIT: usize,
+    const POOL: usize,
+> {
+    pub(crate) connections: [Connection; CONNECTIONS],
+    pub(crate) connection_index: [Entry; CONNECTIONS],
+    pub(crate) listeners: [Listener; LISTENERS],
+    pub(crate) half_open: [HalfOpen; HALF_OPEN],
+    pub(crate) half_open_index: [Entry; HALF_OPEN],
+    pub(crate) time_wait: [TimeWait; TIME_WAIT],
+    pub(crate) time_wait_index: [Entry; TIME_WAIT],
+    pub(crate) pool: [u8; POOL],
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>
+    Storage<C, L, H, T, P>
+{
+    const FITS: () = assert!(C < MAX_ENTRIES && H < MAX_ENTRIES && T < MAX_ENTRIES && L < 256);
+
+    /// Makes empty storage, in a constant if wished.
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Storage {
+            connections: [const { Connection::EMPTY }; C],
+            connection_index: [Entry::EMPTY; C],
+            listeners: [const { Listener::EMPTY }; L],
+            half_open: [const { HalfOpen::EMPTY }; H],
+            half_open_index: [Entry::EMPTY; H],
+            time_wait: [const { TimeWait::EMPTY }; T],
+            time_wait_index: [Entry::EMPTY; T],
+            pool: [0; P],
+        }
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Default
+    for Storage<C, L, H, T, P>
+{
+    fn default() -> Self {
+        Storage::new()
+    }
+}
+
+/// A handshake that came from a listener and is not completed.
+#[derive(Clone)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: Tuple,
+    pub(crate) hop: Hop,
+    pub(crate) mss: u16,
+    pub(crate) iss: Seq,
+    pub(crate) irs: Seq,
+    pub(crate) listener: u8,
+    /// How often the SYN,ACK was sent again by the timer.
+    pub(crate) retries: u8,
+    pub(crate) quota: Quota,
+}
+
+impl HalfOpen {
+    pub(crate) const EMPTY: HalfOpen = HalfOpen {
+        tuple: Tuple::EMPTY,
+        hop: Hop([0; 6]),
+        mss: 0,
+        iss: Seq(0),
+        irs: Seq(0),
+        listener: 0,
+        retries: 0,
+        quota: Quota::NEW,
+    };
+
+    /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
+    pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
+        let HalfOpen {
+            tuple,
+            hop,
+            mss,
+            iss,
+            irs,
+            listener: _,
+            retries,
+            quota,
+        } = self.clone();
+        let mut tcb = Tcb::EMPTY;
+        tcb.tuple = tuple;
+        tcb.hop = hop;
+        tcb.quota = quota;
+        tcb.flags = Flags::PASSIVE | Flags::HOP_KNOWN;
+        tcb.retries = retries;
+        tcb.mss = mss;
+        tcb.snd_una = iss;
+        tcb.snd_nxt = iss + 1;
+        tcb.snd_wl1 = irs;
+        tcb.snd_wl2 = iss;
+        tcb.rcv_nxt = irs + 1;
+        tcb.rcv_wnd = rcv_wnd;
+        tcb.flags.set(Flags::SYN_RESENT, retries > 0);
+        tcb.enter(State::SynReceived);
+        tcb
+    }
+}
+
+/// A connection that both sides have closed.
+#[derive(Clone)]
+pub(crate) struct TimeWait {
+    pub(crate) tuple: Tuple,
+    pub(crate) snd_nxt: Seq,
+    pub(crate) rcv_nxt: Seq,
+    pub(crate) rcv_wnd: u16,
+    pub(crate) quota: Quota,
+}
+
+impl TimeWait {
+    pub(crate) const EMPTY: TimeWait = TimeWait {
+        tuple: Tuple::EMPTY,
+        snd_nxt: Seq(0),
+        rcv_nxt: Seq(0),
+        rcv_wnd: 0,
+        quota: Quota::NEW,
+    };
+
+    /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
+    pub(crate) fn expand(&self) -> Tcb {
+        let TimeWait {
+            tuple,
+            snd_nxt,
+            rcv_nxt,
+            rcv_wnd,
+            quota,
+        } = self.clone();
+        let mut tcb = Tcb::EMPTY;
+        tcb.tuple = tuple;
+        tcb.quota = quota;
+        tcb.flags = Flags::FIN_OUT | Flags::PEER_FIN;
+        tcb.snd_una = snd_nxt;
+        tcb.snd_nxt = snd_nxt;
+        tcb.max_snd_wnd = u16::MAX;
+        tcb.rcv_nxt = rcv_nxt;
+        tcb.rcv_wnd = rcv_wnd;
+        tcb.enter(State::TimeWait);
+        tcb
+    }
+}
+
+/// A listener: never a connection, so it survives everything that happens to its connections.
+pub(crate) struct Listener {
+    pub(crate) is_open: bool,
+    pub(crate) generation: u8,
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) options: ListenOptions,
+    /// Half-open records that belong to it.
+    pub(crate) half_open: u8,
+    /// Completed connections nobody has accepted: how many, the oldest, the newest.
+    pub(crate) queued: u8,
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+    /// The application has not been told yet.
+    pub(crate) has_news: bool,
+}
+
+impl Listener {
+    pub(crate) const EMPTY: Listener = Listener {
+        is_open: false,
+        generation: 0,
+        addr: Ipv4Addr::UNSPECIFIED,
+        port: 0,
+        options: ListenOptions::NONE,
+        half_open: 0,
+        queued: 0,
+        first: NONE,
+        last: NONE,
+        has_news: false,
+    };
+}
+
+/// RAM per entry, the index included, in bytes (the architecture's budget: 136, 44, 32).
+#[cfg(target_pointer_width = "32")]
+mod budget {
+    use super::{HalfOpen, Storage, TimeWait};
+    use core::mem::size_of;
+
+    type Base = Storage<1, 0, 1, 1, 0>;
+
+    /// A storage with two more entries of a kind: an even number, so that the whole's alignment does not blur the figure.
+    const fn one_of_two<Grown>() -> usize {
+        (size_of::<Grown>() - size_of::<Base>()) / 2
+    }
+
+    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() <= 136);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() <= 44);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() <= 36);
+    const _: () = assert!(size_of::<HalfOpen>() <= 32);
+    const _: () = assert!(size_of::<TimeWait>() <= 32);
+}

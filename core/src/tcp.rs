@@ -1,0 +1,330 @@
+//! The engine: which record a segment belongs to, and what the rules' judgement does to it.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use heapless::{Deque, HistoryBuf};
+
+use crate::arrives::{self, Disposition, Judgement, Reset, closed, listen};
+use crate::config::{Config, Overflow, SecretKey};
+use crate::connection::Connection;
+use crate::isn::Keyed;
+use crate::lists::List;
+use crate::output::Hop;
+use crate::record::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
+use crate::reply::{REPLIES, Reply};
+use crate::segment::{Control, ParseError, Segment};
+use crate::seq::Seq;
+use crate::settings::Settings;
+use crate::slots::Index;
+use crate::storage::{HalfOpen, Listener, Storage, TimeWait};
+use crate::tcb::{Flags, Tuple};
+use crate::time::Instant;
+use crate::transfer::pool::Pool;
+use crate::verdict::{Action, Rule, State, Verdict};
+
+/// The IP layer's knowledge of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address: one of ours, which the IP layer has checked.
+    pub dst: IpAddr,
+    /// The link address the frame came from; replies go back to it.
+    pub hop: Hop,
+}
+
+/// A TCP endpoint without I/O, clock or heap.
+///
+/// # Contract
+/// 1. Segments go in by [`Tcp::handle_segment`], time by [`Tcp::handle_timeout`], the application's wishes by the calls.
+/// 2. After each of these call [`Tcp::poll_output`] again and again until it says [`crate::Output::Timeout`].
+/// 3. A [`crate::Transmit`] is written by `emit`. Until then nothing has changed: dropping it loses nothing, the next poll offers it again.
+/// 4. `now` never runs backwards. Call [`Tcp::handle_timeout`] at the time the last poll named, or later; too early or too often is
+///    harmless.
+/// 5. Nothing a peer or a caller does panics. The same inputs give the same outputs, octet for octet.
+/// 6. Every connection that an application holds ends with one [`crate::Event::Closed`]; its slot is given back by [`Tcp::close`] or
+///    [`Tcp::abort`].
+pub struct Tcp<'s> {
+    pub(crate) settings: Settings,
+    pub(crate) keyed: Keyed,
+    pub(crate) conns: &'s mut [Connection],
+    pub(crate) conn_index: Index<'s>,
+    pub(crate) listeners: &'s mut [Listener],
+    pub(crate) halves: &'s mut [HalfOpen],
+    pub(crate) half_index: Index<'s>,
+    pub(crate) waits: &'s mut [TimeWait],
+    pub(crate) wait_index: Index<'s>,
+    pub(crate) pool: Pool<'s>,
+    pub(crate) replies: Deque<Reply, REPLIES>,
+    pub(crate) ready: List,
+    pub(crate) unresolved: List,
+    pub(crate) eventful: List,
+    /// How many listeners have news.
+    pub(crate) listeners_with_news: u8,
+    /// Ephemeral ports handed out.
+    pub(crate) ports_used: u16,
+    pub(crate) counters: Counters,
+    pub(crate) last_resets: HistoryBuf<ResetRecord, LAST_RESETS>,
+}
+
+impl<'s> Tcp<'s> {
+    /// Makes an engine over `storage`, whose former content is forgotten. `key` must be random and new at each boot.
+    pub fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+        storage: &'s mut Storage<C, L, H, T, P>,
+        config: Config,
+        key: SecretKey,
+    ) -> Tcp<'s> {
+        storage.connections.fill(Connection::EMPTY);
+        for listener in &mut storage.listeners {
+            *listener = Listener::EMPTY;
+        }
+        Tcp {
+            settings: Settings::new(&config),
+            keyed: Keyed::new(key),
+            conns: &mut storage.connections,
+            conn_index: Index::new(&mut storage.connection_index),
+            listeners: &mut storage.listeners,
+            halves: &mut storage.half_open,
+            half_index: Index::new(&mut storage.half_open_index),
+            waits: &mut storage.time_wait,
+            wait_index: Index::new(&mut storage.time_wait_index),
+            pool: Pool::new(&mut storage.pool),
+            replies: Deque::new(),
+            ready: List::EMPTY,
+            unresolved: List::EMPTY,
+            eventful: List::EMPTY,
+            listeners_with_news: 0,
+            ports_used: 0,
+            counters: Counters::ZERO,
+            last_resets: HistoryBuf::new(),
+        }
+    }
+
+    /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
+    pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
+        count(&mut self.counters.segments_in);
+        let verdict = match self.admit(arrival, bytes) {
+            Ok((tuple, seg)) => self.dispatch(now, &tuple, arrival.hop, &seg),
+            Err(rule) => Verdict {
+                rule,
+                action: Action::Dropped,
+                state: State::Closed,
+            },
+        };
+        self.counters.judged(&verdict);
+        verdict
+    }
+
+    /// Everything that can be wrong before a connection is looked for.
+    fn admit<'b>(&self, arrival: &Arrival, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (arrival.src, arrival.dst) else {
+            return Err(Rule::NotAnswerable);
+        };
+        let seg =
+            Segment::parse(bytes, src, dst, self.settings.checksum).map_err(
+                |error| match error {
+                    ParseError::Malformed => Rule::Malformed,
+                    ParseError::ChecksumWrong => Rule::ChecksumWrong,
+                },
+            )?;
+        let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
+        if !has_ports || !is_pair_answerable(src, dst) {
+            return Err(Rule::NotAnswerable);
+        }
+        let tuple = Tuple {
+            local_addr: dst,
+            remote_addr: src,
+            local_port: seg.header.dst_port,
+            remote_port: seg.header.src_port,
+        };
+        Ok((tuple, seg))
+    }
+
+    fn dispatch(&mut self, now: Instant, tuple: &Tuple, hop: Hop, seg: &Segment<'_>) -> Verdict {
+        let hash = self.keyed.index_hash(tuple);
+        let verdict = if let Some(i) = self.find_connection(tuple, hash) {
+            self.on_connection(now, i, hop, seg)
+        } else if let Some(h) = self.find_half_open(tuple, hash) {
+            self.on_half_open(now, h, hop, seg)
+        } else if let Some(w) = self.find_time_wait(tuple, hash) {
+            self.on_time_wait(now, w, hop, seg)
+        } else if let Some(l) = self.find_listener(tuple.local_addr, tuple.local_port) {
+            self.on_listener(now, l, tuple, hop, seg)
+        } else {
+            self.on_nothing(tuple, hop, seg)
+        };
+        if seg.has(Control::RST) {
+            self.log_reset(
+                now,
+                tuple,
+                seg.header.seq,
+                ResetKind::Received(verdict.rule),
+            );
+        }
+        verdict
+    }
+
+    pub(crate) fn find_connection(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
+        self.conn_index
+            .find(hash, |i| self.conns[i].tcb.tuple == *tuple)
+    }
+
+    pub(crate) fn find_half_open(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
+        self.half_index
+            .find(hash, |h| self.halves[h].tuple == *tuple)
+    }
+
+    pub(crate) fn find_time_wait(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
+        self.wait_index
+            .find(hash, |w| self.waits[w].tuple == *tuple)
+    }
+
+    /// A listener on the very address comes before one on all addresses.
+    pub(crate) fn find_listener(&self, addr: Ipv4Addr, port: u16) -> Option<usize> {
+        let on = |want: Ipv4Addr| {
+            self.listeners
+                .iter()
+                .position(|l| l.is_open && l.port == port && l.addr == want)
+        };
+        on(addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
+    }
+
+    fn on_nothing(&mut self, tuple: &Tuple, hop: Hop, seg: &Segment<'_>) -> Verdict {
+        let judgement = closed::arrives(seg);
+        let action = self.answer_stranger(tuple, hop, judgement.disposition);
+        Verdict {
+            rule: judgement.rule,
+            action,
+            state: State::Closed,
+        }
+    }
+
+    fn on_listener(
+        &mut self,
+        now: Instant,
+        l: usize,
+        tuple: &Tuple,
+        hop: Hop,
+        seg: &Segment<'_>,
+    ) -> Verdict {
+        let overflow: Overflow = self.listeners[l].options.overflow;
+        let judgement = listen::arrives(seg, self.has_room_for_syn(l), overflow);
+        let action = match judgement.disposition {
+            Disposition::HalfOpen => {
+                let iss = self.keyed.initial_seq(now, tuple);
+                self.open_half(now, l, tuple, hop, seg, iss);
+                Action::SynAcked
+            }
+            other => self.answer_stranger(tuple, hop, other),
+        };
+        Verdict {
+            rule: judgement.rule,
+            action,
+            state: State::Listen,
+        }
+    }
+
+    fn answer_stranger(&mut self, tuple: &Tuple, hop: Hop, disposition: Disposition) -> Action {
+        match disposition {
+            Disposition::Reset(reset) => self.reply_reset(tuple, hop, reset),
+            Disposition::Drop
+            | Disposition::Acknowledge { .. }
+            | Disposition::Challenge
+            | Disposition::SynAckAgain
+            | Disposition::End(_)
+            | Disposition::ReturnToListen
+            | Disposition::HalfOpen
+            | Disposition::Reopen
+            | Disposition::Restart
+            | Disposition::Take(_) => Action::Dropped,
+        }
+    }
+
+    fn on_connection(&mut self, now: Instant, i: u16, hop: Hop, seg: &Segment<'_>) -> Verdict {
+        let c = &mut self.conns[usize::from(i)];
+        let state = c.tcb.state();
+        let Judgement { rule, disposition } =
+            arrives::arrives(&c.tcb, seg, self.settings.rst_policy);
+        let action = match disposition {
+            Disposition::Take(take) => self.take(now, i, hop, seg, rule, &take),
+            Disposition::Acknowledge { limited: false } => {
+                c.set(Flags::CHALLENGE);
+                Action::Acknowledged
+            }
+            Disposition::Acknowledge { limited: true } => {
+                self.within_quota(now, i, Flags::CHALLENGE, Action::Acknowledged)
+            }
+            Disposition::Challenge => {
+                self.within_quota(now, i, Flags::CHALLENGE, Action::Challenged)
+            }
+            Disposition::SynAckAgain => self.within_quota(now, i, Flags::RESEND, Action::SynAcked),
+            Disposition::Reset(reset) => {
+                let tuple = c.tcb.tuple;
+                self.reply_reset(&tuple, hop, reset)
+            }
+            Disposition::End(reason) => {
+                self.end(i, reason, false);
+                Action::Ended(reason)
+            }
+            // Not asked for by the states a connection's slot can be in.
+            Disposition::Drop
+            | Disposition::ReturnToListen
+            | Disposition::HalfOpen
+            | Disposition::Reopen
+            | Disposition::Restart => Action::Dropped,
+        };
+        self.settle(i);
+        Verdict {
+            rule,
+            action,
+            state,
+        }
+    }
+
+    /// Marks an answer as due, if the connection's quota admits it.
+    fn within_quota(&mut self, now: Instant, i: u16, due: Flags, granted: Action) -> Action {
+        let c = &mut self.conns[usize::from(i)];
+        if c.tcb.quota.take(now, self.settings.challenge_limit) {
+            c.set(due);
+            granted
+        } else {
+            count(&mut self.counters.limited);
+            Action::Limited
+        }
+    }
+
+    pub(crate) fn reply_reset(&mut self, tuple: &Tuple, hop: Hop, reset: Reset) -> Action {
+        self.reply(Reply::reset(tuple, hop, reset));
+        Action::Reset(reset.reason)
+    }
+
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        if self.replies.push_back(reply).is_err() {
+            count(&mut self.counters.replies_lost);
+        }
+    }
+
+    pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
+        let (local, remote) = crate::output::endpoints(tuple);
+        self.last_resets.write(ResetRecord {
+            at,
+            local,
+            remote,
+            seq,
+            what,
+        });
+    }
+}
+
+/// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one
+/// host's; nor from ourselves over the wire (the LAND attack, CVE-1999-0016).
+fn is_pair_answerable(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
+    let is_martian = src.is_loopback() && !dst.is_loopback();
+    is_one_host(src) && is_one_host(dst) && src != dst && !is_martian
+}
+
+/// Says whether an address can be one host's.
+pub(crate) fn is_one_host(addr: Ipv4Addr) -> bool {
+    let is_this_network = addr.octets()[0] == 0;
+    !is_this_network && !addr.is_multicast() && !addr.is_broadcast()
+}

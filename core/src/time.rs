@@ -1,0 +1,100 @@
+//! Time as the caller tells it: nothing in this crate reads a clock.
+
+use core::fmt;
+use core::ops::Add;
+use core::time::Duration;
+
+/// A point in time, in microseconds since any fixed moment of the caller's choice (usually boot).
+///
+/// The caller's clock must never run backwards. 2^64 µs are 584,000 years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The moment the caller's clock counts from.
+    pub const ZERO: Instant = Instant(0);
+
+    /// Makes an instant from microseconds.
+    pub const fn from_micros(micros: u64) -> Instant {
+        Instant(micros)
+    }
+
+    /// Makes an instant from milliseconds; saturates at the end of time.
+    pub const fn from_millis(millis: u64) -> Instant {
+        Instant(millis.saturating_mul(1_000))
+    }
+
+    /// Gives the microseconds since the clock's beginning.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Gives the time that passed since `earlier`; zero if `earlier` is later.
+    pub const fn duration_since(self, earlier: Instant) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) fn millis(self) -> Millis {
+        Millis((self.0 / 1_000) as u32)
+    }
+
+    /// Expands a record's wrapping milliseconds, known to lie within 2^31 ms of `self`, to a full instant.
+    pub(crate) fn expand(self, at: Millis) -> Instant {
+        let ahead = at.0.wrapping_sub(self.millis().0) as i32;
+        let millis = (self.0 / 1_000).saturating_add_signed(i64::from(ahead));
+        Instant::from_millis(millis)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+    fn add(self, rhs: Duration) -> Instant {
+        Instant(
+            self.0
+                .saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// Wrapping milliseconds, as records keep them. Only moments less than 2^31 ms (24 days) apart may be compared, so a
+/// field that is not armed is never compared.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Millis(pub(crate) u32);
+
+/// The furthest a deadline may lie ahead, in milliseconds (12.4 days).
+pub(crate) const MAX_AHEAD_MS: u32 = 1 << 30;
+
+impl Millis {
+    pub(crate) fn is_reached(self, now: Millis) -> bool {
+        now.0.wrapping_sub(self.0) < 1 << 31
+    }
+
+    pub(crate) fn is_before(self, other: Millis) -> bool {
+        (self.0.wrapping_sub(other.0) as i32) < 0
+    }
+
+    pub(crate) fn earlier(self, other: Millis) -> Millis {
+        if other.is_before(self) { other } else { self }
+    }
+
+    pub(crate) fn since(self, earlier: Millis) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    pub(crate) fn after(self, ms: u32) -> Millis {
+        Millis(self.0.wrapping_add(ms.min(MAX_AHEAD_MS)))
+    }
+}
+
+/// Rounds a setting up to whole milliseconds, at most the furthest deadline.
+pub(crate) fn as_ms(duration: Duration) -> u32 {
+    let ms = duration.as_micros().div_ceil(1_000);
+    u32::try_from(ms).unwrap_or(MAX_AHEAD_MS).min(MAX_AHEAD_MS)
+}

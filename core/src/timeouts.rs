@@ -1,0 +1,161 @@
+//! Time passes (RFC 9293 §3.10.8): which timer is due, and what it does.
+
+use crate::connection::{Connection, Events};
+use crate::tcb::Flags;
+use crate::tcp::Tcp;
+use crate::time::{Instant, Millis};
+use crate::transfer::send;
+use crate::verdict::{CloseReason, State, Timer};
+
+/// A silent peer is given this many of the current waits, whatever R2 says: after long probing a single lost answer must not end the
+/// connection.
+const LEAST_WAITS: u32 = 3;
+
+impl Tcp<'_> {
+    /// Does everything that is due at `now`. Poll for output afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let ms = now.millis();
+        while let Some((i, at)) = self.conn_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.connection_due(now, i);
+        }
+        while let Some((h, at)) = self.half_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.half_open_due(now, h);
+        }
+        while let Some((w, at)) = self.wait_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.free_time_wait(w);
+        }
+    }
+
+    /// The earliest deadline of all, and whose it is. Deadlines that have moved out are put right on the way.
+    pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
+        let conn = self.next_connection_deadline();
+        let half = self
+            .half_index
+            .first_due()
+            .map(|(_, at)| (at, Timer::SynReceived));
+        let wait = self
+            .wait_index
+            .first_due()
+            .map(|(_, at)| (at, Timer::TimeWait));
+        [conn, half, wait]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
+    }
+
+    fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
+        while let Some((i, at)) = self.conn_index.first_due() {
+            let c = &self.conns[usize::from(i)];
+            match c.deadline() {
+                Some(due) if due == at => return Some((due, timer_of(c, due))),
+                Some(due) => self.conn_index.arm(i, due),
+                None => self.conn_index.disarm(i),
+            }
+        }
+        None
+    }
+
+    fn connection_due(&mut self, now: Instant, i: u16) {
+        let ms = now.millis();
+        let c = &mut self.conns[usize::from(i)];
+        if c.has(Flags::DELACK) && c.delack_at.is_reached(ms) {
+            c.clear(Flags::DELACK);
+            c.set(Flags::ACK_NOW);
+        }
+        let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
+        let gives_up = if is_due {
+            self.retransmission_due(ms, i)
+        } else {
+            None
+        };
+        if let Some(timer) = gives_up {
+            self.end_by_timer(i, CloseReason::TimedOut(timer));
+            return;
+        }
+        match self.conns[usize::from(i)].deadline() {
+            Some(at) => self.conn_index.arm(i, at),
+            None => self.conn_index.disarm(i),
+        }
+        self.settle(i);
+    }
+
+    /// Sends again or probes, or says which timer gives up.
+    fn retransmission_due(&mut self, now: Millis, i: u16) -> Option<Timer> {
+        let settings = &self.settings;
+        let c = &mut self.conns[usize::from(i)];
+        if c.tcb.state() == State::FinWait2 {
+            return Some(Timer::Orphan);
+        }
+        let is_orphan = c.has(Flags::APP_GONE) && now.since(c.progress_at) >= settings.orphan_ms;
+        if is_orphan && c.tcb.state().is_synchronized() && c.tcb.snd_wnd == 0 {
+            return Some(Timer::Orphan);
+        }
+        if is_given_up(c, now, settings) {
+            return Some(if c.has(Flags::PERSIST) {
+                Timer::WindowProbe
+            } else if c.tcb.state().is_synchronized() {
+                Timer::Retransmission
+            } else {
+                Timer::Connect
+            });
+        }
+        if c.tcb.retries == 0 && !c.tcb.state().is_synchronized() {
+            c.set(Flags::SYN_RESENT);
+        }
+        c.tcb.retries = c.tcb.retries.saturating_add(1);
+        c.rtt.cancel();
+        if c.has(Flags::PERSIST) {
+            c.set(Flags::PROBE);
+        } else {
+            c.set(Flags::RESEND);
+            // At most a window and a FIN.
+            c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
+        }
+        send::arm_retransmission(c, now, settings);
+        if c.tcb.retries == c.r1 {
+            doubt_path(c);
+        }
+        None
+    }
+}
+
+/// R2 (§3.8.3). With the window open what counts is progress; with the window closed, that the peer answers at all: such a
+/// connection is never ended for making no progress (MUST-37).
+fn is_given_up(c: &Connection, now: Millis, settings: &crate::settings::Settings) -> bool {
+    let r2 = send::r2_ms(c, settings);
+    if c.tcb.state().is_synchronized() && c.tcb.snd_wnd == 0 || c.has(Flags::PERSIST) {
+        let least = send::rto_ms(c, settings).saturating_mul(LEAST_WAITS);
+        now.since(c.heard_at) >= r2.max(least)
+    } else {
+        now.since(c.progress_at) >= r2
+    }
+}
+
+/// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
+fn doubt_path(c: &mut Connection) {
+    c.clear(Flags::HOP_KNOWN);
+    if c.has_reader() {
+        c.events.insert(Events::STALLED);
+    }
+}
+
+fn timer_of(c: &Connection, due: Millis) -> Timer {
+    if c.has(Flags::DELACK) && c.delack_at == due {
+        Timer::DelayedAck
+    } else if c.tcb.state() == State::FinWait2 {
+        Timer::Orphan
+    } else if c.has(Flags::PERSIST) {
+        Timer::WindowProbe
+    } else {
+        Timer::Retransmission
+    }
+}

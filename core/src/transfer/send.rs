@@ -1,0 +1,367 @@
+//! What to send next, and what an acknowledgement does (RFC 9293 §3.8).
+
+use crate::arrives::Reset;
+use crate::connection::{Connection, Events};
+use crate::reset;
+use crate::segment::Segment;
+use crate::seq::Seq;
+use crate::settings::Settings;
+use crate::tcb::Flags;
+use crate::time::Millis;
+use crate::transfer::receive;
+use crate::verdict::{CloseReason, ResetReason, State};
+
+/// A segment that wants to go out. Nothing has changed yet: [`sent`] does that once it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) seq: Seq,
+    /// Octets of text.
+    pub(crate) len: u16,
+    pub(crate) fin: bool,
+    /// Nothing is left in the queue behind it.
+    pub(crate) push: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Syn,
+    SynAck,
+    Ack,
+    /// Text or FIN for the first time.
+    New,
+    /// The front of the queue again.
+    Again,
+    /// One octet, or the FIN, beyond a closed window.
+    Probe,
+    Reset(Reset),
+}
+
+/// The send queue seen from SND.NXT.
+struct Queue {
+    /// Numbers sent and not acknowledged.
+    in_flight: u32,
+    /// Octets never sent.
+    unsent: u32,
+    /// The FIN waits for its turn.
+    is_fin_due: bool,
+    /// Numbers the window still admits.
+    usable: u32,
+}
+
+impl Queue {
+    fn of(c: &Connection) -> Queue {
+        let tcb = &c.tcb;
+        let in_flight = tcb.snd_nxt.since(tcb.snd_una);
+        let is_fin_counted = in_flight > u32::from(c.tx_len);
+        Queue {
+            in_flight,
+            unsent: u32::from(c.tx_len).saturating_sub(in_flight),
+            is_fin_due: tcb.has(Flags::FIN_QUEUED) && !is_fin_counted,
+            usable: u32::from(tcb.snd_wnd).saturating_sub(in_flight),
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.unsent > 0 || self.is_fin_due
+    }
+}
+
+/// Plans the connection's next segment.
+pub(crate) fn next(c: &Connection) -> Option<Plan> {
+    if c.has(Flags::RST_DUE) {
+        let reset = reset::abort(&c.tcb, reason_of_reset(c));
+        return Some(Plan {
+            kind: Kind::Reset(reset),
+            seq: reset.seq,
+            len: 0,
+            fin: false,
+            push: false,
+        });
+    }
+    match c.tcb.state() {
+        State::Closed | State::Listen | State::TimeWait => None,
+        State::SynSent => c.has(Flags::RESEND).then(|| bare(Kind::Syn, c.tcb.snd_una)),
+        State::SynReceived if c.has(Flags::RESEND) => Some(bare(Kind::SynAck, c.tcb.snd_una)),
+        State::SynReceived => empty_ack(c, Flags::CHALLENGE),
+        State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck => next_synchronized(c),
+    }
+}
+
+fn next_synchronized(c: &Connection) -> Option<Plan> {
+    // A challenge is an empty segment (§3.5.2 group 3): it does not wait for text, nor ride on it.
+    empty_ack(c, Flags::CHALLENGE)
+        .or_else(|| again(c))
+        .or_else(|| probe(c))
+        .or_else(|| new(c))
+        .or_else(|| empty_ack(c, Flags::ACK_NOW))
+}
+
+/// The slot still tells why the connection ended, and so why the peer is told.
+fn reason_of_reset(c: &Connection) -> ResetReason {
+    match c.closed {
+        Some(CloseReason::DataLost) if c.rx_len > 0 => ResetReason::UnreadData,
+        Some(CloseReason::DataLost) => ResetReason::ReceiverGone,
+        Some(CloseReason::TimedOut(_)) => ResetReason::TimedOut,
+        Some(
+            CloseReason::PeerClosed
+            | CloseReason::LocalClosed
+            | CloseReason::ClosedBeforeOpen
+            | CloseReason::Refused
+            | CloseReason::ResetByPeer
+            | CloseReason::Aborted,
+        )
+        | None => {
+            if c.has(Flags::UNACCEPTED) {
+                ResetReason::ListenerClosed
+            } else {
+                ResetReason::Aborted
+            }
+        }
+    }
+}
+
+fn bare(kind: Kind, seq: Seq) -> Plan {
+    Plan {
+        kind,
+        seq,
+        len: 0,
+        fin: false,
+        push: false,
+    }
+}
+
+fn empty_ack(c: &Connection, due: Flags) -> Option<Plan> {
+    c.has(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
+}
+
+/// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgement until all that was
+/// out at the expiration has arrived.
+fn again(c: &Connection) -> Option<Plan> {
+    if !c.has(Flags::RESEND) {
+        return None;
+    }
+    let in_flight = Queue::of(c).in_flight;
+    let text = in_flight.min(u32::from(c.tx_len));
+    // A closed window is probed with the first octet.
+    let room = u32::from(c.tcb.snd_wnd).max(1);
+    let len = text.min(u32::from(c.tcb.mss)).min(room);
+    let fin = in_flight > text && len == text && room > len;
+    if len == 0 && !fin {
+        return None;
+    }
+    Some(Plan {
+        kind: Kind::Again,
+        seq: c.tcb.snd_una,
+        len: len as u16,
+        fin,
+        push: len == text,
+    })
+}
+
+/// §3.8.6.1: one octet beyond the window. Where the window is open but too small to be worth using, it is used now (the override
+/// timeout of §3.8.6.2.1).
+fn probe(c: &Connection) -> Option<Plan> {
+    let queue = Queue::of(c);
+    if !c.has(Flags::PROBE) || !queue.is_waiting() {
+        return None;
+    }
+    if queue.usable > 0 {
+        return Some(plan_new(c, &queue));
+    }
+    let len = queue.unsent.min(1);
+    Some(Plan {
+        kind: Kind::Probe,
+        seq: c.tcb.snd_nxt,
+        len: len as u16,
+        fin: len == 0,
+        push: false,
+    })
+}
+
+/// Text for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
+fn new(c: &Connection) -> Option<Plan> {
+    let queue = Queue::of(c);
+    // After a loss nothing new is added before the old has arrived.
+    if c.recovering > 0 || queue.usable == 0 || !queue.is_waiting() {
+        return None;
+    }
+    let plan = plan_new(c, &queue);
+    let len = u32::from(plan.len);
+    let is_full = plan.len == c.tcb.mss;
+    let is_rest = len == queue.unsent && (plan.fin || queue.in_flight == 0 || !c.has(Flags::NAGLE));
+    let is_half = len > 0 && len >= u32::from(c.tcb.max_snd_wnd) / 2;
+    (is_full || is_rest || is_half).then_some(plan)
+}
+
+fn plan_new(c: &Connection, queue: &Queue) -> Plan {
+    let len = queue.unsent.min(queue.usable).min(u32::from(c.tcb.mss));
+    let is_last = len == queue.unsent;
+    let fin = queue.is_fin_due && is_last && queue.usable > len;
+    Plan {
+        kind: Kind::New,
+        seq: c.tcb.snd_nxt,
+        len: len as u16,
+        fin,
+        push: is_last && len > 0,
+    }
+}
+
+/// Brings the record up to date after a planned segment was written.
+pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
+    match plan.kind {
+        Kind::Reset(_) => {
+            c.clear(Flags::RST_DUE);
+            return;
+        }
+        Kind::Syn => sent_syn(c, now, settings),
+        Kind::SynAck => {
+            sent_syn(c, now, settings);
+            receive::acknowledged(c);
+        }
+        Kind::Ack => receive::acknowledged(c),
+        Kind::New => sent_new(c, plan, now, settings),
+        Kind::Again => {
+            c.clear(Flags::RESEND);
+            receive::acknowledged(c);
+        }
+        Kind::Probe => {
+            c.clear(Flags::PROBE);
+            c.set(Flags::PROBE_OUT);
+            c.tcb
+                .flags
+                .set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
+            receive::acknowledged(c);
+        }
+    }
+    mind_window(c, now, settings);
+}
+
+fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
+    c.clear(Flags::RESEND);
+    if c.tcb.snd_nxt == c.tcb.snd_una {
+        c.tcb.snd_nxt += 1;
+        c.progress_at = now;
+        c.rtt.start(1, now);
+    }
+    arm_retransmission(c, now, settings);
+}
+
+fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
+    let was_idle = c.tcb.snd_nxt == c.tcb.snd_una;
+    c.tcb.snd_nxt += u32::from(plan.len) + u32::from(plan.fin);
+    c.clear(Flags::PROBE | Flags::PROBE_OUT | Flags::PERSIST);
+    c.tcb
+        .flags
+        .set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
+    c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
+    if was_idle {
+        c.progress_at = now;
+        c.tcb.retries = 0;
+        arm_retransmission(c, now, settings);
+    }
+    receive::acknowledged(c);
+}
+
+/// The timeout as it stands now (RFC 6298).
+pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
+    let syn_was_lost = c.has(Flags::SYN_RESENT) && c.tcb.state().is_synchronized();
+    c.rtt.rto(
+        c.tcb.retries,
+        syn_was_lost,
+        settings.rto_min_ms,
+        settings.rto_max_ms,
+    )
+}
+
+/// R2 in force: how long without progress before the connection is given up.
+pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
+    if c.tcb.state().is_synchronized() {
+        u32::from(c.r2_s) * 1_000
+    } else {
+        settings.connect_ms
+    }
+}
+
+pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
+    c.set(Flags::REXMIT);
+    c.rexmit_at = now.after(rto_ms(c, settings));
+    // With the window open silence is counted from the last progress, and R2 is not overshot by a long back-off.
+    let counts_progress = c.tcb.snd_wnd > 0 || !c.tcb.state().is_synchronized();
+    if counts_progress && !c.has(Flags::PERSIST) {
+        c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(r2_ms(c, settings)));
+    }
+}
+
+/// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
+pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
+    let ack = seg.header.ack;
+    c.heard_at = now;
+    if c.tcb.is_ack_new(ack) {
+        advance_una(c, ack, now, settings);
+    }
+    if ack.ge(c.tcb.snd_una) {
+        update_window(c, seg);
+    }
+    mind_window(c, now, settings);
+}
+
+fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
+    let n = ack.since(c.tcb.snd_una);
+    let octets = n.min(u32::from(c.tx_len)) as u16;
+    c.tx_len -= octets;
+    c.tcb.snd_una = ack;
+    if ack.gt(c.tcb.snd_nxt) {
+        // The peer took the octet that probed its window.
+        c.tcb.snd_nxt = ack;
+        c.clear(Flags::PROBE_OUT);
+    }
+    if octets > 0 && c.has_reader() {
+        c.events.insert(Events::WRITABLE);
+    }
+    c.rtt.acked(n, now);
+    c.recovering = u32::from(c.recovering).saturating_sub(n) as u16;
+    c.tcb.retries = 0;
+    c.progress_at = now;
+    c.tcb.flags.set(Flags::RESEND, c.recovering > 0);
+    if c.tcb.snd_nxt == c.tcb.snd_una {
+        c.clear(Flags::REXMIT | Flags::PERSIST);
+    } else {
+        arm_retransmission(c, now, settings);
+    }
+}
+
+/// WL1 and WL2 keep an old segment from bringing back an old window.
+fn update_window(c: &mut Connection, seg: &Segment<'_>) {
+    let tcb = &mut c.tcb;
+    let (seq, ack) = (seg.header.seq, seg.header.ack);
+    if tcb.snd_wl1.lt(seq) || (tcb.snd_wl1 == seq && tcb.snd_wl2.le(ack)) {
+        tcb.snd_wnd = seg.header.wnd;
+        tcb.max_snd_wnd = tcb.max_snd_wnd.max(seg.header.wnd);
+        tcb.snd_wl1 = seq;
+        tcb.snd_wl2 = ack;
+    }
+}
+
+/// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over.
+pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
+    let queue = Queue::of(c);
+    let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
+    let is_stuck =
+        is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
+    if is_stuck && !c.has(Flags::PERSIST) {
+        c.tcb.retries = 0;
+        c.progress_at = now;
+        c.heard_at = now;
+        c.set(Flags::PERSIST | Flags::REXMIT);
+        c.rexmit_at = now.after(rto_ms(c, settings));
+    } else if !is_stuck && c.has(Flags::PERSIST) {
+        c.clear(Flags::PERSIST | Flags::REXMIT | Flags::PROBE);
+        c.tcb.retries = 0;
+    }
+}

@@ -1,0 +1,349 @@
+//! The way out: events, answers, connections' segments, and then the next deadline.
+
+use core::net::SocketAddr;
+
+use crate::connection::{Connection, Events};
+use crate::output::{ConnectionHandle, Event, Hop, ListenerHandle, Output, endpoints};
+use crate::record::{ResetKind, count};
+use crate::reply::Reply;
+use crate::segment::{BufferTooSmall, Control, Header};
+use crate::seq::Seq;
+use crate::tcb::{Flags, Tuple};
+use crate::tcp::Tcp;
+use crate::time::Instant;
+use crate::transfer::receive;
+use crate::transfer::send::{self, Kind, Plan};
+use crate::verdict::{CloseReason, ResetReason, State, Timer};
+
+/// What comes next, without a borrow of the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    Event(Event),
+    Transmit(What),
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// Which segment wants to go out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// The first of the queued replies.
+    Reply(Reply),
+    /// The first ready slot's.
+    Segment(u16, Plan),
+}
+
+/// A segment that wants to go out. Dropping it loses nothing: the next poll offers it again.
+#[must_use]
+pub struct Transmit<'t, 's> {
+    tcp: &'t mut Tcp<'s>,
+    what: What,
+    now: Instant,
+}
+
+impl<'s> Tcp<'s> {
+    /// Says what to do next. Call it again until it says [`Output::Timeout`].
+    pub fn poll_output(&mut self, now: Instant) -> Output<'_, 's> {
+        match self.next_output(now) {
+            Next::Event(event) => Output::Event(event),
+            Next::Transmit(what) => Output::Transmit(Transmit {
+                tcp: self,
+                what,
+                now,
+            }),
+            Next::Timeout(at) => Output::Timeout(at),
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, what: What, now: Instant) -> Transmit<'_, 's> {
+        Transmit {
+            tcp: self,
+            what,
+            now,
+        }
+    }
+
+    pub(crate) fn next_output(&mut self, now: Instant) -> Next {
+        if let Some(event) = self.next_event() {
+            return Next::Event(event);
+        }
+        if let Some(reply) = self.replies.front() {
+            return Next::Transmit(What::Reply(*reply));
+        }
+        while let Some(i) = self.ready.first() {
+            if let Some(plan) = send::next(&self.conns[usize::from(i)]) {
+                return Next::Transmit(What::Segment(i, plan));
+            }
+            self.pop_ready();
+        }
+        Next::Timeout(
+            self.next_deadline()
+                .map(|(at, timer)| (now.expand(at), timer)),
+        )
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        while let Some(i) = self.eventful.first() {
+            if let Some(event) = self.take_event(i) {
+                return Some(event);
+            }
+            self.pop_event();
+        }
+        self.next_listener_event()
+    }
+
+    fn take_event(&mut self, i: u16) -> Option<Event> {
+        let c = &mut self.conns[usize::from(i)];
+        let flag = c.events.iter().next()?;
+        c.events.remove(flag);
+        let handle = ConnectionHandle {
+            index: i,
+            generation: c.links.generation,
+        };
+        let event = match flag {
+            Events::CONNECTED => Event::Connected(handle),
+            Events::READABLE => Event::Readable(handle),
+            Events::WRITABLE => Event::Writable(handle),
+            Events::PEER_FINISHED => Event::PeerFinished(handle),
+            Events::STALLED => Event::Stalled(handle),
+            _ => Event::Closed(handle, c.closed.unwrap_or(CloseReason::Aborted)),
+        };
+        self.free_if_done(i);
+        Some(event)
+    }
+
+    fn next_listener_event(&mut self) -> Option<Event> {
+        if self.listeners_with_news == 0 {
+            return None;
+        }
+        let index = self.listeners.iter().position(|l| l.has_news)?;
+        let listener = &mut self.listeners[index];
+        listener.has_news = false;
+        self.listeners_with_news -= 1;
+        Some(Event::Acceptable(ListenerHandle {
+            index: index as u8,
+            generation: listener.generation,
+        }))
+    }
+}
+
+impl<'t, 's> Transmit<'t, 's> {
+    /// Gives the segment's length in octets, TCP header included.
+    #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
+    pub fn len(&self) -> usize {
+        match &self.what {
+            What::Reply(reply) => reply.header().wire_len(),
+            What::Segment(i, plan) => self.header_of(*i, plan).wire_len() + usize::from(plan.len),
+        }
+    }
+
+    /// Gives our endpoint.
+    pub fn local(&self) -> SocketAddr {
+        endpoints(&self.tuple()).0
+    }
+
+    /// Gives the peer's endpoint.
+    pub fn remote(&self) -> SocketAddr {
+        endpoints(&self.tuple()).1
+    }
+
+    /// Gives the link address to send to; `None` if it must be resolved first, see [`Transmit::set_hop`] and [`Transmit::defer`].
+    pub fn hop(&self) -> Option<Hop> {
+        match &self.what {
+            What::Reply(reply) => Some(reply.hop),
+            What::Segment(i, _) => {
+                let c = self.connection(*i);
+                c.has(Flags::HOP_KNOWN).then_some(c.tcb.hop)
+            }
+        }
+    }
+
+    /// Tells the link address to send to, from now on.
+    pub fn set_hop(&mut self, hop: Hop) {
+        match &mut self.what {
+            What::Reply(reply) => reply.hop = hop,
+            What::Segment(i, _) => {
+                let c = &mut self.tcp.conns[usize::from(*i)];
+                c.tcb.hop = hop;
+                c.set(Flags::HOP_KNOWN);
+            }
+        }
+    }
+
+    /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first.
+    pub fn defer(self) {
+        if let What::Segment(..) = self.what {
+            self.tcp.park_ready();
+        }
+    }
+
+    /// Gives the reason, if the segment is an RST.
+    pub fn reset_reason(&self) -> Option<ResetReason> {
+        match &self.what {
+            What::Reply(reply) => reply.reason,
+            What::Segment(
+                _,
+                Plan {
+                    kind: Kind::Reset(reset),
+                    ..
+                },
+            ) => Some(reset.reason),
+            What::Segment(..) => None,
+        }
+    }
+
+    /// Says whether it was sent before: a retransmission or a window probe.
+    pub fn is_again(&self) -> bool {
+        match &self.what {
+            What::Reply(_) => false,
+            What::Segment(i, plan) => match plan.kind {
+                Kind::Again | Kind::Probe => true,
+                Kind::Syn | Kind::SynAck => self.connection(*i).tcb.retries > 0,
+                Kind::Ack | Kind::New | Kind::Reset(_) => false,
+            },
+        }
+    }
+
+    /// Writes the segment, and only now counts it as sent. Gives its length in octets.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] if `buf` is shorter than [`Transmit::len`]; nothing is sent or lost then.
+    pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let len = self.len();
+        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
+        match self.what {
+            What::Reply(reply) => self.emit_reply(&reply, buf)?,
+            What::Segment(i, plan) => self.emit_segment(i, &plan, buf)?,
+        }
+        Ok(len)
+    }
+
+    fn emit_reply(self, reply: &Reply, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        self.write(&reply.header(), &reply.tuple, buf)?;
+        self.tcp.replies.pop_front();
+        self.finish(&reply.tuple, reply.seq, reply.reason);
+        Ok(())
+    }
+
+    fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        let header = self.header_of(i, plan);
+        let buffers = self.connection(i).buffers;
+        let (_, text) = buf
+            .split_at_mut_checked(header.wire_len())
+            .ok_or(BufferTooSmall)?;
+        self.tcp.pool.tx(buffers).read(plan.seq, text);
+        let tuple = self.tuple();
+        self.write(&header, &tuple, buf)?;
+        if self.is_again() {
+            count(&mut self.tcp.counters.retransmissions);
+        }
+        let c = &mut self.tcp.conns[usize::from(i)];
+        send::sent(c, plan, self.now.millis(), &self.tcp.settings);
+        // The next one's turn; this one comes back if it has more.
+        self.tcp.pop_ready();
+        self.tcp.settle(i);
+        let reason = self.reset_reason();
+        self.finish(&tuple, plan.seq, reason);
+        Ok(())
+    }
+
+    fn write(&self, header: &Header, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        header.emit_before_text(
+            buf,
+            tuple.local_addr,
+            tuple.remote_addr,
+            self.tcp.settings.checksum,
+        )
+    }
+
+    fn finish(self, tuple: &Tuple, seq: Seq, reset: Option<ResetReason>) {
+        count(&mut self.tcp.counters.segments_out);
+        if let Some(reason) = reset {
+            self.tcp.counters.sent_reset(reason);
+            self.tcp
+                .log_reset(self.now, tuple, seq, ResetKind::Sent(reason));
+        }
+    }
+
+    fn connection(&self, i: u16) -> &Connection {
+        &self.tcp.conns[usize::from(i)]
+    }
+
+    fn tuple(&self) -> Tuple {
+        match &self.what {
+            What::Reply(reply) => reply.tuple,
+            What::Segment(i, _) => self.connection(*i).tcb.tuple,
+        }
+    }
+
+    fn header_of(&self, i: u16, plan: &Plan) -> Header {
+        let c = self.connection(i);
+        let mut header = Header {
+            src_port: c.tcb.tuple.local_port,
+            dst_port: c.tcb.tuple.remote_port,
+            seq: plan.seq,
+            ack: c.tcb.rcv_nxt,
+            control: Control::ACK,
+            wnd: receive::window_to_offer(c),
+            urgent: 0,
+            mss: None,
+        };
+        match plan.kind {
+            Kind::Syn => {
+                header.control = Control::SYN;
+                header.ack = Seq(0);
+                header.mss = Some(self.tcp.settings.mss);
+            }
+            Kind::SynAck => {
+                header.control = Control::SYN | Control::ACK;
+                header.mss = Some(self.tcp.settings.mss);
+            }
+            Kind::Reset(_) => {
+                header.control = Control::RST | Control::ACK;
+                header.wnd = 0;
+            }
+            Kind::Ack | Kind::New | Kind::Again | Kind::Probe => {
+                header.control.set(Control::FIN, plan.fin);
+                header.control.set(Control::PSH, plan.push);
+            }
+        }
+        header
+    }
+}
+
+impl Tcp<'_> {
+    /// Offers deferred segments again, because an address on the link was learned or its absence was waited for long enough.
+    pub fn neighbour_changed(&mut self) {
+        self.wake_unresolved();
+    }
+
+    /// Gives the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.
+    pub fn state_of(&self, local: SocketAddr, remote: SocketAddr) -> State {
+        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote) else {
+            return State::Closed;
+        };
+        let tuple = Tuple {
+            local_addr: *local.ip(),
+            remote_addr: *remote.ip(),
+            local_port: local.port(),
+            remote_port: remote.port(),
+        };
+        let hash = self.keyed.index_hash(&tuple);
+        if let Some(i) = self.find_connection(&tuple, hash) {
+            return self.conns[usize::from(i)].tcb.state();
+        }
+        if self.find_half_open(&tuple, hash).is_some() {
+            return State::SynReceived;
+        }
+        if self.find_time_wait(&tuple, hash).is_some() {
+            return State::TimeWait;
+        }
+        let listens = self
+            .find_listener(tuple.local_addr, tuple.local_port)
+            .is_some();
+        if listens {
+            State::Listen
+        } else {
+            State::Closed
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The Linux end of the simulation: a private network namespace, a virtual
+//! Ethernet into it, and the kernel's own TCP sockets as the peer.
+//!
+//! Order of use: [`enter`] while the process has one thread, then
+//! [`Wire::open`], then [`KernelListener`] and [`KernelStream`]. Nothing made
+//! here outlives the process: the namespace goes with it, and the devices go
+//! with the namespace.
+//!
+//! Nothing here blocks except [`Wire::wait`], which says for how long, and
+//! [`Wire::open`], which waits a bounded time for the devices to come up.
+
+mod interface;
+mod namespace;
+mod netlink;
+mod offload;
+mod socket;
+mod state;
+mod tap;
+mod veth;
+mod wire;
+
+pub use namespace::{Forbidden, enter, set_net_sysctl};
+pub use socket::{KernelListener, KernelStream};
+pub use state::{TcpState, kernel_state_of};
+pub use wire::{ETHERNET_HEADER_LEN, Mac, Wire, WireKind};
+
+use std::io;
+
+/// Turns "would block" into `None`, for sockets that never block.
+fn unless_blocked<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

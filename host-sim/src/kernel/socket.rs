@@ -1,0 +1,203 @@
+//! The kernel's own TCP sockets, as the peer of our stack. None of them blocks.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddrV4};
+use std::time::Duration;
+
+use nix::sys::socket::sockopt::TcpRepair;
+use nix::sys::socket::{getsockopt, setsockopt};
+use nix::{getsockopt_impl, libc, sockopt_impl};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::state::TcpState;
+use super::unless_blocked;
+
+sockopt_impl!(
+    /// The first byte of the kernel's `tcp_info`: the state's number. The
+    /// kernel gives as much of the record as is asked for.
+    TcpInfoState,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    u8
+);
+
+/// A listening socket of the kernel's.
+#[derive(Debug)]
+pub struct KernelListener {
+    socket: Socket,
+}
+
+impl KernelListener {
+    /// Listens on `addr`, with room for `backlog` connections not accepted yet.
+    /// The port may have connections left over from an earlier listener.
+    pub fn bind(addr: SocketAddrV4, backlog: u16) -> io::Result<Self> {
+        let socket = bound_socket(addr)?;
+        socket.listen(backlog.into())?;
+        Ok(Self { socket })
+    }
+
+    /// Takes the next connection, `None` if there is none yet.
+    pub fn accept(&self) -> io::Result<Option<KernelStream>> {
+        let Some((socket, _)) = unless_blocked(self.socket.accept())? else {
+            return Ok(None);
+        };
+        socket.set_nonblocking(true)?;
+        Ok(Some(KernelStream { socket }))
+    }
+
+    /// Returns the address listened on, with the port that 0 has become.
+    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        ipv4(&self.socket.local_addr()?)
+    }
+
+    /// Sets the receive buffer of connections to come, in bytes, which bounds
+    /// the window and the window scale they offer. The kernel doubles it for
+    /// its bookkeeping.
+    pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket.set_recv_buffer_size(bytes)
+    }
+}
+
+/// A connection of the kernel's.
+#[derive(Debug)]
+pub struct KernelStream {
+    socket: Socket,
+}
+
+impl KernelStream {
+    /// Starts a connection from `local`, whose port may be 0 for any, to
+    /// `remote`. [`KernelStream::is_connected`] tells when it is there.
+    pub fn connect(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Self> {
+        Self::start(bound_socket(local)?, remote)
+    }
+
+    /// As [`KernelStream::connect`], with a receive buffer of `bytes` from the
+    /// SYN on: set later, it comes too late for the window scale.
+    pub fn connect_with_recv_buffer(
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        bytes: usize,
+    ) -> io::Result<Self> {
+        let socket = bound_socket(local)?;
+        socket.set_recv_buffer_size(bytes)?;
+        Self::start(socket, remote)
+    }
+
+    fn start(socket: Socket, remote: SocketAddrV4) -> io::Result<Self> {
+        match socket.connect(&remote.into()) {
+            Ok(()) => Ok(Self { socket }),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Self { socket }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the kernel's own address and port.
+    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        ipv4(&self.socket.local_addr()?)
+    }
+
+    /// Returns the other side's address and port; an error unless connected.
+    pub fn peer_addr(&self) -> io::Result<SocketAddrV4> {
+        ipv4(&self.socket.peer_addr()?)
+    }
+
+    /// Returns whether the connection has been made and not ended. Errors are
+    /// the connection's own, such as `ECONNREFUSED` or `ECONNRESET`; the kernel
+    /// tells each once, here or to whichever call comes first.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        Ok(match self.state()? {
+            TcpState::Closed | TcpState::Listen | TcpState::SynSent | TcpState::SynReceived => {
+                false
+            }
+            TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::CloseWait
+            | TcpState::Closing
+            | TcpState::LastAck
+            | TcpState::TimeWait => true,
+        })
+    }
+
+    /// Gives data to send, returns how many bytes were taken, `None` if the
+    /// buffer has no room now.
+    pub fn send(&self, data: &[u8]) -> io::Result<Option<usize>> {
+        unless_blocked(self.socket.send_with_flags(data, libc::MSG_NOSIGNAL))
+    }
+
+    /// Takes data received, `None` if there is none yet, 0 at its end.
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        unless_blocked((&self.socket).read(buf))
+    }
+
+    /// Ends our direction: the kernel sends what it has, then a FIN.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    /// Closes as programs do: FIN after the data, or a RST if received data was
+    /// never read. Dropping does the same.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// Aborts: the kernel sends a RST and forgets.
+    pub fn abort(self) -> io::Result<()> {
+        self.socket.set_linger(Some(Duration::ZERO))
+    }
+
+    /// Forgets the connection without a segment, as a host that lost power.
+    /// On an error the connection is closed in the usual way instead.
+    pub fn vanish(self) -> io::Result<()> {
+        // A socket under repair is torn down in silence. Needs CAP_NET_ADMIN in
+        // the namespace, which whoever made it has.
+        setsockopt(&self.socket, TcpRepair, &1).map_err(io::Error::from)
+    }
+
+    /// Returns the state of the socket. One still open reads CLOSED when the
+    /// kernel has moved its connection to TIME-WAIT; for that, ask
+    /// [`kernel_state_of`](super::kernel_state_of).
+    pub fn state(&self) -> io::Result<TcpState> {
+        TcpState::from_kernel(getsockopt(&self.socket, TcpInfoState)?)
+    }
+
+    /// Sets the receive buffer in bytes; the kernel doubles it for bookkeeping.
+    pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket.set_recv_buffer_size(bytes)
+    }
+
+    /// Sets whether small segments are sent at once, without Nagle's delay.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_tcp_nodelay(nodelay)
+    }
+
+    /// Sets for how long sent data may stay unacknowledged before the kernel
+    /// gives up, to the millisecond; `None` for the system's own limit.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_tcp_user_timeout(timeout)
+    }
+
+    /// Takes the connection's error, if there is one that was not told yet.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.take_error()
+    }
+}
+
+/// A socket bound to `addr`, also if a past connection lingers on its port.
+fn bound_socket(addr: SocketAddrV4) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+fn ipv4(address: &SockAddr) -> io::Result<SocketAddrV4> {
+    address
+        .as_socket_ipv4()
+        .ok_or_else(|| io::Error::other("the kernel gave an IPv4 socket another kind of address"))
+}
