@@ -2,12 +2,11 @@
 
 use crate::arrives::Take;
 use crate::connection::{Connection, Events, NONE, Queued};
-use crate::output::Hop;
 use crate::record::count;
 use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
 use crate::tcb::Flags;
-use crate::tcp::Tcp;
+use crate::tcp::{Delivery, Tcp};
 use crate::time::Instant;
 use crate::transfer::pool::Buffers;
 use crate::transfer::{receive, send};
@@ -16,15 +15,7 @@ use crate::{arrives, reset};
 
 impl Tcp<'_> {
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
-    pub(crate) fn take(
-        &mut self,
-        now: Instant,
-        i: u16,
-        hop: Hop,
-        seg: &Segment<'_>,
-        rule: Rule,
-        take: &Take,
-    ) -> Action {
+    pub(crate) fn take(&mut self, i: u16, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
         let Take {
             syn,
             establishes,
@@ -34,6 +25,7 @@ impl Tcp<'_> {
             ack_now,
             receiver_gone,
         } = *take;
+        let Delivery { now, hop, seg } = *d;
         let ms = now.millis();
         let c = &mut self.conns[usize::from(i)];
         // The segment is valid, so the peer is where it came from.

@@ -13,6 +13,7 @@ mod challenge;
 mod config;
 mod connection;
 mod isn;
+pub mod link;
 mod lists;
 mod output;
 mod record;

@@ -7,11 +7,10 @@ use crate::connection::NONE;
 use crate::output::Hop;
 use crate::record::count;
 use crate::reply::Reply;
-use crate::segment::Segment;
 use crate::seq::Seq;
 use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
-use crate::tcp::Tcp;
+use crate::tcp::{Delivery, Tcp};
 use crate::time::Instant;
 use crate::verdict::{Action, CloseReason, Rule, State, Verdict};
 use crate::{connection::Connection, settings};
@@ -34,24 +33,16 @@ impl Tcp<'_> {
     }
 
     /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
-    pub(crate) fn open_half(
-        &mut self,
-        now: Instant,
-        l: usize,
-        tuple: &Tuple,
-        hop: Hop,
-        seg: &Segment<'_>,
-        iss: Seq,
-    ) {
+    pub(crate) fn open_half(&mut self, l: usize, tuple: &Tuple, d: &Delivery<'_>, iss: Seq) {
         let Some(h) = self.half_index.allocate() else {
             return;
         };
         let half = HalfOpen {
             tuple: *tuple,
-            hop,
-            mss: self.settings.send_mss(seg.header.mss),
+            hop: d.hop,
+            mss: self.settings.send_mss(d.seg.header.mss),
             iss,
-            irs: seg.header.seq,
+            irs: d.seg.header.seq,
             listener: l as u8,
             ..HalfOpen::EMPTY
         };
@@ -59,7 +50,7 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(tuple);
         self.half_index.insert(h, hash);
         self.listeners[l].half_open += 1;
-        self.arm_syn_ack(now, h);
+        self.arm_syn_ack(d.now, h);
         self.reply_syn_ack(h);
     }
 
@@ -113,38 +104,30 @@ impl Tcp<'_> {
         self.halves[usize::from(h)] = HalfOpen::EMPTY;
     }
 
-    pub(crate) fn on_half_open(
-        &mut self,
-        now: Instant,
-        h: u16,
-        hop: Hop,
-        seg: &Segment<'_>,
-    ) -> Verdict {
+    pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {
         let half = &self.halves[usize::from(h)];
         let tcb = half.expand(self.first_window(half.listener));
         let Judgement {
             mut rule,
             disposition,
-        } = arrives::arrives(&tcb, seg, self.settings.rst_policy);
+        } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
             Disposition::Acknowledge { limited } => {
-                self.challenge_half_open(now, h, &tcb, limited, Action::Acknowledged)
+                self.challenge_half_open(d.now, h, &tcb, limited, Action::Acknowledged)
             }
             Disposition::Challenge => {
-                self.challenge_half_open(now, h, &tcb, true, Action::Challenged)
+                self.challenge_half_open(d.now, h, &tcb, true, Action::Challenged)
             }
-            Disposition::SynAckAgain => self.syn_ack_again(now, h),
-            Disposition::Reset(reset) => self.reply_reset(&tcb.tuple, hop, reset),
+            Disposition::SynAckAgain => self.syn_ack_again(d.now, h),
+            Disposition::Reset(reset) => self.reply_reset(&tcb.tuple, d.hop, reset),
             Disposition::ReturnToListen => {
                 self.free_half_open(h);
                 Action::ReturnedToListen
             }
-            Disposition::Take(take) => self
-                .complete(now, h, tcb, hop, seg, rule, &take)
-                .unwrap_or_else(|| {
-                    rule = Rule::SynReceivedNoSlot;
-                    Action::Dropped
-                }),
+            Disposition::Take(take) => self.complete(h, tcb, d, rule, &take).unwrap_or_else(|| {
+                rule = Rule::SynReceivedNoSlot;
+                Action::Dropped
+            }),
             // Not asked for in SYN-RECEIVED of a passive open.
             Disposition::Drop
             | Disposition::End(_)
@@ -192,11 +175,9 @@ impl Tcp<'_> {
     /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
     fn complete(
         &mut self,
-        now: Instant,
         h: u16,
         tcb: Tcb,
-        hop: Hop,
-        seg: &Segment<'_>,
+        d: &Delivery<'_>,
         rule: Rule,
         take: &Take,
     ) -> Option<Action> {
@@ -218,7 +199,7 @@ impl Tcp<'_> {
         c.listener = l as u8;
         self.conn_index.insert(i, hash);
         self.push_unaccepted(l, i);
-        let action = self.take(now, i, hop, seg, rule, take);
+        let action = self.take(i, d, rule, take);
         self.settle(i);
         Some(action)
     }
@@ -267,37 +248,29 @@ impl Tcp<'_> {
         self.waits[usize::from(w)] = TimeWait::EMPTY;
     }
 
-    pub(crate) fn on_time_wait(
-        &mut self,
-        now: Instant,
-        w: u16,
-        hop: Hop,
-        seg: &Segment<'_>,
-    ) -> Verdict {
+    pub(crate) fn on_time_wait(&mut self, w: u16, d: &Delivery<'_>) -> Verdict {
         let tcb = self.waits[usize::from(w)].expand();
         let Judgement {
             mut rule,
             disposition,
-        } = arrives::arrives(&tcb, seg, self.settings.rst_policy);
+        } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
-            Disposition::Reopen => match self.reopen(now, &tcb, hop, seg) {
+            Disposition::Reopen => match self.reopen(&tcb, d) {
                 Some(action) => action,
                 None => {
                     rule = Rule::SynTimeWait;
-                    self.challenge_time_wait(now, w, hop, true, Action::Challenged)
+                    self.challenge_time_wait(d, w, true, Action::Challenged)
                 }
             },
             Disposition::Restart => {
                 self.wait_index
-                    .arm(w, now.millis().after(self.settings.time_wait_ms));
-                self.challenge_time_wait(now, w, hop, false, Action::Acknowledged)
+                    .arm(w, d.now.millis().after(self.settings.time_wait_ms));
+                self.challenge_time_wait(d, w, false, Action::Acknowledged)
             }
             Disposition::Acknowledge { limited } => {
-                self.challenge_time_wait(now, w, hop, limited, Action::Acknowledged)
+                self.challenge_time_wait(d, w, limited, Action::Acknowledged)
             }
-            Disposition::Challenge => {
-                self.challenge_time_wait(now, w, hop, true, Action::Challenged)
-            }
+            Disposition::Challenge => self.challenge_time_wait(d, w, true, Action::Challenged),
             // Not asked for in TIME-WAIT.
             Disposition::Drop
             | Disposition::SynAckAgain
@@ -316,33 +289,32 @@ impl Tcp<'_> {
 
     fn challenge_time_wait(
         &mut self,
-        now: Instant,
+        d: &Delivery<'_>,
         w: u16,
-        hop: Hop,
         is_limited: bool,
         granted: Action,
     ) -> Action {
         let wait = &mut self.waits[usize::from(w)];
-        if is_limited && !wait.quota.take(now, self.settings.challenge_limit) {
+        if is_limited && !wait.quota.take(d.now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
-        let reply = Reply::ack_of_time_wait(wait, hop);
+        let reply = Reply::ack_of_time_wait(wait, d.hop);
         self.reply(reply);
         granted
     }
 
     /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate
     /// after all, it goes on answering when the handshake has failed (§3.6.1).
-    fn reopen(&mut self, now: Instant, old: &Tcb, hop: Hop, seg: &Segment<'_>) -> Option<Action> {
+    fn reopen(&mut self, old: &Tcb, d: &Delivery<'_>) -> Option<Action> {
         let l = self.find_listener(old.tuple.local_addr, old.tuple.local_port)?;
         if !self.has_room_for_syn(l) {
             return None;
         }
-        let iss = self.keyed.initial_seq(now, &old.tuple);
+        let iss = self.keyed.initial_seq(d.now, &old.tuple);
         let least = old.snd_nxt + REOPEN_DISTANCE;
         let iss = if iss.gt(least) { iss } else { least };
-        self.open_half(now, l, &old.tuple, hop, seg, iss);
+        self.open_half(l, &old.tuple, d, iss);
         Some(Action::SynAcked)
     }
 

@@ -33,6 +33,14 @@ pub struct Arrival {
     pub hop: Hop,
 }
 
+/// A parsed segment on its way through the engine.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery<'b> {
+    pub(crate) now: Instant,
+    pub(crate) hop: Hop,
+    pub(crate) seg: &'b Segment<'b>,
+}
+
 /// A TCP endpoint without I/O, clock or heap.
 ///
 /// # Contract
@@ -104,12 +112,31 @@ impl<'s> Tcp<'s> {
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         count(&mut self.counters.segments_in);
         let verdict = match self.admit(arrival, bytes) {
-            Ok((tuple, seg)) => self.dispatch(now, &tuple, arrival.hop, &seg),
+            Ok((tuple, seg)) => self.dispatch(
+                &tuple,
+                &Delivery {
+                    now,
+                    hop: arrival.hop,
+                    seg: &seg,
+                },
+            ),
             Err(rule) => Verdict {
                 rule,
                 action: Action::Dropped,
                 state: State::Closed,
             },
+        };
+        self.counters.judged(&verdict);
+        verdict
+    }
+
+    /// Counts a segment that the IP layer could not let through.
+    pub(crate) fn refuse(&mut self, rule: Rule) -> Verdict {
+        count(&mut self.counters.segments_in);
+        let verdict = Verdict {
+            rule,
+            action: Action::Dropped,
+            state: State::Closed,
         };
         self.counters.judged(&verdict);
         verdict
@@ -140,24 +167,24 @@ impl<'s> Tcp<'s> {
         Ok((tuple, seg))
     }
 
-    fn dispatch(&mut self, now: Instant, tuple: &Tuple, hop: Hop, seg: &Segment<'_>) -> Verdict {
+    fn dispatch(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let hash = self.keyed.index_hash(tuple);
         let verdict = if let Some(i) = self.find_connection(tuple, hash) {
-            self.on_connection(now, i, hop, seg)
+            self.on_connection(i, d)
         } else if let Some(h) = self.find_half_open(tuple, hash) {
-            self.on_half_open(now, h, hop, seg)
+            self.on_half_open(h, d)
         } else if let Some(w) = self.find_time_wait(tuple, hash) {
-            self.on_time_wait(now, w, hop, seg)
+            self.on_time_wait(w, d)
         } else if let Some(l) = self.find_listener(tuple.local_addr, tuple.local_port) {
-            self.on_listener(now, l, tuple, hop, seg)
+            self.on_listener(l, tuple, d)
         } else {
-            self.on_nothing(tuple, hop, seg)
+            self.on_nothing(tuple, d)
         };
-        if seg.has(Control::RST) {
+        if d.seg.has(Control::RST) {
             self.log_reset(
-                now,
+                d.now,
                 tuple,
-                seg.header.seq,
+                d.seg.header.seq,
                 ResetKind::Received(verdict.rule),
             );
         }
@@ -189,9 +216,9 @@ impl<'s> Tcp<'s> {
         on(addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
     }
 
-    fn on_nothing(&mut self, tuple: &Tuple, hop: Hop, seg: &Segment<'_>) -> Verdict {
-        let judgement = closed::arrives(seg);
-        let action = self.answer_stranger(tuple, hop, judgement.disposition);
+    fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
+        let judgement = closed::arrives(d.seg);
+        let action = self.answer_stranger(tuple, d.hop, judgement.disposition);
         Verdict {
             rule: judgement.rule,
             action,
@@ -199,23 +226,15 @@ impl<'s> Tcp<'s> {
         }
     }
 
-    fn on_listener(
-        &mut self,
-        now: Instant,
-        l: usize,
-        tuple: &Tuple,
-        hop: Hop,
-        seg: &Segment<'_>,
-    ) -> Verdict {
+    fn on_listener(&mut self, l: usize, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let overflow: Overflow = self.listeners[l].options.overflow;
-        let judgement = listen::arrives(seg, self.has_room_for_syn(l), overflow);
-        let action = match judgement.disposition {
-            Disposition::HalfOpen => {
-                let iss = self.keyed.initial_seq(now, tuple);
-                self.open_half(now, l, tuple, hop, seg, iss);
-                Action::SynAcked
-            }
-            other => self.answer_stranger(tuple, hop, other),
+        let judgement = listen::arrives(d.seg, self.has_room_for_syn(l), overflow);
+        let action = if judgement.disposition == Disposition::HalfOpen {
+            let iss = self.keyed.initial_seq(d.now, tuple);
+            self.open_half(l, tuple, d, iss);
+            Action::SynAcked
+        } else {
+            self.answer_stranger(tuple, d.hop, judgement.disposition)
         };
         Verdict {
             rule: judgement.rule,
@@ -240,27 +259,29 @@ impl<'s> Tcp<'s> {
         }
     }
 
-    fn on_connection(&mut self, now: Instant, i: u16, hop: Hop, seg: &Segment<'_>) -> Verdict {
+    fn on_connection(&mut self, i: u16, d: &Delivery<'_>) -> Verdict {
         let c = &mut self.conns[usize::from(i)];
         let state = c.tcb.state();
         let Judgement { rule, disposition } =
-            arrives::arrives(&c.tcb, seg, self.settings.rst_policy);
+            arrives::arrives(&c.tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
-            Disposition::Take(take) => self.take(now, i, hop, seg, rule, &take),
+            Disposition::Take(take) => self.take(i, d, rule, &take),
             Disposition::Acknowledge { limited: false } => {
                 c.set(Flags::CHALLENGE);
                 Action::Acknowledged
             }
             Disposition::Acknowledge { limited: true } => {
-                self.within_quota(now, i, Flags::CHALLENGE, Action::Acknowledged)
+                self.within_quota(d.now, i, Flags::CHALLENGE, Action::Acknowledged)
             }
             Disposition::Challenge => {
-                self.within_quota(now, i, Flags::CHALLENGE, Action::Challenged)
+                self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged)
             }
-            Disposition::SynAckAgain => self.within_quota(now, i, Flags::RESEND, Action::SynAcked),
+            Disposition::SynAckAgain => {
+                self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked)
+            }
             Disposition::Reset(reset) => {
                 let tuple = c.tcb.tuple;
-                self.reply_reset(&tuple, hop, reset)
+                self.reply_reset(&tuple, d.hop, reset)
             }
             Disposition::End(reason) => {
                 self.end(i, reason, false);

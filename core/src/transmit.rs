@@ -32,6 +32,22 @@ pub(crate) enum What {
     Segment(u16, Plan),
 }
 
+impl What {
+    pub(crate) fn reset_reason(&self) -> Option<ResetReason> {
+        match self {
+            What::Reply(reply) => reply.reason,
+            What::Segment(
+                _,
+                Plan {
+                    kind: Kind::Reset(reset),
+                    ..
+                },
+            ) => Some(reset.reason),
+            What::Segment(..) => None,
+        }
+    }
+}
+
 /// A segment that wants to go out. Dropping it loses nothing: the next poll offers it again.
 #[must_use]
 pub struct Transmit<'t, 's> {
@@ -79,6 +95,47 @@ impl<'s> Tcp<'s> {
             self.next_deadline()
                 .map(|(at, timer)| (now.expand(at), timer)),
         )
+    }
+
+    pub(crate) fn len_of(&self, what: What) -> usize {
+        match what {
+            What::Reply(reply) => reply.header().wire_len(),
+            What::Segment(i, plan) => self.header_of(i, &plan).wire_len() + usize::from(plan.len),
+        }
+    }
+
+    fn header_of(&self, i: u16, plan: &Plan) -> Header {
+        let c = &self.conns[usize::from(i)];
+        let mut header = Header {
+            src_port: c.tcb.tuple.local_port,
+            dst_port: c.tcb.tuple.remote_port,
+            seq: plan.seq,
+            ack: c.tcb.rcv_nxt,
+            control: Control::ACK,
+            wnd: receive::window_to_offer(c),
+            urgent: 0,
+            mss: None,
+        };
+        match plan.kind {
+            Kind::Syn => {
+                header.control = Control::SYN;
+                header.ack = Seq(0);
+                header.mss = Some(self.settings.mss);
+            }
+            Kind::SynAck => {
+                header.control = Control::SYN | Control::ACK;
+                header.mss = Some(self.settings.mss);
+            }
+            Kind::Reset(_) => {
+                header.control = Control::RST | Control::ACK;
+                header.wnd = 0;
+            }
+            Kind::Ack | Kind::New | Kind::Again | Kind::Probe => {
+                header.control.set(Control::FIN, plan.fin);
+                header.control.set(Control::PSH, plan.push);
+            }
+        }
+        header
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -130,10 +187,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Gives the segment's length in octets, TCP header included.
     #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
-        match &self.what {
-            What::Reply(reply) => reply.header().wire_len(),
-            What::Segment(i, plan) => self.header_of(*i, plan).wire_len() + usize::from(plan.len),
-        }
+        self.tcp.len_of(self.what)
     }
 
     /// Gives our endpoint.
@@ -154,6 +208,14 @@ impl<'t, 's> Transmit<'t, 's> {
                 let c = self.connection(*i);
                 c.has(Flags::HOP_KNOWN).then_some(c.tcb.hop)
             }
+        }
+    }
+
+    /// Gives the link address the peer's frames last came from, or were last sent to.
+    pub(crate) fn last_hop(&self) -> Hop {
+        match &self.what {
+            What::Reply(reply) => reply.hop,
+            What::Segment(i, _) => self.connection(*i).tcb.hop,
         }
     }
 
@@ -225,7 +287,7 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        let header = self.header_of(i, plan);
+        let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
         let (_, text) = buf
             .split_at_mut_checked(header.wire_len())
@@ -273,40 +335,6 @@ impl<'t, 's> Transmit<'t, 's> {
             What::Reply(reply) => reply.tuple,
             What::Segment(i, _) => self.connection(*i).tcb.tuple,
         }
-    }
-
-    fn header_of(&self, i: u16, plan: &Plan) -> Header {
-        let c = self.connection(i);
-        let mut header = Header {
-            src_port: c.tcb.tuple.local_port,
-            dst_port: c.tcb.tuple.remote_port,
-            seq: plan.seq,
-            ack: c.tcb.rcv_nxt,
-            control: Control::ACK,
-            wnd: receive::window_to_offer(c),
-            urgent: 0,
-            mss: None,
-        };
-        match plan.kind {
-            Kind::Syn => {
-                header.control = Control::SYN;
-                header.ack = Seq(0);
-                header.mss = Some(self.tcp.settings.mss);
-            }
-            Kind::SynAck => {
-                header.control = Control::SYN | Control::ACK;
-                header.mss = Some(self.tcp.settings.mss);
-            }
-            Kind::Reset(_) => {
-                header.control = Control::RST | Control::ACK;
-                header.wnd = 0;
-            }
-            Kind::Ack | Kind::New | Kind::Again | Kind::Probe => {
-                header.control.set(Control::FIN, plan.fin);
-                header.control.set(Control::PSH, plan.push);
-            }
-        }
-        header
     }
 }
 

@@ -115,6 +115,8 @@ rules! {
     Malformed,
     /// The checksum is wrong: dropped (RFC 9293 §3.1, MUST-3).
     ChecksumWrong,
+    /// An IPv4 fragment: dropped and counted, never put together (RFC 9293 §3.7.2 lets TCP avoid fragmentation altogether).
+    Fragment,
     /// Port 0, or an address that no reply may go to or come from (broadcast, multicast, unspecified, our own as source,
     /// a frame to a group): dropped, no listener is touched (RFC 9293 §3.9.2.3, RFC 1122 §4.2.3.10).
     NotAnswerable,

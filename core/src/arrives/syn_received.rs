@@ -83,11 +83,12 @@ fn establish(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
             other_states::seventh_and_eighth_step(tcb, seg, Rule::AckEstablishes)
         }
     };
-    match judgement.disposition {
-        Disposition::Take(take) => judgement.rule.then(Disposition::Take(Take {
+    if let Disposition::Take(take) = judgement.disposition {
+        judgement.rule.then(Disposition::Take(Take {
             establishes: true,
             ..take
-        })),
-        other => judgement.rule.then(other),
+        }))
+    } else {
+        judgement
     }
 }

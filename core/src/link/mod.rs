@@ -1,0 +1,552 @@
+//! Frames to and from segments: Ethernet II with ARP and IPv4, or plain IPv4 for a TUN device.
+//!
+//! [`Link`] wraps the engine for users who hold frames. It takes what is TCP for our addresses, notes what it can learn from, and says
+//! about everything else that it is not for us. It answers no ARP request and no ping: that is left to the IP stack beside it.
+
+mod neighbours;
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use heapless::Vec;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol,
+    Ipv4Packet,
+};
+
+use self::neighbours::Neighbours;
+use crate::config::{ChecksumBy, StreamOptions};
+use crate::output::{ConnectionHandle, Error, Event, Hop};
+use crate::record::count;
+use crate::segment::BufferTooSmall;
+use crate::tcp::{Arrival, Tcp, is_one_host};
+use crate::time::Instant;
+use crate::transmit::{Next, Transmit, What};
+use crate::verdict::{ResetReason, Rule, Timer, Verdict};
+
+/// How many addresses of ours a link can have.
+pub const MAX_ADDRESSES: usize = 4;
+/// Octets of an Ethernet II header.
+const ETHERNET_HEADER: usize = 14;
+/// Octets of an IPv4 header as we send it: without options.
+const IPV4_HEADER: usize = 20;
+/// Octets of an ARP packet for Ethernet and IPv4.
+const ARP_PACKET: usize = 28;
+/// Time to live of what we send (RFC 1700's recommendation).
+const HOP_LIMIT: u8 = 64;
+
+/// What frames look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Medium {
+    /// Ethernet II frames without check sequence; our own address.
+    Ethernet(Hop),
+    /// IPv4 packets alone.
+    Ip,
+}
+
+/// An address of ours and the length of its network's prefix, in bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Interface {
+    /// The address.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub addr: Ipv4Addr,
+    /// Bits of the prefix, 0 to 32; more counts as 32.
+    pub prefix: u8,
+}
+
+impl Interface {
+    fn mask(self) -> u32 {
+        u32::MAX
+            .checked_shl(32 - u32::from(self.prefix.min(32)))
+            .unwrap_or(0)
+    }
+
+    fn is_on_link(self, addr: Ipv4Addr) -> bool {
+        (addr.to_bits() ^ self.addr.to_bits()) & self.mask() == 0
+    }
+
+    /// RFC 919; networks of two addresses or one have none (RFC 3021).
+    fn is_broadcast(self, addr: Ipv4Addr) -> bool {
+        self.prefix < 31 && self.is_on_link(addr) && addr.to_bits() | self.mask() == u32::MAX
+    }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use]
+pub enum Received {
+    /// TCP for us: judged, nobody else may see it.
+    Taken(Verdict),
+    /// Noted here, and to be passed on: ARP.
+    Observed,
+    /// For somebody else.
+    NotMine,
+}
+
+/// Counters of what never became a segment. They wrap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LinkCounters {
+    /// Frames taken in.
+    pub frames_in: u32,
+    /// Frames written out.
+    pub frames_out: u32,
+    /// Fragments of TCP for us, dropped: a TCP segment is never fragmented on its way here unless somebody wants to hide it.
+    pub fragments: u32,
+    /// Addresses asked for on the link.
+    pub arp_requests: u32,
+}
+
+/// The engine behind frames. The contract is [`Tcp`]'s, with frames for segments.
+pub struct Link<'s> {
+    tcp: Tcp<'s>,
+    medium: Medium,
+    checksum: ChecksumBy,
+    interfaces: Vec<Interface, MAX_ADDRESSES>,
+    gateway: Option<Ipv4Addr>,
+    neighbours: Neighbours,
+    counters: LinkCounters,
+}
+
+/// The next thing to do, as [`Link::poll_output`] says it.
+#[must_use]
+pub enum LinkOutput<'t, 's> {
+    /// A frame wants to go out.
+    Transmit(Frame<'t, 's>),
+    /// Something an application waits for.
+    Event(Event),
+    /// Nothing more now: call [`Link::handle_timeout`] at this time, for this reason.
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// A frame that wants to go out. Dropping it loses nothing.
+#[must_use]
+pub struct Frame<'t, 's> {
+    link: &'t mut Link<'s>,
+    content: Content,
+    now: Instant,
+}
+
+#[derive(Clone, Copy)]
+enum Content {
+    ArpRequest(Ipv4Addr),
+    Segment(What),
+}
+
+/// Where a segment goes on the link.
+enum Route {
+    To(Hop),
+    /// The answer to a question is awaited.
+    Unknown,
+}
+
+impl<'s> Link<'s> {
+    /// Wraps an engine. `checksum` says who checks and fills in the IPv4 header's; TCP's is a setting of the engine.
+    pub fn new(tcp: Tcp<'s>, medium: Medium, checksum: ChecksumBy) -> Link<'s> {
+        Link {
+            tcp,
+            medium,
+            checksum,
+            interfaces: Vec::new(),
+            gateway: None,
+            neighbours: Neighbours::new(),
+            counters: LinkCounters::default(),
+        }
+    }
+
+    /// Sets our addresses and the router for everything beyond them. The first address is the one connections are opened from.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's.
+    pub fn set_addresses(
+        &mut self,
+        interfaces: &[Interface],
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), Error> {
+        if !interfaces
+            .iter()
+            .all(|interface| is_one_host(interface.addr))
+        {
+            return Err(Error::InvalidAddress);
+        }
+        self.interfaces = Vec::from_slice(interfaces).map_err(|_| Error::InvalidAddress)?;
+        self.gateway = gateway;
+        self.neighbours.forget_all();
+        self.tcp.neighbour_changed();
+        Ok(())
+    }
+
+    /// Gives the engine, for calls.
+    pub fn tcp(&mut self) -> &mut Tcp<'s> {
+        &mut self.tcp
+    }
+
+    /// Gives the engine, for questions.
+    pub fn tcp_ref(&self) -> &Tcp<'s> {
+        &self.tcp
+    }
+
+    /// Gives the counters.
+    pub fn counters(&self) -> &LinkCounters {
+        &self.counters
+    }
+
+    /// Opens a connection from our first address on the peer's network, or else our first. See [`Tcp::connect`].
+    ///
+    /// # Errors
+    /// [`Error::NoRoute`], and those of [`Tcp::connect`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local_port: u16,
+        remote: SocketAddr,
+        options: StreamOptions,
+    ) -> Result<ConnectionHandle, Error> {
+        let IpAddr::V4(addr) = remote.ip() else {
+            return Err(Error::InvalidAddress);
+        };
+        let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
+        let on_link = self
+            .interfaces
+            .iter()
+            .find(|interface| interface.is_on_link(next));
+        let source = on_link.or(self.interfaces.first()).ok_or(Error::NoRoute)?;
+        let local = SocketAddrV4::new(source.addr, local_port).into();
+        let hop = match self.medium {
+            Medium::Ethernet(_) => None,
+            Medium::Ip => Some(Hop::default()),
+        };
+        self.tcp.connect(now, local, remote, hop, options)
+    }
+
+    /// Takes in a frame. Poll for output afterwards.
+    pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) -> Received {
+        count(&mut self.counters.frames_in);
+        let Medium::Ethernet(ours) = self.medium else {
+            return self.handle_ipv4(now, frame, Hop::default(), false);
+        };
+        let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+            return Received::NotMine;
+        };
+        let to = ethernet.dst_addr();
+        let is_group = !to.is_unicast();
+        if !is_group && to.0 != ours.0 {
+            return Received::NotMine;
+        }
+        match ethernet.ethertype() {
+            EthernetProtocol::Arp => self.handle_arp(now, ethernet.payload()),
+            EthernetProtocol::Ipv4 => self.handle_ipv4(
+                now,
+                ethernet.payload(),
+                Hop(ethernet.src_addr().0),
+                is_group,
+            ),
+            EthernetProtocol::Ipv6 | EthernetProtocol::Unknown(_) => Received::NotMine,
+        }
+    }
+
+    fn handle_arp(&mut self, now: Instant, payload: &[u8]) -> Received {
+        let repr = ArpPacket::new_checked(payload).and_then(|packet| ArpRepr::parse(&packet));
+        if let Ok(ArpRepr::EthernetIpv4 {
+            source_hardware_addr,
+            source_protocol_addr,
+            target_protocol_addr,
+            ..
+        }) = repr
+        {
+            let is_for_us = self.is_ours(target_protocol_addr);
+            let is_sane = source_hardware_addr.is_unicast() && is_one_host(source_protocol_addr);
+            let hop = Hop(source_hardware_addr.0);
+            if is_for_us && is_sane && self.neighbours.learn(source_protocol_addr, hop, now) {
+                self.tcp.neighbour_changed();
+            }
+        }
+        Received::Observed
+    }
+
+    fn handle_ipv4(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
+        // Lengths are checked here; header options are stepped over by the header's own length.
+        let Ok(ipv4) = Ipv4Packet::new_checked(packet) else {
+            return Received::NotMine;
+        };
+        if ipv4.version() != 4 || ipv4.next_header() != IpProtocol::Tcp {
+            return Received::NotMine;
+        }
+        let (src, dst) = (ipv4.src_addr(), ipv4.dst_addr());
+        let is_shouted = self.is_shouted(dst);
+        if !self.is_ours(dst) && !is_shouted {
+            return Received::NotMine;
+        }
+        Received::Taken(match self.refuse(&ipv4, is_group || is_shouted) {
+            Some(rule) => self.tcp.refuse(rule),
+            None => {
+                let arrival = Arrival {
+                    src: src.into(),
+                    dst: dst.into(),
+                    hop,
+                };
+                self.tcp.handle_segment(now, &arrival, ipv4.payload())
+            }
+        })
+    }
+
+    /// What the IP layer must not let through to TCP.
+    fn refuse(&mut self, ipv4: &Ipv4Packet<&[u8]>, is_to_group: bool) -> Option<Rule> {
+        let is_checked = self.checksum == ChecksumBy::Hardware || ipv4.verify_checksum();
+        if usize::from(ipv4.header_len()) < IPV4_HEADER || !is_checked {
+            return Some(Rule::Malformed);
+        }
+        if is_to_group || self.is_ours(ipv4.src_addr()) || self.is_shouted(ipv4.src_addr()) {
+            return Some(Rule::NotAnswerable);
+        }
+        if ipv4.more_frags() || ipv4.frag_offset() != 0 {
+            count(&mut self.counters.fragments);
+            return Some(Rule::Fragment);
+        }
+        None
+    }
+
+    fn is_ours(&self, addr: Ipv4Addr) -> bool {
+        self.interfaces
+            .iter()
+            .any(|interface| interface.addr == addr)
+    }
+
+    /// Says whether an address means many hosts.
+    fn is_shouted(&self, addr: Ipv4Addr) -> bool {
+        let on_link = |interface: &Interface| interface.is_broadcast(addr);
+        addr.is_broadcast() || addr.is_multicast() || self.interfaces.iter().any(on_link)
+    }
+
+    /// The neighbour that leads to `addr`.
+    fn next_hop(&self, addr: Ipv4Addr) -> Option<Ipv4Addr> {
+        match self.medium {
+            Medium::Ip => (!self.interfaces.is_empty()).then_some(addr),
+            Medium::Ethernet(_)
+                if self
+                    .interfaces
+                    .iter()
+                    .any(|interface| interface.is_on_link(addr)) =>
+            {
+                Some(addr)
+            }
+            Medium::Ethernet(_) => self.gateway,
+        }
+    }
+
+    /// Does everything that is due at `now`. Poll for output afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.tcp.handle_timeout(now);
+        if self.neighbours.handle_timeout(now) {
+            self.tcp.neighbour_changed();
+        }
+    }
+
+    /// Says what to do next. Call it again until it says [`LinkOutput::Timeout`].
+    pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
+        loop {
+            if let Some(addr) = self.neighbours.question() {
+                return LinkOutput::Transmit(Frame {
+                    link: self,
+                    content: Content::ArpRequest(addr),
+                    now,
+                });
+            }
+            match self.tcp.next_output(now) {
+                Next::Event(event) => return LinkOutput::Event(event),
+                Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
+                Next::Transmit(what) => match self.route(what, now) {
+                    Route::To(_) => {
+                        return LinkOutput::Transmit(Frame {
+                            link: self,
+                            content: Content::Segment(what),
+                            now,
+                        });
+                    }
+                    // The others go first.
+                    Route::Unknown => self.tcp.transmit(what, now).defer(),
+                },
+            }
+        }
+    }
+
+    fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
+        let neighbour = self
+            .neighbours
+            .next_timeout()
+            .map(|at| (at, Timer::Neighbour));
+        [tcp, neighbour]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// Where a segment goes. A connection whose path is in doubt asks again; where no network and no router leads to the peer, its
+    /// frames' source is all there is.
+    fn route(&mut self, what: What, now: Instant) -> Route {
+        if self.medium == Medium::Ip {
+            return Route::To(Hop::default());
+        }
+        let mut transmit = self.tcp.transmit(what, now);
+        if let Some(hop) = transmit.hop() {
+            return Route::To(hop);
+        }
+        let last = transmit.last_hop();
+        let IpAddr::V4(remote) = transmit.remote().ip() else {
+            return Route::Unknown;
+        };
+        let found = match self.next_hop(remote) {
+            Some(next) => self.neighbours.resolve(next, now),
+            None => Some(last),
+        };
+        match found {
+            Some(hop) => {
+                transmit = self.tcp.transmit(what, now);
+                transmit.set_hop(hop);
+                Route::To(hop)
+            }
+            None => Route::Unknown,
+        }
+    }
+}
+
+impl Frame<'_, '_> {
+    /// Gives the frame's length in octets, link header included, check sequence not.
+    #[allow(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        let header = self.link.medium.header_len();
+        match self.content {
+            Content::ArpRequest(_) => header + ARP_PACKET,
+            Content::Segment(what) => header + IPV4_HEADER + self.link.tcp.len_of(what),
+        }
+    }
+
+    /// Gives the reason, if the frame carries an RST.
+    pub fn reset_reason(&self) -> Option<ResetReason> {
+        match self.content {
+            Content::ArpRequest(_) => None,
+            Content::Segment(what) => what.reset_reason(),
+        }
+    }
+
+    /// Writes the frame, and only now counts it as sent. Gives its length in octets.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
+    pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let len = self.len();
+        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
+        let Frame { link, content, now } = self;
+        match content {
+            Content::ArpRequest(addr) => link.emit_arp_request(addr, now, buf),
+            Content::Segment(what) => link.emit_segment(what, now, buf)?,
+        }
+        count(&mut link.counters.frames_out);
+        Ok(len)
+    }
+}
+
+impl Link<'_> {
+    fn emit_arp_request(&mut self, addr: Ipv4Addr, now: Instant, buf: &mut [u8]) {
+        self.neighbours.asked(addr, now);
+        count(&mut self.counters.arp_requests);
+        let payload = self
+            .medium
+            .emit_header(buf, Hop([0xff; 6]), EthernetProtocol::Arp);
+        let on_link = self
+            .interfaces
+            .iter()
+            .find(|interface| interface.is_on_link(addr));
+        let Some(source) = on_link.or(self.interfaces.first()) else {
+            return;
+        };
+        let Medium::Ethernet(ours) = self.medium else {
+            return;
+        };
+        let repr = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: EthernetAddress(ours.0),
+            source_protocol_addr: source.addr,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: addr,
+        };
+        repr.emit(&mut ArpPacket::new_unchecked(payload));
+    }
+
+    fn emit_segment(
+        &mut self,
+        what: What,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> Result<(), BufferTooSmall> {
+        let Route::To(hop) = self.route(what, now) else {
+            return Err(BufferTooSmall);
+        };
+        let transmit = self.tcp.transmit(what, now);
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (transmit.local().ip(), transmit.remote().ip())
+        else {
+            return Err(BufferTooSmall);
+        };
+        let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv4);
+        let (_, segment) = packet
+            .split_at_mut_checked(IPV4_HEADER)
+            .ok_or(BufferTooSmall)?;
+        transmit.emit(segment)?;
+        emit_ipv4_header(packet, src, dst, self.checksum);
+        Ok(())
+    }
+}
+
+impl Medium {
+    fn header_len(self) -> usize {
+        match self {
+            Medium::Ethernet(_) => ETHERNET_HEADER,
+            Medium::Ip => 0,
+        }
+    }
+
+    /// Writes the link header, if the medium has one, and gives what comes behind it.
+    fn emit_header(self, buf: &mut [u8], to: Hop, protocol: EthernetProtocol) -> &mut [u8] {
+        let Medium::Ethernet(ours) = self else {
+            return buf;
+        };
+        let (header, payload) = buf.split_at_mut(ETHERNET_HEADER.min(buf.len()));
+        let mut frame = EthernetFrame::new_unchecked(header);
+        frame.set_dst_addr(EthernetAddress(to.0));
+        frame.set_src_addr(EthernetAddress(ours.0));
+        frame.set_ethertype(protocol);
+        payload
+    }
+}
+
+/// Writes every octet of the header: nothing of an older frame in the buffer leaks (CVE-2020-7451). "Don't fragment" is set, so the
+/// identification means nothing (RFC 6864 §4.1).
+fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, checksum: ChecksumBy) {
+    let total_len = packet.len() as u16;
+    packet[..IPV4_HEADER].fill(0);
+    let mut ipv4 = Ipv4Packet::new_unchecked(packet);
+    ipv4.set_version(4);
+    ipv4.set_header_len(IPV4_HEADER as u8);
+    ipv4.set_total_len(total_len);
+    ipv4.set_dont_frag(true);
+    ipv4.set_hop_limit(HOP_LIMIT);
+    ipv4.set_next_header(IpProtocol::Tcp);
+    ipv4.set_src_addr(src);
+    ipv4.set_dst_addr(dst);
+    match checksum {
+        ChecksumBy::Software => ipv4.fill_checksum(),
+        ChecksumBy::Hardware => {}
+    }
+}
+
+impl<'t, 's> Frame<'t, 's> {
+    /// Gives the segment the frame carries; an ARP request carries none.
+    pub fn as_segment(&mut self) -> Option<Transmit<'_, 's>> {
+        match self.content {
+            Content::ArpRequest(_) => None,
+            Content::Segment(what) => Some(self.link.tcp.transmit(what, self.now)),
+        }
+    }
+}
