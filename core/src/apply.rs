@@ -16,15 +16,7 @@ use crate::{arrives, reset};
 impl Tcp<'_> {
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
     pub(crate) fn take(&mut self, i: u16, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
-        let Take {
-            syn,
-            establishes,
-            ack,
-            text,
-            fin,
-            ack_now,
-            receiver_gone,
-        } = *take;
+        let Take { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *take;
         let Delivery { now, hop, seg } = *d;
         let ms = now.millis();
         let c = &mut self.conns[usize::from(i)];
@@ -60,11 +52,7 @@ impl Tcp<'_> {
         if receive::take_fin(c, fin) {
             self.peer_finished(now, i);
         }
-        if rule == Rule::ZeroWindow {
-            Action::Acknowledged
-        } else {
-            Action::Accepted
-        }
+        if rule == Rule::ZeroWindow { Action::Acknowledged } else { Action::Accepted }
     }
 
     /// Our FIN arrived. Says whether nothing more can come of the segment.
@@ -208,10 +196,7 @@ impl Tcp<'_> {
         self.pool.release(c.buffers);
         let mut links = c.links;
         links.generation = links.generation.wrapping_add(1);
-        *c = Connection {
-            links,
-            ..Connection::EMPTY
-        };
+        *c = Connection { links, ..Connection::EMPTY };
         self.conn_index.release(i);
         if links.queued == Queued::Unresolved {
             // The slot's next owner must not inherit the wait.
@@ -228,11 +213,7 @@ impl Tcp<'_> {
         let i = self.conn_index.allocate()?;
         let c = &mut self.conns[usize::from(i)];
         let links = c.links;
-        *c = Connection {
-            buffers,
-            links,
-            ..Connection::EMPTY
-        };
+        *c = Connection { buffers, links, ..Connection::EMPTY };
         Some(i)
     }
 
@@ -292,11 +273,7 @@ fn receive_syn(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
     tcb.snd_wl1 = seg.header.seq;
-    tcb.snd_wl2 = if seg.has(Control::ACK) {
-        seg.header.ack
-    } else {
-        tcb.snd_una
-    };
+    tcb.snd_wl2 = if seg.has(Control::ACK) { seg.header.ack } else { tcb.snd_una };
     tcb.retries = 0;
     tcb.enter(State::SynReceived);
     c.rtt.cancel();

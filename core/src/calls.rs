@@ -21,11 +21,7 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoListener`].
-    pub fn listen(
-        &mut self,
-        local: SocketAddr,
-        options: ListenOptions,
-    ) -> Result<ListenerHandle, Error> {
+    pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
         let IpAddr::V4(addr) = local.ip() else {
             return Err(Error::InvalidAddress);
         };
@@ -37,24 +33,11 @@ impl Tcp<'_> {
         if self.listeners.iter().any(is_same) {
             return Err(Error::AddressInUse);
         }
-        let index = self
-            .listeners
-            .iter()
-            .position(|l| !l.is_open)
-            .ok_or(Error::NoListener)?;
+        let index = self.listeners.iter().position(|l| !l.is_open).ok_or(Error::NoListener)?;
         let generation = self.listeners[index].generation;
-        self.listeners[index] = Listener {
-            is_open: true,
-            generation,
-            addr,
-            port: local.port(),
-            options,
-            ..Listener::EMPTY
-        };
-        Ok(ListenerHandle {
-            index: index as u8,
-            generation,
-        })
+        self.listeners[index] =
+            Listener { is_open: true, generation, addr, port: local.port(), options, ..Listener::EMPTY };
+        Ok(ListenerHandle { index: index as u8, generation })
     }
 
     /// Closes a listener. Connections it has completed and nobody accepted are reset; handshakes in progress are forgotten, and their
@@ -73,10 +56,7 @@ impl Tcp<'_> {
         if listener.has_news {
             self.listeners_with_news -= 1;
         }
-        *listener = Listener {
-            generation: listener.generation.wrapping_add(1),
-            ..Listener::EMPTY
-        };
+        *listener = Listener { generation: listener.generation.wrapping_add(1), ..Listener::EMPTY };
         Ok(())
     }
 
@@ -84,11 +64,7 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if there is none, [`Error::StaleHandle`].
-    pub fn accept(
-        &mut self,
-        _now: Instant,
-        handle: ListenerHandle,
-    ) -> Result<ConnectionHandle, Error> {
+    pub fn accept(&mut self, _now: Instant, handle: ListenerHandle) -> Result<ConnectionHandle, Error> {
         let l = self.listener(handle)?;
         let listener = &mut self.listeners[l];
         if listener.first == NONE {
@@ -105,10 +81,7 @@ impl Tcp<'_> {
         c.clear(Flags::UNACCEPTED);
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
-        let handle = ConnectionHandle {
-            index: i,
-            generation: c.links.generation,
-        };
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         self.settle(i);
         Ok(handle)
     }
@@ -134,9 +107,7 @@ impl Tcp<'_> {
         if !self.conn_index.has_room() {
             return Err(Error::NoSlot);
         }
-        let i = self
-            .allocate_connection(options.rx_buffer, options.tx_buffer)
-            .ok_or(Error::NoBuffer)?;
+        let i = self.allocate_connection(options.rx_buffer, options.tx_buffer).ok_or(Error::NoBuffer)?;
         let iss = self.keyed.initial_seq(now, &tuple);
         let c = &mut self.conns[usize::from(i)];
         apply_options(c, &options);
@@ -149,10 +120,7 @@ impl Tcp<'_> {
         c.set(Flags::RESEND);
         c.progress_at = now.millis();
         send::arm_retransmission(c, now.millis(), &self.settings);
-        let handle = ConnectionHandle {
-            index: i,
-            generation: c.links.generation,
-        };
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let hash = self.keyed.index_hash(&tuple);
         self.conn_index.insert(i, hash);
         self.settle(i);
@@ -163,17 +131,11 @@ impl Tcp<'_> {
         let (IpAddr::V4(local_addr), IpAddr::V4(remote_addr)) = (local.ip(), remote.ip()) else {
             return Err(Error::InvalidAddress);
         };
-        let is_usable =
-            is_one_host(local_addr) && is_one_host(remote_addr) && local_addr != remote_addr;
+        let is_usable = is_one_host(local_addr) && is_one_host(remote_addr) && local_addr != remote_addr;
         if !is_usable || remote.port() == 0 {
             return Err(Error::InvalidAddress);
         }
-        let mut tuple = Tuple {
-            local_addr,
-            remote_addr,
-            local_port: local.port(),
-            remote_port: remote.port(),
-        };
+        let mut tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
         if tuple.local_port == 0 {
             tuple.local_port = self.ephemeral_port(tuple).ok_or(Error::NoPort)?;
         } else if self.is_in_use(&tuple) {
@@ -208,12 +170,7 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
     /// [`Error::StaleHandle`].
-    pub fn send(
-        &mut self,
-        now: Instant,
-        handle: ConnectionHandle,
-        data: &[u8],
-    ) -> Result<usize, Error> {
+    pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
         if let Some(reason) = c.closed {
@@ -225,11 +182,7 @@ impl Tcp<'_> {
         let room = c.buffers.tx_size() - usize::from(c.tx_len);
         let n = room.min(data.len());
         if n == 0 {
-            return if data.is_empty() {
-                Ok(0)
-            } else {
-                Err(Error::WouldBlock)
-            };
+            return if data.is_empty() { Ok(0) } else { Err(Error::WouldBlock) };
         }
         let syn = u32::from(!c.tcb.state().is_synchronized());
         let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
@@ -245,12 +198,7 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
-    pub fn recv(
-        &mut self,
-        _now: Instant,
-        handle: ConnectionHandle,
-        buf: &mut [u8],
-    ) -> Result<usize, Error> {
+    pub fn recv(&mut self, _now: Instant, handle: ConnectionHandle, buf: &mut [u8]) -> Result<usize, Error> {
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
         if c.rx_len > 0 {
@@ -349,11 +297,7 @@ impl Tcp<'_> {
     fn abort_slot(&mut self, _now: Instant, i: u16) {
         let c = &self.conns[usize::from(i)];
         if c.closed.is_none() {
-            self.end(
-                i,
-                CloseReason::Aborted,
-                reset::is_told(c.tcb.state(), false),
-            );
+            self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state(), false));
         }
     }
 
@@ -362,32 +306,20 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn status(&self, handle: ConnectionHandle) -> Result<Status, Error> {
-        self.slot(handle)
-            .map(|i| status_of(&self.conns[usize::from(i)]))
+        self.slot(handle).map(|i| status_of(&self.conns[usize::from(i)]))
     }
 
     /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
-        self.conns
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| is_used(c))
-            .map(|(i, c)| {
-                let handle = ConnectionHandle {
-                    index: i as u16,
-                    generation: c.links.generation,
-                };
-                (handle, status_of(c))
-            })
+        self.conns.iter().enumerate().filter(|(_, c)| is_used(c)).map(|(i, c)| {
+            let handle = ConnectionHandle { index: i as u16, generation: c.links.generation };
+            (handle, status_of(c))
+        })
     }
 
     /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
     pub fn in_use(&self) -> (usize, usize, usize) {
-        (
-            self.conn_index.len(),
-            self.half_index.len(),
-            self.wait_index.len(),
-        )
+        (self.conn_index.len(), self.half_index.len(), self.wait_index.len())
     }
 
     /// Gives the counters.
@@ -418,21 +350,13 @@ impl Tcp<'_> {
     /// A slot whose handle the application has not given up.
     fn held(&self, handle: ConnectionHandle) -> Result<u16, Error> {
         let i = self.slot(handle)?;
-        if self.conns[usize::from(i)].has(Flags::APP_GONE) {
-            Err(Error::StaleHandle)
-        } else {
-            Ok(i)
-        }
+        if self.conns[usize::from(i)].has(Flags::APP_GONE) { Err(Error::StaleHandle) } else { Ok(i) }
     }
 }
 
 fn check_buffers(options: &StreamOptions) -> Result<(), Error> {
     let is_valid = pool::is_valid_size(options.rx_buffer) && pool::is_valid_size(options.tx_buffer);
-    if is_valid {
-        Ok(())
-    } else {
-        Err(Error::InvalidBufferSize)
-    }
+    if is_valid { Ok(()) } else { Err(Error::InvalidBufferSize) }
 }
 
 fn is_used(c: &Connection) -> bool {

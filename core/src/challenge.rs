@@ -17,10 +17,7 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    pub(crate) const NEW: Quota = Quota {
-        window: 0,
-        spent: 0,
-    };
+    pub(crate) const NEW: Quota = Quota { window: 0, spent: 0 };
 
     /// Takes one from the budget; says whether there was one.
     pub(crate) fn take(&mut self, now: Instant, limit: u8) -> bool {

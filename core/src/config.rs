@@ -58,10 +58,7 @@ impl Default for Config {
             orphan_timeout: Duration::from_secs(60),
             delayed_ack: Duration::from_millis(40),
             challenge_limit: 10,
-            rst_policy: RstPolicy {
-                at_last_ack_sent: false,
-                before_fin: false,
-            },
+            rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
             checksum: ChecksumBy::Software,
         }
     }
@@ -110,13 +107,8 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    const DEFAULT: StreamOptions = StreamOptions {
-        rx_buffer: 4_096,
-        tx_buffer: 4_096,
-        r1: 3,
-        r2: Duration::from_secs(100),
-        nagle: true,
-    };
+    const DEFAULT: StreamOptions =
+        StreamOptions { rx_buffer: 4_096, tx_buffer: 4_096, r1: 3, r2: Duration::from_secs(100), nagle: true };
 }
 
 impl Default for StreamOptions {
@@ -141,21 +133,13 @@ pub struct ListenOptions {
 
 impl ListenOptions {
     /// A listener that takes nothing.
-    pub(crate) const NONE: ListenOptions = ListenOptions {
-        backlog: 0,
-        half_open: 0,
-        overflow: Overflow::Drop,
-        stream: StreamOptions::DEFAULT,
-    };
+    pub(crate) const NONE: ListenOptions =
+        ListenOptions { backlog: 0, half_open: 0, overflow: Overflow::Drop, stream: StreamOptions::DEFAULT };
 }
 
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
-        ListenOptions {
-            backlog: 4,
-            half_open: 16,
-            ..ListenOptions::NONE
-        }
+        ListenOptions { backlog: 4, half_open: 16, ..ListenOptions::NONE }
     }
 }
 
@@ -188,11 +172,7 @@ impl SecretKey {
     /// # Errors
     /// [`WeakKey`] if all bytes are equal, which is what a failed random source leaves behind (CVE-2026-19735).
     pub fn new(bytes: [u8; 16]) -> Result<SecretKey, WeakKey> {
-        if bytes.iter().all(|&b| b == bytes[0]) {
-            Err(WeakKey)
-        } else {
-            Ok(SecretKey(bytes))
-        }
+        if bytes.iter().all(|&b| b == bytes[0]) { Err(WeakKey) } else { Ok(SecretKey(bytes)) }
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 16] {

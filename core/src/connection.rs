@@ -93,13 +93,7 @@ impl Connection {
         listener: 0,
         accept_next: NONE,
         events: Events::empty(),
-        links: Links {
-            generation: 0,
-            out_next: NONE,
-            event_next: NONE,
-            queued: Queued::No,
-            has_event_place: false,
-        },
+        links: Links { generation: 0, out_next: NONE, event_next: NONE, queued: Queued::No, has_event_place: false },
     };
 
     pub(crate) fn has(&self, flags: Flags) -> bool {

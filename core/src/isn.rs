@@ -29,9 +29,7 @@ pub(crate) struct Keyed {
 
 impl Keyed {
     pub(crate) fn new(key: SecretKey) -> Keyed {
-        Keyed {
-            hasher: SipHasher13::new_with_key(key.bytes()),
-        }
+        Keyed { hasher: SipHasher13::new_with_key(key.bytes()) }
     }
 
     /// ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M one step every 4 µs (RFC 6528 §3).
@@ -52,10 +50,8 @@ impl Keyed {
     fn hash(&self, purpose: Purpose, tuple: &Tuple, with_local_port: bool) -> u64 {
         let mut hasher = self.hasher;
         let local_port = if with_local_port { tuple.local_port } else { 0 };
-        let ports =
-            u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32;
-        let addrs =
-            u64::from(tuple.local_addr.to_bits()) << 32 | u64::from(tuple.remote_addr.to_bits());
+        let ports = u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32;
+        let addrs = u64::from(tuple.local_addr.to_bits()) << 32 | u64::from(tuple.remote_addr.to_bits());
         hasher.write_u64(ports);
         hasher.write_u64(addrs);
         hasher.finish()

@@ -34,14 +34,12 @@ mod transmit;
 mod verdict;
 
 pub use config::{
-    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MSS_DEFAULT, MSS_FLOOR,
-    Overflow, RstPolicy, SecretKey, StreamOptions, WeakKey,
+    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MSS_DEFAULT, MSS_FLOOR, Overflow, RstPolicy,
+    SecretKey, StreamOptions, WeakKey,
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};
-pub use segment::{
-    BufferTooSmall, Control, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,
-};
+pub use segment::{BufferTooSmall, Control, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment};
 pub use seq::Seq;
 pub use storage::Storage;
 pub use tcp::{Arrival, Tcp};

@@ -11,10 +11,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) const EMPTY: List = List {
-        first: NONE,
-        last: NONE,
-    };
+    pub(crate) const EMPTY: List = List { first: NONE, last: NONE };
 
     pub(crate) fn first(self) -> Option<u16> {
         (self.first != NONE).then_some(self.first)
@@ -29,11 +26,7 @@ impl List {
         self.last = i;
     }
 
-    fn pop(
-        &mut self,
-        conns: &mut [Connection],
-        link: fn(&mut Connection) -> &mut u16,
-    ) -> Option<u16> {
+    fn pop(&mut self, conns: &mut [Connection], link: fn(&mut Connection) -> &mut u16) -> Option<u16> {
         let i = self.first()?;
         self.first = *link(&mut conns[usize::from(i)]);
         Some(i)

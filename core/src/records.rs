@@ -23,12 +23,7 @@ const REOPEN_DISTANCE: u32 = 1 << 17;
 impl Tcp<'_> {
     /// Says whether a listener can take one more SYN.
     pub(crate) fn has_room_for_syn(&self, l: usize) -> bool {
-        let Listener {
-            options,
-            half_open,
-            queued,
-            ..
-        } = &self.listeners[l];
+        let Listener { options, half_open, queued, .. } = &self.listeners[l];
         self.half_index.has_room() && *half_open < options.half_open && *queued < options.backlog
     }
 
@@ -62,10 +57,7 @@ impl Tcp<'_> {
 
     /// What the connections of a listener offer first.
     fn first_window(&self, listener: u8) -> u16 {
-        self.listeners[usize::from(listener)]
-            .options
-            .stream
-            .rx_buffer as u16
+        self.listeners[usize::from(listener)].options.stream.rx_buffer as u16
     }
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
@@ -84,8 +76,7 @@ impl Tcp<'_> {
         let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.retries.min(20))) - 1);
         if waited >= self.settings.syn_received_ms {
             count(&mut self.counters.half_open_expired);
-            self.counters
-                .ended(CloseReason::TimedOut(crate::Timer::SynReceived));
+            self.counters.ended(CloseReason::TimedOut(crate::Timer::SynReceived));
             self.free_half_open(h);
             return;
         }
@@ -107,17 +98,12 @@ impl Tcp<'_> {
     pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {
         let half = &self.halves[usize::from(h)];
         let tcb = half.expand(self.first_window(half.listener));
-        let Judgement {
-            mut rule,
-            disposition,
-        } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
+        let Judgement { mut rule, disposition } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
             Disposition::Acknowledge { limited } => {
                 self.challenge_half_open(d.now, h, &tcb, limited, Action::Acknowledged)
             }
-            Disposition::Challenge => {
-                self.challenge_half_open(d.now, h, &tcb, true, Action::Challenged)
-            }
+            Disposition::Challenge => self.challenge_half_open(d.now, h, &tcb, true, Action::Challenged),
             Disposition::SynAckAgain => self.syn_ack_again(d.now, h),
             Disposition::Reset(reset) => self.reply_reset(&tcb.tuple, d.hop, reset),
             Disposition::ReturnToListen => {
@@ -135,21 +121,10 @@ impl Tcp<'_> {
             | Disposition::Reopen
             | Disposition::Restart => Action::Dropped,
         };
-        Verdict {
-            rule,
-            action,
-            state: State::SynReceived,
-        }
+        Verdict { rule, action, state: State::SynReceived }
     }
 
-    fn challenge_half_open(
-        &mut self,
-        now: Instant,
-        h: u16,
-        tcb: &Tcb,
-        is_limited: bool,
-        granted: Action,
-    ) -> Action {
+    fn challenge_half_open(&mut self, now: Instant, h: u16, tcb: &Tcb, is_limited: bool, granted: Action) -> Action {
         let half = &mut self.halves[usize::from(h)];
         if is_limited && !half.quota.take(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
@@ -161,10 +136,7 @@ impl Tcp<'_> {
     }
 
     fn syn_ack_again(&mut self, now: Instant, h: u16) -> Action {
-        if !self.halves[usize::from(h)]
-            .quota
-            .take(now, self.settings.challenge_limit)
-        {
+        if !self.halves[usize::from(h)].quota.take(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
@@ -173,14 +145,7 @@ impl Tcp<'_> {
     }
 
     /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
-    fn complete(
-        &mut self,
-        h: u16,
-        tcb: Tcb,
-        d: &Delivery<'_>,
-        rule: Rule,
-        take: &Take,
-    ) -> Option<Action> {
+    fn complete(&mut self, h: u16, tcb: Tcb, d: &Delivery<'_>, rule: Rule, take: &Take) -> Option<Action> {
         let l = usize::from(self.halves[usize::from(h)].listener);
         let options = self.listeners[l].options;
         if self.listeners[l].queued >= options.backlog {
@@ -237,8 +202,7 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(&wait.tuple);
         self.waits[usize::from(w)] = wait;
         self.wait_index.insert(w, hash);
-        self.wait_index
-            .arm(w, now.millis().after(self.settings.time_wait_ms));
+        self.wait_index.arm(w, now.millis().after(self.settings.time_wait_ms));
     }
 
     pub(crate) fn free_time_wait(&mut self, w: u16) {
@@ -250,10 +214,7 @@ impl Tcp<'_> {
 
     pub(crate) fn on_time_wait(&mut self, w: u16, d: &Delivery<'_>) -> Verdict {
         let tcb = self.waits[usize::from(w)].expand();
-        let Judgement {
-            mut rule,
-            disposition,
-        } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
+        let Judgement { mut rule, disposition } = arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
             Disposition::Reopen => match self.reopen(&tcb, d) {
                 Some(action) => action,
@@ -263,13 +224,10 @@ impl Tcp<'_> {
                 }
             },
             Disposition::Restart => {
-                self.wait_index
-                    .arm(w, d.now.millis().after(self.settings.time_wait_ms));
+                self.wait_index.arm(w, d.now.millis().after(self.settings.time_wait_ms));
                 self.challenge_time_wait(d, w, false, Action::Acknowledged)
             }
-            Disposition::Acknowledge { limited } => {
-                self.challenge_time_wait(d, w, limited, Action::Acknowledged)
-            }
+            Disposition::Acknowledge { limited } => self.challenge_time_wait(d, w, limited, Action::Acknowledged),
             Disposition::Challenge => self.challenge_time_wait(d, w, true, Action::Challenged),
             // Not asked for in TIME-WAIT.
             Disposition::Drop
@@ -280,20 +238,10 @@ impl Tcp<'_> {
             | Disposition::HalfOpen
             | Disposition::Take(_) => Action::Dropped,
         };
-        Verdict {
-            rule,
-            action,
-            state: State::TimeWait,
-        }
+        Verdict { rule, action, state: State::TimeWait }
     }
 
-    fn challenge_time_wait(
-        &mut self,
-        d: &Delivery<'_>,
-        w: u16,
-        is_limited: bool,
-        granted: Action,
-    ) -> Action {
+    fn challenge_time_wait(&mut self, d: &Delivery<'_>, w: u16, is_limited: bool, granted: Action) -> Action {
         let wait = &mut self.waits[usize::from(w)];
         if is_limited && !wait.quota.take(d.now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);

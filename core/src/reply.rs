@@ -26,11 +26,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn reset(tuple: &Tuple, hop: Hop, reset: Reset) -> Reply {
-        let control = if reset.ack.is_some() {
-            Control::RST | Control::ACK
-        } else {
-            Control::RST
-        };
+        let control = if reset.ack.is_some() { Control::RST | Control::ACK } else { Control::RST };
         Reply {
             tuple: *tuple,
             hop,
@@ -66,16 +62,7 @@ impl Reply {
     }
 
     fn ack(tuple: &Tuple, hop: Hop, seq: Seq, ack: Seq, wnd: u16) -> Reply {
-        Reply {
-            tuple: *tuple,
-            hop,
-            seq,
-            ack,
-            wnd,
-            control: Control::ACK,
-            mss: None,
-            reason: None,
-        }
+        Reply { tuple: *tuple, hop, seq, ack, wnd, control: Control::ACK, mss: None, reason: None }
     }
 
     pub(crate) fn header(&self) -> Header {

@@ -10,39 +10,23 @@ use crate::verdict::{ResetReason, State};
 /// acknowledgement of all it sent (§3.10.7.1). It reveals no number of ours (CVE-1999-1291).
 pub(crate) fn answer(seg: &Segment<'_>, reason: ResetReason) -> Reset {
     if seg.has(Control::ACK) {
-        Reset {
-            reason,
-            seq: seg.header.ack,
-            ack: None,
-        }
+        Reset { reason, seq: seg.header.ack, ack: None }
     } else {
-        Reset {
-            reason,
-            seq: Seq(0),
-            ack: Some(seg.header.seq + seg.len()),
-        }
+        Reset { reason, seq: Seq(0), ack: Some(seg.header.seq + seg.len()) }
     }
 }
 
 /// An RST that ends a connection of ours (§3.10.5). It carries RCV.NXT as acknowledgement, which the standard leaves out: Linux and
 /// the BSDs send it too, and a peer in SYN-SENT believes no RST without one.
 pub(crate) fn abort(tcb: &Tcb, reason: ResetReason) -> Reset {
-    Reset {
-        reason,
-        seq: tcb.reset_seq(),
-        ack: Some(tcb.rcv_nxt),
-    }
+    Reset { reason, seq: tcb.reset_seq(), ack: Some(tcb.rcv_nxt) }
 }
 
 /// Says whether ending a connection in this state tells the peer. The application's abort is silent in CLOSING and LAST-ACK, where the
 /// peer has already closed (§3.10.5); a timer that gives up speaks there too, so that the peer does not wait for us.
 pub(crate) fn is_told(state: State, by_timer: bool) -> bool {
     match state {
-        State::SynReceived
-        | State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait => true,
+        State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => true,
         State::Closing | State::LastAck => by_timer,
         State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
     }

@@ -112,11 +112,7 @@ pub struct Header {
 impl Header {
     /// Gives the octets the header takes on the wire.
     pub const fn wire_len(&self) -> usize {
-        if self.mss.is_some() {
-            HEADER_WITH_MSS_LEN
-        } else {
-            HEADER_LEN
-        }
+        if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN }
     }
 
     /// Writes the header before text that already stands in `buf` behind it, and fills in the checksum over all of `buf`.
@@ -182,19 +178,13 @@ impl<'b> Segment<'b> {
     ) -> Result<Segment<'b>, ParseError> {
         let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
         match checksum {
-            ChecksumBy::Software
-                if !packet.verify_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst)) =>
-            {
+            ChecksumBy::Software if !packet.verify_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst)) => {
                 return Err(ParseError::ChecksumWrong);
             }
             ChecksumBy::Software | ChecksumBy::Hardware => {}
         }
         let control = read_control(&packet);
-        let ack = if control.contains(Control::ACK) {
-            Seq(packet.ack_number().0 as u32)
-        } else {
-            Seq(0)
-        };
+        let ack = if control.contains(Control::ACK) { Seq(packet.ack_number().0 as u32) } else { Seq(0) };
         let header = Header {
             src_port: packet.src_port(),
             dst_port: packet.dst_port(),
@@ -205,17 +195,12 @@ impl<'b> Segment<'b> {
             urgent: packet.urgent_at(),
             mss: read_mss(packet.options()),
         };
-        Ok(Segment {
-            header,
-            text: packet.payload(),
-        })
+        Ok(Segment { header, text: packet.payload() })
     }
 
     /// Gives SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
     pub fn len(&self) -> u32 {
-        self.text.len() as u32
-            + u32::from(self.has(Control::SYN))
-            + u32::from(self.has(Control::FIN))
+        self.text.len() as u32 + u32::from(self.has(Control::SYN)) + u32::from(self.has(Control::FIN))
     }
 
     /// Says whether the segment occupies no sequence number.

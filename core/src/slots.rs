@@ -26,13 +26,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) const EMPTY: Entry = Entry {
-        bucket: NONE,
-        next: NONE,
-        at: Millis(0),
-        owner: NONE,
-        place: NONE,
-    };
+    pub(crate) const EMPTY: Entry = Entry { bucket: NONE, next: NONE, at: Millis(0), owner: NONE, place: NONE };
 }
 
 pub(crate) struct Index<'s> {
@@ -47,17 +41,9 @@ impl<'s> Index<'s> {
         let count = entries.len() as u16;
         for (i, entry) in entries.iter_mut().enumerate() {
             let next = i as u16 + 1;
-            *entry = Entry {
-                next: if next < count { next } else { NONE },
-                ..Entry::EMPTY
-            };
+            *entry = Entry { next: if next < count { next } else { NONE }, ..Entry::EMPTY };
         }
-        Index {
-            entries,
-            free: if count > 0 { 0 } else { NONE },
-            used: 0,
-            armed: 0,
-        }
+        Index { entries, free: if count > 0 { 0 } else { NONE }, used: 0, armed: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -209,9 +195,7 @@ impl<'s> Index<'s> {
     }
 
     fn is_before(&self, a: u16, b: u16) -> bool {
-        self.entries[usize::from(a)]
-            .at
-            .is_before(self.entries[usize::from(b)].at)
+        self.entries[usize::from(a)].at.is_before(self.entries[usize::from(b)].at)
     }
 
     fn swap(&mut self, a: u16, b: u16) {

@@ -32,9 +32,7 @@ pub struct Storage<
     pub(crate) pool: [u8; POOL],
 }
 
-impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>
-    Storage<C, L, H, T, P>
-{
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Storage<C, L, H, T, P> {
     const FITS: () = assert!(C < MAX_ENTRIES && H < MAX_ENTRIES && T < MAX_ENTRIES && L < 256);
 
     /// Makes empty storage, in a constant if wished.
@@ -89,16 +87,7 @@ impl HalfOpen {
 
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
-        let HalfOpen {
-            tuple,
-            hop,
-            mss,
-            iss,
-            irs,
-            listener: _,
-            retries,
-            quota,
-        } = self.clone();
+        let HalfOpen { tuple, hop, mss, iss, irs, listener: _, retries, quota } = self.clone();
         let mut tcb = Tcb::EMPTY;
         tcb.tuple = tuple;
         tcb.hop = hop;
@@ -129,23 +118,12 @@ pub(crate) struct TimeWait {
 }
 
 impl TimeWait {
-    pub(crate) const EMPTY: TimeWait = TimeWait {
-        tuple: Tuple::EMPTY,
-        snd_nxt: Seq(0),
-        rcv_nxt: Seq(0),
-        rcv_wnd: 0,
-        quota: Quota::NEW,
-    };
+    pub(crate) const EMPTY: TimeWait =
+        TimeWait { tuple: Tuple::EMPTY, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
 
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
-        let TimeWait {
-            tuple,
-            snd_nxt,
-            rcv_nxt,
-            rcv_wnd,
-            quota,
-        } = self.clone();
+        let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota } = self.clone();
         let mut tcb = Tcb::EMPTY;
         tcb.tuple = tuple;
         tcb.quota = quota;

@@ -18,12 +18,8 @@ pub(crate) struct Tuple {
 }
 
 impl Tuple {
-    pub(crate) const EMPTY: Tuple = Tuple {
-        local_addr: Ipv4Addr::UNSPECIFIED,
-        remote_addr: Ipv4Addr::UNSPECIFIED,
-        local_port: 0,
-        remote_port: 0,
-    };
+    pub(crate) const EMPTY: Tuple =
+        Tuple { local_addr: Ipv4Addr::UNSPECIFIED, remote_addr: Ipv4Addr::UNSPECIFIED, local_port: 0, remote_port: 0 };
 }
 
 bitflags::bitflags! {
@@ -129,13 +125,7 @@ impl Tcb {
     /// The only place where a connection's state changes.
     pub(crate) fn enter(&mut self, state: State) {
         #[cfg(feature = "defmt")]
-        defmt::trace!(
-            "tcp {=u16}<-{=u16} {} -> {}",
-            self.tuple.local_port,
-            self.tuple.remote_port,
-            self.state,
-            state
-        );
+        defmt::trace!("tcp {=u16}<-{=u16} {} -> {}", self.tuple.local_port, self.tuple.remote_port, self.state, state);
         self.state = state;
     }
 
@@ -160,10 +150,7 @@ impl Tcb {
 
     /// Where an abort's RST is believed: SND.NXT, but not beyond what the peer's window lets it accept.
     pub(crate) fn reset_seq(&self) -> Seq {
-        let in_flight = self
-            .snd_nxt
-            .since(self.snd_una)
-            .min(u32::from(self.snd_wnd));
+        let in_flight = self.snd_nxt.since(self.snd_una).min(u32::from(self.snd_wnd));
         self.snd_una + in_flight
     }
 }

@@ -112,19 +112,8 @@ impl<'s> Tcp<'s> {
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         count(&mut self.counters.segments_in);
         let verdict = match self.admit(arrival, bytes) {
-            Ok((tuple, seg)) => self.dispatch(
-                &tuple,
-                &Delivery {
-                    now,
-                    hop: arrival.hop,
-                    seg: &seg,
-                },
-            ),
-            Err(rule) => Verdict {
-                rule,
-                action: Action::Dropped,
-                state: State::Closed,
-            },
+            Ok((tuple, seg)) => self.dispatch(&tuple, &Delivery { now, hop: arrival.hop, seg: &seg }),
+            Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
         self.counters.judged(&verdict);
         verdict
@@ -133,11 +122,7 @@ impl<'s> Tcp<'s> {
     /// Counts a segment that the IP layer could not let through.
     pub(crate) fn refuse(&mut self, rule: Rule) -> Verdict {
         count(&mut self.counters.segments_in);
-        let verdict = Verdict {
-            rule,
-            action: Action::Dropped,
-            state: State::Closed,
-        };
+        let verdict = Verdict { rule, action: Action::Dropped, state: State::Closed };
         self.counters.judged(&verdict);
         verdict
     }
@@ -147,13 +132,10 @@ impl<'s> Tcp<'s> {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (arrival.src, arrival.dst) else {
             return Err(Rule::NotAnswerable);
         };
-        let seg =
-            Segment::parse(bytes, src, dst, self.settings.checksum).map_err(
-                |error| match error {
-                    ParseError::Malformed => Rule::Malformed,
-                    ParseError::ChecksumWrong => Rule::ChecksumWrong,
-                },
-            )?;
+        let seg = Segment::parse(bytes, src, dst, self.settings.checksum).map_err(|error| match error {
+            ParseError::Malformed => Rule::Malformed,
+            ParseError::ChecksumWrong => Rule::ChecksumWrong,
+        })?;
         let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
         if !has_ports || !is_pair_answerable(src, dst) {
             return Err(Rule::NotAnswerable);
@@ -181,49 +163,33 @@ impl<'s> Tcp<'s> {
             self.on_nothing(tuple, d)
         };
         if d.seg.has(Control::RST) {
-            self.log_reset(
-                d.now,
-                tuple,
-                d.seg.header.seq,
-                ResetKind::Received(verdict.rule),
-            );
+            self.log_reset(d.now, tuple, d.seg.header.seq, ResetKind::Received(verdict.rule));
         }
         verdict
     }
 
     pub(crate) fn find_connection(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.conn_index
-            .find(hash, |i| self.conns[i].tcb.tuple == *tuple)
+        self.conn_index.find(hash, |i| self.conns[i].tcb.tuple == *tuple)
     }
 
     pub(crate) fn find_half_open(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.half_index
-            .find(hash, |h| self.halves[h].tuple == *tuple)
+        self.half_index.find(hash, |h| self.halves[h].tuple == *tuple)
     }
 
     pub(crate) fn find_time_wait(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.wait_index
-            .find(hash, |w| self.waits[w].tuple == *tuple)
+        self.wait_index.find(hash, |w| self.waits[w].tuple == *tuple)
     }
 
     /// A listener on the very address comes before one on all addresses.
     pub(crate) fn find_listener(&self, addr: Ipv4Addr, port: u16) -> Option<usize> {
-        let on = |want: Ipv4Addr| {
-            self.listeners
-                .iter()
-                .position(|l| l.is_open && l.port == port && l.addr == want)
-        };
+        let on = |want: Ipv4Addr| self.listeners.iter().position(|l| l.is_open && l.port == port && l.addr == want);
         on(addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
     }
 
     fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let judgement = closed::arrives(d.seg);
         let action = self.answer_stranger(tuple, d.hop, judgement.disposition);
-        Verdict {
-            rule: judgement.rule,
-            action,
-            state: State::Closed,
-        }
+        Verdict { rule: judgement.rule, action, state: State::Closed }
     }
 
     fn on_listener(&mut self, l: usize, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
@@ -236,11 +202,7 @@ impl<'s> Tcp<'s> {
         } else {
             self.answer_stranger(tuple, d.hop, judgement.disposition)
         };
-        Verdict {
-            rule: judgement.rule,
-            action,
-            state: State::Listen,
-        }
+        Verdict { rule: judgement.rule, action, state: State::Listen }
     }
 
     fn answer_stranger(&mut self, tuple: &Tuple, hop: Hop, disposition: Disposition) -> Action {
@@ -262,8 +224,7 @@ impl<'s> Tcp<'s> {
     fn on_connection(&mut self, i: u16, d: &Delivery<'_>) -> Verdict {
         let c = &mut self.conns[usize::from(i)];
         let state = c.tcb.state();
-        let Judgement { rule, disposition } =
-            arrives::arrives(&c.tcb, d.seg, self.settings.rst_policy);
+        let Judgement { rule, disposition } = arrives::arrives(&c.tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
             Disposition::Take(take) => self.take(i, d, rule, &take),
             Disposition::Acknowledge { limited: false } => {
@@ -273,12 +234,8 @@ impl<'s> Tcp<'s> {
             Disposition::Acknowledge { limited: true } => {
                 self.within_quota(d.now, i, Flags::CHALLENGE, Action::Acknowledged)
             }
-            Disposition::Challenge => {
-                self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged)
-            }
-            Disposition::SynAckAgain => {
-                self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked)
-            }
+            Disposition::Challenge => self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged),
+            Disposition::SynAckAgain => self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked),
             Disposition::Reset(reset) => {
                 let tuple = c.tcb.tuple;
                 self.reply_reset(&tuple, d.hop, reset)
@@ -295,11 +252,7 @@ impl<'s> Tcp<'s> {
             | Disposition::Restart => Action::Dropped,
         };
         self.settle(i);
-        Verdict {
-            rule,
-            action,
-            state,
-        }
+        Verdict { rule, action, state }
     }
 
     /// Marks an answer as due, if the connection's quota admits it.
@@ -327,13 +280,7 @@ impl<'s> Tcp<'s> {
 
     pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
         let (local, remote) = crate::output::endpoints(tuple);
-        self.last_resets.write(ResetRecord {
-            at,
-            local,
-            remote,
-            seq,
-            what,
-        });
+        self.last_resets.write(ResetRecord { at, local, remote, seq, what });
     }
 }
 

@@ -38,18 +38,9 @@ impl Tcp<'_> {
     /// The earliest deadline of all, and whose it is. Deadlines that have moved out are put right on the way.
     pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
         let conn = self.next_connection_deadline();
-        let half = self
-            .half_index
-            .first_due()
-            .map(|(_, at)| (at, Timer::SynReceived));
-        let wait = self
-            .wait_index
-            .first_due()
-            .map(|(_, at)| (at, Timer::TimeWait));
-        [conn, half, wait]
-            .into_iter()
-            .flatten()
-            .reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
+        let half = self.half_index.first_due().map(|(_, at)| (at, Timer::SynReceived));
+        let wait = self.wait_index.first_due().map(|(_, at)| (at, Timer::TimeWait));
+        [conn, half, wait].into_iter().flatten().reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
     }
 
     fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
@@ -72,11 +63,7 @@ impl Tcp<'_> {
             c.set(Flags::ACK_NOW);
         }
         let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
-        let gives_up = if is_due {
-            self.retransmission_due(ms, i)
-        } else {
-            None
-        };
+        let gives_up = if is_due { self.retransmission_due(ms, i) } else { None };
         if let Some(timer) = gives_up {
             self.end_by_timer(i, CloseReason::TimedOut(timer));
             return;

@@ -36,13 +36,7 @@ impl What {
     pub(crate) fn reset_reason(&self) -> Option<ResetReason> {
         match self {
             What::Reply(reply) => reply.reason,
-            What::Segment(
-                _,
-                Plan {
-                    kind: Kind::Reset(reset),
-                    ..
-                },
-            ) => Some(reset.reason),
+            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
             What::Segment(..) => None,
         }
     }
@@ -61,21 +55,13 @@ impl<'s> Tcp<'s> {
     pub fn poll_output(&mut self, now: Instant) -> Output<'_, 's> {
         match self.next_output(now) {
             Next::Event(event) => Output::Event(event),
-            Next::Transmit(what) => Output::Transmit(Transmit {
-                tcp: self,
-                what,
-                now,
-            }),
+            Next::Transmit(what) => Output::Transmit(Transmit { tcp: self, what, now }),
             Next::Timeout(at) => Output::Timeout(at),
         }
     }
 
     pub(crate) fn transmit(&mut self, what: What, now: Instant) -> Transmit<'_, 's> {
-        Transmit {
-            tcp: self,
-            what,
-            now,
-        }
+        Transmit { tcp: self, what, now }
     }
 
     pub(crate) fn next_output(&mut self, now: Instant) -> Next {
@@ -91,10 +77,7 @@ impl<'s> Tcp<'s> {
             }
             self.pop_ready();
         }
-        Next::Timeout(
-            self.next_deadline()
-                .map(|(at, timer)| (now.expand(at), timer)),
-        )
+        Next::Timeout(self.next_deadline().map(|(at, timer)| (now.expand(at), timer)))
     }
 
     pub(crate) fn len_of(&self, what: What) -> usize {
@@ -152,10 +135,7 @@ impl<'s> Tcp<'s> {
         let c = &mut self.conns[usize::from(i)];
         let flag = c.events.iter().next()?;
         c.events.remove(flag);
-        let handle = ConnectionHandle {
-            index: i,
-            generation: c.links.generation,
-        };
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let event = match flag {
             Events::CONNECTED => Event::Connected(handle),
             Events::READABLE => Event::Readable(handle),
@@ -176,10 +156,7 @@ impl<'s> Tcp<'s> {
         let listener = &mut self.listeners[index];
         listener.has_news = false;
         self.listeners_with_news -= 1;
-        Some(Event::Acceptable(ListenerHandle {
-            index: index as u8,
-            generation: listener.generation,
-        }))
+        Some(Event::Acceptable(ListenerHandle { index: index as u8, generation: listener.generation }))
     }
 }
 
@@ -242,13 +219,7 @@ impl<'t, 's> Transmit<'t, 's> {
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match &self.what {
             What::Reply(reply) => reply.reason,
-            What::Segment(
-                _,
-                Plan {
-                    kind: Kind::Reset(reset),
-                    ..
-                },
-            ) => Some(reset.reason),
+            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
             What::Segment(..) => None,
         }
     }
@@ -289,9 +260,7 @@ impl<'t, 's> Transmit<'t, 's> {
     fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
-        let (_, text) = buf
-            .split_at_mut_checked(header.wire_len())
-            .ok_or(BufferTooSmall)?;
+        let (_, text) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
         self.tcp.pool.tx(buffers).read(plan.seq, text);
         let tuple = self.tuple();
         self.write(&header, &tuple, buf)?;
@@ -309,20 +278,14 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn write(&self, header: &Header, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        header.emit_before_text(
-            buf,
-            tuple.local_addr,
-            tuple.remote_addr,
-            self.tcp.settings.checksum,
-        )
+        header.emit_before_text(buf, tuple.local_addr, tuple.remote_addr, self.tcp.settings.checksum)
     }
 
     fn finish(self, tuple: &Tuple, seq: Seq, reset: Option<ResetReason>) {
         count(&mut self.tcp.counters.segments_out);
         if let Some(reason) = reset {
             self.tcp.counters.sent_reset(reason);
-            self.tcp
-                .log_reset(self.now, tuple, seq, ResetKind::Sent(reason));
+            self.tcp.log_reset(self.now, tuple, seq, ResetKind::Sent(reason));
         }
     }
 
@@ -365,13 +328,7 @@ impl Tcp<'_> {
         if self.find_time_wait(&tuple, hash).is_some() {
             return State::TimeWait;
         }
-        let listens = self
-            .find_listener(tuple.local_addr, tuple.local_port)
-            .is_some();
-        if listens {
-            State::Listen
-        } else {
-            State::Closed
-        }
+        let listens = self.find_listener(tuple.local_addr, tuple.local_port).is_some();
+        if listens { State::Listen } else { State::Closed }
     }
 }

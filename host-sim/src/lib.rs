@@ -1,1 +1,18 @@
+//! `tcp-reset-core` on Linux, with the kernel's TCP as its peer, or with a second core in memory.
+//!
+//! A scenario talks to a [`world::World`]: our endpoint, a [`peer::Peer`], and the frames between them. It judges by what both ends report
+//! and by the frames seen; [`ladder`] draws them.
+
+pub mod endpoint;
+pub mod frame;
 pub mod kernel;
+pub mod kernel_peer;
+pub mod ladder;
+pub mod memory_peer;
+pub mod pcap;
+pub mod peer;
+pub mod rules;
+pub mod run;
+pub mod scenarios;
+pub mod trace;
+pub mod world;

@@ -1,1 +1,99 @@
-fn main() {}
+//! `cargo run -p host-sim`: see the README.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use host_sim::kernel::WireKind;
+use host_sim::run::{self, Choice, Options};
+use host_sim::scenarios::{SCENARIOS, Scenario};
+
+/// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
+///
+/// Without arguments it plays every scenario against the kernel's TCP in a network namespace of its own; no root, no set-up.
+/// The exit code is 0 if all hold, 1 if one fails, 2 if something could not be started.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Play only this scenario; may be given more than once
+    #[arg(long, value_name = "NAME", value_parser = scenario_named)]
+    scenario: Vec<&'static Scenario>,
+    /// List the scenarios and stop
+    #[arg(long)]
+    list: bool,
+    /// Write every frame to this pcapng file
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Let a second core be the peer, in memory and on virtual time
+    #[arg(long, conflicts_with = "kernel")]
+    memory: bool,
+    /// Stop with an error where the kernel cannot be the peer
+    #[arg(long)]
+    kernel: bool,
+    /// The wire to the kernel; without it a TAP, or a veth pair where the TAP is closed to you
+    #[arg(long, conflicts_with = "memory")]
+    wire: Option<WireName>,
+    /// Print no ladders of scenarios that hold
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the rule table
+    Rules,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WireName {
+    Tap,
+    Veth,
+}
+
+fn scenario_named(name: &str) -> Result<&'static Scenario, String> {
+    let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
+    found.ok_or_else(|| "there is no such scenario; --list names them".into())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Command::Rules) = arguments.command {
+        anstream::print!("{}", host_sim::rules::table());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.list {
+        for scenario in SCENARIOS {
+            anstream::println!("{:<24} {}", scenario.name, scenario.title);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match run::run(&options(&arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            anstream::eprintln!("host-sim: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn options(arguments: &Arguments) -> Options<'_> {
+    let choice = match (arguments.memory, arguments.kernel || arguments.wire.is_some()) {
+        (true, _) => Choice::Memory,
+        (false, true) => Choice::Kernel,
+        (false, false) => Choice::Any,
+    };
+    let scenarios = if arguments.scenario.is_empty() { SCENARIOS.iter().collect() } else { arguments.scenario.clone() };
+    Options {
+        scenarios,
+        choice,
+        wire: arguments.wire.map(|wire| match wire {
+            WireName::Tap => WireKind::Tap,
+            WireName::Veth => WireKind::Veth,
+        }),
+        pcap: arguments.pcap.as_deref(),
+        quiet: arguments.quiet,
+    }
+}

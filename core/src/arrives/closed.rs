@@ -10,13 +10,6 @@ pub(crate) fn arrives(seg: &Segment<'_>) -> Judgement {
     if seg.has(Control::RST) {
         return Rule::ClosedRst.then(Disposition::Drop);
     }
-    let rule = if seg.has(Control::ACK) {
-        Rule::ClosedAck
-    } else {
-        Rule::ClosedNoAck
-    };
-    rule.then(Disposition::Reset(reset::answer(
-        seg,
-        ResetReason::NoConnection,
-    )))
+    let rule = if seg.has(Control::ACK) { Rule::ClosedAck } else { Rule::ClosedNoAck };
+    rule.then(Disposition::Reset(reset::answer(seg, ResetReason::NoConnection)))
 }

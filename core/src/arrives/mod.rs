@@ -92,10 +92,7 @@ pub(crate) struct Span {
 
 impl Rule {
     pub(crate) const fn then(self, disposition: Disposition) -> Judgement {
-        Judgement {
-            rule: self,
-            disposition,
-        }
+        Judgement { rule: self, disposition }
     }
 }
 
@@ -106,11 +103,8 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgem
         State::SynSent => syn_sent::arrives(tcb, seg),
         State::SynReceived => syn_received::arrives(tcb, seg),
         State::TimeWait => time_wait::arrives(tcb, seg),
-        State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck => other_states::arrives(tcb, seg, policy),
+        State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait | State::Closing | State::LastAck => {
+            other_states::arrives(tcb, seg, policy)
+        }
     }
 }

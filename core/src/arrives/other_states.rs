@@ -40,20 +40,12 @@ pub(crate) fn acceptability(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
         (_, 0) => return closed_window(tcb, seg),
         (_, _) => starts_inside || (seg.header.seq + (len - 1)).is_in_window(tcb.rcv_nxt, wnd),
     };
-    if is_acceptable {
-        Acceptability::Acceptable
-    } else {
-        Acceptability::Unacceptable
-    }
+    if is_acceptable { Acceptability::Acceptable } else { Acceptability::Unacceptable }
 }
 
 /// A peer that sends into a closed window, usually to probe it, must still get its acknowledgements through.
 fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
-    if seg.header.seq == tcb.rcv_nxt {
-        Acceptability::AckOnly
-    } else {
-        Acceptability::Unacceptable
-    }
+    if seg.header.seq == tcb.rcv_nxt { Acceptability::AckOnly } else { Acceptability::Unacceptable }
 }
 
 /// RST and SYN never come here: the RST is judged by its own number alone, the SYN wherever its number lies.
@@ -69,9 +61,7 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
 pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     let asks = !seg.text.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
     let knows = seg.has(Control::ACK) && tcb.is_ack_believable(seg.header.ack);
-    Rule::SeqUnacceptable.then(Disposition::Acknowledge {
-        limited: !(asks && knows),
-    })
+    Rule::SeqUnacceptable.then(Disposition::Acknowledge { limited: !(asks && knows) })
 }
 
 /// RFC 5961 §3.2: only the one exact number is believed, since a blind attacker finds a window much sooner.
@@ -84,10 +74,7 @@ fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Option<J
     if seq == tcb.rcv_nxt {
         return Some(rule_of_exact_rst(tcb.state()).then(ended));
     }
-    if policy.at_last_ack_sent
-        && tcb.rcv_unacked > 0
-        && seq == tcb.rcv_nxt - u32::from(tcb.rcv_unacked)
-    {
+    if policy.at_last_ack_sent && tcb.rcv_unacked > 0 && seq == tcb.rcv_nxt - u32::from(tcb.rcv_unacked) {
         return Some(Rule::RstAtLastAckSent.then(ended));
     }
     if policy.before_fin && tcb.has(Flags::PEER_FIN) && seq == tcb.rcv_nxt - 1 {
@@ -113,11 +100,7 @@ fn rule_of_exact_rst(state: State) -> Rule {
 
 /// In the window the peer is asked: if it meant it, its answer to our ACK is exact. Elsewhere nothing is worth saying.
 pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
-    if seg
-        .header
-        .seq
-        .is_in_window(tcb.rcv_nxt, u32::from(tcb.rcv_wnd))
-    {
+    if seg.header.seq.is_in_window(tcb.rcv_nxt, u32::from(tcb.rcv_wnd)) {
         Rule::RstInWindow.then(Disposition::Challenge)
     } else {
         Rule::RstOutOfWindow.then(Disposition::Drop)
@@ -126,8 +109,7 @@ pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
 
 /// RFC 5961 §4.2. A peer that rebooted resets us when it sees the ACK, and its next SYN finds no connection.
 fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement> {
-    seg.has(Control::SYN)
-        .then(|| Rule::SynSynchronized.then(Disposition::Challenge))
+    seg.has(Control::SYN).then(|| Rule::SynSynchronized.then(Disposition::Challenge))
 }
 
 /// RFC 5961 §5.2: text is taken only from someone who knows roughly what we have sent.
@@ -143,11 +125,7 @@ fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
 
 /// The name of a segment that only acknowledges.
 fn rule_of_ack(tcb: &Tcb, seg: &Segment<'_>) -> Rule {
-    if is_fin_acked(tcb, seg.header.ack) {
-        Rule::AckOfFin
-    } else {
-        Rule::AckAccepted
-    }
+    if is_fin_acked(tcb, seg.header.ack) { Rule::AckOfFin } else { Rule::AckAccepted }
 }
 
 /// Says whether `ack` is the first to cover our FIN. In these states a FIN that is out is the last number sent.
@@ -168,21 +146,14 @@ pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
 }
 
 pub(crate) fn zero_window() -> Judgement {
-    let take = Take {
-        ack: true,
-        ack_now: true,
-        ..Take::default()
-    };
+    let take = Take { ack: true, ack_now: true, ..Take::default() };
     Rule::ZeroWindow.then(Disposition::Take(take))
 }
 
 /// Text and FIN. `ack_rule` names the segment if it has neither. URG, the sixth step, moves no number and no buffer: its
 /// pointer has broken many stacks, and the standard no longer wants applications to use it (RFC 6093).
 pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement {
-    let take = Take {
-        ack: true,
-        ..Take::default()
-    };
+    let take = Take { ack: true, ..Take::default() };
     if seg.is_empty() {
         return ack_rule.then(Disposition::Take(take));
     }
@@ -195,20 +166,13 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
         | State::Closing
         | State::LastAck
         | State::TimeWait => {
-            let rule = if ack_rule == Rule::AckOfFin {
-                ack_rule
-            } else {
-                Rule::AfterFin
-            };
+            let rule = if ack_rule == Rule::AckOfFin { ack_rule } else { Rule::AfterFin };
             return rule.then(Disposition::Take(take));
         }
     }
     let text = admitted_text(tcb.rcv_nxt, tcb.rcv_wnd, seg);
     if text.len > 0 && tcb.has(Flags::APP_GONE) {
-        let take = Take {
-            receiver_gone: true,
-            ..take
-        };
+        let take = Take { receiver_gone: true, ..take };
         return Rule::TextReceiverGone.then(Disposition::Take(take));
     }
     let fin = admitted_fin(tcb.rcv_nxt, tcb.rcv_wnd, seg);
@@ -219,31 +183,18 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
         None if is_in_order => Rule::TextInOrder,
         None => Rule::TextOutOfOrder,
     };
-    rule.then(Disposition::Take(Take {
-        text,
-        fin,
-        ack_now: fin.is_some() || !is_in_order,
-        ..take
-    }))
+    rule.then(Disposition::Take(Take { text, fin, ack_now: fin.is_some() || !is_in_order, ..take }))
 }
 
 /// Trims the text to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.
 pub(crate) fn admitted_text(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Span {
     let start = seg.text_seq();
-    let skip = if start.lt(rcv_nxt) {
-        rcv_nxt.since(start)
-    } else {
-        0
-    };
+    let skip = if start.lt(rcv_nxt) { rcv_nxt.since(start) } else { 0 };
     let offset = (start + skip).since(rcv_nxt);
     let len = (seg.text.len() as u32).saturating_sub(skip);
     let room = u32::from(rcv_wnd).saturating_sub(offset);
     // Each is bounded by the window or, for `skip`, by a text that an IP packet can carry.
-    Span {
-        skip: skip.min(0xffff) as u16,
-        len: len.min(room) as u16,
-        offset: offset.min(0xffff) as u16,
-    }
+    Span { skip: skip.min(0xffff) as u16, len: len.min(room) as u16, offset: offset.min(0xffff) as u16 }
 }
 
 /// The FIN's distance from RCV.NXT, if it lies within the window.
@@ -252,6 +203,5 @@ pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Opt
         return None;
     }
     let at = seg.text_seq() + seg.text.len() as u32;
-    at.is_in_window(rcv_nxt, u32::from(rcv_wnd))
-        .then(|| at.since(rcv_nxt) as u16)
+    at.is_in_window(rcv_nxt, u32::from(rcv_wnd)).then(|| at.since(rcv_nxt) as u16)
 }

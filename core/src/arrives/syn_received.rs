@@ -49,11 +49,7 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
         // The other half of a simultaneous open acknowledges our SYN with its own SYN again (figure 7, appendix A.2): its
         // sequence number is the old one.
         if !tcb.has(Flags::PASSIVE) {
-            let take = Take {
-                establishes: true,
-                ack: true,
-                ..Take::default()
-            };
+            let take = Take { establishes: true, ack: true, ..Take::default() };
             return Some(Rule::SynReceivedSynAck.then(Disposition::Take(take)));
         }
     }
@@ -84,10 +80,7 @@ fn establish(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
         }
     };
     if let Disposition::Take(take) = judgement.disposition {
-        judgement.rule.then(Disposition::Take(Take {
-            establishes: true,
-            ..take
-        }))
+        judgement.rule.then(Disposition::Take(Take { establishes: true, ..take }))
     } else {
         judgement
     }

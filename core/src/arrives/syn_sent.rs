@@ -47,10 +47,7 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
     }
     if !seg.has(Control::ACK) {
         // Simultaneous open. Text and FIN wait for ESTABLISHED: the peer sends them again.
-        let take = Take {
-            syn: true,
-            ..Take::default()
-        };
+        let take = Take { syn: true, ..Take::default() };
         return Some(Rule::SynSentSyn.then(Disposition::Take(take)));
     }
     // Text and FIN behind the SYN go on to the seventh and eighth step; RCV.NXT will be the number after the SYN.

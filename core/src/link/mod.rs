@@ -9,8 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use heapless::Vec;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol,
-    Ipv4Packet,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet,
 };
 
 use self::neighbours::Neighbours;
@@ -57,9 +56,7 @@ pub struct Interface {
 
 impl Interface {
     fn mask(self) -> u32 {
-        u32::MAX
-            .checked_shl(32 - u32::from(self.prefix.min(32)))
-            .unwrap_or(0)
+        u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0)
     }
 
     fn is_on_link(self, addr: Ipv4Addr) -> bool {
@@ -160,15 +157,8 @@ impl<'s> Link<'s> {
     ///
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's.
-    pub fn set_addresses(
-        &mut self,
-        interfaces: &[Interface],
-        gateway: Option<Ipv4Addr>,
-    ) -> Result<(), Error> {
-        if !interfaces
-            .iter()
-            .all(|interface| is_one_host(interface.addr))
-        {
+    pub fn set_addresses(&mut self, interfaces: &[Interface], gateway: Option<Ipv4Addr>) -> Result<(), Error> {
+        if !interfaces.iter().all(|interface| is_one_host(interface.addr)) {
             return Err(Error::InvalidAddress);
         }
         self.interfaces = Vec::from_slice(interfaces).map_err(|_| Error::InvalidAddress)?;
@@ -208,10 +198,7 @@ impl<'s> Link<'s> {
             return Err(Error::InvalidAddress);
         };
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
-        let on_link = self
-            .interfaces
-            .iter()
-            .find(|interface| interface.is_on_link(next));
+        let on_link = self.interfaces.iter().find(|interface| interface.is_on_link(next));
         let source = on_link.or(self.interfaces.first()).ok_or(Error::NoRoute)?;
         let local = SocketAddrV4::new(source.addr, local_port).into();
         let hop = match self.medium {
@@ -237,24 +224,14 @@ impl<'s> Link<'s> {
         }
         match ethernet.ethertype() {
             EthernetProtocol::Arp => self.handle_arp(now, ethernet.payload()),
-            EthernetProtocol::Ipv4 => self.handle_ipv4(
-                now,
-                ethernet.payload(),
-                Hop(ethernet.src_addr().0),
-                is_group,
-            ),
+            EthernetProtocol::Ipv4 => self.handle_ipv4(now, ethernet.payload(), Hop(ethernet.src_addr().0), is_group),
             EthernetProtocol::Ipv6 | EthernetProtocol::Unknown(_) => Received::NotMine,
         }
     }
 
     fn handle_arp(&mut self, now: Instant, payload: &[u8]) -> Received {
         let repr = ArpPacket::new_checked(payload).and_then(|packet| ArpRepr::parse(&packet));
-        if let Ok(ArpRepr::EthernetIpv4 {
-            source_hardware_addr,
-            source_protocol_addr,
-            target_protocol_addr,
-            ..
-        }) = repr
+        if let Ok(ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, target_protocol_addr, .. }) = repr
         {
             let is_for_us = self.is_ours(target_protocol_addr);
             let is_sane = source_hardware_addr.is_unicast() && is_one_host(source_protocol_addr);
@@ -282,11 +259,7 @@ impl<'s> Link<'s> {
         Received::Taken(match self.refuse(&ipv4, is_group || is_shouted) {
             Some(rule) => self.tcp.refuse(rule),
             None => {
-                let arrival = Arrival {
-                    src: src.into(),
-                    dst: dst.into(),
-                    hop,
-                };
+                let arrival = Arrival { src: src.into(), dst: dst.into(), hop };
                 self.tcp.handle_segment(now, &arrival, ipv4.payload())
             }
         })
@@ -309,9 +282,7 @@ impl<'s> Link<'s> {
     }
 
     fn is_ours(&self, addr: Ipv4Addr) -> bool {
-        self.interfaces
-            .iter()
-            .any(|interface| interface.addr == addr)
+        self.interfaces.iter().any(|interface| interface.addr == addr)
     }
 
     /// Says whether an address means many hosts.
@@ -324,14 +295,7 @@ impl<'s> Link<'s> {
     fn next_hop(&self, addr: Ipv4Addr) -> Option<Ipv4Addr> {
         match self.medium {
             Medium::Ip => (!self.interfaces.is_empty()).then_some(addr),
-            Medium::Ethernet(_)
-                if self
-                    .interfaces
-                    .iter()
-                    .any(|interface| interface.is_on_link(addr)) =>
-            {
-                Some(addr)
-            }
+            Medium::Ethernet(_) if self.interfaces.iter().any(|interface| interface.is_on_link(addr)) => Some(addr),
             Medium::Ethernet(_) => self.gateway,
         }
     }
@@ -348,22 +312,14 @@ impl<'s> Link<'s> {
     pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
         loop {
             if let Some(addr) = self.neighbours.question() {
-                return LinkOutput::Transmit(Frame {
-                    link: self,
-                    content: Content::ArpRequest(addr),
-                    now,
-                });
+                return LinkOutput::Transmit(Frame { link: self, content: Content::ArpRequest(addr), now });
             }
             match self.tcp.next_output(now) {
                 Next::Event(event) => return LinkOutput::Event(event),
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
                 Next::Transmit(what) => match self.route(what, now) {
                     Route::To(_) => {
-                        return LinkOutput::Transmit(Frame {
-                            link: self,
-                            content: Content::Segment(what),
-                            now,
-                        });
+                        return LinkOutput::Transmit(Frame { link: self, content: Content::Segment(what), now });
                     }
                     // The others go first.
                     Route::Unknown => self.tcp.transmit(what, now).defer(),
@@ -373,14 +329,8 @@ impl<'s> Link<'s> {
     }
 
     fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
-        let neighbour = self
-            .neighbours
-            .next_timeout()
-            .map(|at| (at, Timer::Neighbour));
-        [tcp, neighbour]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        let neighbour = self.neighbours.next_timeout().map(|at| (at, Timer::Neighbour));
+        [tcp, neighbour].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Where a segment goes. A connection whose path is in doubt asks again; where no network and no router leads to the peer, its
@@ -452,13 +402,8 @@ impl Link<'_> {
     fn emit_arp_request(&mut self, addr: Ipv4Addr, now: Instant, buf: &mut [u8]) {
         self.neighbours.asked(addr, now);
         count(&mut self.counters.arp_requests);
-        let payload = self
-            .medium
-            .emit_header(buf, Hop([0xff; 6]), EthernetProtocol::Arp);
-        let on_link = self
-            .interfaces
-            .iter()
-            .find(|interface| interface.is_on_link(addr));
+        let payload = self.medium.emit_header(buf, Hop([0xff; 6]), EthernetProtocol::Arp);
+        let on_link = self.interfaces.iter().find(|interface| interface.is_on_link(addr));
         let Some(source) = on_link.or(self.interfaces.first()) else {
             return;
         };
@@ -475,24 +420,16 @@ impl Link<'_> {
         repr.emit(&mut ArpPacket::new_unchecked(payload));
     }
 
-    fn emit_segment(
-        &mut self,
-        what: What,
-        now: Instant,
-        buf: &mut [u8],
-    ) -> Result<(), BufferTooSmall> {
+    fn emit_segment(&mut self, what: What, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         let Route::To(hop) = self.route(what, now) else {
             return Err(BufferTooSmall);
         };
         let transmit = self.tcp.transmit(what, now);
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (transmit.local().ip(), transmit.remote().ip())
-        else {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (transmit.local().ip(), transmit.remote().ip()) else {
             return Err(BufferTooSmall);
         };
         let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv4);
-        let (_, segment) = packet
-            .split_at_mut_checked(IPV4_HEADER)
-            .ok_or(BufferTooSmall)?;
+        let (_, segment) = packet.split_at_mut_checked(IPV4_HEADER).ok_or(BufferTooSmall)?;
         transmit.emit(segment)?;
         emit_ipv4_header(packet, src, dst, self.checksum);
         Ok(())

@@ -36,10 +36,7 @@ pub(crate) struct Neighbours {
 
 impl Neighbours {
     pub(crate) const fn new() -> Neighbours {
-        Neighbours {
-            known: Vec::new(),
-            queries: Vec::new(),
-        }
+        Neighbours { known: Vec::new(), queries: Vec::new() }
     }
 
     pub(crate) fn forget_all(&mut self) {
@@ -55,20 +52,14 @@ impl Neighbours {
         }
         if !self.queries.iter().any(|query| query.addr == addr) {
             // With no place free the segment waits; a place is free within a second.
-            let _ = self.queries.push(Query {
-                addr,
-                asked_at: None,
-            });
+            let _ = self.queries.push(Query { addr, asked_at: None });
         }
         None
     }
 
     /// The next address to ask for.
     pub(crate) fn question(&self) -> Option<Ipv4Addr> {
-        self.queries
-            .iter()
-            .find(|query| query.asked_at.is_none())
-            .map(|query| query.addr)
+        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| query.addr)
     }
 
     pub(crate) fn asked(&mut self, addr: Ipv4Addr, now: Instant) {
@@ -82,19 +73,11 @@ impl Neighbours {
     pub(crate) fn learn(&mut self, addr: Ipv4Addr, hop: Hop, now: Instant) -> bool {
         if let Some(at) = self.queries.iter().position(|query| query.addr == addr) {
             self.queries.swap_remove(at);
-            self.remember(Neighbour {
-                addr,
-                hop,
-                learned_at: now,
-            });
+            self.remember(Neighbour { addr, hop, learned_at: now });
             return true;
         }
         if let Some(neighbour) = self.known.iter_mut().find(|n| n.addr == addr) {
-            *neighbour = Neighbour {
-                addr,
-                hop,
-                learned_at: now,
-            };
+            *neighbour = Neighbour { addr, hop, learned_at: now };
         }
         false
     }
@@ -102,12 +85,7 @@ impl Neighbours {
     fn remember(&mut self, neighbour: Neighbour) {
         self.known.retain(|n| n.addr != neighbour.addr);
         if self.known.is_full() {
-            let oldest = self
-                .known
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, n)| n.learned_at)
-                .map(|(at, _)| at);
+            let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.learned_at).map(|(at, _)| at);
             if let Some(at) = oldest {
                 self.known.swap_remove(at);
             }
@@ -119,16 +97,11 @@ impl Neighbours {
     /// Forgets questions that were not answered in time; says whether there were any, so that they are put again if still needed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let before = self.queries.len();
-        self.queries
-            .retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));
+        self.queries.retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));
         self.queries.len() < before
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.queries
-            .iter()
-            .filter_map(|query| query.asked_at)
-            .map(|at| at + RETRY)
-            .min()
+        self.queries.iter().filter_map(|query| query.asked_at).map(|at| at + RETRY).min()
     }
 }

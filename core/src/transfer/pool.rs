@@ -19,11 +19,7 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    pub(crate) const NONE: Buffers = Buffers {
-        start: NONE,
-        rx_log2: 0,
-        tx_log2: 0,
-    };
+    pub(crate) const NONE: Buffers = Buffers { start: NONE, rx_log2: 0, tx_log2: 0 };
 
     pub(crate) fn rx_size(self) -> usize {
         1 << self.rx_log2
@@ -58,11 +54,7 @@ impl<'s> Pool<'s> {
             granule *= 2;
         }
         let granules = (bytes.len() / granule) as u16;
-        let mut pool = Pool {
-            bytes,
-            granule,
-            first: NONE,
-        };
+        let mut pool = Pool { bytes, granule, first: NONE };
         if granules > 0 {
             pool.write_run(0, granules, NONE);
             pool.first = 0;
@@ -85,11 +77,7 @@ impl<'s> Pool<'s> {
                     at + want
                 };
                 self.link(before, rest);
-                return Some(Buffers {
-                    start: at,
-                    rx_log2: rx_size.ilog2() as u8,
-                    tx_log2: tx_size.ilog2() as u8,
-                });
+                return Some(Buffers { start: at, rx_log2: rx_size.ilog2() as u8, tx_log2: tx_size.ilog2() as u8 });
             }
             before = at;
             at = next;
@@ -207,9 +195,6 @@ impl Ring<'_> {
         if self.0.is_empty() {
             return (0, &[]);
         }
-        (
-            seq.0 as usize & (self.0.len() - 1),
-            &data[..len.min(self.0.len())],
-        )
+        (seq.0 as usize & (self.0.len() - 1), &data[..len.min(self.0.len())])
     }
 }

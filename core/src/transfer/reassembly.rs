@@ -18,9 +18,7 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    pub(crate) const EMPTY: Reassembly = Reassembly {
-        ranges: [Range { start: 0, end: 0 }; MAX_RANGES],
-    };
+    pub(crate) const EMPTY: Reassembly = Reassembly { ranges: [Range { start: 0, end: 0 }; MAX_RANGES] };
 
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges[0].end == 0
@@ -40,11 +38,7 @@ impl Reassembly {
         let mut kept = Reassembly::EMPTY;
         let mut count = 0;
         let mut is_placed = false;
-        for range in self
-            .ranges
-            .iter()
-            .filter(|range| range.end != 0 && !touching(range))
-        {
+        for range in self.ranges.iter().filter(|range| range.end != 0 && !touching(range)) {
             if !is_placed && merged.start < range.start {
                 if !kept.put(&mut count, merged) {
                     return false;
@@ -73,13 +67,7 @@ impl Reassembly {
         let mut kept = Reassembly::EMPTY;
         let mut count = 0;
         for range in self.ranges.iter().filter(|range| range.start > advanced) {
-            kept.put(
-                &mut count,
-                Range {
-                    start: range.start - advanced,
-                    end: range.end - advanced,
-                },
-            );
+            kept.put(&mut count, Range { start: range.start - advanced, end: range.end - advanced });
         }
         *self = kept;
         advanced
@@ -105,18 +93,7 @@ mod tests {
     #[test]
     fn add_and_advance_agree_with_a_set_of_octets() {
         const SPAN: u16 = 9;
-        let pieces: [(u16, u16); 10] = [
-            (0, 1),
-            (1, 3),
-            (2, 4),
-            (3, 4),
-            (4, 6),
-            (5, 9),
-            (6, 7),
-            (7, 9),
-            (8, 9),
-            (0, 3),
-        ];
+        let pieces: [(u16, u16); 10] = [(0, 1), (1, 3), (2, 4), (3, 4), (4, 6), (5, 9), (6, 7), (7, 9), (8, 9), (0, 3)];
         for code in 0..10_000_u32 {
             let mut reassembly = Reassembly::EMPTY;
             let mut had = [false; SPAN as usize];
@@ -153,9 +130,6 @@ mod tests {
         assert!(!reassembly.add(5, 6));
         assert!(!reassembly.add(500, 600));
         assert_eq!(reassembly, before);
-        assert!(
-            reassembly.add(2, 11),
-            "a piece that joins two runs needs no place"
-        );
+        assert!(reassembly.add(2, 11), "a piece that joins two runs needs no place");
     }
 }

@@ -18,17 +18,12 @@ pub(crate) fn take_text(
     settings: &Settings,
 ) {
     let skip = usize::from(span.skip);
-    let Some(text) = text
-        .get(skip..skip + usize::from(span.len))
-        .filter(|text| !text.is_empty())
-    else {
+    let Some(text) = text.get(skip..skip + usize::from(span.len)).filter(|text| !text.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
     if span.offset > 0 {
-        if c.reassembly
-            .add(span.offset, span.offset.saturating_add(span.len))
-        {
+        if c.reassembly.add(span.offset, span.offset.saturating_add(span.len)) {
             pool.rx(c.buffers).write(at, text);
         }
         return;
@@ -73,8 +68,7 @@ fn advance(c: &mut Connection, n: u16) {
 
 /// §3.8.6.3: at once for every second full-sized segment and when a gap is filled, else after a short while.
 fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings: &Settings) {
-    let is_second =
-        c.has(Flags::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
+    let is_second = c.has(Flags::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
     if fills_gap || is_second || settings.delayed_ack_ms == 0 {
         c.set(Flags::ACK_NOW);
     } else {
@@ -94,11 +88,7 @@ pub(crate) fn acknowledged(c: &mut Connection) {
 pub(crate) fn window_to_offer(c: &Connection) -> u16 {
     let free = room(c);
     let step = (c.buffers.rx_size() / 2).min(usize::from(c.tcb.mss)) as u16;
-    if free.saturating_sub(c.tcb.rcv_wnd) >= step {
-        free
-    } else {
-        c.tcb.rcv_wnd
-    }
+    if free.saturating_sub(c.tcb.rcv_wnd) >= step { free } else { c.tcb.rcv_wnd }
 }
 
 /// The application has read: says by an ACK that the window opened, where the peer may still send.

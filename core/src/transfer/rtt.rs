@@ -22,12 +22,7 @@ pub(crate) struct Rtt {
 }
 
 impl Rtt {
-    pub(crate) const NEW: Rtt = Rtt {
-        srtt_eighths: 0,
-        rttvar_quarters: 0,
-        timed: 0,
-        timed_at: 0,
-    };
+    pub(crate) const NEW: Rtt = Rtt { srtt_eighths: 0, rttvar_quarters: 0, timed: 0, timed_at: 0 };
 
     /// The timeout after `retries` expirations in a row, between `min` and `max`.
     pub(crate) fn rto(&self, retries: u8, syn_was_lost: bool, min: u32, max: u32) -> u32 {
@@ -104,8 +99,7 @@ mod tests {
 
     #[test]
     fn rto_before_a_sample_is_one_second_and_doubles_to_the_most() {
-        let rtos =
-            [0, 1, 2, 5, 6, 7, 200].map(|retries| Rtt::NEW.rto(retries, false, 1_000, 60_000));
+        let rtos = [0, 1, 2, 5, 6, 7, 200].map(|retries| Rtt::NEW.rto(retries, false, 1_000, 60_000));
         assert_eq!(rtos, [1_000, 2_000, 4_000, 32_000, 60_000, 60_000, 60_000]);
         assert_eq!(Rtt::NEW.rto(0, true, 1_000, 60_000), 3_000);
     }

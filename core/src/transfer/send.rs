@@ -71,25 +71,16 @@ impl Queue {
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
     if c.has(Flags::RST_DUE) {
         let reset = reset::abort(&c.tcb, reason_of_reset(c));
-        return Some(Plan {
-            kind: Kind::Reset(reset),
-            seq: reset.seq,
-            len: 0,
-            fin: false,
-            push: false,
-        });
+        return Some(Plan { kind: Kind::Reset(reset), seq: reset.seq, len: 0, fin: false, push: false });
     }
     match c.tcb.state() {
         State::Closed | State::Listen | State::TimeWait => None,
         State::SynSent => c.has(Flags::RESEND).then(|| bare(Kind::Syn, c.tcb.snd_una)),
         State::SynReceived if c.has(Flags::RESEND) => Some(bare(Kind::SynAck, c.tcb.snd_una)),
         State::SynReceived => empty_ack(c, Flags::CHALLENGE),
-        State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck => next_synchronized(c),
+        State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait | State::Closing | State::LastAck => {
+            next_synchronized(c)
+        }
     }
 }
 
@@ -127,13 +118,7 @@ fn reason_of_reset(c: &Connection) -> ResetReason {
 }
 
 fn bare(kind: Kind, seq: Seq) -> Plan {
-    Plan {
-        kind,
-        seq,
-        len: 0,
-        fin: false,
-        push: false,
-    }
+    Plan { kind, seq, len: 0, fin: false, push: false }
 }
 
 fn empty_ack(c: &Connection, due: Flags) -> Option<Plan> {
@@ -155,13 +140,7 @@ fn again(c: &Connection) -> Option<Plan> {
     if len == 0 && !fin {
         return None;
     }
-    Some(Plan {
-        kind: Kind::Again,
-        seq: c.tcb.snd_una,
-        len: len as u16,
-        fin,
-        push: len == text,
-    })
+    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len == text })
 }
 
 /// §3.8.6.1: one octet beyond the window. Where the window is open but too small to be worth using, it is used now (the override
@@ -175,13 +154,7 @@ fn probe(c: &Connection) -> Option<Plan> {
         return Some(plan_new(c, &queue));
     }
     let len = queue.unsent.min(1);
-    Some(Plan {
-        kind: Kind::Probe,
-        seq: c.tcb.snd_nxt,
-        len: len as u16,
-        fin: len == 0,
-        push: false,
-    })
+    Some(Plan { kind: Kind::Probe, seq: c.tcb.snd_nxt, len: len as u16, fin: len == 0, push: false })
 }
 
 /// Text for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
@@ -203,13 +176,7 @@ fn plan_new(c: &Connection, queue: &Queue) -> Plan {
     let len = queue.unsent.min(queue.usable).min(u32::from(c.tcb.mss));
     let is_last = len == queue.unsent;
     let fin = queue.is_fin_due && is_last && queue.usable > len;
-    Plan {
-        kind: Kind::New,
-        seq: c.tcb.snd_nxt,
-        len: len as u16,
-        fin,
-        push: is_last && len > 0,
-    }
+    Plan { kind: Kind::New, seq: c.tcb.snd_nxt, len: len as u16, fin, push: is_last && len > 0 }
 }
 
 /// Brings the record up to date after a planned segment was written.
@@ -233,9 +200,7 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
         Kind::Probe => {
             c.clear(Flags::PROBE);
             c.set(Flags::PROBE_OUT);
-            c.tcb
-                .flags
-                .set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
+            c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
             receive::acknowledged(c);
         }
     }
@@ -256,9 +221,7 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     let was_idle = c.tcb.snd_nxt == c.tcb.snd_una;
     c.tcb.snd_nxt += u32::from(plan.len) + u32::from(plan.fin);
     c.clear(Flags::PROBE | Flags::PROBE_OUT | Flags::PERSIST);
-    c.tcb
-        .flags
-        .set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
+    c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
     if was_idle {
         c.progress_at = now;
@@ -271,21 +234,12 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
 /// The timeout as it stands now (RFC 6298).
 pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
     let syn_was_lost = c.has(Flags::SYN_RESENT) && c.tcb.state().is_synchronized();
-    c.rtt.rto(
-        c.tcb.retries,
-        syn_was_lost,
-        settings.rto_min_ms,
-        settings.rto_max_ms,
-    )
+    c.rtt.rto(c.tcb.retries, syn_was_lost, settings.rto_min_ms, settings.rto_max_ms)
 }
 
 /// R2 in force: how long without progress before the connection is given up.
 pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
-    if c.tcb.state().is_synchronized() {
-        u32::from(c.r2_s) * 1_000
-    } else {
-        settings.connect_ms
-    }
+    if c.tcb.state().is_synchronized() { u32::from(c.r2_s) * 1_000 } else { settings.connect_ms }
 }
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
@@ -352,8 +306,7 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
     let queue = Queue::of(c);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
-    let is_stuck =
-        is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
+    let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
     if is_stuck && !c.has(Flags::PERSIST) {
         c.tcb.retries = 0;
         c.progress_at = now;

@@ -78,16 +78,14 @@ pub fn set_net_sysctl(name: &str, value: &str) -> io::Result<()> {
 }
 
 fn enter_as_root() -> Result<(), Forbidden> {
-    unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|errno| Forbidden::new("make a network namespace", errno))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Forbidden::new("make a network namespace", errno))?;
     bring_up_loopback()
 }
 
 fn enter_as_user() -> Result<(), Forbidden> {
     // The ids must be read before: inside, until mapped, they read as nobody's.
     let (uid, gid) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
-        .map_err(refused_user_namespace)?;
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(refused_user_namespace)?;
     map_to_root(uid.as_raw(), gid.as_raw())?;
     bring_up_loopback()
 }
@@ -124,10 +122,7 @@ fn bring_up_loopback() -> Result<(), Forbidden> {
 
 /// Writes a file of `/proc` in one call, never creating one.
 fn write_existing(path: &Path, value: &str) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .write_all(value.as_bytes())
+    OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
 /// An error without a number can only be our own reading of a reply.

@@ -5,16 +5,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
-};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::libc;
@@ -48,12 +43,8 @@ pub(super) struct Netlink {
 
 impl Netlink {
     pub(super) fn open() -> Result<Self, Forbidden> {
-        let socket = connected_socket()
-            .map_err(|error| Forbidden::from_io("open a netlink socket", &error))?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-        })
+        let socket = connected_socket().map_err(|error| Forbidden::from_io("open a netlink socket", &error))?;
+        Ok(Self { socket, sequence: 0 })
     }
 
     /// Makes a pair of virtual Ethernet devices, both down.
@@ -70,8 +61,7 @@ impl Netlink {
 
     pub(super) fn delete_link(&mut self, name: &str) -> Result<(), Forbidden> {
         let request = RouteNetlinkMessage::DelLink(named_link(name));
-        self.order(request, 0)
-            .map_err(|error| Forbidden::from_io(format!("delete {name}"), &error))
+        self.order(request, 0).map_err(|error| Forbidden::from_io(format!("delete {name}"), &error))
     }
 
     pub(super) fn find_link(&mut self, name: &str) -> Result<Link, Forbidden> {
@@ -98,34 +88,21 @@ impl Netlink {
         self.change_link(change, format!("set the MAC of {}", link.name))
     }
 
-    pub(super) fn add_address(
-        &mut self,
-        link: &Link,
-        address: Ipv4Addr,
-        prefix: u8,
-    ) -> Result<(), Forbidden> {
+    pub(super) fn add_address(&mut self, link: &Link, address: Ipv4Addr, prefix: u8) -> Result<(), Forbidden> {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet;
         message.header.prefix_len = prefix;
         message.header.index = link.index;
         // On a broadcast medium the two are the same; the kernel wants both.
-        message.attributes = vec![
-            AddressAttribute::Local(IpAddr::V4(address)),
-            AddressAttribute::Address(IpAddr::V4(address)),
-        ];
+        message.attributes =
+            vec![AddressAttribute::Local(IpAddr::V4(address)), AddressAttribute::Address(IpAddr::V4(address))];
         let what = format!("give {} the address {address}/{prefix}", link.name);
         let request = RouteNetlinkMessage::NewAddress(message);
-        self.order(request, NLM_F_CREATE | NLM_F_EXCL)
-            .map_err(|error| Forbidden::from_io(what, &error))
+        self.order(request, NLM_F_CREATE | NLM_F_EXCL).map_err(|error| Forbidden::from_io(what, &error))
     }
 
     /// Enters a neighbour that the kernel never asks for and never forgets.
-    pub(super) fn add_neighbour(
-        &mut self,
-        link: &Link,
-        address: Ipv4Addr,
-        mac: Mac,
-    ) -> Result<(), Forbidden> {
+    pub(super) fn add_neighbour(&mut self, link: &Link, address: Ipv4Addr, mac: Mac) -> Result<(), Forbidden> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet;
         message.header.ifindex = link.index;
@@ -136,13 +113,11 @@ impl Netlink {
         ];
         let what = format!("enter the neighbour {address} on {}", link.name);
         let request = RouteNetlinkMessage::NewNeighbour(message);
-        self.order(request, NLM_F_CREATE | NLM_F_REPLACE)
-            .map_err(|error| Forbidden::from_io(what, &error))
+        self.order(request, NLM_F_CREATE | NLM_F_REPLACE).map_err(|error| Forbidden::from_io(what, &error))
     }
 
     fn change_link(&mut self, change: LinkMessage, what: String) -> Result<(), Forbidden> {
-        self.order(RouteNetlinkMessage::SetLink(change), 0)
-            .map_err(|error| Forbidden::from_io(what, &error))
+        self.order(RouteNetlinkMessage::SetLink(change), 0).map_err(|error| Forbidden::from_io(what, &error))
     }
 
     /// Sends a request that is answered by success or an error alone.
@@ -217,9 +192,7 @@ fn flags(link: &Link, flags: LinkFlags) -> LinkMessage {
     message
 }
 
-fn read_payload(
-    payload: NetlinkPayload<RouteNetlinkMessage>,
-) -> io::Result<Option<RouteNetlinkMessage>> {
+fn read_payload(payload: NetlinkPayload<RouteNetlinkMessage>) -> io::Result<Option<RouteNetlinkMessage>> {
     if let NetlinkPayload::InnerMessage(message) = payload {
         return Ok(Some(message));
     }

@@ -35,42 +35,12 @@ struct Feature {
 /// Software segmentation and gathering end before the device, receive
 /// offload starts behind it: these are asked for, and are no loss if kept.
 const FEATURES: [Feature; 6] = [
-    Feature {
-        name: "transmit checksumming",
-        get: 0x16,
-        set: 0x17,
-        must_be_off: true,
-    },
-    Feature {
-        name: "TCP segmentation",
-        get: 0x1e,
-        set: 0x1f,
-        must_be_off: true,
-    },
-    Feature {
-        name: "receive checksumming",
-        get: 0x14,
-        set: 0x15,
-        must_be_off: true,
-    },
-    Feature {
-        name: "generic segmentation",
-        get: 0x23,
-        set: 0x24,
-        must_be_off: false,
-    },
-    Feature {
-        name: "generic receive",
-        get: 0x2b,
-        set: 0x2c,
-        must_be_off: false,
-    },
-    Feature {
-        name: "scatter-gather",
-        get: 0x18,
-        set: 0x19,
-        must_be_off: false,
-    },
+    Feature { name: "transmit checksumming", get: 0x16, set: 0x17, must_be_off: true },
+    Feature { name: "TCP segmentation", get: 0x1e, set: 0x1f, must_be_off: true },
+    Feature { name: "receive checksumming", get: 0x14, set: 0x15, must_be_off: true },
+    Feature { name: "generic segmentation", get: 0x23, set: 0x24, must_be_off: false },
+    Feature { name: "generic receive", get: 0x2b, set: 0x2c, must_be_off: false },
+    Feature { name: "scatter-gather", get: 0x18, set: 0x19, must_be_off: false },
 ];
 
 /// Switches every feature of `device` off, and makes sure of those that matter.

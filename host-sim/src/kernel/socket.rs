@@ -9,8 +9,9 @@ use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::state::TcpState;
+use super::state::from_kernel;
 use super::unless_blocked;
+use tcp_reset_core::State;
 
 sockopt_impl!(
     /// The first byte of the kernel's `tcp_info`: the state's number. The
@@ -74,11 +75,7 @@ impl KernelStream {
 
     /// As [`KernelStream::connect`], with a receive buffer of `bytes` from the
     /// SYN on: set later, it comes too late for the window scale.
-    pub fn connect_with_recv_buffer(
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-        bytes: usize,
-    ) -> io::Result<Self> {
+    pub fn connect_with_recv_buffer(local: SocketAddrV4, remote: SocketAddrV4, bytes: usize) -> io::Result<Self> {
         let socket = bound_socket(local)?;
         socket.set_recv_buffer_size(bytes)?;
         Self::start(socket, remote)
@@ -110,16 +107,14 @@ impl KernelStream {
             return Err(error);
         }
         Ok(match self.state()? {
-            TcpState::Closed | TcpState::Listen | TcpState::SynSent | TcpState::SynReceived => {
-                false
-            }
-            TcpState::Established
-            | TcpState::FinWait1
-            | TcpState::FinWait2
-            | TcpState::CloseWait
-            | TcpState::Closing
-            | TcpState::LastAck
-            | TcpState::TimeWait => true,
+            State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
+            State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => true,
         })
     }
 
@@ -161,8 +156,8 @@ impl KernelStream {
     /// Returns the state of the socket. One still open reads CLOSED when the
     /// kernel has moved its connection to TIME-WAIT; for that, ask
     /// [`kernel_state_of`](super::kernel_state_of).
-    pub fn state(&self) -> io::Result<TcpState> {
-        TcpState::from_kernel(getsockopt(&self.socket, TcpInfoState)?)
+    pub fn state(&self) -> io::Result<State> {
+        from_kernel(getsockopt(&self.socket, TcpInfoState)?)
     }
 
     /// Sets the receive buffer in bytes; the kernel doubles it for bookkeeping.
@@ -197,7 +192,5 @@ fn bound_socket(addr: SocketAddrV4) -> io::Result<Socket> {
 }
 
 fn ipv4(address: &SockAddr) -> io::Result<SocketAddrV4> {
-    address
-        .as_socket_ipv4()
-        .ok_or_else(|| io::Error::other("the kernel gave an IPv4 socket another kind of address"))
+    address.as_socket_ipv4().ok_or_else(|| io::Error::other("the kernel gave an IPv4 socket another kind of address"))
 }

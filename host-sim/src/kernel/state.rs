@@ -1,86 +1,40 @@
 //! The state of the kernel's connections, as the kernel tells it.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use tcp_reset_core::State;
+
 /// The connections and listeners of the namespace that the calling thread is in.
 const TABLE: &str = "/proc/thread-self/net/tcp";
 
-/// The state of a connection, RFC 9293 section 3.3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TcpState {
-    /// No connection.
-    Closed,
-    /// Waiting for a connection request.
-    Listen,
-    /// Waiting for the answer to our connection request.
-    SynSent,
-    /// Waiting for the acknowledgment of our answer.
-    SynReceived,
-    /// Open in both directions.
-    Established,
-    /// Closed by this side, the FIN not acknowledged yet.
-    FinWait1,
-    /// Closed by this side, the FIN acknowledged.
-    FinWait2,
-    /// Closed by the other side.
-    CloseWait,
-    /// Closed by both sides, our FIN not acknowledged yet.
-    Closing,
-    /// Closed by the other side and then by this one, awaiting its last ACK.
-    LastAck,
-    /// Over, and kept until old segments have died out.
-    TimeWait,
-}
-
-impl TcpState {
-    /// Reads the kernel's number of a state, `linux/tcp_states.h`.
-    pub(super) fn from_kernel(number: u8) -> io::Result<Self> {
-        Ok(match number {
-            1 => Self::Established,
-            2 => Self::SynSent,
-            // The kernel tells a request in its queue from a socket made early.
-            3 | 12 => Self::SynReceived,
-            4 => Self::FinWait1,
-            5 => Self::FinWait2,
-            6 => Self::TimeWait,
-            7 => Self::Closed,
-            8 => Self::CloseWait,
-            9 => Self::LastAck,
-            10 => Self::Listen,
-            11 => Self::Closing,
-            unknown => {
-                let text = format!("the kernel gave {unknown} as a TCP state, which is none");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-        })
-    }
-}
-
-impl fmt::Display for TcpState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Closed => "CLOSED",
-            Self::Listen => "LISTEN",
-            Self::SynSent => "SYN-SENT",
-            Self::SynReceived => "SYN-RECEIVED",
-            Self::Established => "ESTABLISHED",
-            Self::FinWait1 => "FIN-WAIT-1",
-            Self::FinWait2 => "FIN-WAIT-2",
-            Self::CloseWait => "CLOSE-WAIT",
-            Self::Closing => "CLOSING",
-            Self::LastAck => "LAST-ACK",
-            Self::TimeWait => "TIME-WAIT",
-        })
-    }
+/// Reads the kernel's number of a state, `linux/tcp_states.h`.
+pub(super) fn from_kernel(number: u8) -> io::Result<State> {
+    Ok(match number {
+        1 => State::Established,
+        2 => State::SynSent,
+        // The kernel tells a request in its queue from a socket made early.
+        3 | 12 => State::SynReceived,
+        4 => State::FinWait1,
+        5 => State::FinWait2,
+        6 => State::TimeWait,
+        7 => State::Closed,
+        8 => State::CloseWait,
+        9 => State::LastAck,
+        10 => State::Listen,
+        11 => State::Closing,
+        unknown => {
+            let text = format!("the kernel gave {unknown} as a TCP state, which is none");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+    })
 }
 
 /// Returns the state the kernel keeps for the connection from `local`, its own
 /// side, to `remote`, also when no socket holds it any more. Without such a
 /// connection, returns LISTEN if a listener would take one, else `None`.
-pub fn kernel_state_of(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<TcpState>> {
+pub fn kernel_state_of(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<State>> {
     let table = fs::read_to_string(TABLE)?;
     look_up(&table, local, remote)
 }
@@ -89,10 +43,10 @@ pub fn kernel_state_of(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<
 struct Entry {
     local: SocketAddrV4,
     remote: SocketAddrV4,
-    state: TcpState,
+    state: State,
 }
 
-fn look_up(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<TcpState>> {
+fn look_up(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<State>> {
     let mut listening = None;
     // The first line is the heading.
     for line in table.lines().skip(1) {
@@ -109,7 +63,7 @@ fn look_up(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result
 
 fn listens_for(entry: &Entry, local: SocketAddrV4) -> bool {
     let takes_address = entry.local.ip().is_unspecified() || entry.local.ip() == local.ip();
-    entry.state == TcpState::Listen && takes_address && entry.local.port() == local.port()
+    entry.state == State::Listen && takes_address && entry.local.port() == local.port()
 }
 
 /// Reads "sl local_address rem_address st ...".
@@ -117,19 +71,13 @@ fn parse_entry(line: &str) -> io::Result<Entry> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = fields.next().and_then(parse_address);
     let remote = fields.next().and_then(parse_address);
-    let number = fields
-        .next()
-        .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    let number = fields.next().and_then(|hex| u8::from_str_radix(hex, 16).ok());
     let (Some(local), Some(remote), Some(number)) = (local, remote, number) else {
         let text = format!("{TABLE} has a line that is no TCP entry: '{line}'");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     };
-    let state = TcpState::from_kernel(number)?;
-    Ok(Entry {
-        local,
-        remote,
-        state,
-    })
+    let state = from_kernel(number)?;
+    Ok(Entry { local, remote, state })
 }
 
 /// Reads "0100000A:1F90": the address as the machine's integer over the bytes
@@ -138,10 +86,7 @@ fn parse_address(field: &str) -> Option<SocketAddrV4> {
     let (address, port) = field.split_once(':')?;
     let address = u32::from_str_radix(address, 16).ok()?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(SocketAddrV4::new(
-        Ipv4Addr::from(address.to_ne_bytes()),
-        port,
-    ))
+    Some(SocketAddrV4::new(Ipv4Addr::from(address.to_ne_bytes()), port))
 }
 
 #[cfg(test)]
@@ -156,11 +101,7 @@ mod tests {
             let number = u32::from_ne_bytes(address.ip().octets());
             format!("{number:08X}:{:04X}", address.port())
         };
-        format!(
-            "   0: {} {} {state} 00000000:00000000 00:00000000",
-            hex(local),
-            hex(remote)
-        )
+        format!("   0: {} {} {state} 00000000:00000000 00:00000000", hex(local), hex(remote))
     }
 
     fn address(last: u8, port: u16) -> SocketAddrV4 {
@@ -177,7 +118,7 @@ mod tests {
         let listener = line(any(8080), any(0), "0A");
         let table = [HEADING, &line(local, remote, "06"), &listener].join("\n");
         let found = look_up(&table, local, remote).unwrap();
-        assert_eq!(found, Some(TcpState::TimeWait));
+        assert_eq!(found, Some(State::TimeWait));
     }
 
     #[test]
@@ -185,7 +126,7 @@ mod tests {
         let listener = line(any(8080), any(0), "0A");
         let table = [HEADING, &listener].join("\n");
         let state = |port| look_up(&table, address(1, port), address(2, 40000)).unwrap();
-        assert_eq!(state(8080), Some(TcpState::Listen));
+        assert_eq!(state(8080), Some(State::Listen));
         assert_eq!(state(8081), None);
     }
 
@@ -197,14 +138,14 @@ mod tests {
 
     #[test]
     fn every_state_has_a_number_and_others_are_errors() {
-        assert!((1..=12).all(|number| TcpState::from_kernel(number).is_ok()));
-        assert!(TcpState::from_kernel(0).is_err());
-        assert!(TcpState::from_kernel(13).is_err());
+        assert!((1..=12).all(|number| from_kernel(number).is_ok()));
+        assert!(from_kernel(0).is_err());
+        assert!(from_kernel(13).is_err());
     }
 
     #[test]
     fn states_are_spelled_as_in_the_rfc() {
-        assert_eq!(TcpState::FinWait1.to_string(), "FIN-WAIT-1");
-        assert_eq!(TcpState::SynReceived.to_string(), "SYN-RECEIVED");
+        assert_eq!(State::FinWait1.to_string(), "FIN-WAIT-1");
+        assert_eq!(State::SynReceived.to_string(), "SYN-RECEIVED");
     }
 }

@@ -27,8 +27,7 @@ impl Tap {
     /// Makes the kernel's end under the name `device`, still down.
     pub(super) fn open(device: &str) -> Result<Self, Forbidden> {
         let file = open_clone_device().map_err(|error| refused_open(&error))?;
-        attach(&file, device)
-            .map_err(|errno| Forbidden::new(format!("make the TAP {device}"), errno))?;
+        attach(&file, device).map_err(|errno| Forbidden::new(format!("make the TAP {device}"), errno))?;
         Ok(Self { file })
     }
 
@@ -48,11 +47,7 @@ impl Tap {
 }
 
 fn open_clone_device() -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(CLONE_DEVICE)
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(CLONE_DEVICE)
 }
 
 /// Here "permission denied" is the file's mode, which a namespace cannot lift.

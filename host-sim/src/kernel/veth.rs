@@ -47,9 +47,8 @@ impl Veth {
         // Bound after it is up: a socket bound to a device that is down starts
         // with an error.
         pair.netlink.bring_up(&ours)?;
-        let socket = packet_socket(&ours).map_err(|error| {
-            Forbidden::from_io(format!("open a packet socket on {our_end}"), &error)
-        })?;
+        let socket = packet_socket(&ours)
+            .map_err(|error| Forbidden::from_io(format!("open a packet socket on {our_end}"), &error))?;
         Ok(Self { socket, pair })
     }
 

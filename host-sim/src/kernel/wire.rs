@@ -83,12 +83,7 @@ impl Wire {
             await_running(&mut netlink, veth.our_end())?;
         }
         let kernel_end = await_running(&mut netlink, KERNEL_END)?;
-        Ok(Self {
-            end,
-            netlink,
-            kernel_end,
-            kernel_mac,
-        })
+        Ok(Self { end, netlink, kernel_end, kernel_mac })
     }
 
     /// Returns what the wire is made of.
@@ -191,26 +186,15 @@ impl End {
     }
 }
 
-fn check_addresses(
-    kernel_addr: Ipv4Addr,
-    prefix: u8,
-    our_addr: Ipv4Addr,
-    our_mac: Mac,
-) -> Result<(), Forbidden> {
+fn check_addresses(kernel_addr: Ipv4Addr, prefix: u8, our_addr: Ipv4Addr, our_mac: Mac) -> Result<(), Forbidden> {
     let reject = |what: String, how| Err(Forbidden::with_remedy(what, Errno::EINVAL, how));
     if !share_prefix(kernel_addr, our_addr, prefix) {
         let what = format!("join {kernel_addr} and {our_addr} by one wire of prefix /{prefix}");
-        return reject(
-            what,
-            "choose two different addresses of one prefix, /1 to /31",
-        );
+        return reject(what, "choose two different addresses of one prefix, /1 to /31");
     }
     if is_group(our_mac) || our_mac == [0; 6] {
         let what = format!("use the MAC {our_mac:02x?}");
-        return reject(
-            what,
-            "choose a MAC of one station, such as 02:00:00:00:00:01",
-        );
+        return reject(what, "choose a MAC of one station, such as 02:00:00:00:00:01");
     }
     Ok(())
 }
@@ -238,12 +222,7 @@ fn mac_for(kernel_addr: Ipv4Addr, ours: Mac) -> Mac {
     mac
 }
 
-fn set_up_kernel_end(
-    netlink: &mut Netlink,
-    mac: Mac,
-    address: Ipv4Addr,
-    prefix: u8,
-) -> Result<(), Forbidden> {
+fn set_up_kernel_end(netlink: &mut Netlink, mac: Mac, address: Ipv4Addr, prefix: u8) -> Result<(), Forbidden> {
     let link = netlink.find_link(KERNEL_END)?;
     // IPv6 would send unasked; without the setting it does, and no harm is done.
     let _ = set_net_sysctl(&format!("ipv6/conf/{KERNEL_END}/disable_ipv6"), "1");
@@ -263,9 +242,7 @@ fn await_running(netlink: &mut Netlink, device: &str) -> Result<Link, Forbidden>
         }
         thread::sleep(RUNNING_INTERVAL);
     }
-    let what = format!(
-        "see {device} run {RUNNING_POLLS} times {RUNNING_INTERVAL:?} after it was brought up"
-    );
+    let what = format!("see {device} run {RUNNING_POLLS} times {RUNNING_INTERVAL:?} after it was brought up");
     Err(Forbidden::new(what, Errno::ETIMEDOUT))
 }
 
@@ -281,9 +258,7 @@ fn check_length(frame: &[u8], mtu: usize) -> io::Result<()> {
 }
 
 fn until(deadline: Option<Instant>, forever: Duration) -> Duration {
-    deadline.map_or(forever, |deadline| {
-        deadline.saturating_duration_since(Instant::now())
-    })
+    deadline.map_or(forever, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
 /// Rounds up, so that a wait does not end before its time; caps at what poll(2)
@@ -341,10 +316,7 @@ mod tests {
     #[test]
     fn poll_timeout_rounds_up_and_is_capped() {
         assert_eq!(poll_timeout(Duration::ZERO), PollTimeout::ZERO);
-        assert_eq!(
-            poll_timeout(Duration::from_nanos(1)),
-            PollTimeout::from(1u8)
-        );
+        assert_eq!(poll_timeout(Duration::from_nanos(1)), PollTimeout::from(1u8));
         assert_eq!(poll_timeout(Duration::MAX), PollTimeout::MAX);
     }
 }

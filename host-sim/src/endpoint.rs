@@ -1,0 +1,139 @@
+//! One engine behind frames, and what it has told its application.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use anyhow::{Context, Result};
+use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
+use tcp_reset_core::{
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ResetReason, SecretKey, State, Storage, Tcp,
+};
+
+use crate::frame::answer_arp;
+
+/// A board's worth of connections: 8 slots, 4 listeners, 16 handshakes, 16 in TIME-WAIT, 512 KiB for buffers.
+type Board = Storage<8, 4, 16, 16, { 512 * 1024 }>;
+
+/// The longest frame: MTU 1,500 and an Ethernet header.
+pub const MAX_FRAME: usize = 1_514;
+/// Bits of the network both ends are on.
+pub const PREFIX: u8 = 24;
+
+/// A frame that left an endpoint.
+pub struct Sent {
+    /// The frame.
+    pub bytes: Vec<u8>,
+    /// Why, if it carries an RST.
+    pub reset: Option<ResetReason>,
+}
+
+/// An engine, its link, and its news.
+pub struct Endpoint {
+    link: Link<'static>,
+    addr: Ipv4Addr,
+    mac: [u8; 6],
+    /// The reason each connection ended for, as it was told.
+    ended: HashMap<ConnectionHandle, CloseReason>,
+    events: Vec<Event>,
+}
+
+impl Endpoint {
+    /// Boots an endpoint with a fresh random key. Its memory is given back to nobody: a run boots a bounded number of them.
+    ///
+    /// # Errors
+    /// If the system has no random bytes to give.
+    pub fn boot(addr: Ipv4Addr, mac: [u8; 6]) -> Result<Endpoint> {
+        let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
+        let tcp = Tcp::new(storage, Config::default(), random_key()?);
+        let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
+        link.set_addresses(&[Interface { addr, prefix: PREFIX }], None)?;
+        Ok(Endpoint { link, addr, mac, ended: HashMap::new(), events: Vec::new() })
+    }
+
+    /// Gives the engine.
+    pub fn tcp(&mut self) -> &mut Tcp<'static> {
+        self.link.tcp()
+    }
+
+    /// Gives the link.
+    pub fn link(&mut self) -> &mut Link<'static> {
+        &mut self.link
+    }
+
+    /// Gives our address.
+    pub fn addr(&self) -> Ipv4Addr {
+        self.addr
+    }
+
+    /// Gives our Ethernet address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// Takes in a frame. ARP requests for us are answered as the IP stack beside the core would.
+    pub fn receive(&mut self, now: Instant, frame: &[u8]) -> (Received, Option<Sent>) {
+        let received = self.link.handle_frame(now, frame);
+        let arp = answer_arp(frame, self.addr, self.mac).map(|bytes| Sent { bytes, reset: None });
+        (received, arp)
+    }
+
+    /// Lets time pass and collects what wants to go out.
+    pub fn drain(&mut self, now: Instant) -> Drained {
+        self.link.handle_timeout(now);
+        let mut frames = Vec::new();
+        loop {
+            match self.link.poll_output(now) {
+                LinkOutput::Transmit(frame) => {
+                    let reset = frame.reset_reason();
+                    let mut bytes = vec![0; frame.len()];
+                    if frame.emit(&mut bytes).is_ok() {
+                        frames.push(Sent { bytes, reset });
+                    }
+                }
+                LinkOutput::Event(event) => self.note(event),
+                LinkOutput::Timeout(at) => {
+                    return Drained { frames, next: at.map(|(at, _)| at) };
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        if let Event::Closed(handle, reason) = event {
+            self.ended.insert(handle, reason);
+        }
+        self.events.push(event);
+    }
+
+    /// Gives the reason a connection's end was told with.
+    pub fn ended(&self, handle: ConnectionHandle) -> Option<CloseReason> {
+        self.ended.get(&handle).copied()
+    }
+
+    /// Says whether this event was told.
+    pub fn was_told(&self, event: Event) -> bool {
+        self.events.contains(&event)
+    }
+
+    /// Gives our state for a pair of endpoints.
+    pub fn state(&self, port: u16, peer: SocketAddrV4) -> State {
+        let local = SocketAddr::from(SocketAddrV4::new(self.addr, port));
+        self.link.tcp_ref().state_of(local, peer.into())
+    }
+}
+
+/// What [`Endpoint::drain`] found.
+pub struct Drained {
+    /// Frames in the order they left.
+    pub frames: Vec<Sent>,
+    /// When to come again.
+    pub next: Option<Instant>,
+}
+
+fn random_key() -> Result<SecretKey> {
+    let mut bytes = [0; 16];
+    let source = "/dev/urandom";
+    let mut file = std::fs::File::open(source).with_context(|| format!("cannot open {source} for the engine's key"))?;
+    std::io::Read::read_exact(&mut file, &mut bytes).with_context(|| format!("cannot read 16 octets of {source}"))?;
+    Ok(SecretKey::new(bytes)?)
+}

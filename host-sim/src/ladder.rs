@@ -1,0 +1,152 @@
+//! A scenario's story as a ladder: the peer on the left, the core on the right, time downwards.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use tcp_reset_core::{Action, Control, Rule};
+
+use crate::frame::Seen;
+use crate::trace::{Entry, Step, Trace, Way};
+
+/// Columns of a state's name.
+const STATE: usize = 12;
+/// Columns between the two ends.
+const SHAFT: usize = 46;
+/// Segments of plain data transfer in a row that are drawn; the others are counted.
+const DRAWN: usize = 4;
+
+const FORGED: Style = AnsiColor::Magenta.on_default();
+const RESET: Style = AnsiColor::Red.on_default();
+const NOTE: Style = AnsiColor::Cyan.on_default();
+const RULE: Style = AnsiColor::Yellow.on_default();
+
+/// Draws a story. `peer` is the peer's name.
+pub fn draw(trace: &Trace, peer: &str) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "  {:>9}  {peer:<STATE$} {:SHAFT$} core", "seconds", "");
+    let start = trace.steps().next().map(|step| step.at);
+    let mut run = Vec::new();
+    for (place, entry) in trace.entries.iter().enumerate() {
+        match entry {
+            Entry::Segment(step) if is_transfer(step) => run.push((place, step)),
+            Entry::Segment(step) => {
+                draw_run(&mut out, trace, &mut run, start);
+                draw_step(&mut out, trace, place, step, start);
+            }
+            Entry::Note(text) => {
+                draw_run(&mut out, trace, &mut run, start);
+                let _ = writeln!(out, "  {:>9}  {NOTE}· {text}{NOTE:#}", "");
+            }
+        }
+    }
+    draw_run(&mut out, trace, &mut run, start);
+    out
+}
+
+/// Data and acknowledgements that went as planned.
+fn is_transfer(step: &Step) -> bool {
+    let is_plain = !step.seen.control.intersects(Control::SYN | Control::FIN | Control::RST);
+    let is_ordinary = match step.verdict.map(|verdict| verdict.rule) {
+        None => step.way == Way::ToPeer,
+        Some(rule) => {
+            matches!(rule, Rule::AckAccepted | Rule::TextInOrder | Rule::TextOutOfOrder | Rule::SeqUnacceptable)
+        }
+    };
+    let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
+    is_plain && is_ordinary && is_real
+}
+
+fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, start: Option<tcp_reset_core::Instant>) {
+    let hidden = run.len().saturating_sub(DRAWN);
+    let (head, tail) = if hidden == 0 { (run.len(), 0) } else { (DRAWN / 2, DRAWN / 2) };
+    for (place, step) in &run[..head] {
+        draw_step(out, trace, *place, step, start);
+    }
+    if hidden > 0 {
+        let hidden_steps = &run[head..run.len() - tail];
+        let octets = |way| -> usize {
+            hidden_steps.iter().filter(|(_, step)| step.way == way).map(|(_, step)| step.seen.len).sum()
+        };
+        let (to_us, to_peer) = (octets(Way::ToUs), octets(Way::ToPeer));
+        let _ = writeln!(
+            out,
+            "  {:>9}  ⋮ {hidden} segments more: {to_us} octets of text to the core, {to_peer} from it",
+            ""
+        );
+        for (place, step) in &run[run.len() - tail..] {
+            draw_step(out, trace, *place, step, start);
+        }
+    }
+    run.clear();
+}
+
+fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: Option<tcp_reset_core::Instant>) {
+    let seconds = start.map_or(0.0, |start| step.at.duration_since(start).as_secs_f64());
+    let label = label(trace, place, &step.seen);
+    let (shaft, is_forged) = match step.way {
+        Way::ToUs => (arrow(&label, '─', "", "▶"), false),
+        Way::ForgedToUs => (arrow(&label, '┄', "", "▶"), true),
+        Way::ToPeer => (arrow(&label, '─', "◀", ""), false),
+        Way::ForgedToPeer => (arrow(&label, '┄', "◀", ""), true),
+    };
+    let style = if is_forged {
+        FORGED
+    } else if step.seen.control.contains(Control::RST) {
+        RESET
+    } else {
+        Style::new()
+    };
+    let why = why(step, is_forged);
+    let line = format!(
+        "  {seconds:>9.3}  {:<STATE$} {style}{shaft}{style:#} {:<STATE$} {RULE}{why}{RULE:#}",
+        step.peer, step.ours
+    );
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {
+    let width = label.chars().count() + left.chars().count() + right.chars().count() + 3;
+    let rest: String = std::iter::repeat_n(dash, SHAFT.saturating_sub(width)).collect();
+    format!("{left}{dash} {label} {rest}{right}")
+}
+
+/// Control bits and numbers relative to the two initial sequence numbers. A number is absolute, and marked so, where none was seen.
+fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
+    let relative = |number: tcp_reset_core::Seq, isn: Option<tcp_reset_core::Seq>| match isn {
+        Some(isn) => format!("{}", number.0.wrapping_sub(isn.0) as i32),
+        None if number.0 == 0 => "0".into(),
+        None => format!("abs {number}"),
+    };
+    let own = trace.isn(seen.from, seen.to, place + 1);
+    let other = trace.isn(seen.to, seen.from, place + 1);
+    // The RST to a segment without ACK is at sequence number zero, not at our initial one.
+    let is_at_zero = seen.is(Control::RST | Control::ACK) && seen.seq.0 == 0;
+    let mut text = format!("{} SEQ={}", seen.control, relative(seen.seq, if is_at_zero { None } else { own }));
+    if seen.control.contains(Control::ACK) {
+        let _ = write!(text, " ACK={}", relative(seen.ack, other));
+    }
+    if seen.len > 0 {
+        let _ = write!(text, " LEN={}", seen.len);
+    }
+    if seen.wnd == 0 && !seen.control.contains(Control::RST) {
+        text.push_str(" WND=0");
+    }
+    text
+}
+
+fn why(step: &Step, is_forged: bool) -> String {
+    let mut why = String::new();
+    if is_forged {
+        why.push_str("(forged) ");
+    }
+    if let Some(verdict) = step.verdict {
+        let _ = write!(why, "{}", verdict.rule);
+        if verdict.action != Action::Accepted {
+            let _ = write!(why, ": {}", verdict.action);
+        }
+    }
+    if let Some(reason) = step.reset {
+        let _ = write!(why, "{reason}");
+    }
+    why
+}

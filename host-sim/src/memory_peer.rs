@@ -1,0 +1,253 @@
+//! A second core as the peer, on a clock that only waiting moves.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tcp_reset_core::{
+    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, StreamOptions,
+};
+
+use crate::endpoint::Endpoint;
+use crate::peer::{Failure, Peer, Read, Socket};
+
+/// How long a frame is on its way, in either direction.
+const DELAY: Duration = Duration::from_millis(1);
+/// The receive buffer of a narrow connection, in octets.
+const NARROW_BUFFER: usize = 2_048;
+/// Buffers of the peer's other connections, in octets.
+const BUFFER: usize = 16_384;
+
+enum Held {
+    Listener(ListenerHandle),
+    Stream { handle: ConnectionHandle, port: u16 },
+    Gone,
+}
+
+/// Another engine, and two queues for a wire.
+pub struct MemoryPeer {
+    endpoint: Endpoint,
+    now: Instant,
+    next: Option<Instant>,
+    to_peer: VecDeque<(Instant, Vec<u8>)>,
+    to_us: VecDeque<(Instant, Vec<u8>)>,
+    sockets: Vec<Held>,
+    ports: Vec<u16>,
+}
+
+impl MemoryPeer {
+    /// Boots the peer at `addr`.
+    ///
+    /// # Errors
+    /// If no random key is to be had.
+    pub fn new(addr: Ipv4Addr, mac: [u8; 6]) -> Result<MemoryPeer> {
+        Ok(MemoryPeer {
+            endpoint: Endpoint::boot(addr, mac)?,
+            now: Instant::ZERO,
+            next: None,
+            to_peer: VecDeque::new(),
+            to_us: VecDeque::new(),
+            sockets: Vec::new(),
+            ports: Vec::new(),
+        })
+    }
+
+    fn hold(&mut self, held: Held) -> Socket {
+        self.sockets.push(held);
+        Socket(self.sockets.len() - 1)
+    }
+
+    fn stream(&self, socket: Socket) -> Result<(ConnectionHandle, u16)> {
+        match self.sockets.get(socket.0) {
+            Some(Held::Stream { handle, port }) => Ok((*handle, *port)),
+            _ => bail!("the peer's socket {} is not an open stream", socket.0),
+        }
+    }
+
+    /// Lets the peer's engine speak.
+    fn flush(&mut self) {
+        let drained = self.endpoint.drain(self.now);
+        self.next = drained.next;
+        let at = self.now + DELAY;
+        self.to_us.extend(drained.frames.into_iter().map(|sent| (at, sent.bytes)));
+    }
+
+    /// Delivers what has arrived at the peer.
+    fn deliver(&mut self) {
+        while let Some((_, frame)) = self.to_peer.pop_front_if(|(at, _)| *at <= self.now) {
+            let (_, arp) = self.endpoint.receive(self.now, &frame);
+            self.to_us.extend(arp.map(|sent| (self.now + DELAY, sent.bytes)));
+        }
+        self.flush();
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let arrivals = [self.to_peer.front(), self.to_us.front()];
+        arrivals.into_iter().flatten().map(|(at, _)| *at).chain(self.next).min()
+    }
+
+    fn listen_on(&mut self, port: u16) -> Result<ListenerHandle> {
+        let local = SocketAddrV4::new(self.endpoint.addr(), port);
+        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
+        let options = ListenOptions { stream, ..ListenOptions::default() };
+        self.endpoint.tcp().listen(local.into(), options).context("the peer does not listen")
+    }
+}
+
+impl Peer for MemoryPeer {
+    fn name(&self) -> &'static str {
+        "peer"
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn mac(&self) -> [u8; 6] {
+        self.endpoint.mac()
+    }
+
+    fn send_frame(&mut self, frame: &[u8]) -> Result<()> {
+        self.to_peer.push_back((self.now + DELAY, frame.to_vec()));
+        Ok(())
+    }
+
+    fn receive_frame(&mut self) -> Result<Option<Vec<u8>>> {
+        let now = self.now;
+        Ok(self.to_us.pop_front_if(|(at, _)| *at <= now).map(|(_, frame)| frame))
+    }
+
+    fn wait(&mut self, until: Instant) -> Result<()> {
+        self.flush();
+        while self.to_us.front().is_none_or(|(at, _)| *at > self.now) && self.now < until {
+            let next = self.next_event().map_or(until, |at| at.min(until));
+            self.now = self.now.max(next);
+            self.deliver();
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, port: u16) -> Result<Socket> {
+        let handle = self.listen_on(port)?;
+        self.ports.push(port);
+        Ok(self.hold(Held::Listener(handle)))
+    }
+
+    fn accept(&mut self, listener: Socket) -> Result<Option<Socket>> {
+        let Some(Held::Listener(held)) = self.sockets.get(listener.0) else {
+            bail!("the peer's socket {} is not a listener", listener.0);
+        };
+        let (held, now) = (*held, self.now);
+        match self.endpoint.tcp().accept(now, held) {
+            Ok(handle) => {
+                let port = self.endpoint.tcp().status(handle)?.local.port();
+                self.flush();
+                Ok(Some(self.hold(Held::Stream { handle, port })))
+            }
+            Err(Error::WouldBlock) => Ok(None),
+            Err(error) => Err(error).context("the peer does not accept"),
+        }
+    }
+
+    fn connect(&mut self, port: u16, remote: SocketAddrV4, is_narrow: bool) -> Result<Socket> {
+        let rx_buffer = if is_narrow { NARROW_BUFFER } else { BUFFER };
+        let options = StreamOptions { rx_buffer, tx_buffer: BUFFER, ..StreamOptions::default() };
+        let now = self.now;
+        let handle = self
+            .endpoint
+            .link()
+            .connect(now, port, remote.into(), options)
+            .with_context(|| format!("the peer does not connect from port {port} to {remote}"))?;
+        let port = self.endpoint.tcp().status(handle)?.local.port();
+        self.flush();
+        Ok(self.hold(Held::Stream { handle, port }))
+    }
+
+    fn is_connected(&mut self, socket: Socket) -> Result<Result<bool, Failure>> {
+        let (handle, _) = self.stream(socket)?;
+        if let Some(reason) = self.endpoint.ended(handle) {
+            return Ok(Err(failure(reason)));
+        }
+        Ok(Ok(self.endpoint.was_told(Event::Connected(handle))))
+    }
+
+    fn send(&mut self, socket: Socket, data: &[u8]) -> Result<Result<usize, Failure>> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let outcome = self.endpoint.tcp().send(now, handle, data);
+        self.flush();
+        called(outcome, 0)
+    }
+
+    fn recv(&mut self, socket: Socket, buf: &mut [u8]) -> Result<Result<Read, Failure>> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let outcome = self.endpoint.tcp().recv(now, handle, buf);
+        self.flush();
+        called(outcome.map(|n| if n == 0 { Read::End } else { Read::Data(n) }), Read::Nothing)
+    }
+
+    fn shutdown(&mut self, socket: Socket) -> Result<()> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        self.endpoint.tcp().shutdown(now, handle).context("the peer does not shut down")?;
+        self.flush();
+        Ok(())
+    }
+
+    fn close(&mut self, socket: Socket) -> Result<()> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        self.sockets[socket.0] = Held::Gone;
+        self.endpoint.tcp().close(now, handle).context("the peer does not close")?;
+        self.flush();
+        Ok(())
+    }
+
+    fn abort(&mut self, socket: Socket) -> Result<()> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        self.sockets[socket.0] = Held::Gone;
+        self.endpoint.tcp().abort(now, handle).context("the peer does not abort")?;
+        self.flush();
+        Ok(())
+    }
+
+    /// The peer as a whole restarts; only its listeners come back.
+    fn vanish(&mut self, socket: Socket) -> Result<()> {
+        self.stream(socket)?;
+        self.endpoint = Endpoint::boot(self.endpoint.addr(), self.endpoint.mac())?;
+        for held in &mut self.sockets {
+            *held = Held::Gone;
+        }
+        for port in self.ports.clone() {
+            self.listen_on(port)?;
+        }
+        self.flush();
+        Ok(())
+    }
+
+    fn port(&mut self, socket: Socket) -> Result<u16> {
+        Ok(self.stream(socket)?.1)
+    }
+
+    fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State> {
+        Ok(self.endpoint.state(port, ours))
+    }
+}
+
+/// What an operating system's sockets would say.
+fn failure(reason: CloseReason) -> Failure {
+    match reason {
+        CloseReason::Refused => Failure::Refused,
+        CloseReason::TimedOut(_) => Failure::TimedOut,
+        CloseReason::ResetByPeer | CloseReason::Aborted | CloseReason::DataLost => Failure::Reset,
+        CloseReason::PeerClosed | CloseReason::LocalClosed | CloseReason::ClosedBeforeOpen => Failure::Pipe,
+    }
+}
+
+fn called<T>(outcome: Result<T, Error>, blocked: T) -> Result<Result<T, Failure>> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(Error::WouldBlock) => Ok(Ok(blocked)),
+        Err(Error::Closed(reason)) => Ok(Err(failure(reason))),
+        Err(Error::SendShutdown) => Ok(Err(Failure::Pipe)),
+        Err(error) => Err(error).context("a call on the peer's socket failed"),
+    }
+}

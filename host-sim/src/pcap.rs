@@ -1,0 +1,57 @@
+//! Frames in a pcapng file, forged ones commented.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use pcap_file::DataLink;
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use tcp_reset_core::Instant;
+
+/// A capture being written.
+pub struct Capture {
+    writer: PcapNgWriter<BufWriter<File>>,
+    start: Duration,
+}
+
+impl Capture {
+    /// Creates the file, replacing an older one.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn create(path: &Path) -> Result<Capture> {
+        let file = File::create(path).with_context(|| format!("cannot create the capture {}", path.display()))?;
+        let mut writer = PcapNgWriter::new(BufWriter::new(file)).context("cannot begin the capture")?;
+        let interface = InterfaceDescriptionBlock {
+            linktype: DataLink::ETHERNET,
+            snaplen: 0,
+            // Times in nanoseconds, which is what this library writes.
+            options: vec![InterfaceDescriptionOption::IfTsResol(9)],
+        };
+        writer.write_pcapng_block(interface).context("cannot begin the capture")?;
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(Capture { writer, start })
+    }
+
+    /// Adds a frame seen at `now`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn add(&mut self, now: Instant, frame: &[u8], comment: Option<&str>) -> Result<()> {
+        let options = comment.map(|text| EnhancedPacketOption::Comment(Cow::Borrowed(text))).into_iter().collect();
+        let block = EnhancedPacketBlock {
+            interface_id: 0,
+            timestamp: self.start + Duration::from_micros(now.as_micros()),
+            original_len: frame.len() as u32,
+            data: Cow::Borrowed(frame),
+            options,
+        };
+        self.writer.write_pcapng_block(block).context("cannot write to the capture")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Chooses the peer, plays the scenarios, prints ladders and the table.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant as WallClock};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use crate::endpoint::PREFIX;
+use crate::kernel::{self, Wire, WireKind};
+use crate::kernel_peer::KernelPeer;
+use crate::ladder;
+use crate::memory_peer::MemoryPeer;
+use crate::pcap::Capture;
+use crate::peer::Peer;
+use crate::scenarios::Scenario;
+use crate::world::{OUR_ADDR, OUR_MAC, PEER_ADDR, PEER_MAC, PORTS, World};
+
+/// The first port of the first scenario: below the range the kernel hands out by itself.
+const FIRST_PORT: u16 = 20_000;
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const HEAD: Style = Style::new().bold();
+
+/// Who the peer may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// The kernel where the system lets us, else a second core.
+    Any,
+    /// The kernel, or nothing.
+    Kernel,
+    /// A second core.
+    Memory,
+}
+
+/// What to play, and how.
+pub struct Options<'o> {
+    /// The scenarios.
+    pub scenarios: Vec<&'static Scenario>,
+    /// The peer.
+    pub choice: Choice,
+    /// The wire to the kernel; any that works if not said.
+    pub wire: Option<WireKind>,
+    /// Where to write a capture.
+    pub pcap: Option<&'o Path>,
+    /// Leave the ladders of scenarios that hold unprinted.
+    pub quiet: bool,
+}
+
+struct Outcome {
+    name: &'static str,
+    title: &'static str,
+    peer: &'static str,
+    segments: usize,
+    took: Duration,
+    result: Result<()>,
+}
+
+/// Plays the scenarios; says whether all hold.
+///
+/// # Errors
+/// If the peer asked for cannot be had, or the capture cannot be written.
+pub fn run(options: &Options<'_>) -> Result<bool> {
+    let mut capture = options.pcap.map(Capture::create).transpose()?;
+    let mut kernel = kernel_peer(options)?;
+    let mut outcomes = Vec::new();
+    for (number, scenario) in options.scenarios.iter().enumerate() {
+        let first_port = FIRST_PORT + PORTS * number as u16;
+        let outcome = match &mut kernel {
+            Some(peer) if !scenario.needs_virtual_time => {
+                play(scenario, peer, capture.as_mut(), first_port, options.quiet)?
+            }
+            _ => {
+                let mut peer = MemoryPeer::new(PEER_ADDR, PEER_MAC)?;
+                play(scenario, &mut peer, capture.as_mut(), first_port, options.quiet)?
+            }
+        };
+        outcomes.push(outcome);
+    }
+    print_table(&outcomes);
+    Ok(outcomes.iter().all(|outcome| outcome.result.is_ok()))
+}
+
+/// Lays the wire to the kernel. Must come before any thread is started.
+fn kernel_peer(options: &Options<'_>) -> Result<Option<KernelPeer>> {
+    if options.choice == Choice::Memory {
+        return Ok(None);
+    }
+    let wire = kernel::enter().and_then(|()| Wire::open(PEER_ADDR, PREFIX, OUR_ADDR, OUR_MAC, options.wire));
+    match wire {
+        Ok(wire) => {
+            anstream::println!(
+                "The peer is this machine's kernel, in a network namespace of its own, over a {}.",
+                wire.kind()
+            );
+            Ok(Some(KernelPeer::new(wire, PEER_ADDR)))
+        }
+        Err(forbidden) if options.choice == Choice::Any => {
+            anstream::println!("The kernel cannot be the peer here: {forbidden}. Two cores in memory play instead.");
+            Ok(None)
+        }
+        Err(forbidden) => Err(forbidden.into()),
+    }
+}
+
+fn play(
+    scenario: &Scenario,
+    peer: &mut dyn Peer,
+    capture: Option<&mut Capture>,
+    first_port: u16,
+    is_quiet: bool,
+) -> Result<Outcome> {
+    let name = peer.name();
+    let started = WallClock::now();
+    let mut world = World::new(peer, capture, first_port)?;
+    let result = (scenario.play)(&mut world);
+    let took = started.elapsed();
+    let segments = world.trace.steps().count();
+    if !is_quiet || result.is_err() {
+        let Scenario { name: title, title: what, .. } = scenario;
+        anstream::println!("\n{HEAD}{title}{HEAD:#}: {what}\n");
+        anstream::print!("{}", ladder::draw(&world.trace, name));
+        match &result {
+            Ok(()) => anstream::println!("  {GOOD}holds{GOOD:#}"),
+            Err(error) => anstream::println!("  {BAD}FAILS: {error:#}{BAD:#}"),
+        }
+    }
+    Ok(Outcome { name: scenario.name, title: scenario.title, peer: name, segments, took, result })
+}
+
+fn print_table(outcomes: &[Outcome]) {
+    anstream::println!(
+        "\n{HEAD}{:<24} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
+        "scenario",
+        "peer",
+        "segments",
+        "seconds",
+        "result",
+        "what must hold"
+    );
+    for outcome in outcomes {
+        anstream::println!("{outcome}");
+    }
+    let held = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
+    let failed = outcomes.len() - held;
+    anstream::println!("\n{held} of {} scenarios hold, {failed} fail.", outcomes.len());
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { name, title, peer, segments, took, result } = self;
+        let seconds = took.as_secs_f64();
+        let (style, word) = if result.is_ok() { (GOOD, "holds") } else { (BAD, "FAILS") };
+        write!(f, "{name:<24} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;
+        if let Err(error) = result {
+            write!(f, "\n{:>25}{BAD}{error:#}{BAD:#}", "")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Somebody who knows the addresses and ports, but not the numbers, wants the connection dead (RFC 5961).
+
+use anyhow::{Result, ensure};
+use tcp_reset_core::{Action, CloseReason, Control, Error, Rule, State, Verdict};
+
+use super::script::{expect_their_state, from_peer, is_alive, peer_opens, peer_sends};
+use crate::peer::{Failure, Read};
+use crate::world::{Pair, World};
+
+/// Where in the window.
+enum Place {
+    First,
+    Middle,
+    Last,
+}
+
+pub(super) fn rst_in_window(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    for place in [Place::First, Place::Middle, Place::Last] {
+        let window = w.status(pair.ours)?.rcv_wnd;
+        let distance = match place {
+            Place::First => 1,
+            Place::Middle => window / 2,
+            Place::Last => window - 1,
+        };
+        w.note(format!("an RST {distance} beyond RCV.NXT, in the window"));
+        let verdict = forge_rst(w, &pair, distance)?;
+        expect(verdict, Rule::RstInWindow, Action::Challenged)?;
+        is_alive(w, &pair)?;
+    }
+    Ok(())
+}
+
+pub(super) fn rst_exact(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("an RST at RCV.NXT");
+    let verdict = forge_rst(w, &pair, 0)?;
+    expect(verdict, Rule::RstExact, Action::Ended(CloseReason::ResetByPeer))?;
+    w.until("our application is told the end", |w| Ok(w.ended(pair.ours).is_some()))?;
+    ensure!(w.ended(pair.ours) == Some(CloseReason::ResetByPeer), "told {:?}", w.ended(pair.ours));
+    let read: Result<Read, Error> = w.recv(pair.ours, &mut [0; 16])?;
+    ensure!(read == Err(Error::Closed(CloseReason::ResetByPeer)), "reading gave {read:?}");
+    w.note("our application is told: reset by peer");
+    w.note("the peer, still ESTABLISHED, sends and learns it too");
+    peer_sends(w, &pair, b"are you there?")?;
+    let failure = w.peer_failure(pair.theirs)?;
+    ensure!(failure == Failure::Reset, "the peer's process saw {failure}");
+    expect_their_state(w, &pair, State::Closed)
+}
+
+pub(super) fn rst_outside(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    for beyond_edge in [0, 1, 1 << 30] {
+        let distance = w.status(pair.ours)?.rcv_wnd + beyond_edge;
+        expect_silence(w, &pair, distance)?;
+    }
+    for before in [1, 1 << 30] {
+        expect_silence(w, &pair, 0_u32.wrapping_sub(before))?;
+    }
+    Ok(())
+}
+
+fn expect_silence(w: &mut World<'_>, pair: &Pair, distance: u32) -> Result<()> {
+    w.note(format!("an RST {} from RCV.NXT, outside the window", distance as i32));
+    let before = w.trace.entries.len();
+    let verdict = forge_rst(w, pair, distance)?;
+    expect(verdict, Rule::RstOutOfWindow, Action::Dropped)?;
+    ensure!(w.trace.entries.len() == before + 1, "something was sent in answer");
+    is_alive(w, pair)
+}
+
+pub(super) fn syn(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    for (distance, control) in
+        [(0, Control::SYN), (1_000, Control::SYN), (1 << 30, Control::SYN), (0, Control::SYN | Control::ACK)]
+    {
+        w.note(format!("a {control} {distance} from RCV.NXT"));
+        let mut forged = from_peer(w, &pair, control)?;
+        forged.seq += distance;
+        let verdict = w.forge_to_us(forged)?;
+        expect(verdict, Rule::SynSynchronized, Action::Challenged)?;
+        is_alive(w, &pair)?;
+    }
+    Ok(())
+}
+
+fn forge_rst(w: &mut World<'_>, pair: &Pair, distance: u32) -> Result<Verdict> {
+    let mut forged = from_peer(w, pair, Control::RST)?;
+    forged.seq += distance;
+    w.forge_to_us(forged)
+}
+
+fn expect(verdict: Verdict, rule: Rule, action: Action) -> Result<()> {
+    ensure!(
+        verdict.rule == rule && verdict.action == action,
+        "judged {}: {}, not {rule}: {action}",
+        verdict.rule,
+        verdict.action
+    );
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! One side has lost the connection, the other does not know (RFC 9293 §3.5.1), and what comes after a reset.
+
+use anyhow::{Result, anyhow, ensure};
+use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
+
+use super::script::{
+    OUR_SERVER, THEIR_CLIENT, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
+    we_open_again,
+};
+use crate::peer::{Failure, Socket};
+use crate::world::{Pair, World};
+
+pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.restart()?;
+    w.note("the peer, still ESTABLISHED, sends");
+    peer_sends(w, &pair, b"are you there?")?;
+    expect_reset(w, pair.theirs)?;
+    ensure!(w.trace.resets(ResetReason::NoConnection) >= 1, "we did not answer the straggler with RST");
+    expect_their_state(w, &pair, State::Closed)
+}
+
+pub(super) fn peer_vanishes(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("the peer forgets the connection without a word");
+    w.peer().vanish(pair.theirs)?;
+    w.note("we, still ESTABLISHED, send");
+    w.send_some(pair.ours, b"are you there?")?;
+    expect_told_reset(w, &pair)
+}
+
+pub(super) fn peer_reboots(w: &mut World<'_>) -> Result<()> {
+    let (old, listener) = peer_opens(w)?;
+    is_alive(w, &old)?;
+    w.note("the peer forgets the connection, and connects from the same port");
+    w.peer().vanish(old.theirs)?;
+    let new = peer_opens_again(w, listener, false)?;
+    ensure!(w.trace.ruled(Rule::SynSynchronized) >= 1, "the SYN on the live connection was not challenged");
+    ensure!(w.trace.ruled(Rule::RstExact) == 1, "the peer's answer to the challenge did not reset the old connection");
+    expect_told_reset(w, &old)?;
+    is_alive(w, &new)
+}
+
+pub(super) fn we_reboot(w: &mut World<'_>) -> Result<()> {
+    let (old, listener) = we_open(w)?;
+    is_alive(w, &old)?;
+    w.restart()?;
+    let new = we_open_again(w, listener)?;
+    ensure!(w.trace.ruled(Rule::SynSentBadAck) >= 1, "the peer's challenge was not answered with RST");
+    expect_reset(w, old.theirs)?;
+    is_alive(w, &new)
+}
+
+pub(super) fn fresh_after_our_reset(w: &mut World<'_>) -> Result<()> {
+    let (pair, listener) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("we abort");
+    w.abort(pair.ours)?;
+    expect_reset(w, pair.theirs)?;
+    w.peer().close(pair.theirs)?;
+    let fresh = peer_opens_again(w, listener, false)?;
+    is_alive(w, &fresh)
+}
+
+pub(super) fn fresh_after_peer_reset(w: &mut World<'_>) -> Result<()> {
+    let (pair, listener) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("the peer aborts");
+    w.peer().abort(pair.theirs)?;
+    expect_told_reset(w, &pair)?;
+    let fresh = peer_opens_again(w, listener, false)?;
+    is_alive(w, &fresh)?;
+    let (ours, theirs) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
+    ensure!(fresh.our_end.port() == ours && fresh.their_end.port() == theirs, "the ports changed");
+    Ok(())
+}
+
+fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
+    let failure = w.peer_failure(theirs)?;
+    ensure!(failure == Failure::Reset, "the peer's process saw {failure}, not ECONNRESET");
+    w.note("the peer's process sees ECONNRESET");
+    Ok(())
+}
+
+fn expect_told_reset(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    w.until("our application is told the end", |w| Ok(w.ended(pair.ours).is_some()))?;
+    let told = w.ended(pair.ours).ok_or_else(|| anyhow!("our application was told nothing"))?;
+    ensure!(told == CloseReason::ResetByPeer, "our application was told \"{told}\", not \"reset by peer\"");
+    w.note("our application is told: reset by peer");
+    Ok(())
+}

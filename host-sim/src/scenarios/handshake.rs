@@ -1,0 +1,95 @@
+//! RST and wrong acknowledgements before a connection is synchronised.
+
+use anyhow::{Result, anyhow, ensure};
+use tcp_reset_core::{Control, ResetReason, Rule, Seq, State};
+
+use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, is_alive, peer_opens_again};
+use crate::frame::Seen;
+use crate::trace::Way;
+use crate::world::{Pair, World};
+
+/// How far behind the right number a wrong acknowledgement is: outside every window, so that the RST it draws harms nobody.
+const BEHIND: u32 = 100_000;
+/// A port of the peer's that it knows nothing of.
+const STRANGE: u16 = 9;
+
+fn segment(w: &World<'_>, control: Control, seq: Seq, ack: Seq, their_port: u16, our_port: u16) -> Seen {
+    Seen {
+        from: World::their_end(w.port(their_port)),
+        to: World::our_end(w.port(our_port)),
+        seq,
+        ack,
+        control,
+        wnd: 1_000,
+        len: 0,
+    }
+}
+
+pub(super) fn rst_in_listen(w: &mut World<'_>) -> Result<()> {
+    let listener = w.listen(w.port(OUR_SERVER))?;
+    for control in [Control::RST, Control::RST | Control::ACK, Control::RST | Control::SYN] {
+        w.note(format!("{control} to our listener"));
+        let forged = segment(w, control, Seq(1), Seq(1), THEIR_CLIENT, OUR_SERVER);
+        let verdict = w.forge_to_us(forged)?;
+        ensure!(verdict.rule == Rule::ListenRst, "judged {}", verdict.rule);
+    }
+    let pair = peer_opens_again(w, listener, false)?;
+    is_alive(w, &pair)
+}
+
+pub(super) fn rst_in_syn_received(w: &mut World<'_>) -> Result<()> {
+    let listener = w.listen(w.port(OUR_SERVER))?;
+    w.note("a SYN in the peer's name, from a port it does not use: our SYN,ACK draws its RST");
+    let forged = segment(w, Control::SYN, Seq(0x7000_0000), Seq(0), STRANGE, OUR_SERVER);
+    let verdict = w.forge_to_us(forged)?;
+    ensure!(verdict.rule == Rule::ListenSyn, "judged {}", verdict.rule);
+    w.until("the peer's RST arrives", |w| Ok(w.trace.ruled(Rule::RstSynReceivedPassive) == 1))?;
+    w.note("the half-open entry is freed, the next client comes");
+    let pair = peer_opens_again(w, listener, false)?;
+    is_alive(w, &pair)
+}
+
+pub(super) fn bad_ack_in_syn_sent(w: &mut World<'_>) -> Result<()> {
+    let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
+    let listener = w.peer().listen(their_port)?;
+    w.note("we connect; before the peer's answer a wrong one arrives");
+    let ours = w.connect(our_port, their_port)?;
+    w.until("our SYN is out", |w| Ok(w.trace.from_us(Control::SYN) == 1))?;
+    let iss = first_seq(w, Way::ToPeer, Control::SYN)?;
+    for control in [Control::ACK, Control::SYN | Control::ACK] {
+        let forged = segment(w, control, Seq(5), iss - BEHIND, THEIR_SERVER, OUR_CLIENT);
+        let verdict = w.forge_to_us(forged)?;
+        ensure!(verdict.rule == Rule::SynSentBadAck, "judged {}", verdict.rule);
+    }
+    ensure!(w.trace.resets(ResetReason::BadAckInHandshake) == 2, "the wrong ACKs drew no RST");
+    let mut theirs = None;
+    w.until("the peer accepts us all the same", |w| {
+        theirs = w.peer().accept(listener)?;
+        Ok(theirs.is_some())
+    })?;
+    let theirs = theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))?;
+    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    is_alive(w, &pair)
+}
+
+pub(super) fn bad_ack_in_syn_received(w: &mut World<'_>) -> Result<()> {
+    let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
+    let listener = w.listen(our_port)?;
+    w.note("the peer connects; before its ACK a wrong one arrives");
+    let theirs = w.peer().connect(their_port, World::our_end(our_port), false)?;
+    w.until("the peer's SYN is answered", |w| Ok(w.trace.from_us(Control::SYN | Control::ACK) == 1))?;
+    let irs = first_seq(w, Way::ToUs, Control::SYN)?;
+    let iss = first_seq(w, Way::ToPeer, Control::SYN | Control::ACK)?;
+    let forged = segment(w, Control::ACK, irs + 1, iss - BEHIND, THEIR_CLIENT, OUR_SERVER);
+    let verdict = w.forge_to_us(forged)?;
+    ensure!(verdict.rule == Rule::SynReceivedBadAck, "judged {}", verdict.rule);
+    ensure!(verdict.state == State::SynReceived, "it met {}", verdict.state);
+    let ours = w.accept(listener)?;
+    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    is_alive(w, &pair)
+}
+
+fn first_seq(w: &World<'_>, way: Way, control: Control) -> Result<Seq> {
+    let step = w.trace.steps().find(|step| step.way == way && step.seen.is(control));
+    step.map(|step| step.seen.seq).ok_or_else(|| anyhow!("no {control} was seen"))
+}

@@ -1,0 +1,65 @@
+//! Our application goes while the peer still has something to say, or cannot be told anything (RFC 9293 §3.6.1, §3.10.5).
+
+use anyhow::{Result, ensure};
+use tcp_reset_core::{CloseReason, Control, ResetReason, State};
+
+use super::script::OUR_SERVER;
+use super::script::{expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends};
+use crate::peer::{Failure, Socket};
+use crate::world::World;
+
+pub(super) fn close_with_unread(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    peer_sends(w, &pair, &[7; 100])?;
+    w.until("the octets are there", |w| Ok(w.status(pair.ours)?.readable == 100))?;
+    w.note("we close without reading them");
+    w.close(pair.ours)?;
+    expect_reset(w, pair.theirs)?;
+    ensure!(w.trace.resets(ResetReason::UnreadData) == 1, "no RST for unread data");
+    ensure!(w.trace.from_us(Control::FIN | Control::ACK) == 0, "a FIN pretended that all was well");
+    ensure!(w.ended(pair.ours) == Some(CloseReason::DataLost), "told {:?}", w.ended(pair.ours));
+    expect_their_state(w, &pair, State::Closed)
+}
+
+pub(super) fn data_after_close(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("we close both ways");
+    w.close(pair.ours)?;
+    w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+    w.note("the peer sends more");
+    peer_sends(w, &pair, &[7; 100])?;
+    expect_their_state(w, &pair, State::Closed)?;
+    // After our FIN a reader sees the end of the stream, reset or not; it is the next send that fails.
+    let sent = w.peer().send(pair.theirs, &[7])?;
+    ensure!(matches!(sent, Err(Failure::Pipe | Failure::Reset)), "the peer's next send gave {sent:?}");
+    w.note("the peer's process cannot send any more");
+    ensure!(w.trace.resets(ResetReason::ReceiverGone) == 1, "no RST for data nobody reads");
+    ensure!(w.ended(pair.ours) == Some(CloseReason::DataLost), "told {:?}", w.ended(pair.ours));
+    Ok(())
+}
+
+pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
+    let listener = w.listen(w.port(OUR_SERVER))?;
+    let pair = peer_opens_again(w, listener, true)?;
+    w.note("we send until the peer, which does not read, closes its window");
+    w.until("the peer's window is closed", |w| {
+        while w.send_some(pair.ours, &[7; 1_024])? > 0 {}
+        let status = w.status(pair.ours)?;
+        Ok(status.snd_wnd == 0 && status.snd_una == status.snd_nxt)
+    })?;
+    w.note("we abort");
+    w.abort(pair.ours)?;
+    expect_their_state(w, &pair, State::Closed)?;
+    expect_reset(w, pair.theirs)?;
+    ensure!(w.trace.resets(ResetReason::Aborted) == 1, "no RST for the abort");
+    Ok(())
+}
+
+fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
+    let failure = w.peer_failure(theirs)?;
+    ensure!(failure == Failure::Reset, "the peer's process saw {failure}, not ECONNRESET");
+    w.note("the peer's process sees ECONNRESET");
+    Ok(())
+}

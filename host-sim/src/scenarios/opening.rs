@@ -1,0 +1,49 @@
+//! Both sides open at once; nobody listens.
+
+use anyhow::{Result, bail, ensure};
+use tcp_reset_core::{CloseReason, Control, Event, ResetReason, Rule, State};
+
+use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, is_alive};
+use crate::peer::Failure;
+use crate::world::{Pair, World};
+
+pub(super) fn simultaneous_open(w: &mut World<'_>) -> Result<()> {
+    let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_CLIENT));
+    let our_end = World::our_end(our_port);
+    w.note("both connect to each other's port before either has seen the other's SYN");
+    let ours = w.connect(our_port, their_port)?;
+    // Where our SYN still waits for the peer's Ethernet address, it leaves once that is known: the peer must not be asked before.
+    w.until("our SYN is out or waits only for the peer", |w| Ok(w.state_at(our_port, their_port) == State::SynSent))?;
+    let theirs = w.peer().connect(their_port, our_end, false)?;
+    let pair = Pair { ours, theirs, our_end, their_end: World::their_end(their_port) };
+    if let Err(failure) = w.peer_connected(theirs)? {
+        bail!("the peer could not connect: {failure}");
+    }
+    w.until("we are connected", |w| Ok(w.was_told(Event::Connected(ours))))?;
+    ensure!(w.trace.from_us(Control::SYN) >= 1 && w.trace.from_peer(Control::SYN) >= 1, "one side sent no SYN");
+    ensure!(w.trace.ruled(Rule::SynSentSyn) == 1, "the peer's SYN did not cross ours");
+    is_alive(w, &pair)
+}
+
+pub(super) fn refused_by_us(w: &mut World<'_>) -> Result<()> {
+    let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
+    w.note("the peer connects to a port nobody listens on");
+    let theirs = w.peer().connect(their_port, World::our_end(our_port), false)?;
+    let outcome = w.peer_connected(theirs)?;
+    ensure!(outcome == Err(Failure::Refused), "the peer's process saw {outcome:?}, not ECONNREFUSED");
+    w.note("the peer's process sees ECONNREFUSED");
+    ensure!(w.trace.resets(ResetReason::NoConnection) == 1, "we did not answer with one RST");
+    Ok(())
+}
+
+pub(super) fn refused_by_peer(w: &mut World<'_>) -> Result<()> {
+    let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
+    w.note("we connect to a port nobody listens on");
+    let ours = w.connect(our_port, their_port)?;
+    w.until("our application is told the end", |w| Ok(w.ended(ours).is_some()))?;
+    let told = w.ended(ours);
+    ensure!(told == Some(CloseReason::Refused), "our application was told {told:?}, not Refused");
+    w.note("our application is told: refused");
+    ensure!(w.trace.ruled(Rule::SynSentRst) == 1, "the peer's RST was not judged by SynSentRst");
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What the stories have in common: opening, echoing, checking that a connection lives.
+
+use anyhow::{Result, anyhow, bail, ensure};
+use tcp_reset_core::{Control, ListenerHandle, Seq, State};
+
+use crate::frame::Seen;
+use crate::peer::{Read, Socket};
+use crate::world::{Pair, World};
+
+/// Octets written at a time.
+const CHUNK: usize = 4_096;
+
+/// The scenario's ports: our listener, the peer's client, the peer's listener, our client.
+pub(super) const OUR_SERVER: u16 = 0;
+pub(super) const THEIR_CLIENT: u16 = 1;
+pub(super) const THEIR_SERVER: u16 = 2;
+pub(super) const OUR_CLIENT: u16 = 3;
+
+/// The peer connects to our listener.
+pub(super) fn peer_opens(w: &mut World<'_>) -> Result<(Pair, ListenerHandle)> {
+    let listener = w.listen(w.port(OUR_SERVER))?;
+    let pair = peer_opens_again(w, listener, false)?;
+    Ok((pair, listener))
+}
+
+/// The peer connects to a listener there is.
+pub(super) fn peer_opens_again(w: &mut World<'_>, listener: ListenerHandle, is_narrow: bool) -> Result<Pair> {
+    let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
+    w.note(format!("the peer connects from port {their_port} to our port {our_port}"));
+    let theirs = w.peer().connect(their_port, World::our_end(our_port), is_narrow)?;
+    let ours = w.accept(listener)?;
+    w.peer_connected(theirs)?.map_err(|failure| anyhow!("the peer could not connect: {failure}"))?;
+    Ok(Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) })
+}
+
+/// We connect to a listener of the peer's.
+pub(super) fn we_open(w: &mut World<'_>) -> Result<(Pair, Socket)> {
+    let listener = w.port(THEIR_SERVER);
+    let listener = w.peer().listen(listener)?;
+    let pair = we_open_again(w, listener)?;
+    Ok((pair, listener))
+}
+
+/// We connect to a listener there is.
+pub(super) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair> {
+    let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
+    w.note(format!("we connect from port {our_port} to the peer's port {their_port}"));
+    let ours = w.connect(our_port, their_port)?;
+    let mut theirs = None;
+    w.until("the peer accepts us", |w| {
+        theirs = w.peer().accept(listener)?;
+        Ok(theirs.is_some())
+    })?;
+    let theirs = theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))?;
+    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    expect_our_state(w, &pair, State::Established)?;
+    Ok(pair)
+}
+
+/// A pattern without a short period, so that no octet can stand in for another.
+fn pattern(from: usize, upto: usize) -> Vec<u8> {
+    (from..upto).map(|i| (i ^ i >> 8 ^ i >> 16) as u8).collect()
+}
+
+/// The peer sends `size` octets, our application sends each back, the peer checks them.
+pub(super) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+    let (mut sent, mut returned) = (0, 0);
+    let mut kept = Vec::new();
+    w.until("every octet has come back", |w| {
+        if sent < size {
+            let chunk = pattern(sent, size.min(sent + CHUNK));
+            sent += peer_sends(w, pair, &chunk)?;
+        }
+        if kept.is_empty() {
+            kept = receive(w, pair)?;
+        }
+        if !kept.is_empty() {
+            let n = w.send_some(pair.ours, &kept)?;
+            kept.drain(..n);
+        }
+        let got = peer_receives(w, pair)?;
+        ensure!(got == pattern(returned, returned + got.len()), "octets near {returned} came back changed");
+        returned += got.len();
+        Ok(returned == size)
+    })?;
+    ensure!(sent == size, "the peer sent {sent} of {size} octets");
+    w.note(format!("{size} octets went to the core and came back"));
+    Ok(())
+}
+
+/// A few octets each way: the connection lives.
+pub(super) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    echo(w, pair, 100)
+}
+
+/// The peer sends `size` octets, our application reads them all.
+pub(super) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+    let (mut sent, mut got) = (0, 0);
+    w.until("every octet of the peer's has arrived", |w| {
+        if sent < size {
+            sent += peer_sends(w, pair, &pattern(sent, size.min(sent + CHUNK)))?;
+        }
+        let octets = receive(w, pair)?;
+        ensure!(octets == pattern(got, got + octets.len()), "octets near {got} arrived changed");
+        got += octets.len();
+        Ok(got == size)
+    })
+}
+
+/// Our application sends `size` octets, the peer reads them all.
+pub(super) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+    let (mut sent, mut got) = (0, 0);
+    w.until("every octet of ours has arrived", |w| {
+        if sent < size {
+            sent += w.send_some(pair.ours, &pattern(sent, size.min(sent + CHUNK)))?;
+        }
+        let octets = peer_receives(w, pair)?;
+        ensure!(octets == pattern(got, got + octets.len()), "octets near {got} arrived changed");
+        got += octets.len();
+        Ok(got == size)
+    })
+}
+
+pub(super) fn peer_sends(w: &mut World<'_>, pair: &Pair, data: &[u8]) -> Result<usize> {
+    w.peer().send(pair.theirs, data)?.map_err(|failure| anyhow!("the peer could not send: {failure}"))
+}
+
+fn peer_receives(w: &mut World<'_>, pair: &Pair) -> Result<Vec<u8>> {
+    let mut buf = [0; CHUNK];
+    match w.peer().recv(pair.theirs, &mut buf)? {
+        Ok(Read::Data(n)) => Ok(buf[..n].to_vec()),
+        Ok(Read::Nothing) => Ok(Vec::new()),
+        Ok(Read::End) => bail!("the peer met the end of the stream too early"),
+        Err(failure) => bail!("the peer could not receive: {failure}"),
+    }
+}
+
+fn receive(w: &mut World<'_>, pair: &Pair) -> Result<Vec<u8>> {
+    let mut buf = [0; CHUNK];
+    match w.recv(pair.ours, &mut buf)? {
+        Ok(Read::Data(n)) => Ok(buf[..n].to_vec()),
+        Ok(Read::Nothing) => Ok(Vec::new()),
+        Ok(Read::End) => bail!("we met the end of the stream too early"),
+        Err(error) => bail!("we could not receive: {error}"),
+    }
+}
+
+/// Waits until our reader meets the end of the stream; octets before it are a fault.
+pub(super) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    w.until("our application sees the end of the stream", |w| match w.recv(pair.ours, &mut [0; CHUNK])? {
+        Ok(Read::End) => Ok(true),
+        Ok(Read::Nothing) => Ok(false),
+        Ok(Read::Data(n)) => bail!("{n} octets came where the stream should end"),
+        Err(error) => {
+            bail!("our application saw an error where the stream should end: {error}")
+        }
+    })
+}
+
+/// Waits until the peer's reader meets the end of the stream; octets before it are a fault.
+pub(super) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    w.until("the peer's process sees the end of the stream", |w| match w.peer().recv(pair.theirs, &mut [0; CHUNK])? {
+        Ok(Read::End) => Ok(true),
+        Ok(Read::Nothing) => Ok(false),
+        Ok(Read::Data(n)) => bail!("{n} octets came where the stream should end"),
+        Err(failure) => bail!("the peer saw {failure} where the stream should end"),
+    })
+}
+
+pub(super) fn expect_our_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
+    w.until(&format!("we are in {state}"), |w| Ok(w.state(pair) == state))
+}
+
+pub(super) fn expect_their_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
+    w.until(&format!("the peer is in {state}"), |w| Ok(w.peer().state(pair.their_end.port(), pair.our_end)? == state))
+}
+
+/// A segment in the peer's name that fits the connection as it stands, to be bent.
+pub(super) fn from_peer(w: &mut World<'_>, pair: &Pair, control: Control) -> Result<Seen> {
+    let status = w.status(pair.ours)?;
+    Ok(Seen {
+        from: pair.their_end,
+        to: pair.our_end,
+        seq: status.rcv_nxt,
+        ack: if control.contains(Control::ACK) { status.snd_nxt } else { Seq(0) },
+        control,
+        wnd: 1_000,
+        len: 0,
+    })
+}

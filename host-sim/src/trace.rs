@@ -1,0 +1,106 @@
+//! What was seen on the wire, with both ends' states and the rule that decided.
+
+use std::net::SocketAddrV4;
+
+use tcp_reset_core::link::Received;
+use tcp_reset_core::{Control, Instant, ResetReason, Rule, State, Verdict};
+
+use crate::frame::Seen;
+
+/// Which way a frame went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The peer sent it.
+    ToUs,
+    /// We sent it.
+    ToPeer,
+    /// The scenario forged it in the peer's name.
+    ForgedToUs,
+    /// The scenario forged it in our name.
+    ForgedToPeer,
+}
+
+/// One segment on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// When.
+    pub at: Instant,
+    /// Which way.
+    pub way: Way,
+    /// The segment.
+    pub seen: Seen,
+    /// The peer's state afterwards.
+    pub peer: State,
+    /// Our state afterwards.
+    pub ours: State,
+    /// What we decided, if it came to us.
+    pub verdict: Option<Verdict>,
+    /// Why we sent it, if it is an RST of ours.
+    pub reset: Option<ResetReason>,
+}
+
+/// A line of a scenario's story.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A segment.
+    Segment(Step),
+    /// What the scenario does, or one of the ends reports.
+    Note(String),
+}
+
+/// A scenario's story.
+#[derive(Default)]
+pub struct Trace {
+    /// In the order it happened.
+    pub entries: Vec<Entry>,
+}
+
+impl Trace {
+    /// Lists the segments.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Segment(step) => Some(step),
+            Entry::Note(_) => None,
+        })
+    }
+
+    /// Counts segments to us that this rule decided about.
+    pub fn ruled(&self, rule: Rule) -> usize {
+        self.steps().filter(|step| step.verdict.is_some_and(|verdict| verdict.rule == rule)).count()
+    }
+
+    /// Counts our RSTs with this reason.
+    pub fn resets(&self, reason: ResetReason) -> usize {
+        self.steps().filter(|step| step.reset == Some(reason)).count()
+    }
+
+    /// Counts the peer's segments with exactly these control bits, PSH aside.
+    pub fn from_peer(&self, control: Control) -> usize {
+        self.steps().filter(|step| step.way == Way::ToUs && step.seen.is(control)).count()
+    }
+
+    /// Counts our segments with exactly these control bits, PSH aside.
+    pub fn from_us(&self, control: Control) -> usize {
+        self.steps().filter(|step| step.way == Way::ToPeer && step.seen.is(control)).count()
+    }
+
+    /// Finds the initial sequence number of `from` towards `to` as it stood before the entry `upto`.
+    pub fn isn(&self, from: SocketAddrV4, to: SocketAddrV4, upto: usize) -> Option<tcp_reset_core::Seq> {
+        self.entries[..upto].iter().rev().find_map(|entry| match entry {
+            Entry::Segment(step) => {
+                let is_syn = step.seen.control.contains(Control::SYN) && step.seen.from == from && step.seen.to == to;
+                let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
+                (is_syn && is_real).then_some(step.seen.seq)
+            }
+            Entry::Note(_) => None,
+        })
+    }
+}
+
+/// The verdict, where the frame was taken.
+pub fn verdict_of(received: &Received) -> Option<Verdict> {
+    match received {
+        Received::Taken(verdict) => Some(*verdict),
+        Received::Observed | Received::NotMine => None,
+    }
+}
