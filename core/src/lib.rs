@@ -1,7 +1,33 @@
-#![cfg_attr(not(test), no_std)]
+#![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![warn(missing_debug_implementations)]
 //! TCP for microcontrollers, with care for how connections begin, break and end. No heap, no clock, no I/O, no `unsafe`.
+//!
+//! [`Tcp`] is the engine; its documentation is the contract. [`link::Link`] wraps it for users who hold frames. [`Storage`] is all the
+//! memory there is. Every segment gets a [`Verdict`] that names the [`Rule`] behind it, every RST a [`ResetReason`], every
+//! end a [`CloseReason`].
+//!
+//! # Rooms
+//! A segment walks through these in this order and never back:
+//!
+//! | room | holds |
+//! |---|---|
+//! | `link` | frames: Ethernet II, ARP, IPv4; what is ours |
+//! | `seq`, `time` | the circle of sequence numbers; instants, and the wrapping milliseconds of records |
+//! | `segment` | parsing, once; writing |
+//! | `tcp` | which record a segment belongs to |
+//! | `tcb` | the record the rules judge: RFC 9293's variables |
+//! | `arrives` | SEGMENT ARRIVES, one file per group of states, one function per step; changes nothing |
+//! | `reset`, `challenge`, `isn` | the numbers of an RST; the ACK limit; everything keyed |
+//! | `apply`, `records` | what a judgement does to a connection; to half-open and TIME-WAIT records |
+//! | `transfer` | send queue, retransmission, reassembly, windows, round-trip time, the byte pool |
+//! | `timeouts` | what is due |
+//! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
+//!
+//! Beside the way: `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user declares), `connection`
+//! (a slot), `slots` and `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record`
+//! (counters, last resets).
 
 #[cfg(test)]
 extern crate std;
@@ -12,6 +38,7 @@ mod calls;
 mod challenge;
 mod config;
 mod connection;
+mod format;
 mod isn;
 pub mod link;
 mod lists;
@@ -46,3 +73,8 @@ pub use tcp::{Arrival, Tcp};
 pub use time::Instant;
 pub use transmit::Transmit;
 pub use verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
+
+/// The README's examples are compiled as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

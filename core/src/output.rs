@@ -66,6 +66,7 @@ pub enum Event {
 }
 
 /// The next thing to do, as [`crate::Tcp::poll_output`] says it.
+#[derive(Debug)]
 #[must_use]
 pub enum Output<'t, 's> {
     /// A segment wants to go out.

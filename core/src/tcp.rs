@@ -24,10 +24,13 @@ use crate::verdict::{Action, Rule, State, Verdict};
 
 /// The IP layer's knowledge of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Arrival {
     /// Source address.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub src: IpAddr,
     /// Destination address: one of ours, which the IP layer has checked.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub dst: IpAddr,
     /// The link address the frame came from; replies go back to it.
     pub hop: Hop,

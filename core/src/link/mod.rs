@@ -108,6 +108,7 @@ pub struct Link<'s> {
 }
 
 /// The next thing to do, as [`Link::poll_output`] says it.
+#[derive(Debug)]
 #[must_use]
 pub enum LinkOutput<'t, 's> {
     /// A frame wants to go out.

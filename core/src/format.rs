@@ -1,0 +1,85 @@
+//! How the large public types show themselves in a log: by what they hold, not by their octets.
+
+use core::fmt;
+
+use crate::link::{Frame, Link};
+use crate::storage::Storage;
+use crate::tcp::Tcp;
+use crate::transmit::Transmit;
+
+impl fmt::Debug for Tcp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (connections, half_open, time_wait) = self.in_use();
+        f.debug_struct("Tcp")
+            .field("connections", &connections)
+            .field("half_open", &half_open)
+            .field("time_wait", &time_wait)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("tcp", self.tcp_ref()).field("counters", self.counters()).finish_non_exhaustive()
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> fmt::Debug
+    for Storage<C, L, H, T, P>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage")
+            .field("connections", &C)
+            .field("listeners", &L)
+            .field("half_open", &H)
+            .field("time_wait", &T)
+            .field("pool", &P)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Transmit<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit")
+            .field("local", &self.local())
+            .field("remote", &self.remote())
+            .field("len", &self.len())
+            .field("reset_reason", &self.reset_reason())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Frame<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame").field("len", &self.len()).field("reset_reason", &self.reset_reason()).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+mod on_the_device {
+    use defmt::{Debug2Format, Format, Formatter, write};
+
+    use crate::link::{Frame, Link, LinkOutput};
+    use crate::output::Output;
+    use crate::storage::Storage;
+    use crate::tcp::Tcp;
+    use crate::transmit::Transmit;
+
+    macro_rules! format_as_debug {
+        ($($name:ident<$($life:lifetime),*>),* $(,)?) => {$(
+            impl<$($life),*> Format for $name<$($life),*> {
+                fn format(&self, f: Formatter<'_>) {
+                    write!(f, "{}", Debug2Format(self));
+                }
+            }
+        )*};
+    }
+
+    format_as_debug!(Tcp<'s>, Link<'s>, Transmit<'t, 's>, Frame<'t, 's>, Output<'t, 's>, LinkOutput<'t, 's>);
+
+    impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Format for Storage<C, L, H, T, P> {
+        fn format(&self, f: Formatter<'_>) {
+            write!(f, "{}", Debug2Format(self));
+        }
+    }
+}
