@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use tcp_reset_core::{Action, Control, Rule};
+use tcp_reset_core::{Action, Control, Instant, Rule, Seq};
 
 use crate::frame::Seen;
 use crate::trace::{Entry, Step, Trace, Way};
@@ -14,6 +14,9 @@ const STATE: usize = 12;
 const SHAFT: usize = 46;
 /// Segments of plain data transfer in a row that are drawn; the others are counted.
 const DRAWN: usize = 4;
+
+/// A number this close to an initial one is counted from it.
+const NEAR: i32 = 1 << 26;
 
 const FORGED: Style = AnsiColor::Magenta.on_default();
 const RESET: Style = AnsiColor::Red.on_default();
@@ -56,7 +59,7 @@ fn is_transfer(step: &Step) -> bool {
     is_plain && is_ordinary && is_real
 }
 
-fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, start: Option<tcp_reset_core::Instant>) {
+fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, start: Option<Instant>) {
     let hidden = run.len().saturating_sub(DRAWN);
     let (head, tail) = if hidden == 0 { (run.len(), 0) } else { (DRAWN / 2, DRAWN / 2) };
     for (place, step) in &run[..head] {
@@ -80,7 +83,7 @@ fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, star
     run.clear();
 }
 
-fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: Option<tcp_reset_core::Instant>) {
+fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: Option<Instant>) {
     let seconds = start.map_or(0.0, |start| step.at.duration_since(start).as_secs_f64());
     let label = label(trace, place, &step.seen);
     let (shaft, is_forged) = match step.way {
@@ -110,20 +113,16 @@ fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {
     format!("{left}{dash} {label} {rest}{right}")
 }
 
-/// Control bits and numbers relative to the two initial sequence numbers. A number is absolute, and marked so, where none was seen.
+/// Control bits and numbers relative to the initial ones.
 fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
-    let relative = |number: tcp_reset_core::Seq, isn: Option<tcp_reset_core::Seq>| match isn {
-        Some(isn) => format!("{}", number.0.wrapping_sub(isn.0) as i32),
-        None if number.0 == 0 => "0".into(),
-        None => format!("abs {number}"),
-    };
-    let own = trace.isn(seen.from, seen.to, place + 1);
-    let other = trace.isn(seen.to, seen.from, place + 1);
+    let own = trace.isns(seen.from, seen.to, place + 1);
+    let other = trace.isns(seen.to, seen.from, place + 1);
     // The RST to a segment without ACK is at sequence number zero, not at our initial one.
     let is_at_zero = seen.is(Control::RST | Control::ACK) && seen.seq.0 == 0;
-    let mut text = format!("{} SEQ={}", seen.control, relative(seen.seq, if is_at_zero { None } else { own }));
+    let seq = if is_at_zero { "0".into() } else { relative(seen.seq, &own) };
+    let mut text = format!("{} SEQ={seq}", seen.control);
     if seen.control.contains(Control::ACK) {
-        let _ = write!(text, " ACK={}", relative(seen.ack, other));
+        let _ = write!(text, " ACK={}", relative(seen.ack, &other));
     }
     if seen.len > 0 {
         let _ = write!(text, " LEN={}", seen.len);
@@ -132,6 +131,19 @@ fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
         text.push_str(" WND=0");
     }
     text
+}
+
+/// Counts from the latest initial number, or, marked by a prime, from an earlier connection's where the number lies before the
+/// latest. What is near none is shown as it is.
+fn relative(number: Seq, isns: &[Seq]) -> String {
+    let from = |isn: &Seq| number.0.wrapping_sub(isn.0) as i32;
+    let is_after = |isn: &&Seq| (0..NEAR).contains(&from(isn));
+    let is_before = |isn: &&Seq| (-NEAR..0).contains(&from(isn));
+    let Some(isn) = isns.iter().find(is_after).or_else(|| isns.iter().find(is_before)) else {
+        return format!("abs {number}");
+    };
+    let prime = if Some(isn) == isns.first() { "" } else { "\u{2032}" };
+    format!("{}{prime}", from(isn))
 }
 
 fn why(step: &Step, is_forged: bool) -> String {

@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use tcp_reset_core::link::Received;
-use tcp_reset_core::{Control, Instant, ResetReason, Rule, State, Verdict};
+use tcp_reset_core::{Control, Instant, ResetReason, Rule, Seq, State, Verdict};
 
 use crate::frame::Seen;
 
@@ -84,16 +84,19 @@ impl Trace {
         self.steps().filter(|step| step.way == Way::ToPeer && step.seen.is(control)).count()
     }
 
-    /// Finds the initial sequence number of `from` towards `to` as it stood before the entry `upto`.
-    pub fn isn(&self, from: SocketAddrV4, to: SocketAddrV4, upto: usize) -> Option<tcp_reset_core::Seq> {
-        self.entries[..upto].iter().rev().find_map(|entry| match entry {
-            Entry::Segment(step) => {
-                let is_syn = step.seen.control.contains(Control::SYN) && step.seen.from == from && step.seen.to == to;
-                let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
-                (is_syn && is_real).then_some(step.seen.seq)
+    /// Finds the initial sequence numbers of `from` towards `to` among the first `upto` entries, the latest first: a pair of
+    /// ports may have been through several connections.
+    pub fn isns(&self, from: SocketAddrV4, to: SocketAddrV4, upto: usize) -> Vec<Seq> {
+        let mut isns = Vec::new();
+        for entry in self.entries[..upto].iter().rev() {
+            let Entry::Segment(step) = entry else { continue };
+            let is_syn = step.seen.control.contains(Control::SYN) && step.seen.from == from && step.seen.to == to;
+            let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
+            if is_syn && is_real && !isns.contains(&step.seen.seq) {
+                isns.push(step.seen.seq);
             }
-            Entry::Note(_) => None,
-        })
+        }
+        isns
     }
 }
 

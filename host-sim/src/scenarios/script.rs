@@ -84,6 +84,8 @@ pub(super) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
         Ok(returned == size)
     })?;
     ensure!(sent == size, "the peer sent {sent} of {size} octets");
+    // What comes next must meet a wire without stragglers.
+    w.until("the peer has acknowledged everything", |w| Ok(w.status(pair.ours)?.unacknowledged == 0))?;
     w.note(format!("{size} octets went to the core and came back"));
     Ok(())
 }

@@ -1,0 +1,115 @@
+//! The program as a user runs it.
+#![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use host_sim::scenarios::SCENARIOS;
+use pcap_file::pcapng::{Block, PcapNgReader};
+
+fn host_sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_host-sim")).args(arguments).output().expect("the program was just built")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the program writes UTF-8")
+}
+
+fn assert_all_hold(output: &Output) {
+    let text = stdout(output);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let count = SCENARIOS.len();
+    assert!(text.contains(&format!("{count} of {count} scenarios hold, 0 fail.")), "{text}");
+    assert!(!text.contains("FAILS"), "{text}");
+}
+
+/// Where namespaces are forbidden this plays in memory, and the test after it anew; continuous integration asks for the kernel.
+#[test]
+fn every_scenario_holds_without_arguments() {
+    assert_all_hold(&host_sim(&[]));
+}
+
+#[test]
+fn every_scenario_holds_in_memory() {
+    assert_all_hold(&host_sim(&["--memory"]));
+}
+
+#[test]
+fn a_ladder_names_states_segments_and_rules_and_is_plain_when_piped() {
+    let output = host_sim(&["--memory", "--scenario", "peer-reboots"]);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains('\u{1b}'), "escape sequences in a pipe");
+    let challenged = text.lines().find(|line| line.contains("SynSynchronized: challenge ACK")).expect("a challenge");
+    assert!(challenged.contains("SYN-SENT") && challenged.contains("ESTABLISHED"), "{challenged}");
+    let reset = text.lines().find(|line| line.contains("RstExact: ended (reset by peer)")).expect("a reset");
+    assert!(reset.contains("─ RST SEQ="), "{reset}");
+}
+
+#[test]
+fn two_runs_in_memory_differ_in_nothing_a_ladder_shows() {
+    let run = || stdout(&host_sim(&["--memory", "--scenario", "we-reboot"]));
+    // The table's last but two columns tell how long it took.
+    let ladder = |text: &str| text.split("scenario                 peer").next().map(str::to_owned);
+    assert_eq!(ladder(&run()), ladder(&run()));
+}
+
+#[test]
+fn list_names_every_scenario() {
+    let text = stdout(&host_sim(&["--list"]));
+    assert_eq!(text.lines().count(), SCENARIOS.len());
+    for scenario in SCENARIOS {
+        assert!(text.lines().any(|line| line.starts_with(scenario.name)), "{} is missing", scenario.name);
+    }
+}
+
+#[test]
+fn a_capture_holds_the_frames_and_says_which_are_forged() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("forged.pcapng");
+    let name = path.to_str().expect("a UTF-8 path");
+    let output = host_sim(&["--memory", "--scenario", "forged-rst-exact", "--pcap", name]);
+    assert!(output.status.success(), "{}", stdout(&output));
+    let mut reader = PcapNgReader::new(File::open(&path).expect("the capture")).expect("a pcapng file");
+    let (mut frames, mut comments) = (0, 0);
+    while let Some(block) = reader.next_block() {
+        if let Block::EnhancedPacket(packet) = block.expect("a whole block") {
+            frames += 1;
+            comments += packet.options.len();
+            assert!(packet.data.len() >= 42, "a frame of {} octets", packet.data.len());
+        }
+    }
+    // Two of ARP, three to open, the forged one, and what goes between and after.
+    assert!(frames >= 8, "{frames} frames");
+    assert_eq!(comments, 1, "one frame is forged");
+}
+
+#[test]
+fn wrong_arguments_are_told_with_the_way_out() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["--scenario", "nonsense"], "--list names them"),
+        (&["--memory", "--kernel"], "cannot be used with"),
+        (&["--memory", "--pcap", "/nowhere/at/all.pcapng"], "cannot create the capture /nowhere/at/all.pcapng"),
+    ];
+    for (arguments, told) in cases {
+        let output = host_sim(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(told), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn the_rule_table_covers_every_requirement() {
+    let output = host_sim(&["rules"]);
+    let text = stdout(&output);
+    assert!(output.status.success());
+    let ids = (1..=11).map(|n| format!("M{n}")).chain((1..=12).map(|n| format!("R{n}")));
+    for id in ids {
+        let has_id = |line: &str| line.split_whitespace().any(|word| word == id);
+        assert!(text.lines().any(has_id), "{id} is missing");
+    }
+    for rule in tcp_reset_core::Rule::ALL {
+        assert!(text.contains(rule.name()), "{rule} is missing");
+    }
+}
