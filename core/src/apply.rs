@@ -44,15 +44,25 @@ impl Tcp<'_> {
             return Action::Reset(ResetReason::ReceiverGone);
         }
         let c = &mut self.conns[usize::from(i)];
+        // Before the text: both are counted from the same RCV.NXT.
+        if let Some(distance) = fin {
+            receive::hold_fin(c, distance);
+        }
         receive::take_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
         if ack_now {
             c.set(Flags::ACK_NOW);
         }
         // A gap that text has filled can bring back a FIN seen before.
-        if receive::take_fin(c, fin) {
+        if receive::take_fin(c) {
             self.peer_finished(now, i);
         }
-        if rule == Rule::ZeroWindow { Action::Acknowledged } else { Action::Accepted }
+        if rule == Rule::ZeroWindow {
+            Action::Acknowledged
+        } else if rule == Rule::SynSentSyn {
+            Action::SynAcked
+        } else {
+            Action::Accepted
+        }
     }
 
     /// Our FIN arrived. Says whether nothing more can come of the segment.

@@ -13,7 +13,7 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgem
         .or_else(|| first_check_sequence(tcb, seg))
         .or_else(|| fifth_check_ack(tcb, seg))
         .unwrap_or_else(|| match acceptability(tcb, seg) {
-            Acceptability::AckOnly => zero_window(),
+            Acceptability::AckOnly => at_closed_window(tcb, seg),
             Acceptability::Acceptable | Acceptability::Unacceptable => {
                 seventh_and_eighth_step(tcb, seg, rule_of_ack(tcb, seg))
             }
@@ -60,7 +60,20 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
 /// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
 pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     let asks = !seg.text.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
-    let knows = seg.has(Control::ACK) && tcb.is_ack_believable(seg.header.ack);
+    let is_ack_acceptable = match tcb.state() {
+        State::SynReceived => tcb.is_ack_new(seg.header.ack),
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => tcb.is_ack_believable(seg.header.ack),
+    };
+    let knows = seg.has(Control::ACK) && is_ack_acceptable;
     Rule::SeqUnacceptable.then(Disposition::Acknowledge { limited: !(asks && knows) })
 }
 
@@ -143,6 +156,15 @@ pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
         | State::CloseWait
         | State::TimeWait => false,
     }
+}
+
+/// Where both sides have sent FIN the acknowledgement of ours ends the matter, window or not.
+fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+    let is_last = matches!(tcb.state(), State::Closing | State::LastAck) && is_fin_acked(tcb, seg.header.ack);
+    if is_last {
+        return Rule::AckOfFin.then(Disposition::Take(Take { ack: true, ..Take::default() }));
+    }
+    zero_window()
 }
 
 pub(crate) fn zero_window() -> Judgement {

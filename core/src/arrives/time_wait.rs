@@ -17,7 +17,7 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     if is_fin_again(tcb, seg) {
         return Rule::FinTimeWait.then(Disposition::Restart);
     }
-    if other_states::acceptability(tcb, seg) == Acceptability::Unacceptable {
+    if other_states::acceptability(tcb, seg) != Acceptability::Acceptable {
         return other_states::unacceptable(tcb, seg);
     }
     if !seg.has(Control::ACK) {

@@ -39,12 +39,14 @@ pub(crate) fn take_text(
     acknowledge_later(c, fills_gap, now, settings);
 }
 
-/// Remembers a FIN at `distance` from RCV.NXT, or takes it: says whether it was taken.
-pub(crate) fn take_fin(c: &mut Connection, fin: Option<u16>) -> bool {
-    if let Some(distance) = fin {
-        c.set(Flags::FIN_HELD);
-        c.fin_at = distance;
-    }
+/// Remembers a FIN at `distance` from RCV.NXT.
+pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
+    c.set(Flags::FIN_HELD);
+    c.fin_at = distance;
+}
+
+/// Takes a remembered FIN whose turn has come; says whether there was one.
+pub(crate) fn take_fin(c: &mut Connection) -> bool {
     if !c.has(Flags::FIN_HELD) || c.fin_at > 0 {
         return false;
     }

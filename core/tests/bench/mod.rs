@@ -1,0 +1,667 @@
+//! The bench of the tests: an engine, the wire beside it, and one scripted peer that keeps its own books.
+//!
+//! Segments are built and read here byte by byte, so that the tests do not trust the parser they test.
+#![allow(dead_code, reason = "each test program needs another part of the bench")]
+
+pub(crate) mod reach;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use tcp_reset_core::{
+    Arrival, ChecksumBy, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, Output,
+    ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Verdict,
+};
+
+use crate::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
+
+/// Few of everything, so that tables fill soon.
+pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;
+/// For tests that need buffers of usual size.
+pub(crate) type LargeStore = Storage<4, 3, 4, 2, 65_536>;
+
+pub(crate) const US: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 80);
+pub(crate) const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 40_000);
+/// Receive and send buffer of the connections under test, in bytes.
+pub(crate) const BUFFER: u32 = 64;
+/// The window the peer offers unless a test says otherwise, in bytes.
+pub(crate) const PEER_WINDOW: u32 = 1_000;
+/// The peer's initial sequence number unless a test says otherwise.
+pub(crate) const PEER_ISN: u32 = 7_000_000;
+/// When the tests begin.
+pub(crate) const START: Instant = Instant::from_micros(1_000_000_000);
+
+const HEADER: usize = 20;
+const LARGEST: usize = 2_048;
+/// More outputs than this without a timeout are taken for an endless loop.
+const MOST_OUTPUTS: usize = 1_000;
+/// More deadlines than this within one wait are taken for an endless loop.
+const MOST_DEADLINES: usize = 100_000;
+
+/// Makes a key; equal seeds give equal keys.
+pub(crate) fn key(seed: u8) -> SecretKey {
+    let mut bytes = [seed; 16];
+    bytes[0] = !seed;
+    SecretKey::new(bytes).unwrap()
+}
+
+/// Settings that answer at once and spend no time on checksums.
+pub(crate) fn quick_config() -> Config {
+    Config { checksum: ChecksumBy::Hardware, delayed_ack: Duration::ZERO, ..Config::default() }
+}
+
+/// Buffers of [`BUFFER`] bytes.
+pub(crate) fn small_stream() -> StreamOptions {
+    StreamOptions { rx_buffer: BUFFER as usize, tx_buffer: BUFFER as usize, ..StreamOptions::default() }
+}
+
+/// A listener whose connections have buffers of [`BUFFER`] bytes.
+pub(crate) fn small_listener() -> ListenOptions {
+    ListenOptions { stream: small_stream(), ..ListenOptions::default() }
+}
+
+/// Gives the byte that stands at `seq` in every stream of these tests.
+pub(crate) fn byte_at(seq: u32) -> u8 {
+    (seq ^ (seq >> 8)) as u8
+}
+
+/// Gives `len` bytes of the stream from `seq` on.
+pub(crate) fn stream(seq: u32, len: u32) -> Vec<u8> {
+    (0..len).map(|i| byte_at(seq.wrapping_add(i))).collect()
+}
+
+/// A segment before it is bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Raw<'a> {
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) wnd: u16,
+    pub(crate) urgent: u16,
+    /// Padded with zeros to a multiple of four.
+    pub(crate) options: &'a [u8],
+    pub(crate) text: &'a [u8],
+}
+
+impl Raw<'_> {
+    /// Writes the segment with a right checksum and gives its length.
+    pub(crate) fn write(&self, src: SocketAddrV4, dst: SocketAddrV4, checksum: bool, out: &mut [u8; LARGEST]) -> usize {
+        let header = HEADER + self.options.len().next_multiple_of(4);
+        let len = header + self.text.len();
+        out[..header].fill(0);
+        out[0..2].copy_from_slice(&src.port().to_be_bytes());
+        out[2..4].copy_from_slice(&dst.port().to_be_bytes());
+        out[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        out[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        out[12] = ((header / 4) << 4) as u8;
+        out[13] = self.flags;
+        out[14..16].copy_from_slice(&self.wnd.to_be_bytes());
+        out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        out[HEADER..HEADER + self.options.len()].copy_from_slice(self.options);
+        out[header..len].copy_from_slice(self.text);
+        if checksum {
+            let sum = checksum_of(*src.ip(), *dst.ip(), &out[..len]);
+            out[16..18].copy_from_slice(&sum.to_be_bytes());
+        }
+        len
+    }
+
+    /// Gives the segment's bytes with a right checksum.
+    pub(crate) fn bytes(&self, src: SocketAddrV4, dst: SocketAddrV4) -> Vec<u8> {
+        let mut out = [0; LARGEST];
+        let len = self.write(src, dst, true, &mut out);
+        out[..len].to_vec()
+    }
+}
+
+/// The checksum over pseudo header and segment; zero for a segment that carries its right one.
+pub(crate) fn checksum_of(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> u16 {
+    let pseudo = [src.octets(), dst.octets(), [0, 6, (segment.len() >> 8) as u8, segment.len() as u8]].concat();
+    internet_checksum(&[&pseudo, segment].concat())
+}
+
+/// The ones' complement sum of RFC 1071.
+fn internet_checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// A segment that the engine sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sent {
+    pub(crate) src: SocketAddr,
+    pub(crate) dst: SocketAddr,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) wnd: u32,
+    pub(crate) options: Vec<u8>,
+    pub(crate) text: Vec<u8>,
+    pub(crate) reason: Option<ResetReason>,
+    pub(crate) checksum: u16,
+}
+
+impl Sent {
+    /// The sequence number after the segment.
+    pub(crate) fn end(&self) -> u32 {
+        let controls = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
+        self.seq.wrapping_add(self.text.len() as u32).wrapping_add(controls)
+    }
+
+    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, bytes: &[u8]) -> Sent {
+        let u16_at = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        assert_eq!((u16_at(0), u16_at(2)), (src.port(), dst.port()), "ports in the header");
+        let header = usize::from(bytes[12] >> 4) * 4;
+        assert!(header >= HEADER && header <= bytes.len(), "data offset");
+        Sent {
+            src,
+            dst,
+            seq: u32_at(4),
+            ack: u32_at(8),
+            flags: bytes[13],
+            wnd: u32::from(u16_at(14)),
+            options: bytes[HEADER..header].to_vec(),
+            text: bytes[header..].to_vec(),
+            reason,
+            checksum: u16_at(16),
+        }
+    }
+}
+
+/// An engine and what came out of it.
+pub(crate) struct World<'s> {
+    pub(crate) tcp: Tcp<'s>,
+    pub(crate) now: Instant,
+    software: bool,
+    /// What the last call sent.
+    pub(crate) sent: Vec<Sent>,
+    /// Everything the application was told.
+    pub(crate) events: Vec<Event>,
+    pub(crate) deadline: Option<(Instant, Timer)>,
+}
+
+impl<'s> World<'s> {
+    pub(crate) fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+        store: &'s mut Storage<C, L, H, T, P>,
+        config: Config,
+    ) -> World<'s> {
+        World::with(store, config, key(0x5a), START)
+    }
+
+    pub(crate) fn with<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+        store: &'s mut Storage<C, L, H, T, P>,
+        config: Config,
+        key: SecretKey,
+        now: Instant,
+    ) -> World<'s> {
+        let software = config.checksum == ChecksumBy::Software;
+        let tcp = Tcp::new(store, config, key);
+        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None }
+    }
+
+    /// Delivers a segment and collects what follows.
+    pub(crate) fn arrive(&mut self, src: SocketAddrV4, dst: SocketAddrV4, raw: &Raw<'_>) -> Verdict {
+        let mut bytes = [0; LARGEST];
+        let len = raw.write(src, dst, self.software, &mut bytes);
+        self.arrive_bytes(*src.ip(), *dst.ip(), &bytes[..len])
+    }
+
+    /// Delivers bytes as they are and collects what follows.
+    pub(crate) fn arrive_bytes(&mut self, src: Ipv4Addr, dst: Ipv4Addr, bytes: &[u8]) -> Verdict {
+        let arrival = Arrival { src: IpAddr::V4(src), dst: IpAddr::V4(dst), hop: Hop::default() };
+        let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
+        self.drain();
+        verdict
+    }
+
+    /// Collects all output; what was sent before is forgotten.
+    pub(crate) fn drain(&mut self) {
+        self.sent.clear();
+        self.drain_more();
+    }
+
+    fn drain_more(&mut self) {
+        let mut buffer = [0; LARGEST];
+        for _ in 0..MOST_OUTPUTS {
+            match self.tcp.poll_output(self.now) {
+                Output::Transmit(transmit) => {
+                    let (len, src, dst) = (transmit.len(), transmit.local(), transmit.remote());
+                    let reason = transmit.reset_reason();
+                    let written = transmit.emit(&mut buffer).unwrap();
+                    assert_eq!(written, len, "announced and written length");
+                    let sent = Sent::read(src, dst, reason, &buffer[..written]);
+                    if self.software {
+                        assert_eq!(checksum_of(v4(src), v4(dst), &buffer[..written]), 0, "checksum of {sent:?}");
+                    }
+                    self.sent.push(sent);
+                }
+                Output::Event(event) => self.events.push(event),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
+            }
+        }
+        panic!("output without end");
+    }
+
+    /// Lets time pass, serving every deadline on the way.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.sent.clear();
+        for _ in 0..MOST_DEADLINES {
+            let due = self.deadline.map(|(at, _)| at).filter(|&at| at <= end);
+            let Some(at) = due else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.tcp.handle_timeout(self.now);
+            self.drain_more();
+        }
+        panic!("deadlines without end");
+    }
+
+    /// Serves the next deadline and says which it was.
+    pub(crate) fn next_deadline(&mut self) -> Timer {
+        let (at, timer) = self.deadline.expect("a deadline is pending");
+        self.now = self.now.max(at);
+        self.sent.clear();
+        self.tcp.handle_timeout(self.now);
+        self.drain_more();
+        timer
+    }
+
+    /// Gives the only segment that the last call sent.
+    pub(crate) fn only(&self) -> &Sent {
+        assert_eq!(self.sent.len(), 1, "segments sent: {:?}", self.sent);
+        &self.sent[0]
+    }
+}
+
+fn v4(address: SocketAddr) -> Ipv4Addr {
+    match address {
+        SocketAddr::V4(address) => *address.ip(),
+        SocketAddr::V6(_) => panic!("IPv6 on an IPv4 bench"),
+    }
+}
+
+/// One connection between the engine and a scripted peer, which keeps a model of it from what it sees on the wire.
+pub(crate) struct Link<'s> {
+    pub(crate) world: World<'s>,
+    pub(crate) us: SocketAddrV4,
+    pub(crate) peer: SocketAddrV4,
+    pub(crate) isn: u32,
+    /// The window the peer offers from now on.
+    pub(crate) peer_wnd: u32,
+    pub(crate) model: Model,
+    pub(crate) handle: Option<ConnectionHandle>,
+    pub(crate) listener: Option<ListenerHandle>,
+}
+
+impl<'s> Link<'s> {
+    pub(crate) fn new(world: World<'s>, isn: u32) -> Link<'s> {
+        let model = nothing(isn);
+        Link { world, us: US, peer: PEER, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
+    }
+
+    /// Delivers a segment without writing it into the books.
+    pub(crate) fn inject(&mut self, seg: &Seg) -> Verdict {
+        let mut text = [0; 256];
+        let text = &mut text[..seg.text as usize];
+        let first = seg.seq.wrapping_add(u32::from(seg.has(SYN)));
+        for (i, byte) in (0_u32..).zip(text.iter_mut()) {
+            *byte = byte_at(first.wrapping_add(i));
+        }
+        let raw =
+            Raw { seq: seg.seq, ack: seg.ack, flags: seg.flags, wnd: seg.wnd as u16, urgent: 0, options: &[], text };
+        self.world.arrive(self.peer, self.us, &raw)
+    }
+
+    /// Delivers the peer's next segment: in order, acknowledging everything.
+    pub(crate) fn say(&mut self, flags: u8, text: u32) -> Verdict {
+        let seq = if flags & SYN != 0 { self.isn } else { self.model.rcv_nxt };
+        self.say_seg(&Seg::new(flags, seq, self.model.snd_nxt, text, self.peer_wnd))
+    }
+
+    /// Delivers a segment and writes into the books what it says.
+    pub(crate) fn say_seg(&mut self, seg: &Seg) -> Verdict {
+        let m = &mut self.model;
+        if seg.has(SYN) {
+            (m.irs, m.snd_wl1, m.snd_wnd) = (seg.seq, seg.seq, seg.wnd);
+        }
+        if seg.has(ACK) {
+            m.snd_una = seg.ack;
+        }
+        if seg.has(ACK) && ahead(seg.seq, m.snd_wl1) >= 0 {
+            (m.snd_wnd, m.snd_wl1, m.snd_wl2) = (seg.wnd, seg.seq, seg.ack);
+        }
+        m.max_snd_wnd = m.max_snd_wnd.max(m.snd_wnd);
+        let verdict = self.inject(seg);
+        self.look();
+        verdict
+    }
+
+    /// Writes into the books what the engine sent.
+    pub(crate) fn look(&mut self) {
+        for sent in &self.world.sent {
+            if sent.dst != SocketAddr::V4(self.peer) || sent.src != SocketAddr::V4(self.us) {
+                continue;
+            }
+            let m = &mut self.model;
+            if sent.flags & SYN != 0 {
+                (m.iss, m.snd_una, m.snd_nxt) = (sent.seq, sent.seq, sent.end());
+            } else if ahead(sent.end(), m.snd_nxt) > 0 {
+                m.snd_nxt = sent.end();
+            }
+            if sent.flags & FIN != 0 {
+                m.fin_sent = true;
+            }
+            if sent.flags & ACK != 0 {
+                (m.rcv_nxt, m.rcv_wnd) = (sent.ack, sent.wnd);
+            }
+        }
+    }
+
+    pub(crate) fn listen(&mut self, options: ListenOptions) {
+        self.listener = Some(self.world.tcp.listen(SocketAddr::V4(self.us), options).unwrap());
+        self.model.port = Port::Takes;
+        self.model.state = State::Listen;
+    }
+
+    /// Stops listening; what was accepted stays.
+    pub(crate) fn unlisten(&mut self) {
+        let listener = self.listener.take().unwrap();
+        self.world.tcp.unlisten(self.world.now, listener).unwrap();
+        self.world.drain();
+        self.model.port = Port::Closed;
+    }
+
+    /// CLOSED to SYN-SENT.
+    pub(crate) fn dial(&mut self) {
+        self.dial_with(small_stream());
+    }
+
+    pub(crate) fn dial_with(&mut self, options: StreamOptions) {
+        let (us, peer) = (SocketAddr::V4(self.us), SocketAddr::V4(self.peer));
+        let handle = self.world.tcp.connect(self.world.now, us, peer, Some(Hop::default()), options).unwrap();
+        self.handle = Some(handle);
+        self.world.drain();
+        self.look();
+        self.model.state = State::SynSent;
+        self.model.rcv_wnd = options.rx_buffer as u32;
+    }
+
+    /// CLOSED to ESTABLISHED by an active open.
+    pub(crate) fn open(&mut self) {
+        self.open_with(small_stream());
+    }
+
+    pub(crate) fn open_with(&mut self, options: StreamOptions) {
+        self.dial_with(options);
+        let _ = self.say(SYN | ACK, 0);
+        self.model.state = State::Established;
+    }
+
+    /// CLOSED to SYN-RECEIVED by a simultaneous open.
+    pub(crate) fn cross(&mut self) {
+        self.dial();
+        let _ = self.say(SYN, 0);
+        self.model.state = State::SynReceived;
+    }
+
+    /// CLOSED to SYN-RECEIVED of a listener.
+    pub(crate) fn knock(&mut self) {
+        self.listen(small_listener());
+        let _ = self.say(SYN, 0);
+        self.model.state = State::SynReceived;
+        self.model.passive = true;
+    }
+
+    /// CLOSED to ESTABLISHED of a listener; the connection waits to be accepted.
+    pub(crate) fn enter(&mut self) {
+        self.knock();
+        let _ = self.say(ACK, 0);
+        self.model.state = State::Established;
+    }
+
+    /// Accepts the connection that waits.
+    pub(crate) fn accept(&mut self) {
+        let accepted = self.world.tcp.accept(self.world.now, self.listener.unwrap());
+        self.handle = Some(accepted.unwrap());
+        self.world.drain();
+        self.look();
+    }
+
+    /// Queues `len` bytes; the books note what went out and what waits.
+    pub(crate) fn send(&mut self, len: u32) {
+        let before = self.model.snd_nxt;
+        let bytes = stream(before, len);
+        let taken = self.world.tcp.send(self.world.now, self.handle.unwrap(), &bytes).unwrap();
+        assert_eq!(taken, bytes.len());
+        self.world.drain();
+        self.look();
+        self.model.queued += len - self.model.snd_nxt.wrapping_sub(before);
+    }
+
+    /// Reads everything there is.
+    pub(crate) fn recv(&mut self) -> Vec<u8> {
+        let mut bytes = [0; LARGEST];
+        let count = self.world.tcp.recv(self.world.now, self.handle.unwrap(), &mut bytes).unwrap_or(0);
+        self.world.drain();
+        self.look();
+        bytes[..count].to_vec()
+    }
+
+    /// Closes the sending direction; the application stays.
+    pub(crate) fn shutdown(&mut self) {
+        self.world.tcp.shutdown(self.world.now, self.handle.unwrap()).unwrap();
+        self.world.drain();
+        self.after_close();
+    }
+
+    /// Closes both directions; the application is gone.
+    pub(crate) fn close(&mut self) {
+        self.world.tcp.close(self.world.now, self.handle.take().unwrap()).unwrap();
+        self.world.drain();
+        self.model.app_gone = true;
+        self.after_close();
+    }
+
+    pub(crate) fn abort(&mut self) {
+        self.world.tcp.abort(self.world.now, self.handle.unwrap()).unwrap();
+        self.world.drain();
+    }
+
+    fn after_close(&mut self) {
+        self.look();
+        self.model.fin_queued = !self.model.fin_sent;
+        if self.model.state == State::Established {
+            self.model.state = State::FinWait1;
+        } else if self.model.state == State::CloseWait {
+            self.model.state = State::LastAck;
+        }
+    }
+
+    /// The peer acknowledges everything.
+    pub(crate) fn peer_acks(&mut self) {
+        let _ = self.say(ACK, 0);
+        if self.model.state == State::FinWait1 && self.model.fin_sent {
+            self.model.state = State::FinWait2;
+        }
+    }
+
+    /// The peer sends its FIN and acknowledges only what it had acknowledged before.
+    pub(crate) fn peer_finishes(&mut self) {
+        let m = self.model;
+        let _ = self.say_seg(&Seg::new(FIN | ACK, m.rcv_nxt, m.snd_una, 0, self.peer_wnd));
+        self.model.state = match m.state {
+            State::Established => State::CloseWait,
+            State::FinWait1 => State::Closing,
+            State::FinWait2 => State::TimeWait,
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => m.state,
+        };
+        if self.model.state == State::TimeWait {
+            self.model.max_snd_wnd = 65_535;
+        }
+    }
+
+    /// The peer offers `wnd` bytes from SND.UNA on, and acknowledges nothing new.
+    pub(crate) fn peer_offers(&mut self, wnd: u32) {
+        self.peer_wnd = wnd;
+        let m = self.model;
+        let _ = self.say_seg(&Seg::new(ACK, m.rcv_nxt, m.snd_una, 0, wnd));
+    }
+
+    /// Text arrives beyond a gap.
+    pub(crate) fn peer_leaves_gap(&mut self, gap: u32, len: u32) {
+        let m = self.model;
+        let start = m.rcv_nxt.wrapping_add(gap);
+        let _ = self.say_seg(&Seg::new(ACK, start, m.snd_una, len, self.peer_wnd));
+        self.model.held = Some(Held { start, len });
+    }
+
+    /// Waits until the closed window is probed.
+    pub(crate) fn wait_for_probe(&mut self) {
+        for _ in 0..4 {
+            let _ = self.world.next_deadline();
+            if !self.world.sent.is_empty() {
+                self.model.probing = true;
+                return;
+            }
+        }
+        panic!("no probe");
+    }
+
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.handle.and_then(|handle| self.world.tcp.status(handle).ok())
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.world.tcp.state_of(SocketAddr::V4(self.us), SocketAddr::V4(self.peer))
+    }
+}
+
+/// The books of a peer that has not spoken yet.
+pub(crate) fn nothing(isn: u32) -> Model {
+    Model {
+        state: State::Closed,
+        port: Port::Closed,
+        passive: false,
+        has_slot: true,
+        app_gone: false,
+        over_time_wait: false,
+        exhausted: false,
+        iss: 0,
+        snd_una: 0,
+        snd_nxt: 0,
+        snd_wnd: 0,
+        max_snd_wnd: 0,
+        snd_wl1: isn,
+        snd_wl2: 0,
+        fin_sent: false,
+        queued: 0,
+        fin_queued: false,
+        probing: false,
+        irs: isn,
+        rcv_nxt: isn,
+        rcv_wnd: BUFFER,
+        delayed_from: None,
+        held: None,
+        policy: tcp_reset_core::RstPolicy { at_last_ack_sent: false, before_fin: false },
+    }
+}
+
+/// Two engines and the wire between them.
+pub(crate) struct Pair<'s> {
+    pub(crate) a: World<'s>,
+    pub(crate) b: World<'s>,
+    /// Where `a` lives; everything else goes to `b`.
+    pub(crate) at_a: Ipv4Addr,
+    /// Every so manieth segment is lost; zero loses none.
+    pub(crate) lose_each: usize,
+    pub(crate) carried: usize,
+    /// Flags of the segments that arrived, in order.
+    pub(crate) log: Vec<(Ipv4Addr, u8)>,
+}
+
+impl<'s> Pair<'s> {
+    pub(crate) fn new(a: World<'s>, b: World<'s>) -> Pair<'s> {
+        Pair { a, b, at_a: *US.ip(), lose_each: 0, carried: 0, log: Vec::new() }
+    }
+
+    /// Carries segments until both are silent.
+    pub(crate) fn carry(&mut self) {
+        let mut queue: std::collections::VecDeque<Sent> = self.a.sent.drain(..).chain(self.b.sent.drain(..)).collect();
+        for _ in 0..100_000 {
+            let Some(sent) = queue.pop_front() else {
+                return;
+            };
+            self.carried += 1;
+            if self.lose_each != 0 && self.carried.is_multiple_of(self.lose_each) {
+                continue;
+            }
+            let to_a = v4(sent.dst) == self.at_a;
+            self.log.push((v4(sent.src), sent.flags));
+            let to = if to_a { &mut self.a } else { &mut self.b };
+            let _ = to.arrive(as_v4(sent.src), as_v4(sent.dst), &raw_of(&sent));
+            queue.extend(to.sent.drain(..));
+        }
+        panic!("the two never fall silent");
+    }
+
+    /// Lets time pass for both, carrying what their timers send.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let end = self.a.now.max(self.b.now) + time;
+        for _ in 0..MOST_DEADLINES {
+            self.carry();
+            let due = [self.a.deadline, self.b.deadline].into_iter().flatten().map(|(at, _)| at).min();
+            let now = due.filter(|&at| at <= end).unwrap_or(end).max(self.a.now);
+            for world in [&mut self.a, &mut self.b] {
+                world.now = now;
+                if world.deadline.is_some_and(|(at, _)| at <= now) {
+                    world.tcp.handle_timeout(now);
+                    world.drain();
+                }
+            }
+            if due.is_none_or(|at| at > end) {
+                return;
+            }
+        }
+        panic!("deadlines without end");
+    }
+}
+
+fn as_v4(address: SocketAddr) -> SocketAddrV4 {
+    SocketAddrV4::new(v4(address), address.port())
+}
+
+/// The segment that `sent` was.
+pub(crate) fn raw_of(sent: &Sent) -> Raw<'_> {
+    let (seq, ack, flags, wnd) = (sent.seq, sent.ack, sent.flags, sent.wnd as u16);
+    Raw { seq, ack, flags, wnd, urgent: 0, options: &sent.options, text: &sent.text }
+}
+
+/// Puts a segment into an IPv4 packet whose flags and fragment offset are `fragment`.
+pub(crate) fn packet(src: Ipv4Addr, dst: Ipv4Addr, fragment: u16, segment: &[u8]) -> Vec<u8> {
+    let len = (20 + segment.len()) as u16;
+    let mut header = [0x45, 0, 0, 0, 0, 1, 0, 0, 64, 6].to_vec();
+    header[2..4].copy_from_slice(&len.to_be_bytes());
+    header[6..8].copy_from_slice(&fragment.to_be_bytes());
+    header.extend([[0; 2].as_slice(), &src.octets(), &dst.octets()].concat());
+    let sum = internet_checksum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    [&header, segment].concat()
+}

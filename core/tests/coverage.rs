@@ -1,0 +1,75 @@
+//! The table is complete: every rule and every requirement has a row, and every row has its test.
+
+mod table;
+
+use tcp_reset_core::{Rule, State};
+
+use table::{Row, TABLE};
+
+/// Where the tests named in the table live.
+const TESTS: &[&str] = &[include_str!("rules.rs"), include_str!("oracle.rs")];
+
+/// The requirements of segment arrival and of the resets.
+const REQUIREMENTS: &[&str] = &[
+    "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10", "M11", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8",
+    "R9", "R10", "R11", "R12", "S1", "S2",
+];
+
+#[test]
+fn every_rule_has_a_row() {
+    for &rule in Rule::ALL {
+        assert!(TABLE.iter().any(|row| row.rule == Some(rule)), "{rule} is missing");
+    }
+}
+
+#[test]
+fn every_requirement_has_a_row() {
+    for id in REQUIREMENTS {
+        assert!(TABLE.iter().any(|row| row.ids.contains(id)), "{id} is missing");
+    }
+    for row in TABLE {
+        assert!(
+            row.ids.iter().all(|id| REQUIREMENTS.contains(id)),
+            "{}: unknown requirement in {:?}",
+            row.test,
+            row.ids
+        );
+    }
+}
+
+#[test]
+fn every_row_has_its_test() {
+    for row in TABLE {
+        let head = format!("#[test]\nfn {}() {{", row.test);
+        assert!(TESTS.iter().any(|file| file.contains(&head)), "no test is called {}", row.test);
+    }
+}
+
+#[test]
+fn every_test_of_a_rule_is_in_the_table() {
+    let names = include_str!("rules.rs").split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());
+    for name in names {
+        assert!(TABLE.iter().any(|row| row.test == name), "{name} belongs to no row");
+    }
+}
+
+#[test]
+fn printed_states_are_the_computed_ones() {
+    for row in TABLE {
+        let Some(check) = &row.check else { continue };
+        assert!(row.rule.is_some(), "{}", row.test);
+        let printed: Vec<&str> = row.states.split(", ").collect();
+        let computed: Vec<&str> = check.on.iter().map(|state| state.name()).collect();
+        let any = row.states == "any" && check.on == State::ALL;
+        assert!(any || printed == computed, "{}: {printed:?}, {computed:?}", row.test);
+    }
+}
+
+#[test]
+fn every_row_says_all_it_should() {
+    let is_complete = |row: &Row| {
+        let texts = [row.states, row.stimulus, row.action, row.section, row.test];
+        !row.ids.is_empty() && texts.iter().all(|text| !text.is_empty())
+    };
+    assert!(TABLE.iter().all(is_complete));
+}

@@ -1,0 +1,924 @@
+//! Two engines behind links, a virtual wire that misbehaves by seed, and applications that act on events alone.
+#![allow(dead_code, reason = "each test program needs another part of the world")]
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
+use tcp_reset_core::{
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Error, Event, Hop, Instant, ListenOptions, ListenerHandle, Rule,
+    SecretKey, Storage, StreamOptions, Tcp,
+};
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const PSH: u8 = 0x08;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
+
+const TCP_HEADER: usize = 20;
+const IP_HEADER: usize = 20;
+const ETHERNET_HEADER: usize = 14;
+const ARP: [u8; 2] = [0x08, 0x06];
+const LARGEST_FRAME: usize = 2_048;
+/// More outputs than this without a timeout are taken for an endless loop.
+pub(crate) const MOST_OUTPUTS: usize = 10_000;
+
+pub(crate) const SECOND: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000;
+/// When a world begins, in microseconds.
+pub(crate) const START: u64 = 77_000_000;
+
+pub(crate) type Store = Storage<2, 1, 2, 2, 131_072>;
+
+/// splitmix64: small, fast, and the same everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
+        Rng(seed ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A number below `n`; zero if `n` is zero.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        if n == 0 { 0 } else { self.next() % n }
+    }
+
+    pub(crate) fn percent(&mut self, p: u64) -> bool {
+        self.below(100) < p
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The byte at `at` of the endless stream named by `seed`.
+pub(crate) fn stream_byte(seed: u64, at: usize) -> u8 {
+    (mix(seed.wrapping_add((at / 8) as u64)) >> (8 * (at % 8))) as u8
+}
+
+pub(crate) fn stream_bytes(seed: u64, at: usize, len: usize) -> Vec<u8> {
+    (at..at + len).map(|i| stream_byte(seed, i)).collect()
+}
+
+pub(crate) fn key(seed: u8) -> SecretKey {
+    let mut bytes = [seed; 16];
+    bytes[3] = !seed;
+    SecretKey::new(bytes).unwrap()
+}
+
+/// A segment in plain numbers; read and written here so that nothing of the crate is trusted for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Seg {
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) wnd: u16,
+    pub(crate) urgent: u16,
+    /// A multiple of four octets, at most 40.
+    pub(crate) options: Vec<u8>,
+    pub(crate) text: Vec<u8>,
+}
+
+impl Seg {
+    pub(crate) fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// The sequence number behind the segment.
+    pub(crate) fn end(&self) -> u32 {
+        self.seq
+            .wrapping_add(self.text.len() as u32)
+            .wrapping_add(u32::from(self.has(SYN)))
+            .wrapping_add(u32::from(self.has(FIN)))
+    }
+
+    pub(crate) fn write(&self, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
+        assert!(self.options.len().is_multiple_of(4) && self.options.len() <= 40);
+        let header = TCP_HEADER + self.options.len();
+        let mut out = vec![0; header];
+        out[0..2].copy_from_slice(&self.src_port.to_be_bytes());
+        out[2..4].copy_from_slice(&self.dst_port.to_be_bytes());
+        out[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        out[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        out[12] = ((header / 4) as u8) << 4;
+        out[13] = self.flags;
+        out[14..16].copy_from_slice(&self.wnd.to_be_bytes());
+        out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        out[TCP_HEADER..].copy_from_slice(&self.options);
+        out.extend_from_slice(&self.text);
+        let sum = tcp_checksum(src, dst, &out);
+        out[16..18].copy_from_slice(&sum.to_be_bytes());
+        out
+    }
+
+    /// Reads what an engine wrote; whatever is not well formed fails the test.
+    pub(crate) fn read(bytes: &[u8], src: Ipv4Addr, dst: Ipv4Addr) -> Seg {
+        assert!(bytes.len() >= TCP_HEADER, "shorter than a header");
+        assert_eq!(tcp_checksum(src, dst, bytes), 0, "checksum of {bytes:?}");
+        let u16_at = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from(u16_at(at)) << 16 | u32::from(u16_at(at + 2));
+        let header = usize::from(bytes[12] >> 4) * 4;
+        assert!(header >= TCP_HEADER && header <= bytes.len(), "data offset {header}");
+        assert_eq!(bytes[12] & 0x0f, 0, "reserved bits");
+        assert_eq!(bytes[13] & !0x3f, 0, "unknown control bits");
+        let seg = Seg {
+            src_port: u16_at(0),
+            dst_port: u16_at(2),
+            seq: u32_at(4),
+            ack: u32_at(8),
+            flags: bytes[13],
+            wnd: u16_at(14),
+            urgent: u16_at(18),
+            options: bytes[TCP_HEADER..header].to_vec(),
+            text: bytes[header..].to_vec(),
+        };
+        seg.assert_sane();
+        seg
+    }
+
+    /// Nothing an engine sends may look like this.
+    fn assert_sane(&self) {
+        assert!(self.src_port != 0 && self.dst_port != 0, "port 0: {self:?}");
+        assert_eq!(self.urgent, 0, "urgent pointer: {self:?}");
+        assert!(!self.has(URG), "URG: {self:?}");
+        let kinds = u8::from(self.has(SYN)) + u8::from(self.has(FIN)) + u8::from(self.has(RST));
+        assert!(kinds <= 1, "SYN, FIN and RST exclude each other: {self:?}");
+        assert!(self.has(ACK) || self.has(SYN) || self.has(RST), "no ACK: {self:?}");
+        assert!(self.has(ACK) || self.ack == 0, "number without bit: {self:?}");
+        if self.has(RST) || self.has(SYN) {
+            assert!(self.text.is_empty(), "text on SYN or RST: {self:?}");
+        }
+        if self.has(SYN) {
+            assert_eq!(self.options[..2], [2, 4], "MSS on every SYN: {self:?}");
+        } else {
+            assert!(self.options.is_empty(), "options beyond SYN: {self:?}");
+        }
+    }
+}
+
+fn sum_of(octets: &[u8]) -> u32 {
+    octets.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(*p.get(1).unwrap_or(&0))).sum()
+}
+
+fn fold(mut sum: u32) -> u16 {
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// The checksum over pseudo header and segment; zero for a segment that carries its right one.
+pub(crate) fn tcp_checksum(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> u16 {
+    let len = (segment.len() as u16).to_be_bytes();
+    let pseudo = [&src.octets()[..], &dst.octets()[..], &[0, 6], &len].concat();
+    fold(sum_of(&pseudo) + sum_of(segment))
+}
+
+/// An IPv4 packet around a segment.
+pub(crate) fn ip_packet(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; IP_HEADER];
+    out[0] = 0x45;
+    out[2..4].copy_from_slice(&((IP_HEADER + segment.len()) as u16).to_be_bytes());
+    out[8] = 64;
+    out[9] = 6;
+    out[12..16].copy_from_slice(&src.octets());
+    out[16..20].copy_from_slice(&dst.octets());
+    let sum = fold(sum_of(&out));
+    out[10..12].copy_from_slice(&sum.to_be_bytes());
+    out.extend_from_slice(segment);
+    out
+}
+
+/// Reads an IPv4 packet that an engine wrote.
+pub(crate) fn read_ip(packet: &[u8]) -> (Ipv4Addr, Ipv4Addr, Seg) {
+    assert!(packet.len() >= IP_HEADER, "shorter than an IPv4 header");
+    assert_eq!(packet[0], 0x45, "version and header length, without options");
+    assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), packet.len() as u16);
+    assert_eq!(packet[6..8], [0x40, 0], "don't fragment, no offset");
+    assert_eq!(packet[9], 6, "TCP");
+    assert_eq!(fold(sum_of(&packet[..IP_HEADER])), 0, "header checksum");
+    let addr = |at: usize| Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]);
+    let (src, dst) = (addr(12), addr(16));
+    (src, dst, Seg::read(&packet[IP_HEADER..], src, dst))
+}
+
+/// How far `a` is ahead of `b` on the circle of sequence numbers.
+pub(crate) fn ahead(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b) as i32
+}
+
+/// One direction of the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) delay_us: u64,
+    pub(crate) jitter_us: u64,
+    /// In percent each.
+    pub(crate) loss: u64,
+    pub(crate) duplicate: u64,
+    /// These wait up to ten times the delay longer.
+    pub(crate) reorder: u64,
+    pub(crate) corrupt: u64,
+    /// Nothing sent between these times arrives.
+    pub(crate) down: Option<(u64, u64)>,
+}
+
+impl Path {
+    /// One millisecond, nothing lost.
+    pub(crate) const CLEAN: Path =
+        Path { delay_us: MS, jitter_us: 0, loss: 0, duplicate: 0, reorder: 0, corrupt: 0, down: None };
+}
+
+/// What an application wants to do with its one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) connects: bool,
+    pub(crate) listens: bool,
+    /// Bytes to send before the sending direction is shut down.
+    pub(crate) total: usize,
+    /// The most bytes of one write and of one read.
+    pub(crate) write_chunk: usize,
+    pub(crate) read_chunk: usize,
+    /// How likely it pauses after a read or write, in percent, and for how long at most.
+    pub(crate) read_pause: u64,
+    pub(crate) write_pause: u64,
+    pub(crate) pause_us: u64,
+    /// Reads nothing before this time.
+    pub(crate) reads_from: u64,
+    /// Shuts its direction down when everything is queued; otherwise it waits for the peer's end of stream first.
+    pub(crate) shuts_first: bool,
+    /// Never shuts down by itself.
+    pub(crate) stays: bool,
+    /// Gives the handle up as soon as both directions are done for it, not when the end is told.
+    pub(crate) closes_early: bool,
+    pub(crate) stream: StreamOptions,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            connects: false,
+            listens: false,
+            total: 0,
+            write_chunk: 4_096,
+            read_chunk: 4_096,
+            read_pause: 0,
+            write_pause: 0,
+            pause_us: 0,
+            reads_from: 0,
+            shuts_first: true,
+            stays: false,
+            closes_early: false,
+            stream: StreamOptions::default(),
+        }
+    }
+}
+
+pub(crate) struct App {
+    pub(crate) plan: Plan,
+    out_stream: u64,
+    pub(crate) in_stream: u64,
+    pub(crate) handle: Option<ConnectionHandle>,
+    pub(crate) listener: Option<ListenerHandle>,
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
+    reads_from: u64,
+    writes_from: u64,
+    pub(crate) is_connected: bool,
+    pub(crate) is_shut: bool,
+    /// The peer's stream was read to its end.
+    pub(crate) is_at_end: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) has_given_up: bool,
+}
+
+impl App {
+    fn new(plan: Plan, out_stream: u64, in_stream: u64) -> App {
+        App {
+            reads_from: plan.reads_from,
+            plan,
+            out_stream,
+            in_stream,
+            handle: None,
+            listener: None,
+            sent: 0,
+            received: 0,
+            writes_from: 0,
+            is_connected: false,
+            is_shut: false,
+            is_at_end: false,
+            closed: None,
+            has_given_up: false,
+        }
+    }
+
+    fn told(&mut self, event: Event) {
+        let about = match event {
+            Event::Acceptable(listener) => {
+                assert_eq!(Some(listener), self.listener);
+                return;
+            }
+            Event::Connected(h)
+            | Event::Readable(h)
+            | Event::Writable(h)
+            | Event::PeerFinished(h)
+            | Event::Stalled(h)
+            | Event::Closed(h, _) => h,
+        };
+        assert_eq!(Some(about), self.handle, "an event for nobody: {event:?}");
+        if let Event::Closed(_, reason) = event {
+            assert_eq!(self.closed, None, "told twice of the end");
+            self.closed = Some(reason);
+        } else {
+            assert!(!self.has_given_up, "{event:?} after the handle was given up");
+        }
+        self.is_connected |= matches!(event, Event::Connected(_));
+    }
+
+    /// Does all that can be done now.
+    fn act(&mut self, tcp: &mut Tcp<'_>, now: u64, rng: &mut Rng) {
+        let at = Instant::from_micros(now);
+        if self.handle.is_none()
+            && let Some(listener) = self.listener
+        {
+            match tcp.accept(at, listener) {
+                Ok(handle) => self.handle = Some(handle),
+                Err(error) => assert_eq!(error, Error::WouldBlock),
+            }
+        }
+        let Some(handle) = self.handle.filter(|_| !self.has_given_up) else {
+            return;
+        };
+        let is_drained = self.read(tcp, handle, now, rng);
+        self.write(tcp, handle, now, rng);
+        let is_all_queued = self.sent == self.plan.total && !self.plan.stays;
+        if is_all_queued && !self.is_shut && (self.plan.shuts_first || self.is_at_end) {
+            match tcp.shutdown(at, handle) {
+                Ok(()) => self.is_shut = true,
+                Err(error) => {
+                    assert!(matches!(error, Error::NotConnected | Error::Closed(_)));
+                }
+            }
+        }
+        let is_done_early = self.plan.closes_early && self.is_shut && self.is_at_end;
+        if is_done_early || self.closed.is_some() && is_drained {
+            tcp.close(at, handle).unwrap();
+            self.has_given_up = true;
+        }
+    }
+
+    /// Says whether nothing is left to read and nothing will come.
+    fn read(&mut self, tcp: &mut Tcp<'_>, handle: ConnectionHandle, now: u64, rng: &mut Rng) -> bool {
+        while now >= self.reads_from {
+            let mut buf = vec![0; 1 + rng.below(self.plan.read_chunk as u64) as usize];
+            match tcp.recv(Instant::from_micros(now), handle, &mut buf) {
+                Ok(0) => {
+                    self.is_at_end = true;
+                    return true;
+                }
+                Ok(n) => {
+                    assert_eq!(
+                        buf[..n],
+                        stream_bytes(self.in_stream, self.received, n),
+                        "bytes from {}",
+                        self.received
+                    );
+                    self.received += n;
+                    if rng.percent(self.plan.read_pause) {
+                        self.reads_from = now + 1 + rng.below(self.plan.pause_us);
+                    }
+                }
+                Err(Error::WouldBlock) => return false,
+                Err(error) => {
+                    assert!(matches!(error, Error::Closed(_)), "{error:?}");
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn write(&mut self, tcp: &mut Tcp<'_>, handle: ConnectionHandle, now: u64, rng: &mut Rng) {
+        while self.sent < self.plan.total && now >= self.writes_from {
+            let chunk = 1 + rng.below(self.plan.write_chunk as u64) as usize;
+            let chunk = chunk.min(self.plan.total - self.sent);
+            let bytes = stream_bytes(self.out_stream, self.sent, chunk);
+            match tcp.send(Instant::from_micros(now), handle, &bytes) {
+                Ok(n) => self.sent += n,
+                Err(error) => {
+                    assert!(matches!(error, Error::WouldBlock | Error::Closed(_)));
+                    return;
+                }
+            }
+            if rng.percent(self.plan.write_pause) {
+                self.writes_from = now + 1 + rng.below(self.plan.pause_us);
+            }
+        }
+    }
+
+    /// When it wants to act without being told anything.
+    fn wakes_at(&self, now: u64) -> Option<u64> {
+        let is_idle = self.has_given_up || self.handle.is_none();
+        [self.reads_from, self.writes_from].into_iter().filter(|&at| at > now && !is_idle).min()
+    }
+}
+
+/// What one side is.
+pub(crate) struct Side {
+    pub(crate) addr: SocketAddrV4,
+    pub(crate) mac: Hop,
+}
+
+pub(crate) const SIDES: [Side; 2] = [
+    Side { addr: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 5_000), mac: Hop([2, 0, 0, 0, 0, 1]) },
+    Side { addr: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 80), mac: Hop([2, 0, 0, 0, 0, 2]) },
+];
+
+/// What the wire shows of one side's connection.
+#[derive(Default)]
+struct Books {
+    /// The right edge of the window the peer offered, as far as its segments arrived.
+    may_send_to: Option<u32>,
+    /// The right edge of the window this side offered.
+    offered_to: Option<u32>,
+    /// The end of the most advanced segment this side sent.
+    sent_to: Option<u32>,
+}
+
+pub(crate) struct Node<'s> {
+    pub(crate) link: Link<'s>,
+    pub(crate) app: App,
+    deadline: Option<u64>,
+    /// The transmitter is busy until then.
+    retry_at: Option<u64>,
+    events: VecDeque<Event>,
+    pub(crate) all_events: Vec<Event>,
+    books: Books,
+    pub(crate) frames_sent: u64,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct InFlight {
+    at: u64,
+    serial: u64,
+    to: usize,
+    frame: Vec<u8>,
+    is_corrupted: bool,
+}
+
+pub(crate) struct World<'s> {
+    pub(crate) now: u64,
+    pub(crate) nodes: [Node<'s>; 2],
+    /// Towards the side of the same number.
+    pub(crate) paths: [Path; 2],
+    /// How often a frame finds the transmitter busy, in percent.
+    pub(crate) busy: u64,
+    medium: Medium,
+    rng: Rng,
+    air: BinaryHeap<Reverse<InFlight>>,
+    serial: u64,
+    steps: u64,
+    pub(crate) corrupted: u64,
+    pub(crate) log: bool,
+    /// Segments seen on the wire: time, sender, segment.
+    pub(crate) trace: Vec<(u64, usize, Seg)>,
+    /// Answers to questions for addresses come from this far.
+    pub(crate) answers_arp: bool,
+}
+
+impl<'s> World<'s> {
+    pub(crate) fn new(
+        stores: &'s mut [Box<Store>; 2],
+        configs: [Config; 2],
+        plans: [Plan; 2],
+        medium: Medium,
+        seed: u64,
+    ) -> World<'s> {
+        let [store_a, store_b] = stores;
+        let [config_a, config_b] = configs;
+        let [plan_a, plan_b] = plans;
+        let (a, b) = (seed.wrapping_mul(2), seed.wrapping_mul(2).wrapping_add(1));
+        let app_a = App::new(plan_a, mix(a), mix(b));
+        let app_b = App::new(plan_b, mix(b), mix(a));
+        World {
+            now: START,
+            nodes: [Node::new(store_a, config_a, app_a, medium, 0), Node::new(store_b, config_b, app_b, medium, 1)],
+            paths: [Path::CLEAN, Path::CLEAN],
+            busy: 0,
+            medium,
+            rng: Rng::new(seed),
+            air: BinaryHeap::new(),
+            serial: 0,
+            steps: 0,
+            corrupted: 0,
+            log: false,
+            trace: Vec::new(),
+            answers_arp: true,
+        }
+    }
+
+    /// Opens what the plans say: listeners first, then the connections at the same moment.
+    pub(crate) fn open(&mut self) {
+        let now = Instant::from_micros(self.now);
+        for (node, side) in self.nodes.iter_mut().zip(&SIDES) {
+            if node.app.plan.listens {
+                let options = ListenOptions { stream: node.app.plan.stream, ..ListenOptions::default() };
+                let local = SocketAddr::V4(side.addr);
+                node.app.listener = Some(node.link.tcp().listen(local, options).unwrap());
+            }
+        }
+        for i in 0..2 {
+            if self.nodes[i].app.plan.connects {
+                let remote = SocketAddr::V4(SIDES[1 - i].addr);
+                let node = &mut self.nodes[i];
+                let stream = node.app.plan.stream;
+                let port = SIDES[i].addr.port();
+                let handle = node.link.connect(now, port, remote, stream).unwrap();
+                node.app.handle = Some(handle);
+            }
+        }
+        for i in 0..2 {
+            self.serve(i, true);
+        }
+    }
+
+    /// Drains one side's output and lets its application act until both have nothing more to do.
+    pub(crate) fn serve(&mut self, i: usize, acts: bool) {
+        let mut acts = acts;
+        for _ in 0..MOST_OUTPUTS {
+            self.drain(i);
+            let node = &mut self.nodes[i];
+            acts |= !node.events.is_empty();
+            while let Some(event) = node.events.pop_front() {
+                node.all_events.push(event);
+                node.app.told(event);
+            }
+            if !acts {
+                return;
+            }
+            acts = false;
+            node.app.act(node.link.tcp(), self.now, &mut self.rng);
+        }
+        panic!("the application and the engine never come to rest");
+    }
+
+    fn drain(&mut self, i: usize) {
+        let mut buf = [0; LARGEST_FRAME];
+        for _ in 0..MOST_OUTPUTS {
+            let node = &mut self.nodes[i];
+            match node.link.poll_output(Instant::from_micros(self.now)) {
+                LinkOutput::Event(event) => node.events.push_back(event),
+                LinkOutput::Timeout(at) => {
+                    node.deadline = at.map(|(at, _)| at.as_micros());
+                    node.retry_at = None;
+                    return;
+                }
+                LinkOutput::Transmit(frame) => {
+                    if self.rng.percent(self.busy) {
+                        drop(frame);
+                        node.retry_at = Some(self.now + 1 + self.rng.below(3_000));
+                        return;
+                    }
+                    let announced = frame.len();
+                    let len = frame.emit(&mut buf).unwrap();
+                    assert_eq!(len, announced);
+                    node.frames_sent += 1;
+                    self.look(i, &buf[..len]);
+                    self.carry(1 - i, &buf[..len]);
+                }
+            }
+        }
+        panic!("output without end");
+    }
+
+    fn header(&self) -> usize {
+        match self.medium {
+            Medium::Ethernet(_) => ETHERNET_HEADER,
+            Medium::Ip => 0,
+        }
+    }
+
+    fn is_arp(&self, frame: &[u8]) -> bool {
+        self.header() > 0 && frame[12..14] == ARP
+    }
+
+    /// Checks a frame that side `i` sends.
+    fn look(&mut self, i: usize, frame: &[u8]) {
+        if self.is_arp(frame) {
+            assert_eq!(frame[..6], [0xff; 6], "a question goes to everybody");
+            return;
+        }
+        if self.header() > 0 {
+            assert_eq!(frame[..6], SIDES[1 - i].mac.0, "the peer's address");
+            assert_eq!(frame[6..12], SIDES[i].mac.0, "our address");
+        }
+        let (src, dst, seg) = read_ip(&frame[self.header()..]);
+        assert_eq!((src, dst), (*SIDES[i].addr.ip(), *SIDES[1 - i].addr.ip()), "addresses");
+        if self.log {
+            println!("{:>12} {i} {}", self.now, text_of(&seg));
+        }
+        self.nodes[i].books.sends(&seg);
+        self.trace.push((self.now, i, seg));
+        if self.trace.len() > 4_000 {
+            self.trace.drain(..2_000);
+        }
+    }
+
+    fn carry(&mut self, to: usize, frame: &[u8]) {
+        let path = self.paths[to].clone();
+        let copies = 1 + u64::from(self.rng.percent(path.duplicate));
+        for _ in 0..copies {
+            let is_down = path.down.is_some_and(|(from, until)| (from..until).contains(&self.now));
+            let is_lost = self.rng.percent(path.loss);
+            if is_down || is_lost {
+                continue;
+            }
+            let mut late = self.rng.below(path.jitter_us + 1);
+            if self.rng.percent(path.reorder) {
+                late += self.rng.below(10 * path.delay_us + 1);
+            }
+            let mut frame = frame.to_vec();
+            // The link's own check sequence guards its header and ARP.
+            let is_corrupted = !self.is_arp(&frame) && self.rng.percent(path.corrupt);
+            if is_corrupted {
+                let header = self.header() as u64;
+                let at = header + self.rng.below(frame.len() as u64 - header);
+                frame[at as usize] ^= 1 + self.rng.below(255) as u8;
+                self.corrupted += 1;
+            }
+            self.serial += 1;
+            self.air.push(Reverse(InFlight {
+                at: self.now + path.delay_us + late,
+                serial: self.serial,
+                to,
+                frame,
+                is_corrupted,
+            }));
+        }
+    }
+
+    /// Puts a segment of anybody's on the wire, as if it came from the other side.
+    pub(crate) fn inject(&mut self, to: usize, seg: &Seg) -> Received {
+        let (src, dst) = (*SIDES[1 - to].addr.ip(), *SIDES[to].addr.ip());
+        let packet = ip_packet(src, dst, &seg.write(src, dst));
+        let mut frame = Vec::new();
+        if self.header() > 0 {
+            frame.extend_from_slice(&SIDES[to].mac.0);
+            frame.extend_from_slice(&SIDES[1 - to].mac.0);
+            frame.extend_from_slice(&[0x08, 0x00]);
+        }
+        frame.extend_from_slice(&packet);
+        self.nodes[to].books.hears(seg);
+        let now = Instant::from_micros(self.now);
+        let received = self.nodes[to].link.handle_frame(now, &frame);
+        self.serve(to, false);
+        received
+    }
+
+    fn arrive(&mut self, flight: &InFlight) {
+        let to = flight.to;
+        let now = Instant::from_micros(self.now);
+        if self.is_arp(&flight.frame) && flight.frame[21] == 1 && self.answers_arp {
+            let answer = arp_answer(&flight.frame, SIDES[to].mac);
+            self.carry(1 - to, &answer);
+        }
+        let is_segment = !self.is_arp(&flight.frame);
+        if is_segment && !flight.is_corrupted {
+            let (_, _, seg) = read_ip(&flight.frame[self.header()..]);
+            self.nodes[to].books.hears(&seg);
+        }
+        let received = self.nodes[to].link.handle_frame(now, &flight.frame);
+        match received {
+            Received::Taken(verdict) if flight.is_corrupted => assert!(
+                matches!(verdict.rule, Rule::ChecksumWrong | Rule::Malformed),
+                "a corrupted frame was taken: {verdict:?}"
+            ),
+            Received::Taken(verdict) => assert!(
+                !matches!(verdict.rule, Rule::ChecksumWrong | Rule::Malformed | Rule::NotAnswerable),
+                "an honest frame was refused: {verdict:?}"
+            ),
+            Received::Observed | Received::NotMine => {
+                assert!(flight.is_corrupted || !is_segment, "an honest frame is lost");
+            }
+        }
+    }
+
+    fn next_time(&self) -> Option<u64> {
+        let air = self.air.peek().map(|Reverse(flight)| flight.at);
+        let own = self.nodes.iter().flat_map(|node| {
+            let deadline = node.deadline.filter(|_| node.retry_at.is_none());
+            [deadline, node.retry_at, node.app.wakes_at(self.now)]
+        });
+        own.chain([air]).flatten().min()
+    }
+
+    /// Does the next thing, if anything is to come before `until`.
+    pub(crate) fn step(&mut self, until: u64) -> bool {
+        self.steps += 1;
+        let Some(at) = self.next_time().filter(|&at| at <= until) else {
+            return false;
+        };
+        self.now = self.now.max(at);
+        while let Some(Reverse(first)) = self.air.peek() {
+            if first.at > self.now {
+                break;
+            }
+            let Some(Reverse(flight)) = self.air.pop() else {
+                break;
+            };
+            self.arrive(&flight);
+            self.serve(flight.to, false);
+        }
+        for i in 0..2 {
+            let node = &mut self.nodes[i];
+            if node.deadline.is_some_and(|at| at <= self.now) {
+                node.link.handle_timeout(Instant::from_micros(self.now));
+                self.serve(i, false);
+            }
+            let node = &mut self.nodes[i];
+            if node.retry_at.is_some_and(|at| at <= self.now) {
+                self.serve(i, false);
+            }
+            let app = &self.nodes[i].app;
+            if app.reads_from == self.now || app.writes_from == self.now {
+                self.serve(i, true);
+            }
+        }
+        true
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_until(&mut self, until: u64) {
+        while self.step(until) {
+            assert!(self.steps < 20_000_000, "no end in sight");
+        }
+        self.now = self.now.max(until);
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time.as_micros() as u64);
+    }
+
+    /// Lets time pass until `is_done`, or until nothing more will happen or `limit` is reached: then it says false.
+    pub(crate) fn run_to(&mut self, limit: u64, is_done: impl Fn(&World<'_>) -> bool) -> bool {
+        while !is_done(self) {
+            if !self.step(limit) || self.steps > 5_000_000 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Both applications are through with their connection.
+    pub(crate) fn is_over(&self) -> bool {
+        self.nodes.iter().all(|node| {
+            let (conns, halves, _) = node.link.tcp_ref().in_use();
+            (node.app.has_given_up || node.app.handle.is_none()) && conns == 0 && halves == 0
+        })
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_over() && self.nodes.iter().all(|n| n.link.tcp_ref().in_use().2 == 0)
+    }
+
+    pub(crate) fn retransmissions(&self) -> u32 {
+        let of = |node: &Node<'_>| node.link.tcp_ref().counters().retransmissions;
+        self.nodes.iter().map(of).sum()
+    }
+
+    pub(crate) fn frames(&self) -> u64 {
+        self.nodes.iter().map(|node| node.frames_sent).sum()
+    }
+
+    /// Tells how things stand, for a failing test.
+    pub(crate) fn describe(&self) -> String {
+        use std::fmt::Write;
+        let mut out = String::new();
+        writeln!(out, "at {} us, {} steps", self.now - START, self.steps).unwrap();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let (app, tcp) = (&node.app, node.link.tcp_ref());
+            writeln!(
+                out,
+                "{i}: sent {} of {}, received {}, shut {}, at end {}, closed {:?}, gave up {}, in use {:?}, deadline {:?}",
+                app.sent,
+                app.plan.total,
+                app.received,
+                app.is_shut,
+                app.is_at_end,
+                app.closed,
+                app.has_given_up,
+                tcp.in_use(),
+                node.deadline.map(|at| at.saturating_sub(START)),
+            )
+            .unwrap();
+            for (_, status) in tcp.connections() {
+                writeln!(out, "   {status:?}").unwrap();
+            }
+        }
+        let tail = self.trace.len().saturating_sub(30);
+        for (at, from, seg) in &self.trace[tail..] {
+            writeln!(out, "{:>12} {from} {}", at - START, text_of(seg)).unwrap();
+        }
+        out
+    }
+}
+
+impl<'s> Node<'s> {
+    fn new(store: &'s mut Store, config: Config, app: App, medium: Medium, side: usize) -> Node<'s> {
+        let medium = match medium {
+            Medium::Ethernet(_) => Medium::Ethernet(SIDES[side].mac),
+            Medium::Ip => Medium::Ip,
+        };
+        let tcp = Tcp::new(store, config, key(side as u8 + 1));
+        let mut link = Link::new(tcp, medium, ChecksumBy::Software);
+        let interface = Interface { addr: *SIDES[side].addr.ip(), prefix: 24 };
+        link.set_addresses(&[interface], None).unwrap();
+        Node {
+            link,
+            app,
+            deadline: None,
+            retry_at: None,
+            events: VecDeque::new(),
+            all_events: Vec::new(),
+            books: Books::default(),
+            frames_sent: 0,
+        }
+    }
+}
+
+impl Books {
+    fn sends(&mut self, seg: &Seg) {
+        if seg.has(RST) {
+            return;
+        }
+        if seg.has(ACK) {
+            let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
+            if let Some(before) = self.offered_to {
+                assert!(ahead(edge, before) >= 0, "the window shrinks: {seg:?}");
+            }
+            self.offered_to = Some(edge);
+        }
+        if seg.has(SYN) {
+            return;
+        }
+        let edge = self.may_send_to.expect("something was heard of the peer");
+        // A window probe is one number beyond it.
+        assert!(ahead(seg.end(), edge.wrapping_add(1)) <= 0, "beyond the peer's window {edge}: {seg:?}");
+        if self.sent_to.is_none_or(|to| ahead(seg.end(), to) > 0) {
+            self.sent_to = Some(seg.end());
+        }
+    }
+
+    fn hears(&mut self, seg: &Seg) {
+        if seg.has(ACK) && !seg.has(RST) {
+            let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
+            if self.may_send_to.is_none_or(|to| ahead(edge, to) > 0) {
+                self.may_send_to = Some(edge);
+            }
+        }
+    }
+}
+
+pub(crate) fn text_of(seg: &Seg) -> String {
+    let mut flags = String::new();
+    for (bit, name) in [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (PSH, 'P'), (ACK, 'A'), (URG, 'U')] {
+        if seg.has(bit) {
+            flags.push(name);
+        }
+    }
+    format!("{flags} seq {} ack {} wnd {} len {}", seg.seq, seg.ack, seg.wnd, seg.text.len())
+}
+
+/// What the IP stack beside the link answers to a question for our address.
+fn arp_answer(question: &[u8], mac: Hop) -> Vec<u8> {
+    let mut answer = question.to_vec();
+    answer[0..6].copy_from_slice(&question[6..12]);
+    answer[6..12].copy_from_slice(&mac.0);
+    answer[21] = 2;
+    answer[22..28].copy_from_slice(&mac.0);
+    answer[28..32].copy_from_slice(&question[38..42]);
+    answer[32..42].copy_from_slice(&question[22..32]);
+    answer
+}
+
+pub(crate) fn stores() -> [Box<Store>; 2] {
+    [Box::new(Store::new()), Box::new(Store::new())]
+}
