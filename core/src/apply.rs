@@ -1,7 +1,7 @@
 //! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
 
 use crate::arrives::Take;
-use crate::connection::{Connection, Events, NONE, Queued};
+use crate::connection::{Connection, End, Events, NONE, Queued};
 use crate::record::count;
 use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
@@ -166,7 +166,7 @@ impl Tcp<'_> {
                 | Flags::PERSIST
                 | Flags::DELACK,
         );
-        c.closed = Some(reason);
+        c.end = End::of(reason);
         c.tcb.enter(state);
         if c.has(Flags::UNACCEPTED) {
             let listener = c.listener;
@@ -200,13 +200,13 @@ impl Tcp<'_> {
         let c = &mut self.conns[usize::from(i)];
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Flags::UNACCEPTED);
         let is_told = c.has(Flags::UNACCEPTED) || !c.events.contains(Events::CLOSED);
-        if c.closed.is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
+        if c.closed().is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
             return;
         }
         self.pool.release(c.buffers);
         let mut links = c.links;
         links.generation = links.generation.wrapping_add(1);
-        *c = Connection { links, ..Connection::EMPTY };
+        *c = Connection { links, ..Connection::ZERO };
         self.conn_index.release(i);
         if links.queued == Queued::Unresolved {
             // The slot's next owner must not inherit the wait.
@@ -223,7 +223,7 @@ impl Tcp<'_> {
         let i = self.conn_index.allocate()?;
         let c = &mut self.conns[usize::from(i)];
         let links = c.links;
-        *c = Connection { buffers, links, ..Connection::EMPTY };
+        *c = Connection::fresh(buffers, links);
         Some(i)
     }
 

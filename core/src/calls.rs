@@ -36,7 +36,7 @@ impl Tcp<'_> {
         let index = self.listeners.iter().position(|l| !l.is_open).ok_or(Error::NoListener)?;
         let generation = self.listeners[index].generation;
         self.listeners[index] =
-            Listener { is_open: true, generation, addr, port: local.port(), options, ..Listener::EMPTY };
+            Listener { is_open: true, addr, port: local.port(), options, ..Listener::closed(generation) };
         Ok(ListenerHandle { index: index as u8, generation })
     }
 
@@ -56,7 +56,7 @@ impl Tcp<'_> {
         if listener.has_news {
             self.listeners_with_news -= 1;
         }
-        *listener = Listener { generation: listener.generation.wrapping_add(1), ..Listener::EMPTY };
+        *listener = Listener::closed(listener.generation.wrapping_add(1));
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl Tcp<'_> {
     pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
-        if let Some(reason) = c.closed {
+        if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
         if c.has(Flags::FIN_QUEUED) || c.has(Flags::FIN_OUT) {
@@ -214,7 +214,7 @@ impl Tcp<'_> {
         if c.has(Flags::PEER_FIN) {
             return Ok(0);
         }
-        match c.closed {
+        match c.closed() {
             Some(reason) => Err(Error::Closed(reason)),
             None => Err(Error::WouldBlock),
         }
@@ -227,7 +227,7 @@ impl Tcp<'_> {
     pub fn shutdown(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
-        if let Some(reason) = c.closed {
+        if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
         if c.tcb.state() == State::SynSent {
@@ -296,7 +296,7 @@ impl Tcp<'_> {
 
     fn abort_slot(&mut self, _now: Instant, i: u16) {
         let c = &self.conns[usize::from(i)];
-        if c.closed.is_none() {
+        if c.closed().is_none() {
             self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state(), false));
         }
     }
@@ -398,7 +398,7 @@ fn status_of(c: &Connection) -> Status {
         local,
         remote,
         state: c.tcb.state(),
-        closed: c.closed,
+        closed: c.closed(),
         snd_una: c.tcb.snd_una,
         snd_nxt: c.tcb.snd_nxt,
         snd_wnd: u32::from(c.tcb.snd_wnd),

@@ -106,14 +106,9 @@ pub struct StreamOptions {
     pub nagle: bool,
 }
 
-impl StreamOptions {
-    const DEFAULT: StreamOptions =
-        StreamOptions { rx_buffer: 4_096, tx_buffer: 4_096, r1: 3, r2: Duration::from_secs(100), nagle: true };
-}
-
 impl Default for StreamOptions {
     fn default() -> StreamOptions {
-        StreamOptions::DEFAULT
+        StreamOptions { rx_buffer: 4_096, tx_buffer: 4_096, r1: 3, r2: Duration::from_secs(100), nagle: true }
     }
 }
 
@@ -132,14 +127,18 @@ pub struct ListenOptions {
 }
 
 impl ListenOptions {
-    /// A listener that takes nothing.
-    pub(crate) const NONE: ListenOptions =
-        ListenOptions { backlog: 0, half_open: 0, overflow: Overflow::Drop, stream: StreamOptions::DEFAULT };
+    /// Nothing but zeros, for a listener entry nobody uses.
+    pub(crate) const ZERO: ListenOptions = ListenOptions {
+        backlog: 0,
+        half_open: 0,
+        overflow: Overflow::Drop,
+        stream: StreamOptions { rx_buffer: 0, tx_buffer: 0, r1: 0, r2: Duration::ZERO, nagle: false },
+    };
 }
 
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
-        ListenOptions { backlog: 4, half_open: 16, ..ListenOptions::NONE }
+        ListenOptions { backlog: 4, half_open: 16, overflow: Overflow::Drop, stream: StreamOptions::default() }
     }
 }
 

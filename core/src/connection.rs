@@ -43,6 +43,24 @@ pub(crate) struct Links {
     pub(crate) has_event_place: bool,
 }
 
+/// Whether a connection has ended, and why: zero, or one more than the reason's place among all, so that an untouched slot is nothing
+/// but zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End(u8);
+
+impl End {
+    pub(crate) const NOT_YET: End = End(0);
+
+    pub(crate) fn of(reason: CloseReason) -> End {
+        End(reason.place() as u8 + 1)
+    }
+
+    pub(crate) fn reason(self) -> Option<CloseReason> {
+        let place = usize::from(self.0).checked_sub(1)?;
+        CloseReason::ALL.get(place).copied()
+    }
+}
+
 /// One slot.
 #[derive(Clone)]
 pub(crate) struct Connection {
@@ -66,7 +84,7 @@ pub(crate) struct Connection {
     pub(crate) progress_at: Millis,
     /// When the peer was last heard.
     pub(crate) heard_at: Millis,
-    pub(crate) closed: Option<CloseReason>,
+    pub(crate) end: End,
     pub(crate) listener: u8,
     pub(crate) accept_next: u16,
     pub(crate) events: Events,
@@ -74,9 +92,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) const EMPTY: Connection = Connection {
-        tcb: Tcb::EMPTY,
-        buffers: Buffers::NONE,
+    /// Nothing but zeros, for storage that costs no flash.
+    pub(crate) const ZERO: Connection = Connection {
+        tcb: Tcb::ZERO,
+        buffers: Buffers::ZERO,
         tx_len: 0,
         rx_len: 0,
         reassembly: Reassembly::EMPTY,
@@ -89,12 +108,21 @@ impl Connection {
         delack_at: Millis(0),
         progress_at: Millis(0),
         heard_at: Millis(0),
-        closed: None,
+        end: End::NOT_YET,
         listener: 0,
-        accept_next: NONE,
+        accept_next: 0,
         events: Events::empty(),
-        links: Links { generation: 0, out_next: NONE, event_next: NONE, queued: Queued::No, has_event_place: false },
+        links: Links { generation: 0, out_next: 0, event_next: 0, queued: Queued::No, has_event_place: false },
     };
+
+    /// A slot as it is taken, its links kept.
+    pub(crate) fn fresh(buffers: Buffers, links: Links) -> Connection {
+        Connection { buffers, links, accept_next: NONE, ..Connection::ZERO }
+    }
+
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        self.end.reason()
+    }
 
     pub(crate) fn has(&self, flags: Flags) -> bool {
         self.tcb.has(flags)

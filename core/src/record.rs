@@ -61,7 +61,7 @@ impl Counters {
 
     /// Gives how many connections ended for this reason.
     pub fn closed(&self, reason: CloseReason) -> u32 {
-        position(reason).map_or(0, |at| self.closed[at])
+        self.closed[reason.place()]
     }
 
     pub(crate) fn judged(&mut self, verdict: &Verdict) {
@@ -73,18 +73,12 @@ impl Counters {
     }
 
     pub(crate) fn ended(&mut self, reason: CloseReason) {
-        if let Some(at) = position(reason) {
-            count(&mut self.closed[at]);
-        }
+        count(&mut self.closed[reason.place()]);
     }
 }
 
 pub(crate) fn count(counter: &mut u32) {
     *counter = counter.wrapping_add(1);
-}
-
-fn position(reason: CloseReason) -> Option<usize> {
-    CloseReason::ALL.iter().position(|&r| r == reason)
 }
 
 /// One reset, sent or received.

@@ -39,7 +39,7 @@ impl Tcp<'_> {
             iss,
             irs: d.seg.header.seq,
             listener: l as u8,
-            ..HalfOpen::EMPTY
+            ..HalfOpen::ZERO
         };
         self.halves[usize::from(h)] = half;
         let hash = self.keyed.index_hash(tuple);
@@ -92,7 +92,7 @@ impl Tcp<'_> {
         self.listeners[listener].half_open -= 1;
         self.half_index.remove(h, hash);
         self.half_index.release(h);
-        self.halves[usize::from(h)] = HalfOpen::EMPTY;
+        self.halves[usize::from(h)] = HalfOpen::ZERO;
     }
 
     pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {
@@ -209,7 +209,7 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(&self.waits[usize::from(w)].tuple);
         self.wait_index.remove(w, hash);
         self.wait_index.release(w);
-        self.waits[usize::from(w)] = TimeWait::EMPTY;
+        self.waits[usize::from(w)] = TimeWait::ZERO;
     }
 
     pub(crate) fn on_time_wait(&mut self, w: u16, d: &Delivery<'_>) -> Verdict {

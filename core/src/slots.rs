@@ -26,7 +26,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) const EMPTY: Entry = Entry { bucket: NONE, next: NONE, at: Millis(0), owner: NONE, place: NONE };
+    /// For storage that costs no flash; [`Index::new`] makes it an empty table.
+    pub(crate) const ZERO: Entry = Entry { bucket: 0, next: 0, at: Millis(0), owner: 0, place: 0 };
+
+    const EMPTY: Entry = Entry { bucket: NONE, next: NONE, at: Millis(0), owner: NONE, place: NONE };
 }
 
 pub(crate) struct Index<'s> {

@@ -35,17 +35,17 @@ pub struct Storage<
 impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Storage<C, L, H, T, P> {
     const FITS: () = assert!(C < MAX_ENTRIES && H < MAX_ENTRIES && T < MAX_ENTRIES && L < 256);
 
-    /// Makes empty storage, in a constant if wished.
+    /// Makes empty storage, in a constant if wished. It is nothing but zeros: a static costs RAM and no flash.
     pub const fn new() -> Self {
         let () = Self::FITS;
         Storage {
-            connections: [const { Connection::EMPTY }; C],
-            connection_index: [Entry::EMPTY; C],
-            listeners: [const { Listener::EMPTY }; L],
-            half_open: [const { HalfOpen::EMPTY }; H],
-            half_open_index: [Entry::EMPTY; H],
-            time_wait: [const { TimeWait::EMPTY }; T],
-            time_wait_index: [Entry::EMPTY; T],
+            connections: [const { Connection::ZERO }; C],
+            connection_index: [Entry::ZERO; C],
+            listeners: [const { Listener::ZERO }; L],
+            half_open: [const { HalfOpen::ZERO }; H],
+            half_open_index: [Entry::ZERO; H],
+            time_wait: [const { TimeWait::ZERO }; T],
+            time_wait_index: [Entry::ZERO; T],
             pool: [0; P],
         }
     }
@@ -74,8 +74,8 @@ pub(crate) struct HalfOpen {
 }
 
 impl HalfOpen {
-    pub(crate) const EMPTY: HalfOpen = HalfOpen {
-        tuple: Tuple::EMPTY,
+    pub(crate) const ZERO: HalfOpen = HalfOpen {
+        tuple: Tuple::ZERO,
         hop: Hop([0; 6]),
         mss: 0,
         iss: Seq(0),
@@ -88,7 +88,7 @@ impl HalfOpen {
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
         let HalfOpen { tuple, hop, mss, iss, irs, listener: _, retries, quota } = self.clone();
-        let mut tcb = Tcb::EMPTY;
+        let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
         tcb.hop = hop;
         tcb.quota = quota;
@@ -118,13 +118,13 @@ pub(crate) struct TimeWait {
 }
 
 impl TimeWait {
-    pub(crate) const EMPTY: TimeWait =
-        TimeWait { tuple: Tuple::EMPTY, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
+    pub(crate) const ZERO: TimeWait =
+        TimeWait { tuple: Tuple::ZERO, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
 
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
         let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota } = self.clone();
-        let mut tcb = Tcb::EMPTY;
+        let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
         tcb.quota = quota;
         tcb.flags = Flags::FIN_OUT | Flags::PEER_FIN;
@@ -156,18 +156,24 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) const EMPTY: Listener = Listener {
+    /// Nothing but zeros, for storage that costs no flash.
+    pub(crate) const ZERO: Listener = Listener {
         is_open: false,
         generation: 0,
         addr: Ipv4Addr::UNSPECIFIED,
         port: 0,
-        options: ListenOptions::NONE,
+        options: ListenOptions::ZERO,
         half_open: 0,
         queued: 0,
-        first: NONE,
-        last: NONE,
+        first: 0,
+        last: 0,
         has_news: false,
     };
+
+    /// An entry nobody listens at.
+    pub(crate) fn closed(generation: u8) -> Listener {
+        Listener { generation, first: NONE, last: NONE, ..Listener::ZERO }
+    }
 }
 
 /// RAM per entry, the index included, in bytes (the architecture's budget: 136, 44, 32).

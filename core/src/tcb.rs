@@ -3,7 +3,6 @@
 use core::net::Ipv4Addr;
 
 use crate::challenge::Quota;
-use crate::config::MSS_DEFAULT;
 use crate::output::Hop;
 use crate::seq::Seq;
 use crate::verdict::State;
@@ -18,7 +17,7 @@ pub(crate) struct Tuple {
 }
 
 impl Tuple {
-    pub(crate) const EMPTY: Tuple =
+    pub(crate) const ZERO: Tuple =
         Tuple { local_addr: Ipv4Addr::UNSPECIFIED, remote_addr: Ipv4Addr::UNSPECIFIED, local_port: 0, remote_port: 0 };
 }
 
@@ -99,14 +98,14 @@ pub(crate) struct Tcb {
 }
 
 impl Tcb {
-    pub(crate) const EMPTY: Tcb = Tcb {
-        tuple: Tuple::EMPTY,
+    pub(crate) const ZERO: Tcb = Tcb {
+        tuple: Tuple::ZERO,
         hop: Hop([0; 6]),
         state: State::Closed,
         quota: Quota::NEW,
         flags: Flags::empty(),
         retries: 0,
-        mss: MSS_DEFAULT,
+        mss: 0,
         snd_una: Seq(0),
         snd_nxt: Seq(0),
         snd_wl1: Seq(0),

@@ -85,9 +85,9 @@ impl<'s> Tcp<'s> {
         config: Config,
         key: SecretKey,
     ) -> Tcp<'s> {
-        storage.connections.fill(Connection::EMPTY);
+        storage.connections.fill(Connection::ZERO);
         for listener in &mut storage.listeners {
-            *listener = Listener::EMPTY;
+            *listener = Listener::closed(0);
         }
         Tcp {
             settings: Settings::new(&config),

@@ -142,7 +142,7 @@ impl<'s> Tcp<'s> {
             Events::WRITABLE => Event::Writable(handle),
             Events::PEER_FINISHED => Event::PeerFinished(handle),
             Events::STALLED => Event::Stalled(handle),
-            _ => Event::Closed(handle, c.closed.unwrap_or(CloseReason::Aborted)),
+            _ => Event::Closed(handle, c.closed().unwrap_or(CloseReason::Aborted)),
         };
         self.free_if_done(i);
         Some(event)

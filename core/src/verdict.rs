@@ -391,6 +391,11 @@ impl CloseReason {
         CloseReason::TimedOut(Timer::Orphan),
     ];
 
+    /// The reason's place in [`CloseReason::ALL`].
+    pub(crate) fn place(self) -> usize {
+        CloseReason::ALL.iter().position(|&reason| reason == self).unwrap_or(0)
+    }
+
     /// Says whether the stream ended in order, so that a reader sees its end and not an error.
     pub const fn is_orderly(self) -> bool {
         matches!(self, CloseReason::PeerClosed | CloseReason::LocalClosed)

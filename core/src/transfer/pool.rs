@@ -19,7 +19,8 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    pub(crate) const NONE: Buffers = Buffers { start: NONE, rx_log2: 0, tx_log2: 0 };
+    /// A slot that was never taken.
+    pub(crate) const ZERO: Buffers = Buffers { start: 0, rx_log2: 0, tx_log2: 0 };
 
     pub(crate) fn rx_size(self) -> usize {
         1 << self.rx_log2

@@ -95,7 +95,7 @@ fn next_synchronized(c: &Connection) -> Option<Plan> {
 
 /// The slot still tells why the connection ended, and so why the peer is told.
 fn reason_of_reset(c: &Connection) -> ResetReason {
-    match c.closed {
+    match c.closed() {
         Some(CloseReason::DataLost) if c.rx_len > 0 => ResetReason::UnreadData,
         Some(CloseReason::DataLost) => ResetReason::ReceiverGone,
         Some(CloseReason::TimedOut(_)) => ResetReason::TimedOut,
