@@ -31,9 +31,13 @@ impl Tcp<'_> {
             establish(c, seg, now);
         } else if syn {
             receive_syn(c, seg, now);
+            send::arm_retransmission(c, ms, &self.settings);
         }
         if ack {
             let is_fin_acked = arrives::other_states::is_fin_acked(&c.tcb, seg.header.ack);
+            if is_fin_acked {
+                c.clear(Flags::FIN_QUEUED);
+            }
             send::take_ack(c, seg, ms, &self.settings);
             if is_fin_acked && self.fin_acked(now, i) {
                 return Action::Accepted;
@@ -68,7 +72,6 @@ impl Tcp<'_> {
     /// Our FIN arrived. Says whether nothing more can come of the segment.
     fn fin_acked(&mut self, now: Instant, i: u16) -> bool {
         let c = &mut self.conns[usize::from(i)];
-        c.clear(Flags::FIN_QUEUED);
         match c.tcb.state() {
             State::FinWait1 => {
                 c.tcb.enter(State::FinWait2);

@@ -102,6 +102,7 @@ impl Tcp<'_> {
         hop: Option<Hop>,
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
+        self.catch_up(now);
         check_buffers(&options)?;
         let tuple = self.tuple_to_connect(local, remote)?;
         if !self.conn_index.has_room() {
@@ -171,6 +172,7 @@ impl Tcp<'_> {
     /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
     /// [`Error::StaleHandle`].
     pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
+        self.catch_up(now);
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
         if let Some(reason) = c.closed() {
@@ -225,6 +227,7 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::NotConnected`] before the peer's SYN was seen, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     pub fn shutdown(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
         if let Some(reason) = c.closed() {
@@ -246,6 +249,7 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn close(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
         let i = self.held(handle)?;
         let c = &mut self.conns[usize::from(i)];
         let has_unread = c.rx_len > 0;

@@ -73,6 +73,16 @@ impl Tcp<'_> {
         }
     }
 
+    /// The same, with the first `asked` last: they have had their turn.
+    pub(crate) fn wake_unresolved_after(&mut self, asked: usize) {
+        for _ in 0..asked {
+            if let Some(i) = self.unresolved.pop(self.conns, out_link) {
+                self.unresolved.push(self.conns, out_link, i);
+            }
+        }
+        self.wake_unresolved();
+    }
+
     pub(crate) fn queue_event(&mut self, i: u16) {
         let links = &mut self.conns[usize::from(i)].links;
         if !links.has_event_place {

@@ -59,6 +59,8 @@ bitflags::bitflags! {
         const PERSIST = 1 << 17;
         /// `delack_at` is armed.
         const DELACK = 1 << 18;
+        /// R2 has passed; what is out now is the last attempt.
+        const LAST_TRY = 1 << 22;
         /// The SYN or SYN,ACK was sent more than once (RFC 6298 §5.7).
         const SYN_RESENT = 1 << 19;
 

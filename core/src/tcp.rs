@@ -70,6 +70,8 @@ pub struct Tcp<'s> {
     pub(crate) ready: List,
     pub(crate) unresolved: List,
     pub(crate) eventful: List,
+    /// The latest time a caller has named.
+    pub(crate) last_now: Instant,
     /// How many listeners have news.
     pub(crate) listeners_with_news: u8,
     /// Ephemeral ports handed out.
@@ -104,6 +106,7 @@ impl<'s> Tcp<'s> {
             ready: List::EMPTY,
             unresolved: List::EMPTY,
             eventful: List::EMPTY,
+            last_now: Instant::ZERO,
             listeners_with_news: 0,
             ports_used: 0,
             counters: Counters::ZERO,
@@ -113,6 +116,7 @@ impl<'s> Tcp<'s> {
 
     /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
+        self.catch_up(now);
         count(&mut self.counters.segments_in);
         let verdict = match self.admit(arrival, bytes) {
             Ok((tuple, seg)) => self.dispatch(&tuple, &Delivery { now, hop: arrival.hop, seg: &seg }),

@@ -68,6 +68,9 @@ pub(crate) struct Millis(pub(crate) u32);
 /// The furthest a deadline may lie ahead, in milliseconds (12.4 days).
 pub(crate) const MAX_AHEAD_MS: u32 = 1 << 30;
 
+/// The same as a duration.
+pub(crate) const MAX_AHEAD: Duration = Duration::from_millis(MAX_AHEAD_MS as u64);
+
 impl Millis {
     pub(crate) fn is_reached(self, now: Millis) -> bool {
         now.0.wrapping_sub(self.0) < 1 << 31

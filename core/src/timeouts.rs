@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Events};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
-use crate::time::{Instant, Millis};
+use crate::time::{Instant, MAX_AHEAD, Millis};
 use crate::transfer::send;
 use crate::verdict::{CloseReason, State, Timer};
 
@@ -14,6 +14,21 @@ const LEAST_WAITS: u32 = 3;
 impl Tcp<'_> {
     /// Does everything that is due at `now`. Poll for output afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.catch_up(now);
+        self.run_due(now);
+    }
+
+    /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
+    /// the furthest deadline, so that each deadline is met as one that has passed.
+    pub(crate) fn catch_up(&mut self, now: Instant) {
+        while now.duration_since(self.last_now) > MAX_AHEAD {
+            self.last_now = self.last_now + MAX_AHEAD;
+            self.run_due(self.last_now);
+        }
+        self.last_now = self.last_now.max(now);
+    }
+
+    fn run_due(&mut self, now: Instant) {
         let ms = now.millis();
         while let Some((i, at)) = self.conn_index.first_due() {
             if !at.is_reached(ms) {
@@ -87,6 +102,13 @@ impl Tcp<'_> {
             return Some(Timer::Orphan);
         }
         if is_given_up(c, now, settings) {
+            // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
+            if !c.has(Flags::LAST_TRY) {
+                c.set(Flags::LAST_TRY);
+                send_again(c);
+                c.rexmit_at = now.after(send::first_rto_ms(c, settings));
+                return None;
+            }
             return Some(if c.has(Flags::PERSIST) {
                 Timer::WindowProbe
             } else if c.tcb.state().is_synchronized() {
@@ -99,19 +121,24 @@ impl Tcp<'_> {
             c.set(Flags::SYN_RESENT);
         }
         c.tcb.retries = c.tcb.retries.saturating_add(1);
-        c.rtt.cancel();
-        if c.has(Flags::PERSIST) {
-            c.set(Flags::PROBE);
-        } else {
-            c.set(Flags::RESEND);
-            // At most a window and a FIN.
-            c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
-        }
+        send_again(c);
         send::arm_retransmission(c, now, settings);
         if c.tcb.retries == c.r1 {
             doubt_path(c);
         }
         None
+    }
+}
+
+/// Makes the front of the queue, or a window probe, due.
+fn send_again(c: &mut Connection) {
+    c.rtt.cancel();
+    if c.has(Flags::PERSIST) {
+        c.set(Flags::PROBE);
+    } else {
+        c.set(Flags::RESEND);
+        // At most a window and a FIN.
+        c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
     }
 }
 

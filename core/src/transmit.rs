@@ -65,6 +65,7 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn next_output(&mut self, now: Instant) -> Next {
+        self.catch_up(now);
         if let Some(event) = self.next_event() {
             return Next::Event(event);
         }

@@ -167,6 +167,11 @@ rules! {
     /// First check: RST outside the window: dropped silently (§3.10.7.4 second, 1).
     RstOutOfWindow,
 
+    /// First check, while a window probe of ours is outstanding: an empty segment at RCV.NXT-1 that acknowledges the probe. The
+    /// peer has probed us too, and each side's octet has moved the other's RCV.NXT: its ACK is processed, and ours sent (appendix
+    /// A.2, simultaneous window probes).
+    ProbesCrossed,
+
     /// Second check: RST in the window, not at RCV.NXT: challenge ACK, connection untouched (RFC 5961 §3.2).
     RstInWindow,
     /// Second check: RST at RCV.NXT in SYN-RECEIVED of a passive open: back to LISTEN, the half-open entry is freed.

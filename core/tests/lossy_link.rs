@@ -5,11 +5,12 @@
 
 mod world;
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use tcp_reset_core::link::Medium;
-use tcp_reset_core::{CloseReason, Config, Event, Hop, Instant, State, StreamOptions, Timer};
+use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
+use tcp_reset_core::{ChecksumBy, CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Tcp, Timer};
 
 use world::{ACK, FIN, MS, Path, Plan, RST, Rng, SECOND, SIDES, START, Seg, World, ahead, stores, text_of};
 
@@ -465,6 +466,31 @@ fn window_taken_back_for_long_and_opened_again_connection_goes_on() {
     assert_eq!(world.trace.last().unwrap().2.text.len(), 500, "\n{}", world.describe());
 }
 
+/// An acknowledgement on a segment older than the one that brought the window: SND.UNA moves, SND.WND may not be taken from it
+/// (WL1), and the right edge must not move on for that.
+#[test]
+fn acknowledgement_on_an_older_segment_does_not_widen_the_window() {
+    let mut stores = stores();
+    let mut plans = staying([0; 2]);
+    plans[0].total = 300;
+    plans[1].listens = false;
+    let mut world = World::new(&mut stores, [Config::default(); 2], plans, Medium::Ip, 1);
+    world.paths[1].down = Some((0, u64::MAX));
+    world.open();
+    let (mut peer, syn) = answer_syn(&mut world, 100);
+    let edge = syn.end().wrapping_add(100);
+    let stream = world.nodes[0].app.in_stream;
+    assert_eq!(world.trace.last().unwrap().2.end(), edge, "all that the window admits");
+    // The second ten bytes overtake the first, which acknowledge more but offer the same edge.
+    (peer.seq, peer.text) = (9_011, world::stream_bytes(stream, 10, 10));
+    let _ = world.inject(0, &peer);
+    (peer.seq, peer.text) = (9_001, world::stream_bytes(stream, 0, 10));
+    (peer.ack, peer.wnd) = (edge, 0);
+    let _ = world.inject(0, &peer);
+    let beyond = world.trace.iter().filter(|(_, _, seg)| ahead(seg.end(), edge) > 0);
+    assert_eq!(beyond.count(), 0, "{}", world.describe());
+}
+
 /// Both sides hold text beyond a gap that fills their window; their empty segments sit at the right edge, which is outside.
 #[test]
 fn full_windows_behind_gaps_on_both_sides_are_repaired() {
@@ -543,6 +569,44 @@ fn every_event_of_an_orderly_life_comes_once() {
         assert_eq!(count(|e| matches!(e, Event::Closed(..))), 1);
         assert_eq!(count(|e| matches!(e, Event::Stalled(_))), 0);
     }
+}
+
+/// Connections to four hosts that are not there ask for their addresses for ever; the fifth host is there.
+#[test]
+fn neighbours_that_never_answer_do_not_starve_one_that_would() {
+    let mut store = Box::new(Storage::<6, 0, 0, 0, 1_024>::new());
+    let tcp = Tcp::new(&mut *store, Config::default(), world::key(1));
+    let mut link = Link::new(tcp, Medium::Ethernet(SIDES[0].mac), ChecksumBy::Software);
+    let interface = Interface { addr: *SIDES[0].addr.ip(), prefix: 24 };
+    link.set_addresses(&[interface], None).unwrap();
+    let stream = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
+    let mut now = Instant::from_micros(START);
+    for host in [101, 102, 103, 104, 105] {
+        let remote = SocketAddr::from(([10, 0, 0, host], 80));
+        link.connect(now, 0, remote, stream).unwrap();
+    }
+    let mut asked = Vec::new();
+    let mut buf = [0; 100];
+    for _ in 0..50 {
+        for _ in 0..100 {
+            match link.poll_output(now) {
+                LinkOutput::Transmit(frame) => {
+                    let len = frame.emit(&mut buf).unwrap();
+                    assert_eq!(len, 42, "a question");
+                    asked.push(buf[41]);
+                }
+                LinkOutput::Event(_) => {}
+                LinkOutput::Timeout(at) => {
+                    now = at.expect("something is pending").0;
+                    break;
+                }
+            }
+        }
+        link.handle_timeout(now);
+    }
+    let of = |host: u8| asked.iter().filter(|&&a| a == host).count();
+    let counts = [101, 102, 103, 104, 105].map(of);
+    assert!(counts.iter().all(|&n| n > 0), "questions for each host: {counts:?}");
 }
 
 // How fast it goes where nothing stands in the way.

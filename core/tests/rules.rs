@@ -1043,6 +1043,26 @@ fn established_ack_of_probe_is_taken() {
     });
 }
 
+#[test]
+fn established_ack_of_crossed_probe_is_taken() {
+    on_link(|l| {
+        let one_behind = |l: &Link<'_>, ack| {
+            let seg = with_ack(seg(l, ACK, 0, 0), ack);
+            Seg { seq: seg.seq.wrapping_sub(1), wnd: 500, ..seg }
+        };
+        probe_outstanding(l);
+        let nxt = l.model.snd_nxt;
+        assert_untouched(l, &one_behind(l, nxt), Rule::SeqUnacceptable, Action::Acknowledged);
+        assert_empty_ack(l);
+        let verdict = l.inject(&one_behind(l, nxt + 1));
+        assert_verdict(l, verdict, Rule::ProbesCrossed, Action::Accepted, State::Established);
+        assert_eq!(l.status().unwrap().snd_una.0, nxt + 1, "the probe's byte is acknowledged");
+        assert_eq!(l.world.sent.len(), 1, "the peer learns our new number");
+        assert_eq!(l.world.only().seq, nxt + 1);
+        assert_untouched(l, &one_behind(l, nxt + 1), Rule::SeqUnacceptable, Action::Acknowledged);
+    });
+}
+
 // Text and FIN
 
 #[test]

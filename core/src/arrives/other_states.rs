@@ -10,6 +10,7 @@ use crate::verdict::{CloseReason, Rule, State};
 pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement {
     second_check_rst(tcb, seg, policy)
         .or_else(|| fourth_check_syn(seg))
+        .or_else(|| probes_crossed(tcb, seg))
         .or_else(|| first_check_sequence(tcb, seg))
         .or_else(|| fifth_check_ack(tcb, seg))
         .unwrap_or_else(|| match acceptability(tcb, seg) {
@@ -46,6 +47,19 @@ pub(crate) fn acceptability(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
 /// A peer that sends into a closed window, usually to probe it, must still get its acknowledgements through.
 fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
     if seg.header.seq == tcb.rcv_nxt { Acceptability::AckOnly } else { Acceptability::Unacceptable }
+}
+
+/// Appendix A.2, simultaneous window probes. A probe's octet is not counted in SND.NXT, so once both ends have taken the other's, each
+/// one's empty ACKs sit one number behind the other's RCV.NXT: judged by table 6 they would be answered for ever and never
+/// read. Only the peer knows both numbers.
+fn probes_crossed(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    let is_empty_ack = seg.is_empty() && seg.has(Control::ACK);
+    let is_one_behind = seg.header.seq == tcb.rcv_nxt - 1;
+    if !(tcb.has(Flags::PROBE_OUT) && is_empty_ack && is_one_behind && seg.header.ack == tcb.highest_sent()) {
+        return None;
+    }
+    let take = Take { ack: true, ack_now: true, ..Take::default() };
+    Some(Rule::ProbesCrossed.then(Disposition::Take(take)))
 }
 
 /// RST and SYN never come here: the RST is judged by its own number alone, the SYN wherever its number lies.

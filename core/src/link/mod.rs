@@ -304,8 +304,9 @@ impl<'s> Link<'s> {
     /// Does everything that is due at `now`. Poll for output afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tcp.handle_timeout(now);
-        if self.neighbours.handle_timeout(now) {
-            self.tcp.neighbour_changed();
+        let unanswered = self.neighbours.handle_timeout(now);
+        if unanswered > 0 {
+            self.tcp.wake_unresolved_after(unanswered);
         }
     }
 
@@ -348,9 +349,11 @@ impl<'s> Link<'s> {
         let IpAddr::V4(remote) = transmit.remote().ip() else {
             return Route::Unknown;
         };
+        // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
+        let is_last_word = what.reset_reason().is_some();
         let found = match self.next_hop(remote) {
-            Some(next) => self.neighbours.resolve(next, now),
-            None => Some(last),
+            Some(next) if !is_last_word => self.neighbours.resolve(next, now),
+            Some(_) | None => Some(last),
         };
         match found {
             Some(hop) => {

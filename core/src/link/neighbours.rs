@@ -51,7 +51,8 @@ impl Neighbours {
             return Some(neighbour.hop);
         }
         if !self.queries.iter().any(|query| query.addr == addr) {
-            // With no place free the segment waits; a place is free within a second.
+            // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
+            // others come first.
             let _ = self.queries.push(Query { addr, asked_at: None });
         }
         None
@@ -94,11 +95,11 @@ impl Neighbours {
         let _ = self.known.push(neighbour);
     }
 
-    /// Forgets questions that were not answered in time; says whether there were any, so that they are put again if still needed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
+    /// Forgets questions that were not answered in time; gives how many, so that they are put again if still needed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> usize {
         let before = self.queries.len();
         self.queries.retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));
-        self.queries.len() < before
+        before - self.queries.len()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

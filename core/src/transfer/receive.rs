@@ -97,7 +97,7 @@ pub(crate) fn window_to_offer(c: &Connection) -> u16 {
 pub(crate) fn mind_reader(c: &mut Connection) {
     match c.tcb.state() {
         State::Established | State::FinWait1 | State::FinWait2 => {
-            if window_to_offer(c) != c.tcb.rcv_wnd {
+            if is_window_worth_telling(c) {
                 c.set(Flags::ACK_NOW);
             }
         }
@@ -110,6 +110,15 @@ pub(crate) fn mind_reader(c: &mut Connection) {
         | State::LastAck
         | State::TimeWait => {}
     }
+}
+
+/// An ACK of its own for the window alone: when the peer may be waiting for it, or when it grew by two segments. Until then the next
+/// ordinary ACK tells it.
+fn is_window_worth_telling(c: &Connection) -> bool {
+    let mss = usize::from(c.tcb.mss);
+    let is_narrow = usize::from(c.tcb.rcv_wnd) < mss;
+    let step = (c.buffers.rx_size() / 2).min(if is_narrow { mss } else { 2 * mss });
+    usize::from(room(c).saturating_sub(c.tcb.rcv_wnd)) >= step
 }
 
 /// Free octets of the receive buffer, as a window.

@@ -213,8 +213,8 @@ fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
         c.tcb.snd_nxt += 1;
         c.progress_at = now;
         c.rtt.start(1, now);
+        arm_retransmission(c, now, settings);
     }
-    arm_retransmission(c, now, settings);
 }
 
 fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
@@ -233,8 +233,17 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
 
 /// The timeout as it stands now (RFC 6298).
 pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
+    rto_after(c, c.tcb.retries, settings)
+}
+
+/// The timeout without back-off.
+pub(crate) fn first_rto_ms(c: &Connection, settings: &Settings) -> u32 {
+    rto_after(c, 0, settings)
+}
+
+fn rto_after(c: &Connection, retries: u8, settings: &Settings) -> u32 {
     let syn_was_lost = c.has(Flags::SYN_RESENT) && c.tcb.state().is_synchronized();
-    c.rtt.rto(c.tcb.retries, syn_was_lost, settings.rto_min_ms, settings.rto_max_ms)
+    c.rtt.rto(retries, syn_was_lost, settings.rto_min_ms, settings.rto_max_ms)
 }
 
 /// R2 in force: how long without progress before the connection is given up.
@@ -256,13 +265,27 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
 pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     let ack = seg.header.ack;
     c.heard_at = now;
+    c.clear(Flags::LAST_TRY);
     if c.tcb.is_ack_new(ack) {
         advance_una(c, ack, now, settings);
     }
     if ack.ge(c.tcb.snd_una) {
+        let was_closed = c.tcb.snd_wnd == 0;
         update_window(c, seg);
+        if was_closed && c.tcb.snd_wnd > 0 {
+            window_opened(c, now, settings);
+        }
     }
     mind_window(c, now, settings);
+}
+
+/// What was in flight when the window closed has had no chance since: its time starts now.
+fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
+    if c.tcb.snd_nxt != c.tcb.snd_una {
+        c.progress_at = now;
+        c.tcb.retries = 0;
+        arm_retransmission(c, now, settings);
+    }
 }
 
 fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
@@ -270,6 +293,9 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     let octets = n.min(u32::from(c.tx_len)) as u16;
     c.tx_len -= octets;
     c.tcb.snd_una = ack;
+    // The window's right edge stays where the peer put it: this segment may be older than the one that did (WL1), and then
+    // nothing else corrects SND.WND. The BSDs count the same way.
+    c.tcb.snd_wnd = u32::from(c.tcb.snd_wnd).saturating_sub(n) as u16;
     if ack.gt(c.tcb.snd_nxt) {
         // The peer took the octet that probed its window.
         c.tcb.snd_nxt = ack;

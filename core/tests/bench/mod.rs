@@ -336,6 +336,7 @@ impl<'s> Link<'s> {
             (m.irs, m.snd_wl1, m.snd_wnd) = (seg.seq, seg.seq, seg.wnd);
         }
         if seg.has(ACK) {
+            m.snd_wnd = m.snd_wnd.saturating_sub(seg.ack.wrapping_sub(m.snd_una));
             m.snd_una = seg.ack;
         }
         if seg.has(ACK) && ahead(seg.seq, m.snd_wl1) >= 0 {

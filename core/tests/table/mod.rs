@@ -318,6 +318,10 @@ table! {
      established_syn_anywhere_sends_challenge_ack; |_, s| s.has(SYN); challenged]
 
     // First check, for what is neither RST nor SYN.
+    [ProbesCrossed; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
+     "a window probe outstanding, empty segment at RCV.NXT-1 that acknowledges it"; "ACK processed, ACK sent"; "appendix A.2";
+     established_ack_of_crossed_probe_is_taken;
+     |m, s| m.probing && s.len() == 0 && s.has(ACK) && s.seq == m.rcv_nxt.wrapping_sub(1) && s.ack == m.ack_limit(); take_ack_and_answer]
     [SeqUnacceptable; "R4" "M5" "S2";
      "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
      "sequence number outside the window"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, limited unless an answer is owed";
@@ -591,6 +595,8 @@ fn with_ack(m: Model, s: &Seg) -> Model {
     let mut next = m;
     if m.acks_in(s.ack, m.ack_limit()) {
         next.snd_una = s.ack;
+        // The right edge stays until a segment that is new enough moves it.
+        next.snd_wnd = m.snd_wnd.saturating_sub(s.ack.wrapping_sub(m.snd_una));
         if ahead(s.ack, m.snd_nxt) > 0 {
             next.snd_nxt = s.ack;
             next.queued -= 1;
@@ -820,6 +826,10 @@ fn take_ack_only(m: &Model, s: &Seg) -> Effect {
     let mut after = with_ack(*m, s);
     let reply = released(&mut after).unwrap_or(ack_of(&after));
     Effect { action: Action::Acknowledged, reply, after, closed: None }
+}
+
+fn take_ack_and_answer(m: &Model, s: &Seg) -> Effect {
+    Effect { action: Action::Accepted, ..take_ack_only(m, s) }
 }
 
 fn into_time_wait(m: &Model, s: &Seg) -> Effect {
