@@ -140,9 +140,15 @@ impl Tcp<'_> {
 
     /// Ends a connection. The peer is told by RST where the state asks for it.
     pub(crate) fn end(&mut self, i: u16, reason: CloseReason, tells_peer: bool) {
+        let met = self.conns[usize::from(i)].tcb.state();
         self.leave(i, State::Closed, reason);
         if tells_peer {
-            self.conns[usize::from(i)].set(Flags::RST_DUE);
+            let c = &mut self.conns[usize::from(i)];
+            c.set(Flags::RST_DUE);
+            if met == State::SynReceived {
+                // A SYN takes no window, so a closed one does not pull the RST back onto it.
+                c.tcb.snd_una = c.tcb.snd_nxt;
+            }
         }
         self.settle(i);
     }

@@ -40,8 +40,8 @@ impl Tcp<'_> {
         Ok(ListenerHandle { index: index as u8, generation })
     }
 
-    /// Closes a listener. Connections it has completed and nobody accepted are reset; handshakes in progress are forgotten, and their
-    /// peers reset when they speak next. Accepted connections go on.
+    /// Closes a listener. Connections it has completed and nobody accepted are reset, and so are handshakes in progress. Accepted
+    /// connections go on.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
@@ -51,7 +51,7 @@ impl Tcp<'_> {
             let i = self.listeners[l].first;
             self.abort_slot(now, i);
         }
-        self.free_half_open_of(l);
+        self.reset_half_open_of(l);
         let listener = &mut self.listeners[l];
         if listener.has_news {
             self.listeners_with_news -= 1;

@@ -70,7 +70,7 @@ impl Default for Config {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RstPolicy {
     /// Take an RST at the last acknowledgement we sent while a later one is held back: the peer that resets has not seen RCV.NXT.
-    /// Without this it is challenged, and its answer is exact.
+    /// Without this it is dropped as outside the window, and the next segment we send draws an exact one.
     pub at_last_ack_sent: bool,
     /// Take an RST at RCV.NXT-1 after the peer's FIN: some stacks reset without counting their own FIN. Without this it is dropped
     /// as outside the window.

@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use crate::arrives::{self, Disposition, Judgement, Take};
+use crate::arrives::{self, Disposition, Judgement, Reset, Take};
 use crate::connection::NONE;
 use crate::output::Hop;
 use crate::record::count;
@@ -12,7 +12,7 @@ use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::{Delivery, Tcp};
 use crate::time::Instant;
-use crate::verdict::{Action, CloseReason, Rule, State, Verdict};
+use crate::verdict::{Action, CloseReason, ResetReason, Rule, State, Verdict};
 use crate::{connection::Connection, settings};
 
 /// The SYN,ACK's first timeout; it doubles.
@@ -266,12 +266,16 @@ impl Tcp<'_> {
         Some(Action::SynAcked)
     }
 
-    /// Frees the half-open records of a listener that closes. Their peers learn it when they speak next.
-    pub(crate) fn free_half_open_of(&mut self, l: usize) {
+    /// Frees the half-open records of a listener that closes, and tells their peers (§3.10.5, SYN-RECEIVED). Whom the reply queue has no
+    /// room for learns it when it speaks next.
+    pub(crate) fn reset_half_open_of(&mut self, l: usize) {
         for h in 0..self.halves.len() as u16 {
             let half = &self.halves[usize::from(h)];
             let is_used = half.tuple.remote_addr != Ipv4Addr::UNSPECIFIED;
             if is_used && usize::from(half.listener) == l {
+                let (seq, ack) = (half.iss + 1, Some(half.irs + 1));
+                let reset = Reset { reason: ResetReason::ListenerClosed, seq, ack };
+                self.reply(Reply::reset(&half.tuple, half.hop, reset));
                 self.free_half_open(h);
             }
         }

@@ -83,3 +83,50 @@ impl fmt::Display for Seq {
         fmt::Display::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF: u32 = 1 << 31;
+
+    /// Every distance there is, from a number in the middle of the circle and across its seam.
+    #[test]
+    fn order_follows_the_shorter_way_for_all_distances() {
+        for start in [0, 0xdead_beef] {
+            let origin = Seq(start);
+            let mut wrong = 0_u32;
+            for distance in 0..=u32::MAX {
+                let seq = Seq(start.wrapping_add(distance));
+                let is_after = distance != 0 && distance < HALF;
+                let is_before = distance > HALF;
+                let is_same = distance == 0;
+                let agrees = seq.gt(origin) == is_after
+                    && seq.lt(origin) == is_before
+                    && seq.ge(origin) == (is_after || is_same)
+                    && seq.le(origin) == (is_before || is_same)
+                    && seq.since(origin) == distance;
+                wrong += u32::from(!agrees);
+            }
+            assert_eq!(wrong, 0);
+        }
+    }
+
+    /// Every number against windows of every kind of size.
+    #[test]
+    fn window_membership_is_counted_from_the_left_edge_for_all_numbers() {
+        for size in [0, 1, 2, 0xffff, HALF, u32::MAX] {
+            let start = Seq(0xffff_fff0);
+            let (mut inside, mut new_acks) = (0_u64, 0_u64);
+            for number in 0..=u32::MAX {
+                inside += u64::from(Seq(number).is_in_window(start, size));
+                new_acks += u64::from(Seq(number).is_in_open_closed(start, start + size));
+            }
+            assert_eq!((inside, new_acks), (u64::from(size), u64::from(size)), "size {size}");
+            assert_eq!(start.is_in_window(start, size), size > 0);
+            assert!(!(start + size).is_in_window(start, size), "the right edge is outside");
+            assert!(!start.is_in_open_closed(start, start + size), "what was acknowledged before is not new");
+            assert_eq!((start + size).is_in_open_closed(start, start + size), size > 0);
+        }
+    }
+}

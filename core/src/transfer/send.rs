@@ -294,7 +294,8 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     c.tx_len -= octets;
     c.tcb.snd_una = ack;
     // The window's right edge stays where the peer put it: this segment may be older than the one that did (WL1), and then
-    // nothing else corrects SND.WND. The BSDs count the same way.
+    // nothing else corrects SND.WND. Deviates from §3.10.7.4, where SND.WND would stay and the edge move right with SND.UNA, into
+    // numbers the peer never offered; the BSDs count as we do.
     c.tcb.snd_wnd = u32::from(c.tcb.snd_wnd).saturating_sub(n) as u16;
     if ack.gt(c.tcb.snd_nxt) {
         // The peer took the octet that probed its window.
