@@ -82,4 +82,26 @@ mod on_the_device {
             write!(f, "{}", Debug2Format(self));
         }
     }
+
+    /// Every public type can be logged; one that cannot does not compile here.
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use crate::link::{Interface, LinkCounters, Medium, Received};
+        use crate::*;
+
+        fn logs<T: Format>() {}
+
+        #[test]
+        fn every_public_type_has_a_format() {
+            logs::<(Action, Arrival, BufferTooSmall, ChecksumBy, CloseReason, Config)>();
+            logs::<(ConnectionHandle, Control, Counters, EmitError, Error, Event)>();
+            logs::<(Header, Hop, Instant, ListenOptions, ListenerHandle, Overflow)>();
+            logs::<(ParseError, ResetKind, ResetReason, ResetRecord, RstPolicy, Rule)>();
+            logs::<(SecretKey, Segment<'_>, Seq, State, Status, StreamOptions)>();
+            logs::<(Timer, Verdict, WeakKey, Interface, LinkCounters, Medium)>();
+            logs::<(Received, Tcp<'_>, Link<'_>, Transmit<'_, '_>, Frame<'_, '_>)>();
+            logs::<(Output<'_, '_>, LinkOutput<'_, '_>, Storage<1, 1, 1, 1, 64>)>();
+        }
+    }
 }

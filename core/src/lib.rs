@@ -66,7 +66,7 @@ pub use config::{
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};
-pub use segment::{BufferTooSmall, Control, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment};
+pub use segment::{BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment};
 pub use seq::Seq;
 pub use storage::Storage;
 pub use tcp::{Arrival, Tcp};

@@ -1,7 +1,7 @@
 //! A TCP segment: parsed once, well formed by construction, and written back (RFC 9293 §3.1).
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::wire::{IpAddress, TcpOption, TcpPacket, TcpSeqNumber};
 
@@ -62,6 +62,18 @@ pub enum ParseError {
     Malformed,
     /// The checksum over the pseudo header and the segment is wrong.
     ChecksumWrong,
+    /// The addresses are not both of a family this build speaks.
+    UnknownFamily,
+}
+
+/// Why a segment could not be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EmitError {
+    /// The buffer is shorter than the segment.
+    BufferTooSmall,
+    /// The addresses are not both of a family this build speaks.
+    UnknownFamily,
 }
 
 /// The buffer given to `emit` is shorter than what must be written.
@@ -74,6 +86,7 @@ impl fmt::Display for ParseError {
         f.write_str(match self {
             ParseError::Malformed => "not a TCP segment: bad length or data offset",
             ParseError::ChecksumWrong => "the TCP checksum is wrong",
+            ParseError::UnknownFamily => "the addresses are not both of a family this build speaks",
         })
     }
 }
@@ -84,7 +97,23 @@ impl fmt::Display for BufferTooSmall {
     }
 }
 
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EmitError::BufferTooSmall => BufferTooSmall.fmt(f),
+            EmitError::UnknownFamily => ParseError::UnknownFamily.fmt(f),
+        }
+    }
+}
+
+impl From<BufferTooSmall> for EmitError {
+    fn from(_: BufferTooSmall) -> EmitError {
+        EmitError::BufferTooSmall
+    }
+}
+
 impl core::error::Error for ParseError {}
+impl core::error::Error for EmitError {}
 impl core::error::Error for BufferTooSmall {}
 
 /// A segment's header, as far as this crate reads or writes it.
@@ -116,10 +145,7 @@ impl Header {
     }
 
     /// Writes the header before text that already stands in `buf` behind it, and fills in the checksum over all of `buf`.
-    ///
-    /// # Errors
-    /// [`BufferTooSmall`] if `buf` is shorter than [`Header::wire_len`].
-    pub fn emit_before_text(
+    pub(crate) fn emit_before_text(
         &self,
         buf: &mut [u8],
         src: Ipv4Addr,
@@ -170,12 +196,8 @@ impl<'b> Segment<'b> {
     ///
     /// # Errors
     /// [`ParseError`] says what is wrong. A bad option is never an error: it ends the option list (RFC 9293 §3.1).
-    pub fn parse(
-        bytes: &'b [u8],
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
-        checksum: ChecksumBy,
-    ) -> Result<Segment<'b>, ParseError> {
+    pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
+        let (src, dst) = both_v4(src, dst).ok_or(ParseError::UnknownFamily)?;
         let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
         match checksum {
             ChecksumBy::Software if !packet.verify_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst)) => {
@@ -221,20 +243,23 @@ impl<'b> Segment<'b> {
     /// Writes the segment and returns its length in octets.
     ///
     /// # Errors
-    /// [`BufferTooSmall`] if it does not fit.
-    pub fn emit(
-        &self,
-        buf: &mut [u8],
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
-        checksum: ChecksumBy,
-    ) -> Result<usize, BufferTooSmall> {
+    /// [`EmitError`] says why not.
+    pub fn emit(&self, buf: &mut [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<usize, EmitError> {
+        let (src, dst) = both_v4(src, dst).ok_or(EmitError::UnknownFamily)?;
         let header_len = self.header.wire_len();
         let len = header_len + self.text.len();
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         buf.split_at_mut(header_len).1.copy_from_slice(self.text);
         self.header.emit_before_text(buf, src, dst, checksum)?;
         Ok(len)
+    }
+}
+
+/// The addresses, if both are of the one family there is so far.
+pub(crate) fn both_v4(src: IpAddr, dst: IpAddr) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => Some((src, dst)),
+        (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::lists::List;
 use crate::output::Hop;
 use crate::record::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
 use crate::reply::{REPLIES, Reply};
-use crate::segment::{Control, ParseError, Segment};
+use crate::segment::{Control, ParseError, Segment, both_v4};
 use crate::seq::Seq;
 use crate::settings::Settings;
 use crate::slots::Index;
@@ -136,13 +136,13 @@ impl<'s> Tcp<'s> {
 
     /// Everything that can be wrong before a connection is looked for.
     fn admit<'b>(&self, arrival: &Arrival, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (arrival.src, arrival.dst) else {
-            return Err(Rule::NotAnswerable);
-        };
-        let seg = Segment::parse(bytes, src, dst, self.settings.checksum).map_err(|error| match error {
-            ParseError::Malformed => Rule::Malformed,
-            ParseError::ChecksumWrong => Rule::ChecksumWrong,
-        })?;
+        let (src, dst) = both_v4(arrival.src, arrival.dst).ok_or(Rule::NotAnswerable)?;
+        let seg =
+            Segment::parse(bytes, arrival.src, arrival.dst, self.settings.checksum).map_err(|error| match error {
+                ParseError::Malformed => Rule::Malformed,
+                ParseError::ChecksumWrong => Rule::ChecksumWrong,
+                ParseError::UnknownFamily => Rule::NotAnswerable,
+            })?;
         let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
         if !has_ports || !is_pair_answerable(src, dst) {
             return Err(Rule::NotAnswerable);

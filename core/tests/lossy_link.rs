@@ -577,7 +577,7 @@ fn neighbours_that_never_answer_do_not_starve_one_that_would() {
     let mut store = Box::new(Storage::<6, 0, 0, 0, 1_024>::new());
     let tcp = Tcp::new(&mut *store, Config::default(), world::key(1));
     let mut link = Link::new(tcp, Medium::Ethernet(SIDES[0].mac), ChecksumBy::Software);
-    let interface = Interface { addr: *SIDES[0].addr.ip(), prefix: 24 };
+    let interface = Interface { addr: (*SIDES[0].addr.ip()).into(), prefix: 24 };
     link.set_addresses(&[interface], None).unwrap();
     let stream = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
     let mut now = Instant::from_micros(START);

@@ -115,7 +115,7 @@ proptest! {
         if is_mended {
             mend(&mut bytes, B, A);
         }
-        match Segment::parse(&bytes, B, A, checksum) {
+        match Segment::parse(&bytes, B.into(), A.into(), checksum) {
             Ok(seg) => {
                 let offset = usize::from(bytes[12] >> 4) * 4;
                 prop_assert_eq!(&bytes[offset..], seg.text);
@@ -140,17 +140,17 @@ proptest! {
         let seg = Segment { header, text: &text };
         let mut one = vec![0xaa; header.wire_len() + text.len() + spare];
         let mut other = vec![0x55; one.len()];
-        let len = seg.emit(&mut one, A, B, checksum).unwrap();
-        prop_assert_eq!(seg.emit(&mut other, A, B, checksum), Ok(len));
+        let len = seg.emit(&mut one, A.into(), B.into(), checksum).unwrap();
+        prop_assert_eq!(seg.emit(&mut other, A.into(), B.into(), checksum), Ok(len));
         prop_assert_eq!(&one[..len], &other[..len]);
         prop_assert!(one[len..].iter().all(|&octet| octet == 0xaa), "beyond the end");
-        prop_assert_eq!(Segment::parse(&one[..len], A, B, checksum), Ok(seg));
+        prop_assert_eq!(Segment::parse(&one[..len], A.into(), B.into(), checksum), Ok(seg));
         if checksum == ChecksumBy::Software {
             prop_assert_eq!(tcp_checksum(A, B, &one[..len]), 0);
         }
         for short in 0..len.min(30) {
             let mut buf = vec![0; len - 1 - short];
-            prop_assert!(seg.emit(&mut buf, A, B, checksum).is_err());
+            prop_assert!(seg.emit(&mut buf, A.into(), B.into(), checksum).is_err());
         }
     }
 
@@ -163,9 +163,9 @@ proptest! {
     ) {
         let seg = Segment { header, text: &text };
         let mut bytes = vec![0; header.wire_len() + text.len()];
-        seg.emit(&mut bytes, A, B, ChecksumBy::Software).unwrap();
+        seg.emit(&mut bytes, A.into(), B.into(), ChecksumBy::Software).unwrap();
         bytes[at.index(header.wire_len() + text.len())] ^= flip;
-        prop_assert!(Segment::parse(&bytes, A, B, ChecksumBy::Software).is_err());
+        prop_assert!(Segment::parse(&bytes, A.into(), B.into(), ChecksumBy::Software).is_err());
     }
 }
 
@@ -395,7 +395,7 @@ proptest! {
         let mac = [2, 0, 0, 0, 0, 1];
         let medium = if ethernet { Medium::Ethernet(Hop(mac)) } else { Medium::Ip };
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr: A, prefix: 24 }], None).unwrap();
+        link.set_addresses(&[Interface { addr: A.into(), prefix: 24 }], None).unwrap();
         for (noise, kind, at, octet, (port, mut seg)) in rounds {
             seg.ack = seg.ack.wrapping_add(keys.get(&port).copied().unwrap_or(0));
             let mut frame = Vec::new();
@@ -454,7 +454,7 @@ fn frames_do_not_depend_on_what_the_buffer_held() {
             let tcp = Tcp::new(&mut *store, Config::default(), key(3));
             let medium = if ethernet { Medium::Ethernet(Hop([2; 6])) } else { Medium::Ip };
             let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-            let interface = Interface { addr: A, prefix: 24 };
+            let interface = Interface { addr: A.into(), prefix: 24 };
             link.set_addresses(&[interface], None).unwrap();
             let now = Instant::from_millis(9);
             let remote = SocketAddr::new(B.into(), 80);

@@ -209,7 +209,7 @@ fn on_frames(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut tcp = Tcp::new(&mut *store, config(), bench::key(1));
     tcp.listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80), bench::small_listener()).unwrap();
     let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
-    let ours = [[10, 0, 0, 1], [10, 0, 0, 7]].map(|addr| Interface { addr: Ipv4Addr::from(addr), prefix: 24 });
+    let ours = [[10, 0, 0, 1], [10, 0, 0, 7]].map(|addr| Interface { addr: Ipv4Addr::from(addr).into(), prefix: 24 });
     frames.set_addresses(&ours, None).unwrap();
     test(&mut frames);
 }

@@ -46,7 +46,7 @@ impl Endpoint {
         let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
         let tcp = Tcp::new(storage, Config::default(), random_key()?);
         let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr, prefix: PREFIX }], None)?;
+        link.set_addresses(&[Interface { addr: addr.into(), prefix: PREFIX }], None)?;
         Ok(Endpoint { link, addr, mac, ended: HashMap::new(), events: Vec::new() })
     }
 

@@ -16,7 +16,7 @@ use self::neighbours::Neighbours;
 use crate::config::{ChecksumBy, StreamOptions};
 use crate::output::{ConnectionHandle, Error, Event, Hop};
 use crate::record::count;
-use crate::segment::BufferTooSmall;
+use crate::segment::{BufferTooSmall, both_v4};
 use crate::tcp::{Arrival, Tcp, is_one_host};
 use crate::time::Instant;
 use crate::transmit::{Next, Transmit, What};
@@ -49,12 +49,26 @@ pub enum Medium {
 pub struct Interface {
     /// The address.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub addr: Ipv4Addr,
+    pub addr: IpAddr,
     /// Bits of the prefix, 0 to 32; more counts as 32.
     pub prefix: u8,
 }
 
-impl Interface {
+/// An interface of the one family there is so far.
+#[derive(Clone, Copy)]
+struct Network {
+    addr: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Network {
+    fn of(interface: &Interface) -> Option<Network> {
+        match interface.addr {
+            IpAddr::V4(addr) if is_one_host(addr) => Some(Network { addr, prefix: interface.prefix }),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        }
+    }
+
     fn mask(self) -> u32 {
         u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0)
     }
@@ -101,7 +115,7 @@ pub struct Link<'s> {
     tcp: Tcp<'s>,
     medium: Medium,
     checksum: ChecksumBy,
-    interfaces: Vec<Interface, MAX_ADDRESSES>,
+    networks: Vec<Network, MAX_ADDRESSES>,
     gateway: Option<Ipv4Addr>,
     neighbours: Neighbours,
     counters: LinkCounters,
@@ -147,7 +161,7 @@ impl<'s> Link<'s> {
             tcp,
             medium,
             checksum,
-            interfaces: Vec::new(),
+            networks: Vec::new(),
             gateway: None,
             neighbours: Neighbours::new(),
             counters: LinkCounters::default(),
@@ -157,12 +171,20 @@ impl<'s> Link<'s> {
     /// Sets our addresses and the router for everything beyond them. The first address is the one connections are opened from.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's.
-    pub fn set_addresses(&mut self, interfaces: &[Interface], gateway: Option<Ipv4Addr>) -> Result<(), Error> {
-        if !interfaces.iter().all(|interface| is_one_host(interface.addr)) {
-            return Err(Error::InvalidAddress);
+    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's or is of a family this build does
+    /// not speak; the former ones stay then.
+    pub fn set_addresses(&mut self, interfaces: &[Interface], gateway: Option<IpAddr>) -> Result<(), Error> {
+        let mut networks = Vec::new();
+        for interface in interfaces {
+            let network = Network::of(interface).ok_or(Error::InvalidAddress)?;
+            networks.push(network).map_err(|_| Error::InvalidAddress)?;
         }
-        self.interfaces = Vec::from_slice(interfaces).map_err(|_| Error::InvalidAddress)?;
+        let gateway = match gateway {
+            None => None,
+            Some(IpAddr::V4(addr)) if is_one_host(addr) => Some(addr),
+            Some(IpAddr::V4(_) | IpAddr::V6(_)) => return Err(Error::InvalidAddress),
+        };
+        self.networks = networks;
         self.gateway = gateway;
         self.neighbours.forget_all();
         self.tcp.neighbour_changed();
@@ -199,8 +221,8 @@ impl<'s> Link<'s> {
             return Err(Error::InvalidAddress);
         };
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
-        let on_link = self.interfaces.iter().find(|interface| interface.is_on_link(next));
-        let source = on_link.or(self.interfaces.first()).ok_or(Error::NoRoute)?;
+        let on_link = self.networks.iter().find(|network| network.is_on_link(next));
+        let source = on_link.or(self.networks.first()).ok_or(Error::NoRoute)?;
         let local = SocketAddrV4::new(source.addr, local_port).into();
         let hop = match self.medium {
             Medium::Ethernet(_) => None,
@@ -283,20 +305,20 @@ impl<'s> Link<'s> {
     }
 
     fn is_ours(&self, addr: Ipv4Addr) -> bool {
-        self.interfaces.iter().any(|interface| interface.addr == addr)
+        self.networks.iter().any(|network| network.addr == addr)
     }
 
     /// Says whether an address means many hosts.
     fn is_shouted(&self, addr: Ipv4Addr) -> bool {
-        let on_link = |interface: &Interface| interface.is_broadcast(addr);
-        addr.is_broadcast() || addr.is_multicast() || self.interfaces.iter().any(on_link)
+        let on_link = |network: &Network| network.is_broadcast(addr);
+        addr.is_broadcast() || addr.is_multicast() || self.networks.iter().any(on_link)
     }
 
     /// The neighbour that leads to `addr`.
     fn next_hop(&self, addr: Ipv4Addr) -> Option<Ipv4Addr> {
         match self.medium {
-            Medium::Ip => (!self.interfaces.is_empty()).then_some(addr),
-            Medium::Ethernet(_) if self.interfaces.iter().any(|interface| interface.is_on_link(addr)) => Some(addr),
+            Medium::Ip => (!self.networks.is_empty()).then_some(addr),
+            Medium::Ethernet(_) if self.networks.iter().any(|network| network.is_on_link(addr)) => Some(addr),
             Medium::Ethernet(_) => self.gateway,
         }
     }
@@ -407,8 +429,8 @@ impl Link<'_> {
         self.neighbours.asked(addr, now);
         count(&mut self.counters.arp_requests);
         let payload = self.medium.emit_header(buf, Hop([0xff; 6]), EthernetProtocol::Arp);
-        let on_link = self.interfaces.iter().find(|interface| interface.is_on_link(addr));
-        let Some(source) = on_link.or(self.interfaces.first()) else {
+        let on_link = self.networks.iter().find(|network| network.is_on_link(addr));
+        let Some(source) = on_link.or(self.networks.first()) else {
             return;
         };
         let Medium::Ethernet(ours) = self.medium else {
@@ -429,9 +451,7 @@ impl Link<'_> {
             return Err(BufferTooSmall);
         };
         let transmit = self.tcp.transmit(what, now);
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (transmit.local().ip(), transmit.remote().ip()) else {
-            return Err(BufferTooSmall);
-        };
+        let (src, dst) = both_v4(transmit.local().ip(), transmit.remote().ip()).ok_or(BufferTooSmall)?;
         let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv4);
         let (_, segment) = packet.split_at_mut_checked(IPV4_HEADER).ok_or(BufferTooSmall)?;
         transmit.emit(segment)?;

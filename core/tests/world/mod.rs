@@ -849,7 +849,7 @@ impl<'s> Node<'s> {
         };
         let tcp = Tcp::new(store, config, key(side as u8 + 1));
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-        let interface = Interface { addr: *SIDES[side].addr.ip(), prefix: 24 };
+        let interface = Interface { addr: (*SIDES[side].addr.ip()).into(), prefix: 24 };
         link.set_addresses(&[interface], None).unwrap();
         Node {
             link,
