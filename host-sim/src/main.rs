@@ -60,7 +60,7 @@ fn scenario_named(name: &str) -> Result<&'static Scenario, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Rules) = arguments.command {
-        anstream::print!("{}", host_sim::rules::table());
+        anstream::println!("{}", host_sim::rules::table());
         return ExitCode::SUCCESS;
     }
     if arguments.list {

@@ -3,33 +3,19 @@
 #[path = "../../core/tests/table/mod.rs"]
 mod table;
 
-use std::fmt::Write as _;
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 
-use anstyle::Style;
+const HEAD: [&str; 7] = ["id", "rule", "state", "stimulus", "action", "section", "test"];
 
-const HEAD: Style = Style::new().bold();
-
-/// Draws the table: requirement, rule, states, stimulus, action, section, test.
+/// Draws the table: requirement, rule, states, stimulus, action, section, test. On a terminal cells are wrapped to its width; in a
+/// pipe every row is one line.
 pub fn table() -> String {
-    let mut rows = vec![["id", "rule", "state", "stimulus", "action", "section", "test"].map(String::from)];
-    rows.extend(table::TABLE.iter().map(|row| {
+    let mut drawn = Table::new();
+    drawn.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    drawn.set_header(HEAD.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    for row in table::TABLE {
         let rule = row.rule.map_or("-", |rule| rule.name());
-        [&row.ids.join(" "), rule, row.states, row.stimulus, row.action, row.section, row.test].map(String::from)
-    }));
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+        drawn.add_row([&row.ids.join(" "), rule, row.states, row.stimulus, row.action, row.section, row.test]);
     }
-    let mut out = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        let style = if number == 0 { HEAD } else { Style::new() };
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        let _ = writeln!(out, "{style}{}{style:#}", line.trim_end());
-    }
-    out
+    drawn.trim_fmt()
 }

@@ -501,13 +501,3 @@ fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, checksum: C
         ChecksumBy::Hardware => {}
     }
 }
-
-impl<'t, 's> Frame<'t, 's> {
-    /// Gives the segment the frame carries; an ARP request carries none.
-    pub fn as_segment(&mut self) -> Option<Transmit<'_, 's>> {
-        match self.content {
-            Content::ArpRequest(_) => None,
-            Content::Segment(what) => Some(self.link.tcp.transmit(what, self.now)),
-        }
-    }
-}
