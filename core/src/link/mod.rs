@@ -19,7 +19,7 @@ use crate::record::count;
 use crate::segment::{BufferTooSmall, both_v4};
 use crate::tcp::{Arrival, Tcp, is_one_host};
 use crate::time::Instant;
-use crate::transmit::{Next, Transmit, What};
+use crate::transmit::{Next, What};
 use crate::verdict::{ResetReason, Rule, Timer, Verdict};
 
 /// How many addresses of ours a link can have.
