@@ -20,9 +20,11 @@ impl Tcp<'_> {
         let Delivery { now, hop, seg } = *d;
         let ms = now.millis();
         let c = &mut self.conns[usize::from(i)];
-        // The segment is valid, so the peer is where it came from.
-        c.tcb.hop = hop;
-        c.set(Flags::HOP_KNOWN);
+        // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
+        if establishes || !syn {
+            c.tcb.hop = hop;
+            c.set(Flags::HOP_KNOWN);
+        }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.tcb.mss = self.settings.send_mss(seg.header.mss);
@@ -69,7 +71,7 @@ impl Tcp<'_> {
         }
     }
 
-    /// Our FIN arrived. Says whether nothing more can come of the segment.
+    /// Our FIN was acknowledged. Says whether nothing more can come of the segment.
     fn fin_acked(&mut self, now: Instant, i: u16) -> bool {
         let c = &mut self.conns[usize::from(i)];
         match c.tcb.state() {
@@ -192,11 +194,16 @@ impl Tcp<'_> {
         let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
         let wants_out = send::next(c).is_some();
         let deadline = c.deadline();
+        if wants_out {
+            // What has learned its next hop, or has only its RST left to say, waits no longer.
+            let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
+            if is_free_to_go && c.links.queued == Queued::Unresolved {
+                self.wake_unresolved();
+            }
+            self.queue_ready(i);
+        }
         if has_event {
             self.queue_event(i);
-        }
-        if wants_out {
-            self.queue_ready(i);
         }
         if let Some(at) = deadline {
             self.conn_index.arm_by(i, at);
@@ -296,6 +303,8 @@ fn receive_syn(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
     tcb.retries = 0;
     tcb.enter(State::SynReceived);
     c.rtt.cancel();
+    c.clear(Flags::LAST_TRY);
     c.heard_at = now.millis();
+    c.progress_at = now.millis();
     c.set(Flags::RESEND);
 }

@@ -195,7 +195,7 @@ impl Tcp<'_> {
         Ok(n)
     }
 
-    /// Copies received octets out; gives how many, and 0 at the end of the stream (§3.10.3). Octets received in order before a reset are
+    /// Copies received octets out; gives how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Octets received in order before a reset are
     /// delivered before the error (the RFC flushes them).
     ///
     /// # Errors
@@ -255,6 +255,8 @@ impl Tcp<'_> {
         let has_unread = c.rx_len > 0;
         let state = c.tcb.state();
         give_up(c);
+        // The time an abandoned connection is given starts now.
+        c.progress_at = now.millis();
         match state {
             State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
             State::SynReceived

@@ -27,13 +27,13 @@ pub struct Config {
     pub rto_max: Duration,
     /// How long an active open tries: R2 for SYN. Default and least 3 min (MUST-23).
     pub connect_timeout: Duration,
-    /// How long a half-open connection of a listener is kept. Default 30 s (deviates from MUST-23, which would keep the
+    /// How long a half-open connection of a listener is kept, at most 18 h. Default 30 s (deviates from MUST-23, which would keep the
     /// entry for 3 min: an attacker fills the table for free, a live peer repeats its SYN).
     pub syn_received_timeout: Duration,
     /// 2 MSL: how long TIME-WAIT lasts. Default 60 s, as Linux does; §3.4.2 suggests 4 min.
     pub time_wait: Duration,
     /// How long a connection whose application closed both ways goes on without progress: waiting for the peer's FIN in
-    /// FIN-WAIT-2, or for it to open its window. Default 60 s, as Linux does.
+    /// FIN-WAIT-2, or for it to open its window. Counted from the close, and from each progress since. Default 60 s, as Linux does.
     pub orphan_timeout: Duration,
     /// How long an acknowledgement may be held back. Default 40 ms, at most 500 ms (MUST-40); zero sends each at once.
     pub delayed_ack: Duration,
@@ -116,9 +116,9 @@ impl Default for StreamOptions {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ListenOptions {
-    /// How many completed connections may wait for [`crate::Tcp::accept`]. Default 4.
+    /// How many completed connections may wait for [`crate::Tcp::accept`]; 0 takes nobody. Default 4.
     pub backlog: u8,
-    /// How many half-open connections this listener may have. Default 16.
+    /// How many half-open connections this listener may have; 0 takes nobody. Default 16.
     pub half_open: u8,
     /// What becomes of a SYN that cannot be taken. Default: dropped, the peer tries again.
     pub overflow: Overflow,

@@ -9,7 +9,8 @@ use crate::time::Instant;
 use crate::transmit::Transmit;
 use crate::verdict::{CloseReason, State, Timer};
 
-/// A connection: a slot and its generation, so that a handle kept after the end never means somebody else's connection.
+/// A connection: a slot and its generation, so that a handle kept after the end does not mean somebody else's connection (until the
+/// slot has been used 65,536 times more).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ConnectionHandle {
@@ -29,7 +30,7 @@ impl ConnectionHandle {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ListenerHandle {
     pub(crate) index: u8,
-    pub(crate) generation: u8,
+    pub(crate) generation: u16,
 }
 
 impl ListenerHandle {
@@ -48,11 +49,11 @@ pub struct Hop(pub [u8; 6]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event {
-    /// A connection is ready for [`crate::Tcp::accept`].
+    /// A connection, or more than one, is ready: call [`crate::Tcp::accept`] until it says [`Error::WouldBlock`].
     Acceptable(ListenerHandle),
     /// An active open reached ESTABLISHED.
     Connected(ConnectionHandle),
-    /// Bytes can be received.
+    /// Bytes can be received: call [`crate::Tcp::recv`] until it says [`Error::WouldBlock`].
     Readable(ConnectionHandle),
     /// Room was made in the send buffer.
     Writable(ConnectionHandle),
@@ -61,7 +62,7 @@ pub enum Event {
     /// R1 retransmissions went unanswered; the connection goes on (§3.8.3).
     Stalled(ConnectionHandle),
     /// The connection ended. Bytes received before stay readable until [`crate::Tcp::close`] gives the slot back; where the
-    /// application had closed already, the slot is free now.
+    /// application had closed already, the slot is free once its RST, if one is due, has left.
     Closed(ConnectionHandle, CloseReason),
 }
 

@@ -10,6 +10,8 @@ const RTO_MAX_LEAST: Duration = Duration::from_secs(60);
 const CONNECT_LEAST: Duration = Duration::from_secs(180);
 /// The most an acknowledgement may be held back (MUST-40 asks for less than this).
 const DELAYED_ACK_MOST: Duration = Duration::from_millis(500);
+/// The most a half-open record may be kept: what the SYN,ACK's doubling timeout can count.
+const SYN_RECEIVED_MOST: Duration = Duration::from_secs(18 * 60 * 60);
 /// R1 and R2 (§3.8.3).
 const R1_LEAST: u8 = 3;
 const R2_LEAST: Duration = Duration::from_secs(100);
@@ -49,7 +51,7 @@ impl Settings {
             rto_min_ms: as_ms(rto_min).min(rto_max_ms),
             rto_max_ms,
             connect_ms: as_ms(connect_timeout.max(CONNECT_LEAST)),
-            syn_received_ms: as_ms(syn_received_timeout).max(1),
+            syn_received_ms: as_ms(syn_received_timeout.min(SYN_RECEIVED_MOST)).max(1),
             time_wait_ms: as_ms(time_wait).max(1),
             orphan_ms: as_ms(orphan_timeout).max(1),
             delayed_ack_ms: as_ms(delayed_ack.min(DELAYED_ACK_MOST)),

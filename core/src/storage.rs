@@ -141,7 +141,7 @@ impl TimeWait {
 /// A listener: never a connection, so it survives everything that happens to its connections.
 pub(crate) struct Listener {
     pub(crate) is_open: bool,
-    pub(crate) generation: u8,
+    pub(crate) generation: u16,
     pub(crate) addr: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) options: ListenOptions,
@@ -171,7 +171,7 @@ impl Listener {
     };
 
     /// An entry nobody listens at.
-    pub(crate) fn closed(generation: u8) -> Listener {
+    pub(crate) fn closed(generation: u16) -> Listener {
         Listener { generation, first: NONE, last: NONE, ..Listener::ZERO }
     }
 }

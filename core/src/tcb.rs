@@ -61,6 +61,8 @@ bitflags::bitflags! {
         const DELACK = 1 << 18;
         /// R2 has passed; what is out now is the last attempt.
         const LAST_TRY = 1 << 22;
+        /// R1 has passed: the path is in doubt, the next hop is asked for anew.
+        const DOUBTED = 1 << 23;
         /// The SYN or SYN,ACK was sent more than once (RFC 6298 §5.7).
         const SYN_RESENT = 1 << 19;
 

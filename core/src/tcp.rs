@@ -88,6 +88,8 @@ impl<'s> Tcp<'s> {
         key: SecretKey,
     ) -> Tcp<'s> {
         storage.connections.fill(Connection::ZERO);
+        storage.half_open.fill(HalfOpen::ZERO);
+        storage.time_wait.fill(TimeWait::ZERO);
         for listener in &mut storage.listeners {
             *listener = Listener::closed(0);
         }

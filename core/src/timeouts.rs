@@ -117,13 +117,20 @@ impl Tcp<'_> {
                 Timer::Connect
             });
         }
+        if c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una {
+            // The SYN still waits for its next hop: nothing is sent again.
+            send::arm_retransmission(c, now, settings);
+            return None;
+        }
         if c.tcb.retries == 0 && !c.tcb.state().is_synchronized() {
             c.set(Flags::SYN_RESENT);
         }
         c.tcb.retries = c.tcb.retries.saturating_add(1);
         send_again(c);
         send::arm_retransmission(c, now, settings);
-        if c.tcb.retries == c.r1 {
+        // The wait that begins is twice the last: a peer that answered the last attempt was heard within it.
+        let is_silent = send::counts_progress(c) || now.since(c.heard_at) >= send::rto_ms(c, settings);
+        if c.tcb.retries >= c.r1 && is_silent {
             doubt_path(c);
         }
         None
@@ -146,20 +153,21 @@ fn send_again(c: &mut Connection) {
 /// connection is never ended for making no progress (MUST-37).
 fn is_given_up(c: &Connection, now: Millis, settings: &crate::settings::Settings) -> bool {
     let r2 = send::r2_ms(c, settings);
-    if c.tcb.state().is_synchronized() && c.tcb.snd_wnd == 0 || c.has(Flags::PERSIST) {
+    if send::counts_progress(c) {
+        now.since(c.progress_at) >= r2
+    } else {
         let least = send::rto_ms(c, settings).saturating_mul(LEAST_WAITS);
         now.since(c.heard_at) >= r2.max(least)
-    } else {
-        now.since(c.progress_at) >= r2
     }
 }
 
 /// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
 fn doubt_path(c: &mut Connection) {
     c.clear(Flags::HOP_KNOWN);
-    if c.has_reader() {
+    if c.has_reader() && !c.has(Flags::DOUBTED) {
         c.events.insert(Events::STALLED);
     }
+    c.set(Flags::DOUBTED);
 }
 
 fn timer_of(c: &Connection, due: Millis) -> Timer {

@@ -209,10 +209,23 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first.
+    /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first. An answer to a segment knows where to go and cannot
+    /// wait: it is given up and counted, the peer's repetition draws it again.
     pub fn defer(self) {
-        if let What::Segment(..) = self.what {
-            self.tcp.park_ready();
+        match self.what {
+            What::Segment(..) => self.tcp.park_ready(),
+            What::Reply(_) => {
+                self.tcp.replies.pop_front();
+                count(&mut self.tcp.counters.replies_lost);
+            }
+        }
+    }
+
+    /// Says whether the segment's path is in doubt: R1 attempts were in vain.
+    pub(crate) fn is_path_doubted(&self) -> bool {
+        match &self.what {
+            What::Reply(_) => false,
+            What::Segment(i, _) => self.connection(*i).has(Flags::DOUBTED),
         }
     }
 
@@ -259,6 +272,7 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
         let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
         let (_, text) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;

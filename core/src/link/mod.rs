@@ -209,7 +209,8 @@ impl<'s> Link<'s> {
     /// Opens a connection from our first address on the peer's network, or else our first. See [`Tcp::connect`].
     ///
     /// # Errors
-    /// [`Error::NoRoute`], and those of [`Tcp::connect`].
+    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses and a network's broadcast address, and those of
+    /// [`Tcp::connect`].
     pub fn connect(
         &mut self,
         now: Instant,
@@ -220,6 +221,9 @@ impl<'s> Link<'s> {
         let IpAddr::V4(addr) = remote.ip() else {
             return Err(Error::InvalidAddress);
         };
+        if self.is_ours(addr) || self.is_shouted(addr) {
+            return Err(Error::InvalidAddress);
+        }
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
         let on_link = self.networks.iter().find(|network| network.is_on_link(next));
         let source = on_link.or(self.networks.first()).ok_or(Error::NoRoute)?;
@@ -241,10 +245,11 @@ impl<'s> Link<'s> {
             return Received::NotMine;
         };
         let to = ethernet.dst_addr();
-        let is_group = !to.is_unicast();
-        if !is_group && to.0 != ours.0 {
+        if to.is_unicast() && to.0 != ours.0 {
             return Received::NotMine;
         }
+        // An answer to a group's address would be heard by all.
+        let is_group = !to.is_unicast() || !is_station(ethernet.src_addr());
         match ethernet.ethertype() {
             EthernetProtocol::Arp => self.handle_arp(now, ethernet.payload()),
             EthernetProtocol::Ipv4 => self.handle_ipv4(now, ethernet.payload(), Hop(ethernet.src_addr().0), is_group),
@@ -256,11 +261,14 @@ impl<'s> Link<'s> {
         let repr = ArpPacket::new_checked(payload).and_then(|packet| ArpRepr::parse(&packet));
         if let Ok(ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, target_protocol_addr, .. }) = repr
         {
-            let is_for_us = self.is_ours(target_protocol_addr);
-            let is_sane = source_hardware_addr.is_unicast() && is_one_host(source_protocol_addr);
             let hop = Hop(source_hardware_addr.0);
-            if is_for_us && is_sane && self.neighbours.learn(source_protocol_addr, hop, now) {
-                self.tcp.neighbour_changed();
+            let is_sane = is_station(source_hardware_addr) && is_one_host(source_protocol_addr);
+            if is_sane && self.is_ours(target_protocol_addr) {
+                if self.neighbours.learn(source_protocol_addr, hop, now) {
+                    self.tcp.neighbour_changed();
+                }
+            } else if is_sane && source_protocol_addr == target_protocol_addr {
+                self.neighbours.update(source_protocol_addr, hop, now);
             }
         }
         Received::Observed
@@ -319,6 +327,8 @@ impl<'s> Link<'s> {
         match self.medium {
             Medium::Ip => (!self.networks.is_empty()).then_some(addr),
             Medium::Ethernet(_) if self.networks.iter().any(|network| network.is_on_link(addr)) => Some(addr),
+            // Without an address of ours there is nobody to ask for.
+            Medium::Ethernet(_) if self.networks.is_empty() => None,
             Medium::Ethernet(_) => self.gateway,
         }
     }
@@ -367,15 +377,16 @@ impl<'s> Link<'s> {
         if let Some(hop) = transmit.hop() {
             return Route::To(hop);
         }
-        let last = transmit.last_hop();
+        let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
         let IpAddr::V4(remote) = transmit.remote().ip() else {
             return Route::Unknown;
         };
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
         let found = match self.next_hop(remote) {
-            Some(next) if !is_last_word => self.neighbours.resolve(next, now),
-            Some(_) | None => Some(last),
+            Some(next) if !is_last_word => self.neighbours.resolve(next, now, is_doubted),
+            // Not where nothing was ever heard.
+            Some(_) | None => (last != Hop::default()).then_some(last),
         };
         match found {
             Some(hop) => {
@@ -480,6 +491,11 @@ impl Medium {
         frame.set_ethertype(protocol);
         payload
     }
+}
+
+/// Says whether an Ethernet address can be one station's.
+fn is_station(addr: EthernetAddress) -> bool {
+    addr.is_unicast() && addr.0 != [0; 6]
 }
 
 /// Writes every octet of the header: nothing of an older frame in the buffer leaks (CVE-2020-7451). "Don't fragment" is set, so the

@@ -44,9 +44,10 @@ impl Neighbours {
         self.queries.clear();
     }
 
-    /// Gives the neighbour's address, or sees that it is asked for.
-    pub(crate) fn resolve(&mut self, addr: Ipv4Addr, now: Instant) -> Option<Hop> {
-        let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < LIFETIME;
+    /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
+    pub(crate) fn resolve(&mut self, addr: Ipv4Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
+        let lifetime = if is_doubted { RETRY } else { LIFETIME };
+        let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < lifetime;
         if let Some(neighbour) = self.known.iter().find(fresh) {
             return Some(neighbour.hop);
         }
@@ -69,18 +70,23 @@ impl Neighbours {
         }
     }
 
-    /// Takes in what an ARP packet to us says. Only an answer to a question of ours makes a new entry; an entry there is may be
-    /// brought up to date by its owner. Says whether somebody was waiting for it.
+    /// Takes in what an ARP packet to us says. Only an answer to a question of ours makes a new entry. Says whether somebody was
+    /// waiting for it.
     pub(crate) fn learn(&mut self, addr: Ipv4Addr, hop: Hop, now: Instant) -> bool {
         if let Some(at) = self.queries.iter().position(|query| query.addr == addr) {
             self.queries.swap_remove(at);
             self.remember(Neighbour { addr, hop, learned_at: now });
             return true;
         }
+        self.update(addr, hop, now);
+        false
+    }
+
+    /// An entry there is may be brought up to date by its owner, also by an announcement to all.
+    pub(crate) fn update(&mut self, addr: Ipv4Addr, hop: Hop, now: Instant) {
         if let Some(neighbour) = self.known.iter_mut().find(|n| n.addr == addr) {
             *neighbour = Neighbour { addr, hop, learned_at: now };
         }
-        false
     }
 
     fn remember(&mut self, neighbour: Neighbour) {

@@ -17,20 +17,22 @@ pub(crate) fn take_text(
     now: Millis,
     settings: &Settings,
 ) {
+    // Nothing comes behind the peer's FIN.
+    let len = if c.has(Flags::FIN_HELD) { span.len.min(c.fin_at.saturating_sub(span.offset)) } else { span.len };
     let skip = usize::from(span.skip);
-    let Some(text) = text.get(skip..skip + usize::from(span.len)).filter(|text| !text.is_empty()) else {
+    let Some(text) = text.get(skip..skip + usize::from(len)).filter(|text| !text.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
     if span.offset > 0 {
-        if c.reassembly.add(span.offset, span.offset.saturating_add(span.len)) {
+        if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
             pool.rx(c.buffers).write(at, text);
         }
         return;
     }
     pool.rx(c.buffers).write(at, text);
     let fills_gap = !c.reassembly.is_empty();
-    let n = c.reassembly.advance(span.len);
+    let n = c.reassembly.advance(len);
     advance(c, n);
     c.rx_len += n;
     if c.has_reader() {
@@ -39,10 +41,12 @@ pub(crate) fn take_text(
     acknowledge_later(c, fills_gap, now, settings);
 }
 
-/// Remembers a FIN at `distance` from RCV.NXT.
+/// Remembers a FIN at `distance` from RCV.NXT. The first place a peer names is the one that counts.
 pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
-    c.set(Flags::FIN_HELD);
-    c.fin_at = distance;
+    if !c.has(Flags::FIN_HELD) {
+        c.set(Flags::FIN_HELD);
+        c.fin_at = distance;
+    }
 }
 
 /// Takes a remembered FIN whose turn has come; says whether there was one.

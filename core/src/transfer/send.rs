@@ -211,7 +211,6 @@ fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
     c.clear(Flags::RESEND);
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.tcb.snd_nxt += 1;
-        c.progress_at = now;
         c.rtt.start(1, now);
         arm_retransmission(c, now, settings);
     }
@@ -251,12 +250,17 @@ pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
     if c.tcb.state().is_synchronized() { u32::from(c.r2_s) * 1_000 } else { settings.connect_ms }
 }
 
+/// Says whether the connection must make progress to live. With the window closed it is enough that the peer answers (MUST-37).
+pub(crate) fn counts_progress(c: &Connection) -> bool {
+    let is_window_closed = c.tcb.snd_wnd == 0 && c.tcb.state().is_synchronized();
+    !is_window_closed && !c.has(Flags::PERSIST)
+}
+
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
     c.set(Flags::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
     // With the window open silence is counted from the last progress, and R2 is not overshot by a long back-off.
-    let counts_progress = c.tcb.snd_wnd > 0 || !c.tcb.state().is_synchronized();
-    if counts_progress && !c.has(Flags::PERSIST) {
+    if counts_progress(c) {
         c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(r2_ms(c, settings)));
     }
 }
@@ -265,7 +269,10 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
 pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     let ack = seg.header.ack;
     c.heard_at = now;
-    c.clear(Flags::LAST_TRY);
+    // With the window open only progress counts, or a peer that repeats itself would hold the connection for ever.
+    if c.tcb.is_ack_new(ack) || !counts_progress(c) {
+        c.clear(Flags::LAST_TRY | Flags::DOUBTED);
+    }
     if c.tcb.is_ack_new(ack) {
         advance_una(c, ack, now, settings);
     }
@@ -279,9 +286,10 @@ pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, setti
     mind_window(c, now, settings);
 }
 
-/// What was in flight when the window closed has had no chance since: its time starts now.
+/// What was in flight when the window closed has had no chance since: its time starts now. Not where the application has left: its
+/// peer could hold the slot for ever by closing the window now and then.
 fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
-    if c.tcb.snd_nxt != c.tcb.snd_una {
+    if c.tcb.snd_nxt != c.tcb.snd_una && !c.has(Flags::APP_GONE) {
         c.progress_at = now;
         c.tcb.retries = 0;
         arm_retransmission(c, now, settings);
@@ -311,7 +319,7 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     c.progress_at = now;
     c.tcb.flags.set(Flags::RESEND, c.recovering > 0);
     if c.tcb.snd_nxt == c.tcb.snd_una {
-        c.clear(Flags::REXMIT | Flags::PERSIST);
+        c.clear(Flags::REXMIT | Flags::PERSIST | Flags::PROBE);
     } else {
         arm_retransmission(c, now, settings);
     }
