@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
 use tcp_reset_core::{
     ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ResetReason, SecretKey, State, Storage, Tcp,
@@ -16,6 +16,8 @@ type Board = Storage<8, 4, 16, 16, { 512 * 1024 }>;
 
 /// The longest frame: MTU 1,500 and an Ethernet header.
 pub const MAX_FRAME: usize = 1_514;
+/// More outputs than this between two looks at the clock mean that the engine does not come to an end.
+const MOST_OUTPUTS: usize = 4_096;
 /// Bits of the network both ends are on.
 pub const PREFIX: u8 = 24;
 
@@ -78,24 +80,25 @@ impl Endpoint {
     }
 
     /// Lets time pass and collects what wants to go out.
-    pub fn drain(&mut self, now: Instant) -> Drained {
+    ///
+    /// # Errors
+    /// If there is no end to it.
+    pub fn drain(&mut self, now: Instant) -> Result<Drained> {
         self.link.handle_timeout(now);
         let mut frames = Vec::new();
-        loop {
+        for _ in 0..MOST_OUTPUTS {
             match self.link.poll_output(now) {
                 LinkOutput::Transmit(frame) => {
                     let reset = frame.reset_reason();
                     let mut bytes = vec![0; frame.len()];
-                    if frame.emit(&mut bytes).is_ok() {
-                        frames.push(Sent { bytes, reset });
-                    }
+                    frame.emit(&mut bytes)?;
+                    frames.push(Sent { bytes, reset });
                 }
                 LinkOutput::Event(event) => self.note(event),
-                LinkOutput::Timeout(at) => {
-                    return Drained { frames, next: at.map(|(at, _)| at) };
-                }
+                LinkOutput::Timeout(at) => return Ok(Drained { frames, next: at.map(|(at, _)| at) }),
             }
         }
+        bail!("the engine at {} has more than {MOST_OUTPUTS} things to say at one moment", self.addr)
     }
 
     fn note(&mut self, event: Event) {

@@ -61,12 +61,6 @@ impl Seen {
         self.control.difference(Control::PSH) == control
     }
 
-    /// Gives SEG.LEN.
-    pub fn seg_len(&self) -> u32 {
-        let flag = |control| u32::from(self.control.contains(control));
-        self.len as u32 + flag(Control::SYN) + flag(Control::FIN)
-    }
-
     /// Writes the frame somebody would forge: right addresses and checksums, any numbers, text of zeros.
     pub fn forge(&self, from_mac: [u8; 6], to_mac: [u8; 6]) -> Vec<u8> {
         let mut buf = vec![0; HEADERS + TCP_HEADER + self.len];

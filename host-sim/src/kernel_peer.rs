@@ -162,10 +162,6 @@ impl Peer for KernelPeer {
         self.take_stream(socket)?.vanish().context("the kernel does not forget (TCP_REPAIR)")
     }
 
-    fn port(&mut self, socket: Socket) -> Result<u16> {
-        Ok(self.stream(socket)?.local_addr()?.port())
-    }
-
     fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State> {
         // An open socket says CLOSED both when all is over and when its connection is in TIME-WAIT.
         if let Some(state) = self.state_of_socket(port, ours).filter(|state| *state != State::Closed) {

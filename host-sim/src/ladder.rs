@@ -8,6 +8,8 @@ use tcp_reset_core::{Action, Control, Instant, Rule, Seq};
 use crate::frame::Seen;
 use crate::trace::{Entry, Step, Trace, Way};
 
+/// Columns of the time in seconds: room for years of virtual time.
+const TIME: usize = 11;
 /// Columns of a state's name.
 const STATE: usize = 12;
 /// Columns between the two ends.
@@ -26,7 +28,7 @@ const RULE: Style = AnsiColor::Yellow.on_default();
 /// Draws a story. `peer` is the peer's name.
 pub fn draw(trace: &Trace, peer: &str) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "  {:>9}  {peer:<STATE$} {:SHAFT$} core", "seconds", "");
+    let _ = writeln!(out, "  {:>TIME$}  {peer:<STATE$} {:SHAFT$} core", "seconds", "");
     let start = trace.steps().next().map(|step| step.at);
     let mut run = Vec::new();
     for (place, entry) in trace.entries.iter().enumerate() {
@@ -38,7 +40,7 @@ pub fn draw(trace: &Trace, peer: &str) -> String {
             }
             Entry::Note(text) => {
                 draw_run(&mut out, trace, &mut run, start);
-                let _ = writeln!(out, "  {:>9}  {NOTE}· {text}{NOTE:#}", "");
+                let _ = writeln!(out, "  {:>TIME$}  {NOTE}· {text}{NOTE:#}", "");
             }
         }
     }
@@ -73,7 +75,7 @@ fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, star
         let (to_us, to_peer) = (octets(Way::ToUs), octets(Way::ToPeer));
         let _ = writeln!(
             out,
-            "  {:>9}  ⋮ {hidden} segments more: {to_us} octets of text to the core, {to_peer} from it",
+            "  {:>TIME$}  ⋮ {hidden} segments more: {to_us} octets of text to the core, {to_peer} from it",
             ""
         );
         for (place, step) in &run[run.len() - tail..] {
@@ -90,7 +92,6 @@ fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: 
         Way::ToUs => (arrow(&label, '─', "", "▶"), false),
         Way::ForgedToUs => (arrow(&label, '┄', "", "▶"), true),
         Way::ToPeer => (arrow(&label, '─', "◀", ""), false),
-        Way::ForgedToPeer => (arrow(&label, '┄', "◀", ""), true),
     };
     let style = if is_forged {
         FORGED
@@ -100,11 +101,12 @@ fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: 
         Style::new()
     };
     let why = why(step, is_forged);
-    let line = format!(
-        "  {seconds:>9.3}  {:<STATE$} {style}{shaft}{style:#} {:<STATE$} {RULE}{why}{RULE:#}",
-        step.peer, step.ours
-    );
-    let _ = writeln!(out, "{}", line.trim_end());
+    let _ = write!(out, "  {seconds:>TIME$.3}  {:<STATE$} {style}{shaft}{style:#} ", step.peer);
+    let _ = if why.is_empty() {
+        writeln!(out, "{}", step.ours)
+    } else {
+        writeln!(out, "{:<STATE$} {RULE}{why}{RULE:#}", step.ours)
+    };
 }
 
 fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {

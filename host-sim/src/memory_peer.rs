@@ -66,20 +66,21 @@ impl MemoryPeer {
     }
 
     /// Lets the peer's engine speak.
-    fn flush(&mut self) {
-        let drained = self.endpoint.drain(self.now);
+    fn flush(&mut self) -> Result<()> {
+        let drained = self.endpoint.drain(self.now)?;
         self.next = drained.next;
         let at = self.now + DELAY;
         self.to_us.extend(drained.frames.into_iter().map(|sent| (at, sent.bytes)));
+        Ok(())
     }
 
     /// Delivers what has arrived at the peer.
-    fn deliver(&mut self) {
+    fn deliver(&mut self) -> Result<()> {
         while let Some((_, frame)) = self.to_peer.pop_front_if(|(at, _)| *at <= self.now) {
             let (_, arp) = self.endpoint.receive(self.now, &frame);
             self.to_us.extend(arp.map(|sent| (self.now + DELAY, sent.bytes)));
         }
-        self.flush();
+        self.flush()
     }
 
     fn next_event(&self) -> Option<Instant> {
@@ -119,11 +120,11 @@ impl Peer for MemoryPeer {
     }
 
     fn wait(&mut self, until: Instant) -> Result<()> {
-        self.flush();
+        self.flush()?;
         while self.to_us.front().is_none_or(|(at, _)| *at > self.now) && self.now < until {
             let next = self.next_event().map_or(until, |at| at.min(until));
             self.now = self.now.max(next);
-            self.deliver();
+            self.deliver()?;
         }
         Ok(())
     }
@@ -142,7 +143,7 @@ impl Peer for MemoryPeer {
         match self.endpoint.tcp().accept(now, held) {
             Ok(handle) => {
                 let port = self.endpoint.tcp().status(handle)?.local.port();
-                self.flush();
+                self.flush()?;
                 Ok(Some(self.hold(Held::Stream { handle, port })))
             }
             Err(Error::WouldBlock) => Ok(None),
@@ -160,7 +161,7 @@ impl Peer for MemoryPeer {
             .connect(now, port, remote.into(), options)
             .with_context(|| format!("the peer does not connect from port {port} to {remote}"))?;
         let port = self.endpoint.tcp().status(handle)?.local.port();
-        self.flush();
+        self.flush()?;
         Ok(self.hold(Held::Stream { handle, port }))
     }
 
@@ -175,21 +176,21 @@ impl Peer for MemoryPeer {
     fn send(&mut self, socket: Socket, data: &[u8]) -> Result<Result<usize, Failure>> {
         let ((handle, _), now) = (self.stream(socket)?, self.now);
         let outcome = self.endpoint.tcp().send(now, handle, data);
-        self.flush();
+        self.flush()?;
         called(outcome, 0)
     }
 
     fn recv(&mut self, socket: Socket, buf: &mut [u8]) -> Result<Result<Read, Failure>> {
         let ((handle, _), now) = (self.stream(socket)?, self.now);
         let outcome = self.endpoint.tcp().recv(now, handle, buf);
-        self.flush();
+        self.flush()?;
         called(outcome.map(|n| if n == 0 { Read::End } else { Read::Data(n) }), Read::Nothing)
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<()> {
         let ((handle, _), now) = (self.stream(socket)?, self.now);
         self.endpoint.tcp().shutdown(now, handle).context("the peer does not shut down")?;
-        self.flush();
+        self.flush()?;
         Ok(())
     }
 
@@ -197,7 +198,7 @@ impl Peer for MemoryPeer {
         let ((handle, _), now) = (self.stream(socket)?, self.now);
         self.sockets[socket.0] = Held::Gone;
         self.endpoint.tcp().close(now, handle).context("the peer does not close")?;
-        self.flush();
+        self.flush()?;
         Ok(())
     }
 
@@ -205,7 +206,7 @@ impl Peer for MemoryPeer {
         let ((handle, _), now) = (self.stream(socket)?, self.now);
         self.sockets[socket.0] = Held::Gone;
         self.endpoint.tcp().abort(now, handle).context("the peer does not abort")?;
-        self.flush();
+        self.flush()?;
         Ok(())
     }
 
@@ -219,12 +220,8 @@ impl Peer for MemoryPeer {
         for port in self.ports.clone() {
             self.listen_on(port)?;
         }
-        self.flush();
+        self.flush()?;
         Ok(())
-    }
-
-    fn port(&mut self, socket: Socket) -> Result<u16> {
-        Ok(self.stream(socket)?.1)
     }
 
     fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State> {

@@ -1,8 +1,9 @@
 //! Frames in a pcapng file, forged ones commented.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +14,22 @@ use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPa
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
 use tcp_reset_core::Instant;
 
-/// A capture being written.
+/// The capture could not be written: no scenario's fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CaptureFailed;
+
+impl fmt::Display for CaptureFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write to the capture")
+    }
+}
+
+/// A capture being written. Each frame is in the file when [`Capture::add`] returns, so that an end by a signal loses none.
 pub struct Capture {
     writer: PcapNgWriter<BufWriter<File>>,
-    start: Duration,
+    /// Added to a frame's time: scenarios on virtual time each begin at zero, a capture goes on.
+    offset: Duration,
+    last: Duration,
 }
 
 impl Capture {
@@ -34,8 +47,8 @@ impl Capture {
             options: vec![InterfaceDescriptionOption::IfTsResol(9)],
         };
         writer.write_pcapng_block(interface).context("cannot begin the capture")?;
-        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Capture { writer, start })
+        let offset = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(Capture { writer, offset, last: offset })
     }
 
     /// Adds a frame seen at `now`.
@@ -43,15 +56,20 @@ impl Capture {
     /// # Errors
     /// If the file cannot be written.
     pub fn add(&mut self, now: Instant, frame: &[u8], comment: Option<&str>) -> Result<()> {
+        let passed = Duration::from_micros(now.as_micros());
+        if self.offset + passed < self.last {
+            self.offset = self.last - passed;
+        }
+        self.last = self.offset + passed;
         let options = comment.map(|text| EnhancedPacketOption::Comment(Cow::Borrowed(text))).into_iter().collect();
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: self.start + Duration::from_micros(now.as_micros()),
+            timestamp: self.last,
             original_len: frame.len() as u32,
             data: Cow::Borrowed(frame),
             options,
         };
-        self.writer.write_pcapng_block(block).context("cannot write to the capture")?;
-        Ok(())
+        self.writer.write_pcapng_block(block).context(CaptureFailed)?;
+        self.writer.get_mut().flush().context(CaptureFailed)
     }
 }

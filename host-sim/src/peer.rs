@@ -83,8 +83,6 @@ pub trait Peer {
     fn abort(&mut self, socket: Socket) -> Result<()>;
     /// Forgets the connection without a segment, as a crash would.
     fn vanish(&mut self, socket: Socket) -> Result<()>;
-    /// The peer's own port on a connection.
-    fn port(&mut self, socket: Socket) -> Result<u16>;
     /// The peer's state for a pair of its port and our endpoint.
     fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State>;
 }

@@ -1,18 +1,19 @@
 //! Chooses the peer, plays the scenarios, prints ladders and the table.
 
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::{Duration, Instant as WallClock};
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::endpoint::PREFIX;
 use crate::kernel::{self, Wire, WireKind};
 use crate::kernel_peer::KernelPeer;
 use crate::ladder;
 use crate::memory_peer::MemoryPeer;
-use crate::pcap::Capture;
+use crate::pcap::{Capture, CaptureFailed};
 use crate::peer::Peer;
 use crate::scenarios::Scenario;
 use crate::world::{OUR_ADDR, OUR_MAC, PEER_ADDR, PEER_MAC, PORTS, World};
@@ -80,6 +81,9 @@ pub fn run(options: &Options<'_>) -> Result<bool> {
         outcomes.push(outcome);
     }
     print_table(&outcomes);
+    if options.choice == Choice::Kernel && outcomes.iter().any(|outcome| outcome.peer != "kernel") {
+        anstream::println!("Scenarios that turn the clock play in memory.");
+    }
     Ok(outcomes.iter().all(|outcome| outcome.result.is_ok()))
 }
 
@@ -88,21 +92,27 @@ fn kernel_peer(options: &Options<'_>) -> Result<Option<KernelPeer>> {
     if options.choice == Choice::Memory {
         return Ok(None);
     }
-    let wire = kernel::enter().and_then(|()| Wire::open(PEER_ADDR, PREFIX, OUR_ADDR, OUR_MAC, options.wire));
-    match wire {
+    match enter_and_lay(options.wire) {
         Ok(wire) => {
-            anstream::println!(
-                "The peer is this machine's kernel, in a network namespace of its own, over a {}.",
-                wire.kind()
-            );
+            let kind = wire.kind();
+            anstream::println!("The peer is this machine's kernel, in a network namespace of its own, over a {kind}.");
             Ok(Some(KernelPeer::new(wire, PEER_ADDR)))
         }
-        Err(forbidden) if options.choice == Choice::Any => {
-            anstream::println!("The kernel cannot be the peer here: {forbidden}. Two cores in memory play instead.");
+        Err(error) if options.choice == Choice::Any => {
+            anstream::println!("The kernel cannot be the peer here: {error:#}. Two cores in memory play instead.");
             Ok(None)
         }
-        Err(forbidden) => Err(forbidden.into()),
+        Err(error) => Err(error),
     }
+}
+
+fn enter_and_lay(kind: Option<WireKind>) -> Result<Wire> {
+    kernel::enter()?;
+    let wire = Wire::open(PEER_ADDR, PREFIX, OUR_ADDR, OUR_MAC, kind)?;
+    let any = SocketAddrV4::new(OUR_ADDR, 1);
+    kernel::kernel_state_of(SocketAddrV4::new(PEER_ADDR, 1), any)
+        .context("could not read the kernel's connections; mount /proc")?;
+    Ok(wire)
 }
 
 fn play(
@@ -112,22 +122,25 @@ fn play(
     first_port: u16,
     is_quiet: bool,
 ) -> Result<Outcome> {
-    let name = peer.name();
+    let peer_name = peer.name();
     let started = WallClock::now();
     let mut world = World::new(peer, capture, first_port)?;
-    let result = (scenario.play)(&mut world);
+    let result = match (scenario.play)(&mut world) {
+        Err(error) if error.downcast_ref::<CaptureFailed>().is_some() => return Err(error),
+        result => result,
+    };
     let took = started.elapsed();
     let segments = world.trace.steps().count();
     if !is_quiet || result.is_err() {
-        let Scenario { name: title, title: what, .. } = scenario;
-        anstream::println!("\n{HEAD}{title}{HEAD:#}: {what}\n");
-        anstream::print!("{}", ladder::draw(&world.trace, name));
+        let Scenario { name, title, .. } = scenario;
+        anstream::println!("\n{HEAD}{name}{HEAD:#}: {title}\n");
+        anstream::print!("{}", ladder::draw(&world.trace, peer_name));
         match &result {
             Ok(()) => anstream::println!("  {GOOD}holds{GOOD:#}"),
             Err(error) => anstream::println!("  {BAD}FAILS: {error:#}{BAD:#}"),
         }
     }
-    Ok(Outcome { name: scenario.name, title: scenario.title, peer: name, segments, took, result })
+    Ok(Outcome { name: scenario.name, title: scenario.title, peer: peer_name, segments, took, result })
 }
 
 fn print_table(outcomes: &[Outcome]) {

@@ -16,8 +16,6 @@ pub enum Way {
     ToPeer,
     /// The scenario forged it in the peer's name.
     ForgedToUs,
-    /// The scenario forged it in our name.
-    ForgedToPeer,
 }
 
 /// One segment on the wire.
@@ -85,18 +83,20 @@ impl Trace {
     }
 
     /// Finds the initial sequence numbers of `from` towards `to` among the first `upto` entries, the latest first: a pair of
-    /// ports may have been through several connections.
+    /// ports may have been through several connections. Forged ones count where there is no other.
     pub fn isns(&self, from: SocketAddrV4, to: SocketAddrV4, upto: usize) -> Vec<Seq> {
-        let mut isns = Vec::new();
+        let (mut real, mut forged) = (Vec::new(), Vec::new());
         for entry in self.entries[..upto].iter().rev() {
             let Entry::Segment(step) = entry else { continue };
-            let is_syn = step.seen.control.contains(Control::SYN) && step.seen.from == from && step.seen.to == to;
-            let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
-            if is_syn && is_real && !isns.contains(&step.seen.seq) {
+            if !step.seen.control.contains(Control::SYN) || step.seen.from != from || step.seen.to != to {
+                continue;
+            }
+            let isns = if step.way == Way::ForgedToUs { &mut forged } else { &mut real };
+            if !isns.contains(&step.seen.seq) {
                 isns.push(step.seen.seq);
             }
         }
-        isns
+        if real.is_empty() { forged } else { real }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, Rule, State, Status,
-    StreamOptions, Verdict,
+    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, Status, StreamOptions,
+    Verdict,
 };
 
 use crate::endpoint::{Endpoint, Sent};
@@ -111,7 +111,7 @@ impl<'w> World<'w> {
     /// Sends what our engine has to say.
     fn flush(&mut self) -> Result<()> {
         let now = self.now();
-        let drained = self.ours.drain(now);
+        let drained = self.ours.drain(now)?;
         self.next = drained.next;
         for sent in drained.frames {
             self.send(&sent)?;
@@ -138,7 +138,7 @@ impl<'w> World<'w> {
             return Ok(());
         };
         let (our_end, their_end) = match way {
-            Way::ToPeer | Way::ForgedToPeer => (seen.from, seen.to),
+            Way::ToPeer => (seen.from, seen.to),
             Way::ToUs | Way::ForgedToUs => (seen.to, seen.from),
         };
         // Stragglers of the scenario before are answered, but are not part of this story.
@@ -223,18 +223,6 @@ impl<'w> World<'w> {
         }
     }
 
-    /// Sends the peer a segment that our engine never sent.
-    ///
-    /// # Errors
-    /// If the wire fails.
-    pub fn forge_to_peer(&mut self, seen: Seen) -> Result<()> {
-        let frame = seen.forge(OUR_MAC, self.peer.mac());
-        let now = self.now();
-        self.record_frame(now, &frame, Some("forged in our name"))?;
-        self.peer.send_frame(&frame)?;
-        self.log(now, Way::ForgedToPeer, &frame, None, &Sent { bytes: Vec::new(), reset: None })
-    }
-
     /// Our listener on a port.
     ///
     /// # Errors
@@ -296,11 +284,6 @@ impl<'w> World<'w> {
     /// Says whether our application was told this.
     pub fn was_told(&self, event: Event) -> bool {
         self.ours.was_told(event)
-    }
-
-    /// How often a rule has decided in our engine.
-    pub fn rule_count(&mut self, rule: Rule) -> u32 {
-        self.ours.tcp().counters().rule(rule)
     }
 
     /// Our application sends; gives how many octets were taken.

@@ -147,6 +147,7 @@ fn remedy(errno: Errno) -> &'static str {
         libc::ENODEV | libc::ENOENT | libc::ENXIO | libc::EOPNOTSUPP | libc::EAFNOSUPPORT => {
             "the kernel lacks a driver; as root: modprobe -a tun veth af_packet"
         }
+        libc::EROFS => "mount /proc writable, or run as root",
         libc::EEXIST | libc::EBUSY => "close the other wire of this namespace first",
         libc::EMFILE | libc::ENFILE => "raise the limit on open files: ulimit -n",
         _ => "run as root, or on a Linux of version 4.9 or later with tun or veth",

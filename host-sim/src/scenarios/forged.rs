@@ -1,10 +1,11 @@
 //! Somebody who knows the addresses and ports, but not the numbers, wants the connection dead (RFC 5961).
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{Action, CloseReason, Control, Error, Rule, State, Verdict};
 
 use super::script::{expect_their_state, from_peer, is_alive, peer_opens, peer_sends};
 use crate::peer::{Failure, Read};
+use crate::trace::Way;
 use crate::world::{Pair, World};
 
 /// Where in the window.
@@ -26,7 +27,8 @@ pub(super) fn rst_in_window(w: &mut World<'_>) -> Result<()> {
         };
         w.note(format!("an RST {distance} beyond RCV.NXT, in the window"));
         let verdict = forge_rst(w, &pair, distance)?;
-        expect(verdict, Rule::RstInWindow, Action::Challenged)?;
+        expect_verdict(verdict, Rule::RstInWindow, Action::Challenged)?;
+        expect_challenge(w, &pair)?;
         is_alive(w, &pair)?;
     }
     Ok(())
@@ -37,7 +39,7 @@ pub(super) fn rst_exact(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &pair)?;
     w.note("an RST at RCV.NXT");
     let verdict = forge_rst(w, &pair, 0)?;
-    expect(verdict, Rule::RstExact, Action::Ended(CloseReason::ResetByPeer))?;
+    expect_verdict(verdict, Rule::RstExact, Action::Ended(CloseReason::ResetByPeer))?;
     w.until("our application is told the end", |w| Ok(w.ended(pair.ours).is_some()))?;
     ensure!(w.ended(pair.ours) == Some(CloseReason::ResetByPeer), "told {:?}", w.ended(pair.ours));
     let read: Result<Read, Error> = w.recv(pair.ours, &mut [0; 16])?;
@@ -67,7 +69,7 @@ fn expect_silence(w: &mut World<'_>, pair: &Pair, distance: u32) -> Result<()> {
     w.note(format!("an RST {} from RCV.NXT, outside the window", distance as i32));
     let before = w.trace.entries.len();
     let verdict = forge_rst(w, pair, distance)?;
-    expect(verdict, Rule::RstOutOfWindow, Action::Dropped)?;
+    expect_verdict(verdict, Rule::RstOutOfWindow, Action::Dropped)?;
     ensure!(w.trace.entries.len() == before + 1, "something was sent in answer");
     is_alive(w, pair)
 }
@@ -82,9 +84,38 @@ pub(super) fn syn(w: &mut World<'_>) -> Result<()> {
         let mut forged = from_peer(w, &pair, control)?;
         forged.seq += distance;
         let verdict = w.forge_to_us(forged)?;
-        expect(verdict, Rule::SynSynchronized, Action::Challenged)?;
+        expect_verdict(verdict, Rule::SynSynchronized, Action::Challenged)?;
+        expect_challenge(w, &pair)?;
         is_alive(w, &pair)?;
     }
+    Ok(())
+}
+
+pub(super) fn text(w: &mut World<'_>) -> Result<()> {
+    let (pair, _) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    for (ack_off, what) in [(100_000, "beyond SND.NXT"), (0_u32.wrapping_sub(100_000), "long past")] {
+        w.note(format!("text at RCV.NXT whose acknowledgement is {what}"));
+        let mut forged = from_peer(w, &pair, Control::ACK)?;
+        forged.ack += ack_off;
+        forged.len = 10;
+        let verdict = w.forge_to_us(forged)?;
+        expect_verdict(verdict, Rule::AckUnacceptable, Action::Challenged)?;
+        expect_challenge(w, &pair)?;
+        ensure!(w.status(pair.ours)?.readable == 0, "forged text reached the application");
+        is_alive(w, &pair)?;
+    }
+    Ok(())
+}
+
+/// The last thing on the wire is our empty ACK, at SND.NXT and RCV.NXT.
+fn expect_challenge(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    let status = w.status(pair.ours)?;
+    let last = w.trace.steps().last().ok_or_else(|| anyhow!("nothing is on the wire"))?;
+    let seen = last.seen;
+    let is_empty_ack = last.way == Way::ToPeer && seen.is(Control::ACK) && seen.len == 0;
+    ensure!(is_empty_ack, "no challenge ACK left, but {} {}", seen.control, seen.len);
+    ensure!(seen.seq == status.snd_nxt && seen.ack == status.rcv_nxt, "the challenge has wrong numbers");
     Ok(())
 }
 
@@ -94,7 +125,7 @@ fn forge_rst(w: &mut World<'_>, pair: &Pair, distance: u32) -> Result<Verdict> {
     w.forge_to_us(forged)
 }
 
-fn expect(verdict: Verdict, rule: Rule, action: Action) -> Result<()> {
+fn expect_verdict(verdict: Verdict, rule: Rule, action: Action) -> Result<()> {
     ensure!(
         verdict.rule == rule && verdict.action == action,
         "judged {}: {}, not {rule}: {action}",

@@ -4,10 +4,8 @@ use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
 
 use super::script::{
-    OUR_SERVER, THEIR_CLIENT, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
-    we_open_again,
+    expect_reset, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends, we_open, we_open_again,
 };
-use crate::peer::{Failure, Socket};
 use crate::world::{Pair, World};
 
 pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
@@ -64,6 +62,20 @@ pub(super) fn fresh_after_our_reset(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &fresh)
 }
 
+pub(super) fn time_wait_reopens(w: &mut World<'_>) -> Result<()> {
+    let (pair, listener) = peer_opens(w)?;
+    is_alive(w, &pair)?;
+    w.note("we close first, then the peer: TIME-WAIT is ours");
+    w.close(pair.ours)?;
+    w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+    w.peer().close(pair.theirs)?;
+    w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
+    expect_their_state(w, &pair, State::Closed)?;
+    let fresh = peer_opens_again(w, listener, false)?;
+    ensure!(w.trace.ruled(Rule::SynTimeWaitReopens) == 1, "the SYN was not judged by SynTimeWaitReopens");
+    is_alive(w, &fresh)
+}
+
 pub(super) fn fresh_after_peer_reset(w: &mut World<'_>) -> Result<()> {
     let (pair, listener) = peer_opens(w)?;
     is_alive(w, &pair)?;
@@ -71,17 +83,7 @@ pub(super) fn fresh_after_peer_reset(w: &mut World<'_>) -> Result<()> {
     w.peer().abort(pair.theirs)?;
     expect_told_reset(w, &pair)?;
     let fresh = peer_opens_again(w, listener, false)?;
-    is_alive(w, &fresh)?;
-    let (ours, theirs) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
-    ensure!(fresh.our_end.port() == ours && fresh.their_end.port() == theirs, "the ports changed");
-    Ok(())
-}
-
-fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
-    let failure = w.peer_failure(theirs)?;
-    ensure!(failure == Failure::Reset, "the peer's process saw {failure}, not ECONNRESET");
-    w.note("the peer's process sees ECONNRESET");
-    Ok(())
+    is_alive(w, &fresh)
 }
 
 fn expect_told_reset(w: &mut World<'_>, pair: &Pair) -> Result<()> {

@@ -33,6 +33,8 @@ pub(super) fn rst_in_listen(w: &mut World<'_>) -> Result<()> {
         let verdict = w.forge_to_us(forged)?;
         ensure!(verdict.rule == Rule::ListenRst, "judged {}", verdict.rule);
     }
+    let answers = w.trace.steps().filter(|step| step.way == Way::ToPeer).count();
+    ensure!(answers == 0, "{answers} segments answered an RST");
     let pair = peer_opens_again(w, listener, false)?;
     is_alive(w, &pair)
 }
@@ -43,6 +45,10 @@ pub(super) fn rst_in_syn_received(w: &mut World<'_>) -> Result<()> {
     let forged = segment(w, Control::SYN, Seq(0x7000_0000), Seq(0), STRANGE, OUR_SERVER);
     let verdict = w.forge_to_us(forged)?;
     ensure!(verdict.rule == Rule::ListenSyn, "judged {}", verdict.rule);
+    w.note("an RST one beside the right number, before the peer's: challenged");
+    let beside = segment(w, Control::RST, Seq(0x7000_0002), Seq(0), STRANGE, OUR_SERVER);
+    let verdict = w.forge_to_us(beside)?;
+    ensure!(verdict.rule == Rule::RstInWindow, "judged {}", verdict.rule);
     w.until("the peer's RST arrives", |w| Ok(w.trace.ruled(Rule::RstSynReceivedPassive) == 1))?;
     w.note("the half-open entry is freed, the next client comes");
     let pair = peer_opens_again(w, listener, false)?;
@@ -62,6 +68,13 @@ pub(super) fn bad_ack_in_syn_sent(w: &mut World<'_>) -> Result<()> {
         ensure!(verdict.rule == Rule::SynSentBadAck, "judged {}", verdict.rule);
     }
     ensure!(w.trace.resets(ResetReason::BadAckInHandshake) == 2, "the wrong ACKs drew no RST");
+    w.note("RSTs that acknowledge nothing of ours, or nothing at all");
+    let wrong = segment(w, Control::RST | Control::ACK, Seq(5), iss - BEHIND, THEIR_SERVER, OUR_CLIENT);
+    let none = segment(w, Control::RST, Seq(5), Seq(0), THEIR_SERVER, OUR_CLIENT);
+    for (forged, rule) in [(wrong, Rule::SynSentBadAckRst), (none, Rule::SynSentRstNoAck)] {
+        let verdict = w.forge_to_us(forged)?;
+        ensure!(verdict.rule == rule, "judged {}, not {rule}", verdict.rule);
+    }
     let mut theirs = None;
     w.until("the peer accepts us all the same", |w| {
         theirs = w.peer().accept(listener)?;
@@ -84,6 +97,7 @@ pub(super) fn bad_ack_in_syn_received(w: &mut World<'_>) -> Result<()> {
     let verdict = w.forge_to_us(forged)?;
     ensure!(verdict.rule == Rule::SynReceivedBadAck, "judged {}", verdict.rule);
     ensure!(verdict.state == State::SynReceived, "it met {}", verdict.state);
+    ensure!(w.trace.resets(ResetReason::BadAckInHandshake) == 1, "the wrong ACK drew no RST");
     let ours = w.accept(listener)?;
     let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
     is_alive(w, &pair)

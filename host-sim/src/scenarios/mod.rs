@@ -55,6 +55,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("forged-rst-exact", "an RST at the exact number: reset, and told why", forged::rst_exact),
     scenario("forged-rst-outside", "a forged RST outside the window: nothing", forged::rst_outside),
     scenario("forged-syn", "a forged SYN on a live connection: challenged", forged::syn),
+    scenario("forged-text", "forged text with a wrong acknowledgement: challenged, not delivered", forged::text),
     scenario("rst-in-listen", "RST to a listener: the next client is served", handshake::rst_in_listen),
     scenario(
         "rst-in-syn-received",
@@ -83,6 +84,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "fresh-after-peer-reset",
         "after the peer's reset the same ports connect at once",
         half_open::fresh_after_peer_reset,
+    ),
+    scenario(
+        "time-wait-reopens",
+        "the peer's new SYN in our TIME-WAIT: a new connection at once",
+        half_open::time_wait_reopens,
     ),
     Scenario {
         name: "idle-60-days",

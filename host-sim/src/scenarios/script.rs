@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use tcp_reset_core::{Control, ListenerHandle, Seq, State};
 
 use crate::frame::Seen;
-use crate::peer::{Read, Socket};
+use crate::peer::{Failure, Read, Socket};
 use crate::world::{Pair, World};
 
 /// Octets written at a time.
@@ -175,6 +175,14 @@ pub(super) fn expect_our_state(w: &mut World<'_>, pair: &Pair, state: State) -> 
 
 pub(super) fn expect_their_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
     w.until(&format!("the peer is in {state}"), |w| Ok(w.peer().state(pair.their_end.port(), pair.our_end)? == state))
+}
+
+/// The peer's process learns that the connection was reset.
+pub(super) fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
+    let failure = w.peer_failure(theirs)?;
+    ensure!(failure == Failure::Reset, "the peer's process saw {failure}, not ECONNRESET");
+    w.note("the peer's process sees ECONNRESET");
+    Ok(())
 }
 
 /// A segment in the peer's name that fits the connection as it stands, to be bent.
