@@ -1,15 +1,14 @@
-//! Devices, addresses and neighbours of the namespace, by rtnetlink(7), one
+//! Devices and addresses of the namespace, by rtnetlink(7), one
 //! request and its answer at a time.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::libc;
@@ -99,21 +98,6 @@ impl Netlink {
         let what = format!("give {} the address {address}/{prefix}", link.name);
         let request = RouteNetlinkMessage::NewAddress(message);
         self.order(request, NLM_F_CREATE | NLM_F_EXCL).map_err(|error| Forbidden::from_io(what, &error))
-    }
-
-    /// Enters a neighbour that the kernel never asks for and never forgets.
-    pub(super) fn add_neighbour(&mut self, link: &Link, address: Ipv4Addr, mac: Mac) -> Result<(), Forbidden> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Inet;
-        message.header.ifindex = link.index;
-        message.header.state = NeighbourState::Permanent;
-        message.attributes = vec![
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
-            NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
-        ];
-        let what = format!("enter the neighbour {address} on {}", link.name);
-        let request = RouteNetlinkMessage::NewNeighbour(message);
-        self.order(request, NLM_F_CREATE | NLM_F_REPLACE).map_err(|error| Forbidden::from_io(what, &error))
     }
 
     fn change_link(&mut self, change: LinkMessage, what: String) -> Result<(), Forbidden> {

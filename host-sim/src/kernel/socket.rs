@@ -46,18 +46,6 @@ impl KernelListener {
         socket.set_nonblocking(true)?;
         Ok(Some(KernelStream { socket }))
     }
-
-    /// Returns the address listened on, with the port that 0 has become.
-    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        ipv4(&self.socket.local_addr()?)
-    }
-
-    /// Sets the receive buffer of connections to come, in bytes, which bounds
-    /// the window and the window scale they offer. The kernel doubles it for
-    /// its bookkeeping.
-    pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_recv_buffer_size(bytes)
-    }
 }
 
 /// A connection of the kernel's.
@@ -106,16 +94,7 @@ impl KernelStream {
         if let Some(error) = self.take_error()? {
             return Err(error);
         }
-        Ok(match self.state()? {
-            State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
-            State::Established
-            | State::FinWait1
-            | State::FinWait2
-            | State::CloseWait
-            | State::Closing
-            | State::LastAck
-            | State::TimeWait => true,
-        })
+        Ok(self.state()?.is_synchronized())
     }
 
     /// Gives data to send, returns how many bytes were taken, `None` if the
@@ -158,22 +137,6 @@ impl KernelStream {
     /// [`kernel_state_of`](super::kernel_state_of).
     pub fn state(&self) -> io::Result<State> {
         from_kernel(getsockopt(&self.socket, TcpInfoState)?)
-    }
-
-    /// Sets the receive buffer in bytes; the kernel doubles it for bookkeeping.
-    pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_recv_buffer_size(bytes)
-    }
-
-    /// Sets whether small segments are sent at once, without Nagle's delay.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket.set_tcp_nodelay(nodelay)
-    }
-
-    /// Sets for how long sent data may stay unacknowledged before the kernel
-    /// gives up, to the millisecond; `None` for the system's own limit.
-    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_tcp_user_timeout(timeout)
     }
 
     /// Takes the connection's error, if there is one that was not told yet.

@@ -56,7 +56,6 @@ impl fmt::Display for WireKind {
 #[derive(Debug)]
 pub struct Wire {
     end: End,
-    netlink: Netlink,
     kernel_end: Link,
     kernel_mac: Mac,
 }
@@ -83,7 +82,7 @@ impl Wire {
             await_running(&mut netlink, veth.our_end())?;
         }
         let kernel_end = await_running(&mut netlink, KERNEL_END)?;
-        Ok(Self { end, netlink, kernel_end, kernel_mac })
+        Ok(Self { end, kernel_end, kernel_mac })
     }
 
     /// Returns what the wire is made of.
@@ -103,11 +102,6 @@ impl Wire {
     /// [`ETHERNET_HEADER_LEN`], comes on top.
     pub fn mtu(&self) -> usize {
         self.kernel_end.mtu
-    }
-
-    /// Tells the kernel for good where `addr` is, so that it asks no ARP.
-    pub fn add_neighbour(&mut self, addr: Ipv4Addr, mac: Mac) -> Result<(), Forbidden> {
-        self.netlink.add_neighbour(&self.kernel_end, addr, mac)
     }
 
     /// Takes the next frame from the kernel, `None` if there is none yet. A
