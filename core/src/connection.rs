@@ -7,8 +7,7 @@ use crate::transfer::reassembly::Reassembly;
 use crate::transfer::rtt::Rtt;
 use crate::verdict::CloseReason;
 
-/// No slot.
-pub(crate) const NONE: u16 = u16::MAX;
+pub(crate) use crate::slots::NONE;
 
 bitflags::bitflags! {
     /// Events not told yet.

@@ -144,14 +144,7 @@ pub struct Frame<'t, 's> {
 #[derive(Clone, Copy)]
 enum Content {
     ArpRequest(Ipv4Addr),
-    Segment(What),
-}
-
-/// Where a segment goes on the link.
-enum Route {
-    To(Hop),
-    /// The answer to a question is awaited.
-    Unknown,
+    Segment(What, Hop),
 }
 
 impl<'s> Link<'s> {
@@ -352,11 +345,12 @@ impl<'s> Link<'s> {
                 Next::Event(event) => return LinkOutput::Event(event),
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
                 Next::Transmit(what) => match self.route(what, now) {
-                    Route::To(_) => {
-                        return LinkOutput::Transmit(Frame { link: self, content: Content::Segment(what), now });
+                    Some(hop) => {
+                        let content = Content::Segment(what, hop);
+                        return LinkOutput::Transmit(Frame { link: self, content, now });
                     }
                     // The others go first.
-                    Route::Unknown => self.tcp.transmit(what, now).defer(),
+                    None => self.tcp.transmit(what, now).defer(),
                 },
             }
         }
@@ -367,20 +361,18 @@ impl<'s> Link<'s> {
         [tcp, neighbour].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Where a segment goes. A connection whose path is in doubt asks again; where no network and no router leads to the peer, its
+    /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again; where no network and no router leads to the peer, its
     /// frames' source is all there is.
-    fn route(&mut self, what: What, now: Instant) -> Route {
+    fn route(&mut self, what: What, now: Instant) -> Option<Hop> {
         if self.medium == Medium::Ip {
-            return Route::To(Hop::default());
+            return Some(Hop::default());
         }
         let mut transmit = self.tcp.transmit(what, now);
         if let Some(hop) = transmit.hop() {
-            return Route::To(hop);
+            return Some(hop);
         }
         let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
-        let IpAddr::V4(remote) = transmit.remote().ip() else {
-            return Route::Unknown;
-        };
+        let IpAddr::V4(remote) = transmit.remote().ip() else { return None };
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
         let found = match self.next_hop(remote) {
@@ -388,14 +380,11 @@ impl<'s> Link<'s> {
             // Not where nothing was ever heard.
             Some(_) | None => (last != Hop::default()).then_some(last),
         };
-        match found {
-            Some(hop) => {
-                transmit = self.tcp.transmit(what, now);
-                transmit.set_hop(hop);
-                Route::To(hop)
-            }
-            None => Route::Unknown,
+        if let Some(hop) = found {
+            transmit = self.tcp.transmit(what, now);
+            transmit.set_hop(hop);
         }
+        found
     }
 }
 
@@ -406,7 +395,7 @@ impl Frame<'_, '_> {
         let header = self.link.medium.header_len();
         match self.content {
             Content::ArpRequest(_) => header + ARP_PACKET,
-            Content::Segment(what) => header + IPV4_HEADER + self.link.tcp.len_of(what),
+            Content::Segment(what, _) => header + IPV4_HEADER + self.link.tcp.len_of(what),
         }
     }
 
@@ -414,7 +403,7 @@ impl Frame<'_, '_> {
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
             Content::ArpRequest(_) => None,
-            Content::Segment(what) => what.reset_reason(),
+            Content::Segment(what, _) => what.reset_reason(),
         }
     }
 
@@ -428,7 +417,7 @@ impl Frame<'_, '_> {
         let Frame { link, content, now } = self;
         match content {
             Content::ArpRequest(addr) => link.emit_arp_request(addr, now, buf),
-            Content::Segment(what) => link.emit_segment(what, now, buf)?,
+            Content::Segment(what, hop) => link.emit_segment(what, hop, now, buf)?,
         }
         count(&mut link.counters.frames_out);
         Ok(len)
@@ -457,10 +446,7 @@ impl Link<'_> {
         repr.emit(&mut ArpPacket::new_unchecked(payload));
     }
 
-    fn emit_segment(&mut self, what: What, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        let Route::To(hop) = self.route(what, now) else {
-            return Err(BufferTooSmall);
-        };
+    fn emit_segment(&mut self, what: What, hop: Hop, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         let transmit = self.tcp.transmit(what, now);
         let (src, dst) = both_v4(transmit.local().ip(), transmit.remote().ip()).ok_or(BufferTooSmall)?;
         let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv4);

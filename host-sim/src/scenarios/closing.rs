@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, State};
 
 use super::script::{
-    echo, expect_our_end_of_stream, expect_our_state, expect_their_end_of_stream, expect_their_state, peer_opens,
-    peer_to_us, us_to_peer, we_open,
+    echo, expect_our_end_of_stream, expect_our_state, expect_their_end_of_stream, expect_their_state, expect_told,
+    peer_opens, peer_to_us, us_to_peer, we_open,
 };
-use crate::world::{Pair, World};
+use crate::world::World;
 
 const MEBIBYTE: usize = 1 << 20;
 /// What the side that still may sends after the other has half-closed, in octets.
@@ -22,7 +22,7 @@ pub(super) fn we_close_first(w: &mut World<'_>) -> Result<()> {
     expect_our_state(w, &pair, State::FinWait2)?;
     w.note("the peer closes");
     w.peer().close(pair.theirs)?;
-    expect_told(w, &pair, CloseReason::LocalClosed)?;
+    expect_told(w, pair.ours, CloseReason::LocalClosed)?;
     expect_our_state(w, &pair, State::TimeWait)?;
     expect_their_state(w, &pair, State::Closed)
 }
@@ -36,7 +36,7 @@ pub(super) fn peer_closes_first(w: &mut World<'_>) -> Result<()> {
     ensure!(w.state(&pair) == State::CloseWait, "we are in {}", w.state(&pair));
     w.note("we close");
     w.close(pair.ours)?;
-    expect_told(w, &pair, CloseReason::PeerClosed)?;
+    expect_told(w, pair.ours, CloseReason::PeerClosed)?;
     expect_our_state(w, &pair, State::Closed)?;
     expect_their_state(w, &pair, State::TimeWait)
 }
@@ -47,7 +47,7 @@ pub(super) fn both_close(w: &mut World<'_>) -> Result<()> {
     w.note("both close before either has seen the other's FIN");
     w.peer().close(pair.theirs)?;
     w.close(pair.ours)?;
-    expect_told(w, &pair, CloseReason::LocalClosed)?;
+    expect_told(w, pair.ours, CloseReason::LocalClosed)?;
     let crossed = w.trace.steps().any(|step| step.ours == State::Closing);
     ensure!(crossed, "we never were in CLOSING: the FINs did not cross");
     expect_our_state(w, &pair, State::TimeWait)?;
@@ -65,7 +65,7 @@ pub(super) fn peer_half_closes(w: &mut World<'_>) -> Result<()> {
     w.note("we close");
     w.close(pair.ours)?;
     expect_their_end_of_stream(w, &pair)?;
-    expect_told(w, &pair, CloseReason::PeerClosed)
+    expect_told(w, pair.ours, CloseReason::PeerClosed)
 }
 
 pub(super) fn we_half_close(w: &mut World<'_>) -> Result<()> {
@@ -79,13 +79,6 @@ pub(super) fn we_half_close(w: &mut World<'_>) -> Result<()> {
     w.note("the peer closes");
     w.peer().close(pair.theirs)?;
     expect_our_end_of_stream(w, &pair)?;
-    expect_told(w, &pair, CloseReason::LocalClosed)?;
+    expect_told(w, pair.ours, CloseReason::LocalClosed)?;
     expect_our_state(w, &pair, State::TimeWait)
-}
-
-fn expect_told(w: &mut World<'_>, pair: &Pair, reason: CloseReason) -> Result<()> {
-    w.until(&format!("our application is told \"{reason}\""), |w| Ok(w.ended(pair.ours).is_some()))?;
-    let told = w.ended(pair.ours);
-    ensure!(told == Some(reason), "our application was told {told:?}, not {reason:?}");
-    Ok(())
 }

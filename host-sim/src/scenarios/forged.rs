@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{Action, CloseReason, Control, Error, Rule, State, Verdict};
 
-use super::script::{expect_their_state, from_peer, is_alive, peer_opens, peer_sends};
+use super::script::{expect_their_state, expect_told, from_peer, is_alive, peer_opens, peer_sends};
 use crate::peer::{Failure, Read};
 use crate::trace::Way;
 use crate::world::{Pair, World};
@@ -40,11 +40,9 @@ pub(super) fn rst_exact(w: &mut World<'_>) -> Result<()> {
     w.note("an RST at RCV.NXT");
     let verdict = forge_rst(w, &pair, 0)?;
     expect_verdict(verdict, Rule::RstExact, Action::Ended(CloseReason::ResetByPeer))?;
-    w.until("our application is told the end", |w| Ok(w.ended(pair.ours).is_some()))?;
-    ensure!(w.ended(pair.ours) == Some(CloseReason::ResetByPeer), "told {:?}", w.ended(pair.ours));
+    expect_told(w, pair.ours, CloseReason::ResetByPeer)?;
     let read: Result<Read, Error> = w.recv(pair.ours, &mut [0; 16])?;
     ensure!(read == Err(Error::Closed(CloseReason::ResetByPeer)), "reading gave {read:?}");
-    w.note("our application is told: reset by peer");
     w.note("the peer, still ESTABLISHED, sends and learns it too");
     peer_sends(w, &pair, b"are you there?")?;
     let failure = w.peer_failure(pair.theirs)?;

@@ -1,12 +1,13 @@
 //! One side has lost the connection, the other does not know (RFC 9293 §3.5.1), and what comes after a reset.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
 
 use super::script::{
-    expect_reset, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends, we_open, we_open_again,
+    expect_reset, expect_their_state, expect_told, is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
+    we_open_again,
 };
-use crate::world::{Pair, World};
+use crate::world::World;
 
 pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
@@ -26,7 +27,7 @@ pub(super) fn peer_vanishes(w: &mut World<'_>) -> Result<()> {
     w.peer().vanish(pair.theirs)?;
     w.note("we, still ESTABLISHED, send");
     w.send_some(pair.ours, b"are you there?")?;
-    expect_told_reset(w, &pair)
+    expect_told(w, pair.ours, CloseReason::ResetByPeer)
 }
 
 pub(super) fn peer_reboots(w: &mut World<'_>) -> Result<()> {
@@ -37,7 +38,7 @@ pub(super) fn peer_reboots(w: &mut World<'_>) -> Result<()> {
     let new = peer_opens_again(w, listener, false)?;
     ensure!(w.trace.ruled(Rule::SynSynchronized) >= 1, "the SYN on the live connection was not challenged");
     ensure!(w.trace.ruled(Rule::RstExact) == 1, "the peer's answer to the challenge did not reset the old connection");
-    expect_told_reset(w, &old)?;
+    expect_told(w, old.ours, CloseReason::ResetByPeer)?;
     is_alive(w, &new)
 }
 
@@ -81,15 +82,7 @@ pub(super) fn fresh_after_peer_reset(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &pair)?;
     w.note("the peer aborts");
     w.peer().abort(pair.theirs)?;
-    expect_told_reset(w, &pair)?;
+    expect_told(w, pair.ours, CloseReason::ResetByPeer)?;
     let fresh = peer_opens_again(w, listener, false)?;
     is_alive(w, &fresh)
-}
-
-fn expect_told_reset(w: &mut World<'_>, pair: &Pair) -> Result<()> {
-    w.until("our application is told the end", |w| Ok(w.ended(pair.ours).is_some()))?;
-    let told = w.ended(pair.ours).ok_or_else(|| anyhow!("our application was told nothing"))?;
-    ensure!(told == CloseReason::ResetByPeer, "our application was told \"{told}\", not \"reset by peer\"");
-    w.note("our application is told: reset by peer");
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tcp_reset_core::{CloseReason, Control, Event, ResetReason, Rule, State};
 
-use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, is_alive};
+use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_told, is_alive};
 use crate::peer::Failure;
 use crate::world::{Pair, World};
 
@@ -42,10 +42,7 @@ pub(super) fn refused_by_peer(w: &mut World<'_>) -> Result<()> {
     let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
     w.note("we connect to a port nobody listens on");
     let ours = w.connect(our_port, their_port)?;
-    w.until("our application is told the end", |w| Ok(w.ended(ours).is_some()))?;
-    let told = w.ended(ours);
-    ensure!(told == Some(CloseReason::Refused), "our application was told {told:?}, not Refused");
-    w.note("our application is told: refused");
+    expect_told(w, ours, CloseReason::Refused)?;
     ensure!(w.trace.ruled(Rule::SynSentRst) == 1, "the peer's RST was not judged by SynSentRst");
     Ok(())
 }

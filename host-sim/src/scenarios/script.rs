@@ -1,7 +1,7 @@
 //! What the stories have in common: opening, echoing, checking that a connection lives.
 
 use anyhow::{Result, anyhow, bail, ensure};
-use tcp_reset_core::{Control, ListenerHandle, Seq, State};
+use tcp_reset_core::{CloseReason, ConnectionHandle, Control, ListenerHandle, Seq, State};
 
 use crate::frame::Seen;
 use crate::peer::{Failure, Read, Socket};
@@ -175,6 +175,15 @@ pub(super) fn expect_our_state(w: &mut World<'_>, pair: &Pair, state: State) -> 
 
 pub(super) fn expect_their_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
     w.until(&format!("the peer is in {state}"), |w| Ok(w.peer().state(pair.their_end.port(), pair.our_end)? == state))
+}
+
+/// Our application is told that the connection ended, and why.
+pub(super) fn expect_told(w: &mut World<'_>, ours: ConnectionHandle, reason: CloseReason) -> Result<()> {
+    w.until("our application is told the end", |w| Ok(w.ended(ours).is_some()))?;
+    let told = w.ended(ours).ok_or_else(|| anyhow!("our application was told nothing"))?;
+    ensure!(told == reason, "our application was told \"{told}\", not \"{reason}\"");
+    w.note(format!("our application is told: {reason}"));
+    Ok(())
 }
 
 /// The peer's process learns that the connection was reset.
