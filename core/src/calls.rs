@@ -13,6 +13,7 @@ use crate::storage::Listener;
 use crate::tcb::{Flags, Tuple};
 use crate::tcp::{Tcp, is_one_host};
 use crate::time::Instant;
+use crate::timeouts::timer_of;
 use crate::transfer::{pool, receive, send};
 use crate::verdict::{CloseReason, State};
 
@@ -47,6 +48,11 @@ impl Tcp<'_> {
     /// [`Error::StaleHandle`].
     pub fn unlisten(&mut self, now: Instant, handle: ListenerHandle) -> Result<(), Error> {
         let l = self.listener(handle)?;
+        self.close_listener(now, l);
+        Ok(())
+    }
+
+    fn close_listener(&mut self, now: Instant, l: usize) {
         while self.listeners[l].first != NONE {
             let i = self.listeners[l].first;
             self.abort_slot(now, i);
@@ -57,7 +63,6 @@ impl Tcp<'_> {
             self.listeners_with_news -= 1;
         }
         *listener = Listener::closed(listener.generation.wrapping_add(1));
-        Ok(())
     }
 
     /// Hands over the oldest completed connection.
@@ -307,20 +312,84 @@ impl Tcp<'_> {
         }
     }
 
+    /// Ends everything at once, before a planned restart, so that no peer is left half-open (§3.10.5): connections are aborted, also
+    /// those nobody has accepted, handshakes in progress are reset, and listeners close. What applications hold ends with
+    /// [`crate::Event::Closed`] as ever.
+    ///
+    /// Says whether everybody is told. If not, the queue of replies is full: poll for output and call again.
+    pub fn abort_all(&mut self, now: Instant) -> bool {
+        self.catch_up(now);
+        for i in 0..self.conns.len() as u16 {
+            if is_used(&self.conns[usize::from(i)]) {
+                self.abort_slot(now, i);
+            }
+        }
+        for listener in self.listeners.iter_mut() {
+            listener.options.half_open = 0;
+        }
+        if !self.reset_half_open_while_room() {
+            return false;
+        }
+        for l in 0..self.listeners.len() {
+            if self.listeners[l].is_open {
+                self.close_listener(now, l);
+            }
+        }
+        true
+    }
+
+    /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
+    pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Ipv4Addr) -> bool) {
+        for i in 0..self.conns.len() as u16 {
+            let c = &mut self.conns[usize::from(i)];
+            if !is_used(c) || is_ours(c.tcb.tuple.local_addr) {
+                continue;
+            }
+            c.clear(Flags::RST_DUE);
+            if c.closed().is_none() {
+                self.end(i, CloseReason::AddressLost, false);
+            } else {
+                self.settle(i);
+            }
+        }
+        self.forget_records_on(|addr| !is_ours(addr));
+    }
+
     /// Tells how a connection stands (§3.10.6). Works after close and abort too, until the end was told.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn status(&self, handle: ConnectionHandle) -> Result<Status, Error> {
-        self.slot(handle).map(|i| status_of(&self.conns[usize::from(i)]))
+        self.slot(handle).map(|i| self.status_of(&self.conns[usize::from(i)]))
     }
 
     /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
         self.conns.iter().enumerate().filter(|(_, c)| is_used(c)).map(|(i, c)| {
             let handle = ConnectionHandle { index: i as u16, generation: c.links.generation };
-            (handle, status_of(c))
+            (handle, self.status_of(c))
         })
+    }
+
+    fn status_of(&self, c: &Connection) -> Status {
+        let (local, remote) = endpoints(&c.tcb.tuple);
+        Status {
+            local,
+            remote,
+            state: c.tcb.state(),
+            closed: c.closed(),
+            snd_una: c.tcb.snd_una,
+            snd_nxt: c.tcb.snd_nxt,
+            snd_wnd: u32::from(c.tcb.snd_wnd),
+            rcv_nxt: c.tcb.rcv_nxt,
+            rcv_wnd: u32::from(c.tcb.rcv_wnd),
+            mss: c.tcb.mss,
+            readable: usize::from(c.rx_len),
+            writable: c.buffers.tx_size() - usize::from(c.tx_len),
+            unacknowledged: usize::from(c.tx_len),
+            retries: c.tcb.retries,
+            timer: c.deadline().map(|due| (self.last_now.expand(due), timer_of(c, due))),
+        }
     }
 
     /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
@@ -395,25 +464,5 @@ fn queue_fin(c: &mut Connection) {
         | State::Closing
         | State::LastAck
         | State::TimeWait => {}
-    }
-}
-
-fn status_of(c: &Connection) -> Status {
-    let (local, remote) = endpoints(&c.tcb.tuple);
-    Status {
-        local,
-        remote,
-        state: c.tcb.state(),
-        closed: c.closed(),
-        snd_una: c.tcb.snd_una,
-        snd_nxt: c.tcb.snd_nxt,
-        snd_wnd: u32::from(c.tcb.snd_wnd),
-        rcv_nxt: c.tcb.rcv_nxt,
-        rcv_wnd: u32::from(c.tcb.rcv_wnd),
-        mss: c.tcb.mss,
-        readable: usize::from(c.rx_len),
-        writable: c.buffers.tx_size() - usize::from(c.tx_len),
-        unacknowledged: usize::from(c.tx_len),
-        retries: c.tcb.retries,
     }
 }

@@ -1,6 +1,7 @@
 //! Settings: of the whole engine, of a listener, of a connection.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// The smallest buffer a connection may have, in bytes.
@@ -86,6 +87,20 @@ pub enum ChecksumBy {
     Software,
     /// The hardware does both: nothing is verified, zero is sent.
     Hardware,
+    /// The hardware has verified what comes in; this crate fills in what goes out.
+    HardwareOnReceive,
+    /// This crate verifies what comes in; the hardware fills in what goes out.
+    HardwareOnTransmit,
+}
+
+impl ChecksumBy {
+    pub(crate) const fn is_verified_here(self) -> bool {
+        matches!(self, ChecksumBy::Software | ChecksumBy::HardwareOnTransmit)
+    }
+
+    pub(crate) const fn is_filled_here(self) -> bool {
+        matches!(self, ChecksumBy::Software | ChecksumBy::HardwareOnReceive)
+    }
 }
 
 /// Settings of one connection. Buffers are powers of two from [`MIN_BUFFER`] to [`MAX_BUFFER`].
@@ -122,6 +137,8 @@ pub struct ListenOptions {
     pub half_open: u8,
     /// What becomes of a SYN that cannot be taken. Default: dropped, the peer tries again.
     pub overflow: Overflow,
+    /// The networks whose hosts may connect; for everybody else the port is closed and answers as one. Default `None`: all.
+    pub accept_from: Option<&'static [Network]>,
     /// The connections' settings.
     pub stream: StreamOptions,
 }
@@ -132,14 +149,49 @@ impl ListenOptions {
         backlog: 0,
         half_open: 0,
         overflow: Overflow::Drop,
+        accept_from: None,
         stream: StreamOptions { rx_buffer: 0, tx_buffer: 0, r1: 0, r2: Duration::ZERO, nagle: false },
     };
 }
 
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
-        ListenOptions { backlog: 4, half_open: 16, overflow: Overflow::Drop, stream: StreamOptions::default() }
+        ListenOptions {
+            backlog: 4,
+            half_open: 16,
+            overflow: Overflow::Drop,
+            accept_from: None,
+            stream: StreamOptions::default(),
+        }
     }
+}
+
+/// The hosts whose addresses begin with the same bits as `addr`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Network {
+    /// Any address in the network.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub addr: IpAddr,
+    /// How many bits are common: 32 (IPv4) names one host, 0 everybody; more counts as 32.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Says whether `addr` is one of the network's.
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        match (self.addr, addr) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                (ours.to_bits() ^ theirs.to_bits()) & prefix_mask(self.prefix) == 0
+            }
+            (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// The bits of an IPv4 address that a prefix of this length covers.
+pub(crate) fn prefix_mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
 }
 
 /// What becomes of a SYN that a listener cannot take: its half-open entries or its backlog are full, or the half-open

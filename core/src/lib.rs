@@ -26,7 +26,7 @@
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
 //! Beside the way: `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user declares), `connection`
-//! (a slot), `slots` and `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record`
+//! (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record`
 //! (counters, last resets).
 
 #[cfg(test)]
@@ -38,6 +38,8 @@ mod calls;
 mod challenge;
 mod config;
 mod connection;
+#[cfg(feature = "embassy")]
+pub mod embassy;
 mod format;
 mod isn;
 pub mod link;
@@ -61,8 +63,8 @@ mod transmit;
 mod verdict;
 
 pub use config::{
-    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MSS_DEFAULT, MSS_FLOOR, Overflow, RstPolicy,
-    SecretKey, StreamOptions, WeakKey,
+    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MSS_DEFAULT, MSS_FLOOR, Network, Overflow,
+    RstPolicy, SecretKey, StreamOptions, WeakKey,
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};

@@ -172,4 +172,6 @@ pub struct Status {
     pub unacknowledged: usize,
     /// Retransmissions or probes since the last progress.
     pub retries: u8,
+    /// What the connection does next by itself, and when.
+    pub timer: Option<(Instant, Timer)>,
 }

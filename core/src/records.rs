@@ -255,7 +255,7 @@ impl Tcp<'_> {
     /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate
     /// after all, it goes on answering when the handshake has failed (§3.6.1).
     fn reopen(&mut self, old: &Tcb, d: &Delivery<'_>) -> Option<Action> {
-        let l = self.find_listener(old.tuple.local_addr, old.tuple.local_port)?;
+        let l = self.find_listener(&old.tuple)?;
         if !self.has_room_for_syn(l) {
             return None;
         }
@@ -271,12 +271,51 @@ impl Tcp<'_> {
     pub(crate) fn reset_half_open_of(&mut self, l: usize) {
         for h in 0..self.halves.len() as u16 {
             let half = &self.halves[usize::from(h)];
-            let is_used = half.tuple.remote_addr != Ipv4Addr::UNSPECIFIED;
-            if is_used && usize::from(half.listener) == l {
-                let (seq, ack) = (half.iss + 1, Some(half.irs + 1));
-                let reset = Reset { reason: ResetReason::ListenerClosed, seq, ack };
-                self.reply(Reply::reset(&half.tuple, half.hop, reset));
+            if half.is_used() && usize::from(half.listener) == l {
+                self.reset_half_open(h);
+            }
+        }
+    }
+
+    /// The same for every listener's, but only as long as the reply queue has room; says whether none is left.
+    pub(crate) fn reset_half_open_while_room(&mut self) -> bool {
+        for h in 0..self.halves.len() as u16 {
+            if !self.halves[usize::from(h)].is_used() {
+                continue;
+            }
+            if self.replies.is_full() {
+                return false;
+            }
+            self.reset_half_open(h);
+        }
+        true
+    }
+
+    fn reset_half_open(&mut self, h: u16) {
+        let half = &self.halves[usize::from(h)];
+        let (seq, ack) = (half.iss + 1, Some(half.irs + 1));
+        let reset = Reset { reason: ResetReason::ListenerClosed, seq, ack };
+        self.reply(Reply::reset(&half.tuple, half.hop, reset));
+        self.free_half_open(h);
+    }
+
+    /// Frees half-open and TIME-WAIT records on addresses that are lost, and forgets answers from there.
+    pub(crate) fn forget_records_on(&mut self, is_lost: impl Fn(Ipv4Addr) -> bool) {
+        for h in 0..self.halves.len() as u16 {
+            let half = &self.halves[usize::from(h)];
+            if half.is_used() && is_lost(half.tuple.local_addr) {
                 self.free_half_open(h);
+            }
+        }
+        for w in 0..self.waits.len() as u16 {
+            let wait = &self.waits[usize::from(w)];
+            if wait.is_used() && is_lost(wait.tuple.local_addr) {
+                self.free_time_wait(w);
+            }
+        }
+        for _ in 0..self.replies.len() {
+            if let Some(reply) = self.replies.pop_front().filter(|reply| !is_lost(reply.tuple.local_addr)) {
+                self.reply(reply);
             }
         }
     }

@@ -171,11 +171,8 @@ impl Header {
         if let Some(mss) = self.mss {
             TcpOption::MaxSegmentSize(mss).emit(packet.options_mut());
         }
-        match checksum {
-            ChecksumBy::Software => {
-                packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
-            }
-            ChecksumBy::Hardware => {}
+        if checksum.is_filled_here() {
+            packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
         }
         Ok(())
     }
@@ -199,11 +196,9 @@ impl<'b> Segment<'b> {
     pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
         let (src, dst) = both_v4(src, dst).ok_or(ParseError::UnknownFamily)?;
         let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
-        match checksum {
-            ChecksumBy::Software if !packet.verify_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst)) => {
-                return Err(ParseError::ChecksumWrong);
-            }
-            ChecksumBy::Software | ChecksumBy::Hardware => {}
+        let addresses = (IpAddress::Ipv4(src), IpAddress::Ipv4(dst));
+        if checksum.is_verified_here() && !packet.verify_checksum(&addresses.0, &addresses.1) {
+            return Err(ParseError::ChecksumWrong);
         }
         let control = read_control(&packet);
         let ack = if control.contains(Control::ACK) { Seq(packet.ack_number().0 as u32) } else { Seq(0) };

@@ -85,6 +85,10 @@ impl HalfOpen {
         quota: Quota::NEW,
     };
 
+    pub(crate) fn is_used(&self) -> bool {
+        self.tuple.remote_addr != Ipv4Addr::UNSPECIFIED
+    }
+
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
         let HalfOpen { tuple, hop, mss, iss, irs, listener: _, retries, quota } = self.clone();
@@ -120,6 +124,10 @@ pub(crate) struct TimeWait {
 impl TimeWait {
     pub(crate) const ZERO: TimeWait =
         TimeWait { tuple: Tuple::ZERO, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.tuple.remote_addr != Ipv4Addr::UNSPECIFIED
+    }
 
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
@@ -169,6 +177,12 @@ impl Listener {
         last: 0,
         has_news: false,
     };
+
+    /// Says whether the peer may connect.
+    pub(crate) fn admits(&self, tuple: &Tuple) -> bool {
+        let peer = tuple.remote_addr.into();
+        self.options.accept_from.is_none_or(|networks| networks.iter().any(|network| network.contains(peer)))
+    }
 
     /// An entry nobody listens at.
     pub(crate) fn closed(generation: u16) -> Listener {

@@ -166,7 +166,7 @@ impl<'s> Tcp<'s> {
             self.on_half_open(h, d)
         } else if let Some(w) = self.find_time_wait(tuple, hash) {
             self.on_time_wait(w, d)
-        } else if let Some(l) = self.find_listener(tuple.local_addr, tuple.local_port) {
+        } else if let Some(l) = self.find_listener(tuple) {
             self.on_listener(l, tuple, d)
         } else {
             self.on_nothing(tuple, d)
@@ -189,10 +189,14 @@ impl<'s> Tcp<'s> {
         self.wait_index.find(hash, |w| self.waits[w].tuple == *tuple)
     }
 
-    /// A listener on the very address comes before one on all addresses.
-    pub(crate) fn find_listener(&self, addr: Ipv4Addr, port: u16) -> Option<usize> {
-        let on = |want: Ipv4Addr| self.listeners.iter().position(|l| l.is_open && l.port == port && l.addr == want);
-        on(addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
+    /// A listener on the very address comes before one on all addresses. One that does not admit the peer is not there for it, so
+    /// that the port looks closed.
+    pub(crate) fn find_listener(&self, tuple: &Tuple) -> Option<usize> {
+        let on = |want: Ipv4Addr| {
+            let is_it = |l: &Listener| l.is_open && l.port == tuple.local_port && l.addr == want && l.admits(tuple);
+            self.listeners.iter().position(is_it)
+        };
+        on(tuple.local_addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
     }
 
     fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {

@@ -170,7 +170,7 @@ fn doubt_path(c: &mut Connection) {
     c.set(Flags::DOUBTED);
 }
 
-fn timer_of(c: &Connection, due: Millis) -> Timer {
+pub(crate) fn timer_of(c: &Connection, due: Millis) -> Timer {
     if c.has(Flags::DELACK) && c.delack_at == due {
         Timer::DelayedAck
     } else if c.tcb.state() == State::FinWait2 {

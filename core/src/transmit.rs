@@ -78,7 +78,23 @@ impl<'s> Tcp<'s> {
             }
             self.pop_ready();
         }
-        Next::Timeout(self.next_deadline().map(|(at, timer)| (now.expand(at), timer)))
+        Next::Timeout(self.next_timeout(now))
+    }
+
+    /// Says when [`Tcp::handle_timeout`] is due and why, also while something waits to be transmitted.
+    pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        self.next_deadline().map(|(at, timer)| (now.expand(at), timer))
+    }
+
+    /// Says whether [`Tcp::poll_output`] has more to say than a time.
+    pub fn has_output(&self) -> bool {
+        let has_news = self.eventful.first().is_some() || self.listeners_with_news > 0;
+        has_news || self.has_segments()
+    }
+
+    /// Says whether a segment is due; slots that wait for a neighbour do not count.
+    pub fn has_segments(&self) -> bool {
+        !self.replies.is_empty() || self.ready.first().is_some()
     }
 
     pub(crate) fn len_of(&self, what: What) -> usize {
@@ -343,7 +359,7 @@ impl Tcp<'_> {
         if self.find_time_wait(&tuple, hash).is_some() {
             return State::TimeWait;
         }
-        let listens = self.find_listener(tuple.local_addr, tuple.local_port).is_some();
+        let listens = self.find_listener(&tuple).is_some();
         if listens { State::Listen } else { State::Closed }
     }
 }

@@ -375,6 +375,8 @@ pub enum CloseReason {
     Aborted,
     /// The application closed with bytes unread, or more came after it had closed; the peer was told by RST.
     DataLost,
+    /// The address the connection was on is no longer ours.
+    AddressLost,
     /// A timer gave up.
     TimedOut(Timer),
 }
@@ -389,6 +391,7 @@ impl CloseReason {
         CloseReason::ResetByPeer,
         CloseReason::Aborted,
         CloseReason::DataLost,
+        CloseReason::AddressLost,
         CloseReason::TimedOut(Timer::Connect),
         CloseReason::TimedOut(Timer::SynReceived),
         CloseReason::TimedOut(Timer::Retransmission),
@@ -417,6 +420,7 @@ impl fmt::Display for CloseReason {
             CloseReason::ResetByPeer => f.pad("reset by peer"),
             CloseReason::Aborted => f.pad("aborted here"),
             CloseReason::DataLost => f.pad("data lost"),
+            CloseReason::AddressLost => f.pad("address lost"),
             CloseReason::TimedOut(timer) => write!(f, "timed out ({timer})"),
         }
     }

@@ -712,6 +712,7 @@ impl<'s> Host<'s> {
                     backlog,
                     half_open,
                     overflow: if refuse { Overflow::Refuse } else { Overflow::Drop },
+                    accept_from: None,
                     stream: stream(sizes),
                 };
                 let port = [80, 81, 0][usize::from(port)];

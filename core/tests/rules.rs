@@ -218,7 +218,7 @@ fn on_frames(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
 fn deliver(frames: &mut Frames<'_>, frame: &[u8]) -> (Option<Rule>, bool) {
     let rule = match frames.handle_frame(START, frame) {
         Received::Taken(verdict) => Some(verdict.rule),
-        Received::Observed | Received::NotMine => None,
+        Received::Observed | Received::OtherTcp | Received::NotMine => None,
     };
     let sends = matches!(frames.poll_output(START), LinkOutput::Transmit(_));
     (rule, sends)

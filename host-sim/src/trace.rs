@@ -104,6 +104,6 @@ impl Trace {
 pub fn verdict_of(received: &Received) -> Option<Verdict> {
     match received {
         Received::Taken(verdict) => Some(*verdict),
-        Received::Observed | Received::NotMine => None,
+        Received::Observed | Received::OtherTcp | Received::NotMine => None,
     }
 }

@@ -13,7 +13,7 @@ use smoltcp::wire::{
 };
 
 use self::neighbours::Neighbours;
-use crate::config::{ChecksumBy, StreamOptions};
+use crate::config::{self, ChecksumBy, StreamOptions};
 use crate::output::{ConnectionHandle, Error, Event, Hop};
 use crate::record::count;
 use crate::segment::{BufferTooSmall, both_v4};
@@ -70,7 +70,7 @@ impl Network {
     }
 
     fn mask(self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0)
+        config::prefix_mask(self.prefix)
     }
 
     fn is_on_link(self, addr: Ipv4Addr) -> bool {
@@ -92,6 +92,8 @@ pub enum Received {
     Taken(Verdict),
     /// Noted here, and to be passed on: ARP.
     Observed,
+    /// TCP for none of our addresses. Another TCP beside this one must not see it, or it answers for a host it is not.
+    OtherTcp,
     /// For somebody else.
     NotMine,
 }
@@ -163,6 +165,9 @@ impl<'s> Link<'s> {
 
     /// Sets our addresses and the router for everything beyond them. The first address is the one connections are opened from.
     ///
+    /// Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from it, so
+    /// their peers learn it when they speak to the address's next owner, or by their own timers. Listeners stay.
+    ///
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's or is of a family this build does
     /// not speak; the former ones stay then.
@@ -179,9 +184,23 @@ impl<'s> Link<'s> {
         };
         self.networks = networks;
         self.gateway = gateway;
+        let networks = &self.networks;
+        self.tcp.keep_addresses(|addr| networks.iter().any(|network| network.addr == addr));
+        self.forget_neighbours();
+        Ok(())
+    }
+
+    /// Forgets what was learned about neighbours, because the cable may lead elsewhere now. Segments that waited for one ask anew.
+    pub fn forget_neighbours(&mut self) {
         self.neighbours.forget_all();
         self.tcp.neighbour_changed();
-        Ok(())
+    }
+
+    /// Tells our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
+    pub fn set_hardware_address(&mut self, ours: Hop) {
+        if let Medium::Ethernet(addr) = &mut self.medium {
+            *addr = ours;
+        }
     }
 
     /// Gives the engine, for calls.
@@ -278,7 +297,7 @@ impl<'s> Link<'s> {
         let (src, dst) = (ipv4.src_addr(), ipv4.dst_addr());
         let is_shouted = self.is_shouted(dst);
         if !self.is_ours(dst) && !is_shouted {
-            return Received::NotMine;
+            return Received::OtherTcp;
         }
         Received::Taken(match self.refuse(&ipv4, is_group || is_shouted) {
             Some(rule) => self.tcp.refuse(rule),
@@ -291,7 +310,7 @@ impl<'s> Link<'s> {
 
     /// What the IP layer must not let through to TCP.
     fn refuse(&mut self, ipv4: &Ipv4Packet<&[u8]>, is_to_group: bool) -> Option<Rule> {
-        let is_checked = self.checksum == ChecksumBy::Hardware || ipv4.verify_checksum();
+        let is_checked = !self.checksum.is_verified_here() || ipv4.verify_checksum();
         if usize::from(ipv4.header_len()) < IPV4_HEADER || !is_checked {
             return Some(Rule::Malformed);
         }
@@ -354,6 +373,12 @@ impl<'s> Link<'s> {
                 },
             }
         }
+    }
+
+    /// Says when [`Link::handle_timeout`] is due and why, also while something waits to be transmitted.
+    pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        let tcp = self.tcp.next_timeout(now);
+        self.earlier_timeout(tcp)
     }
 
     fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
@@ -498,8 +523,7 @@ fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, checksum: C
     ipv4.set_next_header(IpProtocol::Tcp);
     ipv4.set_src_addr(src);
     ipv4.set_dst_addr(dst);
-    match checksum {
-        ChecksumBy::Software => ipv4.fill_checksum(),
-        ChecksumBy::Hardware => {}
+    if checksum.is_filled_here() {
+        ipv4.fill_checksum();
     }
 }

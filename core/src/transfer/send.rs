@@ -105,7 +105,8 @@ fn reason_of_reset(c: &Connection) -> ResetReason {
             | CloseReason::ClosedBeforeOpen
             | CloseReason::Refused
             | CloseReason::ResetByPeer
-            | CloseReason::Aborted,
+            | CloseReason::Aborted
+            | CloseReason::AddressLost,
         )
         | None => {
             if c.has(Flags::UNACCEPTED) {

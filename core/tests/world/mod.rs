@@ -715,7 +715,7 @@ impl<'s> World<'s> {
                 !matches!(verdict.rule, Rule::ChecksumWrong | Rule::Malformed | Rule::NotAnswerable),
                 "an honest frame was refused: {verdict:?}"
             ),
-            Received::Observed | Received::NotMine => {
+            Received::Observed | Received::OtherTcp | Received::NotMine => {
                 assert!(flight.is_corrupted || !is_segment, "an honest frame is lost");
             }
         }

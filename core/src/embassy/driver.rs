@@ -1,0 +1,202 @@
+//! The seam: a driver around a driver, which takes TCP out of what comes in and puts it into what goes out.
+
+use core::cell::RefCell;
+use core::fmt;
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll};
+
+use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_time::Timer;
+
+use super::stack::TcpStack;
+use super::state::{State, TcpResources, now};
+use crate::config::{ChecksumBy, Config, SecretKey};
+use crate::link::{Link, LinkOutput, Medium, Received};
+use crate::output::Hop;
+use crate::tcp::Tcp;
+use crate::time::Instant;
+
+/// How many frames are taken in before every other task has its turn, so that a flood of frames starves nobody.
+pub const FRAMES_PER_PASS: u8 = 16;
+/// Octets of headers in front of TCP's text: IPv4 and TCP, both without options.
+const IP_AND_TCP_HEADERS: usize = 40;
+const ETHERNET_HEADER: usize = 14;
+
+/// The device is neither Ethernet nor plain IP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UnsupportedMedium;
+
+impl fmt::Display for UnsupportedMedium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the device is neither Ethernet nor plain IP")
+    }
+}
+
+impl core::error::Error for UnsupportedMedium {}
+
+/// Wraps a device. Gives the handle for sockets, and the driver for [`embassy_net::new`].
+///
+/// The device says who does the checksums and how long frames may be: `config.checksum` is replaced, `config.mss` is lowered where it
+/// must be. `key` must be random and new at each boot.
+///
+/// # Errors
+/// [`UnsupportedMedium`].
+pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+    device: D,
+    resources: &'static mut TcpResources<C, L, H, T, P>,
+    mut config: Config,
+    key: SecretKey,
+) -> Result<(TcpStack, TcpDriver<D>), UnsupportedMedium> {
+    let (medium, header) = match device.hardware_address() {
+        HardwareAddress::Ethernet(addr) => (Medium::Ethernet(Hop(addr)), ETHERNET_HEADER),
+        HardwareAddress::Ip => (Medium::Ip, 0),
+        HardwareAddress::Ieee802154(_) | _ => return Err(UnsupportedMedium),
+    };
+    let Capabilities { max_transmission_unit, checksum, .. } = device.capabilities();
+    let most = max_transmission_unit.saturating_sub(header + IP_AND_TCP_HEADERS);
+    config.mss = config.mss.min(u16::try_from(most).unwrap_or(u16::MAX));
+    config.checksum = checksum_by(checksum.tcp);
+    let TcpResources { storage, waiters, acceptors, state } = resources;
+    let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
+    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors)));
+    Ok((TcpStack::new(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, was_up: false }))
+}
+
+/// What embassy's drivers say must be done in software.
+fn checksum_by(checksum: Checksum) -> ChecksumBy {
+    match checksum {
+        Checksum::Both => ChecksumBy::Software,
+        Checksum::Rx => ChecksumBy::HardwareOnTransmit,
+        Checksum::Tx => ChecksumBy::HardwareOnReceive,
+        Checksum::None => ChecksumBy::Hardware,
+    }
+}
+
+/// A driver that takes TCP for our addresses out of its device's frames, and sends the core's own.
+pub struct TcpDriver<D> {
+    device: D,
+    shared: &'static RefCell<State>,
+    /// Frames that may still be taken in within this pass.
+    left: u8,
+    was_up: bool,
+}
+
+impl<D: Driver> TcpDriver<D> {
+    /// Does what is due, tells what has happened, and sends what the device has room for.
+    fn pump(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let mut state = self.shared.borrow_mut();
+        state.runner.register(cx.waker());
+        state.link.handle_timeout(now);
+        let due = loop {
+            match state.link.poll_output(now) {
+                LinkOutput::Event(event) => state.tell(event),
+                LinkOutput::Timeout(due) => {
+                    state.drained.wake();
+                    break due;
+                }
+                LinkOutput::Transmit(frame) => match self.device.transmit(cx) {
+                    Some(token) => token.consume(frame.len(), |buf| {
+                        // The token's buffer is as long as was asked for.
+                        let _ = frame.emit(buf);
+                    }),
+                    // The device wakes us when there is room; deadlines do not wait for it.
+                    None => break state.link.next_timeout(now),
+                },
+            }
+        };
+        if let Some((at, _)) = due {
+            wake_at(at, cx);
+        }
+    }
+}
+
+/// Sets the task's timer: the only one, and only while the core has a deadline.
+fn wake_at(at: Instant, cx: &mut Context<'_>) {
+    // Ticks may be coarser than microseconds: one more, so that the deadline has passed then.
+    let ticks = embassy_time::Instant::from_micros(at.as_micros()).as_ticks().saturating_add(1);
+    let timer = pin!(Timer::at(embassy_time::Instant::from_ticks(ticks)));
+    if let Poll::Ready(()) = timer.poll(cx) {
+        cx.waker().wake_by_ref();
+    }
+}
+
+impl<D: Driver> Driver for TcpDriver<D> {
+    type RxToken<'a>
+        = TcpRxToken<D::RxToken<'a>>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = D::TxToken<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let now = now();
+        self.pump(now, cx);
+        if self.left == 0 {
+            self.left = FRAMES_PER_PASS;
+            cx.waker().wake_by_ref();
+            return None;
+        }
+        let Some((rx, tx)) = self.device.receive(cx) else {
+            self.left = FRAMES_PER_PASS;
+            return None;
+        };
+        self.left -= 1;
+        Some((TcpRxToken { token: rx, shared: self.shared, now }, tx))
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Self::TxToken<'_>> {
+        self.device.transmit(cx)
+    }
+
+    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
+        if let HardwareAddress::Ethernet(addr) = self.device.hardware_address() {
+            self.shared.borrow_mut().link.set_hardware_address(Hop(addr));
+        }
+        let state = self.device.link_state(cx);
+        let is_up = state == LinkState::Up;
+        if is_up && !self.was_up {
+            // The cable may lead to other neighbours now.
+            self.shared.borrow_mut().link.forget_neighbours();
+            cx.waker().wake_by_ref();
+        }
+        self.was_up = is_up;
+        state
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.device.capabilities()
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        self.device.hardware_address()
+    }
+}
+
+/// A frame that came in, shown to the core first.
+pub struct TcpRxToken<T> {
+    token: T,
+    shared: &'static RefCell<State>,
+    now: Instant,
+}
+
+impl<T: RxToken> RxToken for TcpRxToken<T> {
+    /// TCP that the core takes, or that is for nobody here, becomes an empty frame, which embassy-net passes over.
+    fn consume<R, F>(self, f: F) -> R
+    where
+        F: FnOnce(&mut [u8]) -> R,
+    {
+        let TcpRxToken { token, shared, now } = self;
+        token.consume(|frame| {
+            // The borrow ends here: what `f` does is not ours.
+            let received = shared.borrow_mut().link.handle_frame(now, frame);
+            match received {
+                Received::Taken(_) | Received::OtherTcp => f(&mut []),
+                Received::Observed | Received::NotMine => f(frame),
+            }
+        })
+    }
+}

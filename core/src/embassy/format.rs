@@ -1,0 +1,96 @@
+//! How the types of this side show themselves in a log.
+
+use core::fmt;
+
+use embassy_net_driver::Driver;
+
+use super::{
+    TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpStack, TcpStream, TcpWriter,
+};
+
+/// By the name alone: what they hold is borrowed elsewhere, or large.
+macro_rules! show_name {
+    ($($name:ident $(<$param:ident>)?),* $(,)?) => {$(
+        impl $(<$param>)? fmt::Debug for $name $(<$param>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        impl $(<$param>)? defmt::Format for $name $(<$param>)? {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{=str}", stringify!($name));
+            }
+        }
+    )*};
+}
+
+show_name!(TcpStack, TcpClient, TcpDriver<D>, TcpRxToken<T>);
+
+impl<D: Driver> fmt::Debug for TcpRunner<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TcpRunner")
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> fmt::Debug
+    for TcpResources<C, L, H, T, P>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.storage.fmt(f)
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle().fmt(f)
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle().fmt(f)
+    }
+}
+
+impl fmt::Debug for TcpReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpReader({:?})", self.stream)
+    }
+}
+
+impl fmt::Debug for TcpWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TcpWriter({:?})", self.stream)
+    }
+}
+
+#[cfg(feature = "defmt")]
+mod on_the_device {
+    use super::{TcpListener, TcpReader, TcpStream, TcpWriter};
+
+    impl defmt::Format for TcpListener {
+        fn format(&self, f: defmt::Formatter<'_>) {
+            self.handle().format(f);
+        }
+    }
+
+    impl defmt::Format for TcpStream {
+        fn format(&self, f: defmt::Formatter<'_>) {
+            self.handle().format(f);
+        }
+    }
+
+    impl defmt::Format for TcpReader<'_> {
+        fn format(&self, f: defmt::Formatter<'_>) {
+            self.stream.format(f);
+        }
+    }
+
+    impl defmt::Format for TcpWriter<'_> {
+        fn format(&self, f: defmt::Formatter<'_>) {
+            self.stream.format(f);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A listener: a port with a backlog, which outlives its connections.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use super::stack::TcpStack;
+use super::state::now;
+use super::stream::TcpStream;
+use crate::output::{Error, ListenerHandle};
+
+/// A port that takes connections, with a backlog of its own: nobody is refused between two calls of [`TcpListener::accept`].
+///
+/// Dropping it closes the port: connections nobody has accepted and handshakes in progress are reset (RFC 9293 §3.10.5), accepted
+/// connections go on.
+pub struct TcpListener {
+    stack: TcpStack,
+    handle: ListenerHandle,
+}
+
+impl TcpListener {
+    pub(super) fn new(stack: TcpStack, handle: ListenerHandle) -> TcpListener {
+        TcpListener { stack, handle }
+    }
+
+    /// Gives the handle.
+    pub fn handle(&self) -> ListenerHandle {
+        self.handle
+    }
+
+    /// Waits for the next connection. Several tasks may wait at once; each connection goes to one of them.
+    ///
+    /// A connection that ends before it is accepted never comes out here; it is counted.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`] after [`TcpStack::abort_all`] has closed every listener.
+    pub async fn accept(&self) -> Result<TcpStream, Error> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// The same for hand-written futures: the task is woken when it is worth asking again.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<TcpStream, Error>> {
+        let mut state = self.stack.state();
+        match state.link.tcp().accept(now(), self.handle) {
+            Ok(handle) => {
+                if state.link.tcp_ref().has_output() {
+                    state.runner.wake();
+                }
+                Poll::Ready(Ok(TcpStream::new(self.stack, handle)))
+            }
+            Err(Error::WouldBlock) => {
+                state.wait_to_accept(self.handle, cx.waker());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        let mut state = self.stack.state();
+        // Closed already by `abort_all`: nothing is left to do then.
+        let _ = state.link.tcp().unlisten(now(), self.handle);
+        state.runner.wake();
+    }
+}

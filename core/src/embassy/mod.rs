@@ -1,0 +1,41 @@
+//! The Embassy side: a driver that wraps another, and async sockets. Feature `embassy`.
+//!
+//! [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
+//! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
+//! keeps ARP, DHCP, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP over IPv4.
+//!
+//! ```ignore
+//! static RESOURCES: ConstStaticCell<TcpResources<8, 4, 16, 16, 65_536>> = ConstStaticCell::new(TcpResources::new());
+//!
+//! let (tcp, driver) = tcp_reset_core::embassy::new(device, RESOURCES.take(), Config::default(), SecretKey::new(random)?)?;
+//! let (stack, runner) = embassy_net::new(driver, embassy_net::Config::dhcpv4(Default::default()), NET.take(), seed);
+//! let runner = TcpRunner::new(runner, stack, tcp); // a task calls `runner.run().await`
+//!
+//! let listener = tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default())?;
+//! let mut stream = listener.accept().await?;
+//! ```
+//!
+//! # Rooms
+//! `driver` is the seam below embassy-net, `runner` drives both stacks and follows embassy-net's address, `state` is what they share with
+//! the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
+//!
+//! # What sleeps and what wakes
+//! Nothing polls. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
+//! deadline. Within one pass at most [`FRAMES_PER_PASS`] frames are taken in; then every other task has its turn.
+
+mod client;
+mod driver;
+mod format;
+mod listener;
+mod runner;
+mod stack;
+mod state;
+mod stream;
+
+pub use client::TcpClient;
+pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, UnsupportedMedium, new};
+pub use listener::TcpListener;
+pub use runner::TcpRunner;
+pub use stack::TcpStack;
+pub use state::TcpResources;
+pub use stream::{TcpReader, TcpStream, TcpWriter};

@@ -1,0 +1,118 @@
+//! The handle: everything that makes sockets or asks about them all.
+
+use core::cell::{RefCell, RefMut};
+use core::future::poll_fn;
+use core::net::{IpAddr, SocketAddr};
+use core::task::Poll;
+
+use super::listener::TcpListener;
+use super::state::{State, now};
+use super::stream::TcpStream;
+use crate::config::{ListenOptions, StreamOptions};
+use crate::link::{Interface, Link};
+use crate::output::Error;
+
+/// The TCP behind a [`super::TcpDriver`]. It is `Copy`: pass it by value.
+#[derive(Clone, Copy)]
+pub struct TcpStack {
+    shared: &'static RefCell<State>,
+}
+
+impl TcpStack {
+    pub(super) fn new(shared: &'static RefCell<State>) -> TcpStack {
+        TcpStack { shared }
+    }
+
+    pub(super) fn state(&self) -> RefMut<'static, State> {
+        self.shared.borrow_mut()
+    }
+
+    /// Listens on an address and port; the address may be unspecified, for whatever ours is or becomes. See [`crate::Tcp::listen`].
+    ///
+    /// # Errors
+    /// Those of [`crate::Tcp::listen`].
+    pub fn listen(&self, local: impl Into<SocketAddr>, options: ListenOptions) -> Result<TcpListener, Error> {
+        let handle = self.state().link.tcp().listen(local.into(), options)?;
+        Ok(TcpListener::new(*self, handle))
+    }
+
+    /// Opens a connection from an ephemeral port, and waits until it is there.
+    ///
+    /// Dropping the future gives the attempt up; a peer that answers later is reset.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the attempt ended: [`crate::CloseReason::Refused`], [`crate::CloseReason::TimedOut`], ...; before it
+    /// begins [`Error::NoRoute`] (also while there is no address yet), [`Error::NoSlot`], [`Error::NoBuffer`], [`Error::NoPort`],
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`].
+    pub async fn connect(&self, remote: impl Into<SocketAddr>, options: StreamOptions) -> Result<TcpStream, Error> {
+        self.connect_from(0, remote, options).await
+    }
+
+    /// The same from a port of the caller's choice; 0 is any.
+    ///
+    /// # Errors
+    /// Those of [`TcpStack::connect`], and [`Error::AddressInUse`].
+    pub async fn connect_from(
+        &self,
+        local_port: u16,
+        remote: impl Into<SocketAddr>,
+        options: StreamOptions,
+    ) -> Result<TcpStream, Error> {
+        let handle = {
+            let mut state = self.state();
+            let handle = state.link.connect(now(), local_port, remote.into(), options)?;
+            state.runner.wake();
+            handle
+        };
+        let stream = TcpStream::new(*self, handle);
+        stream.connected().await?;
+        Ok(stream)
+    }
+
+    /// Shows the link and its engine: counters, the last resets, every connection. For a status page.
+    pub fn inspect<R>(&self, look: impl FnOnce(&Link<'static>) -> R) -> R {
+        look(&self.shared.borrow().link)
+    }
+
+    /// Ends everything before a planned restart, so that no peer is left half-open: see [`crate::Tcp::abort_all`]. Done when the device
+    /// has taken every RST; give it a moment to send what it has taken.
+    ///
+    /// While the device takes nothing (cable out) this waits: bound it by a timeout.
+    pub async fn abort_all(&self) {
+        loop {
+            let is_done = {
+                let mut state = self.state();
+                let is_done = state.link.tcp().abort_all(now());
+                state.wake_acceptors();
+                is_done
+            };
+            self.drained().await;
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// Waits until nothing is left to be sent now.
+    async fn drained(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if !state.link.tcp_ref().has_output() {
+                return Poll::Ready(());
+            }
+            state.drained.register(cx.waker());
+            state.runner.wake();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Takes over embassy-net's address and router.
+    pub(super) fn set_addresses(&self, interfaces: &[Interface], gateway: Option<IpAddr>) {
+        let mut state = self.state();
+        // embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
+        let attempts = [(interfaces, gateway), (interfaces, None), (&[], None)];
+        let _ =
+            attempts.into_iter().find(|(interfaces, gateway)| state.link.set_addresses(interfaces, *gateway).is_ok());
+    }
+}

@@ -1,0 +1,132 @@
+//! What the driver and the sockets share: the engine behind its link, and who waits for what.
+
+use core::cell::RefCell;
+use core::task::Waker;
+
+use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
+
+use crate::link::Link;
+use crate::output::{ConnectionHandle, Event, ListenerHandle};
+use crate::storage::Storage;
+use crate::time::Instant;
+
+/// How many tasks may wait in `accept` of one listener without waking each other for nothing.
+const ACCEPTORS: usize = 4;
+
+/// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and
+/// listeners. In a static it is nothing but zeros: RAM, no flash.
+pub struct TcpResources<
+    const CONNECTIONS: usize,
+    const LISTENERS: usize,
+    const HALF_OPEN: usize,
+    const TIME_WAIT: usize,
+    const POOL: usize,
+> {
+    pub(super) storage: Storage<CONNECTIONS, LISTENERS, HALF_OPEN, TIME_WAIT, POOL>,
+    pub(super) waiters: [Waiters; CONNECTIONS],
+    pub(super) acceptors: [Acceptors; LISTENERS],
+    pub(super) state: Option<RefCell<State>>,
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> TcpResources<C, L, H, T, P> {
+    /// Makes empty resources, in a constant if wished.
+    pub const fn new() -> Self {
+        TcpResources {
+            storage: Storage::new(),
+            waiters: [const { Waiters::new() }; C],
+            acceptors: [const { Acceptors::new() }; L],
+            state: None,
+        }
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Default
+    for TcpResources<C, L, H, T, P>
+{
+    fn default() -> Self {
+        TcpResources::new()
+    }
+}
+
+/// The tasks that wait for one connection: its reader, its writer, and who waits for its end.
+pub(super) struct Waiters {
+    pub(super) reader: WakerRegistration,
+    pub(super) writer: WakerRegistration,
+    pub(super) end: WakerRegistration,
+}
+
+impl Waiters {
+    const fn new() -> Waiters {
+        Waiters { reader: WakerRegistration::new(), writer: WakerRegistration::new(), end: WakerRegistration::new() }
+    }
+}
+
+/// The tasks that wait for one listener's next connection.
+pub(super) struct Acceptors(MultiWakerRegistration<ACCEPTORS>);
+
+impl Acceptors {
+    const fn new() -> Acceptors {
+        Acceptors(MultiWakerRegistration::new())
+    }
+}
+
+/// Borrowed for the length of a call, never across a foreign closure or an `await`.
+pub(super) struct State {
+    pub(super) link: Link<'static>,
+    waiters: &'static mut [Waiters],
+    acceptors: &'static mut [Acceptors],
+    /// The task that drives both stacks.
+    pub(super) runner: WakerRegistration,
+    /// Who waits until everything due has left.
+    pub(super) drained: WakerRegistration,
+}
+
+impl State {
+    pub(super) fn new(
+        link: Link<'static>,
+        waiters: &'static mut [Waiters],
+        acceptors: &'static mut [Acceptors],
+    ) -> State {
+        State { link, waiters, acceptors, runner: WakerRegistration::new(), drained: WakerRegistration::new() }
+    }
+
+    pub(super) fn waiters(&mut self, handle: ConnectionHandle) -> &mut Waiters {
+        &mut self.waiters[handle.index()]
+    }
+
+    pub(super) fn wait_to_accept(&mut self, handle: ListenerHandle, waker: &Waker) {
+        self.acceptors[handle.index()].0.register(waker);
+    }
+
+    pub(super) fn wake_acceptors(&mut self) {
+        for acceptors in self.acceptors.iter_mut() {
+            acceptors.0.wake();
+        }
+    }
+
+    /// Wakes whom an event concerns.
+    pub(super) fn tell(&mut self, event: Event) {
+        match event {
+            Event::Acceptable(listener) => self.acceptors[listener.index()].0.wake(),
+            Event::Connected(c) => {
+                self.waiters(c).reader.wake();
+                self.waiters(c).writer.wake();
+            }
+            Event::Readable(c) | Event::PeerFinished(c) => self.waiters(c).reader.wake(),
+            Event::Writable(c) => self.waiters(c).writer.wake(),
+            // The application may ask for the retries; nobody waits for them.
+            Event::Stalled(_) => {}
+            Event::Closed(c, _) => {
+                let Waiters { reader, writer, end } = self.waiters(c);
+                reader.wake();
+                writer.wake();
+                end.wake();
+            }
+        }
+    }
+}
+
+/// The time as the core counts it.
+pub(super) fn now() -> Instant {
+    Instant::from_micros(embassy_time::Instant::now().as_micros())
+}

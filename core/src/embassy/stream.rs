@@ -1,0 +1,319 @@
+//! A connection as a stream of octets.
+
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::task::{Context, Poll};
+
+use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
+
+use super::stack::TcpStack;
+use super::state::now;
+use crate::output::{ConnectionHandle, Error, Status};
+use crate::verdict::{CloseReason, State};
+
+/// A connection.
+///
+/// # What dropping sends
+/// The peer is never left half-open. Dropping a stream closes both ways (RFC 9293 §3.10.4): what was written is still delivered, then a
+/// FIN follows. Where octets were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
+/// RFC 2525 §2.17). A peer that then neither takes the data nor sends its own FIN is reset after [`crate::Config::orphan_timeout`]. To
+/// end at once, with RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
+pub struct TcpStream {
+    stack: TcpStack,
+    handle: ConnectionHandle,
+}
+
+/// The receiving half of a stream.
+pub struct TcpReader<'s> {
+    pub(super) stream: &'s TcpStream,
+}
+
+/// The sending half of a stream.
+pub struct TcpWriter<'s> {
+    pub(super) stream: &'s TcpStream,
+}
+
+impl TcpStream {
+    pub(super) fn new(stack: TcpStack, handle: ConnectionHandle) -> TcpStream {
+        TcpStream { stack, handle }
+    }
+
+    /// Parts the stream, so that one task reads while another writes.
+    pub fn split(&mut self) -> (TcpReader<'_>, TcpWriter<'_>) {
+        (TcpReader { stream: self }, TcpWriter { stream: self })
+    }
+
+    /// Receives: gives how many octets, at least one; 0 at the end of the stream, or if `buf` is empty. Octets received in order before
+    /// a reset are given before the error.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended.
+    pub async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.poll_read(cx, buf)).await
+    }
+
+    /// Sends: gives how many octets were queued, at least one unless `buf` is empty.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended; [`Error::SendShutdown`] after [`TcpStream::shutdown`].
+    pub async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.poll_write(cx, buf)).await
+    }
+
+    /// Waits until the peer has acknowledged everything written.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection ended before.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Ends our direction: FIN follows what is queued, receiving goes on (RFC 9293 §3.6.1). Again is harmless.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection has ended already.
+    pub fn shutdown(&mut self) -> Result<(), Error> {
+        let mut state = self.stack.state();
+        state.link.tcp().shutdown(now(), self.handle)?;
+        state.runner.wake();
+        Ok(())
+    }
+
+    /// Ends the connection at once; the peer is told by RST (RFC 9293 §3.10.5).
+    pub fn abort(self) {
+        let mut state = self.stack.state();
+        // What has ended already needs no abort; the drop that follows gives the slot back.
+        let _ = state.link.tcp().abort(now(), self.handle);
+        state.runner.wake();
+    }
+
+    /// Waits until the connection has ended, and says why. A reader and a writer may wait meanwhile.
+    pub async fn closed(&self) -> CloseReason {
+        poll_fn(|cx| {
+            let mut state = self.stack.state();
+            let status = state.link.tcp_ref().status(self.handle);
+            // While a stream is held its slot is too.
+            match status.map_or(Some(CloseReason::Aborted), |status| status.closed) {
+                Some(reason) => Poll::Ready(reason),
+                None => {
+                    state.waiters(self.handle).end.register(cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Tells how the connection stands.
+    ///
+    /// # Errors
+    /// None while the stream is held.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.stack.state().link.tcp_ref().status(self.handle)
+    }
+
+    /// Gives the state, CLOSED after the end.
+    pub fn state(&self) -> State {
+        self.status().map_or(State::Closed, |status| status.state)
+    }
+
+    /// Gives our endpoint; `None` never while the stream is held.
+    pub fn local_endpoint(&self) -> Option<SocketAddr> {
+        self.status().ok().map(|status| status.local)
+    }
+
+    /// Gives the peer's endpoint; `None` never while the stream is held.
+    pub fn remote_endpoint(&self) -> Option<SocketAddr> {
+        self.status().ok().map(|status| status.remote)
+    }
+
+    /// Gives the handle, to find the connection among [`crate::Tcp::connections`].
+    pub fn handle(&self) -> ConnectionHandle {
+        self.handle
+    }
+
+    /// Waits for the handshake.
+    pub(super) async fn connected(&self) -> Result<(), Error> {
+        poll_fn(|cx| {
+            let mut state = self.stack.state();
+            let status = state.link.tcp_ref().status(self.handle)?;
+            if let Some(reason) = status.closed {
+                return Poll::Ready(Err(Error::Closed(reason)));
+            }
+            if status.state.is_synchronized() {
+                return Poll::Ready(Ok(()));
+            }
+            state.waiters(self.handle).writer.register(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Error>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let mut state = self.stack.state();
+        let outcome = state.link.tcp().recv(now(), self.handle, buf);
+        if outcome == Err(Error::WouldBlock) {
+            state.waiters(self.handle).reader.register(cx.waker());
+            return Poll::Pending;
+        }
+        // The window may have opened by a step worth telling.
+        if state.link.tcp_ref().has_output() {
+            state.runner.wake();
+        }
+        Poll::Ready(outcome)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
+        let mut state = self.stack.state();
+        let outcome = state.link.tcp().send(now(), self.handle, buf);
+        if outcome == Err(Error::WouldBlock) {
+            state.waiters(self.handle).writer.register(cx.waker());
+            return Poll::Pending;
+        }
+        state.runner.wake();
+        Poll::Ready(outcome)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.stack.state();
+        let status = state.link.tcp_ref().status(self.handle)?;
+        match status.closed {
+            Some(reason) if !reason.is_orderly() => return Poll::Ready(Err(Error::Closed(reason))),
+            Some(_) => return Poll::Ready(Ok(())),
+            None if status.unacknowledged == 0 => return Poll::Ready(Ok(())),
+            None => {}
+        }
+        state.waiters(self.handle).writer.register(cx.waker());
+        Poll::Pending
+    }
+
+    fn is_read_ready(&self) -> bool {
+        self.status().is_ok_and(|status| {
+            let is_over = status.closed.is_some() || has_peer_finished(status.state);
+            status.readable > 0 || is_over
+        })
+    }
+
+    fn is_write_ready(&self) -> bool {
+        self.status().is_ok_and(|status| status.writable > 0 || status.closed.is_some())
+    }
+}
+
+/// Says whether nothing more can come from the peer.
+fn has_peer_finished(state: State) -> bool {
+    match state {
+        State::CloseWait | State::Closing | State::LastAck | State::TimeWait | State::Closed => true,
+        State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2 => false,
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        let mut state = self.stack.state();
+        // Given up before by `abort`: nothing is left to do then.
+        let _ = state.link.tcp().close(now(), self.handle);
+        state.runner.wake();
+    }
+}
+
+impl embedded_io_async::Error for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Closed(reason) => kind_of_end(*reason),
+            Error::StaleHandle | Error::NotConnected => ErrorKind::NotConnected,
+            Error::SendShutdown => ErrorKind::BrokenPipe,
+            Error::NoSlot | Error::NoListener | Error::NoBuffer => ErrorKind::OutOfMemory,
+            Error::InvalidBufferSize | Error::InvalidAddress => ErrorKind::InvalidInput,
+            Error::AddressInUse => ErrorKind::AddrInUse,
+            Error::NoRoute | Error::NoPort => ErrorKind::AddrNotAvailable,
+            Error::WouldBlock => ErrorKind::Other,
+        }
+    }
+}
+
+fn kind_of_end(reason: CloseReason) -> ErrorKind {
+    match reason {
+        CloseReason::Refused => ErrorKind::ConnectionRefused,
+        CloseReason::ResetByPeer => ErrorKind::ConnectionReset,
+        CloseReason::Aborted | CloseReason::ClosedBeforeOpen => ErrorKind::ConnectionAborted,
+        CloseReason::TimedOut(_) => ErrorKind::TimedOut,
+        CloseReason::AddressLost => ErrorKind::AddrNotAvailable,
+        CloseReason::PeerClosed | CloseReason::LocalClosed | CloseReason::DataLost => ErrorKind::BrokenPipe,
+    }
+}
+
+impl ErrorType for TcpStream {
+    type Error = Error;
+}
+
+impl Read for TcpStream {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        TcpStream::read(self, buf).await
+    }
+}
+
+impl Write for TcpStream {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        TcpStream::write(self, buf).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        TcpStream::flush(self).await
+    }
+}
+
+impl ReadReady for TcpStream {
+    fn read_ready(&mut self) -> Result<bool, Error> {
+        Ok(self.is_read_ready())
+    }
+}
+
+impl WriteReady for TcpStream {
+    fn write_ready(&mut self) -> Result<bool, Error> {
+        Ok(self.is_write_ready())
+    }
+}
+
+impl ErrorType for TcpReader<'_> {
+    type Error = Error;
+}
+
+impl Read for TcpReader<'_> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.stream.poll_read(cx, buf)).await
+    }
+}
+
+impl ReadReady for TcpReader<'_> {
+    fn read_ready(&mut self) -> Result<bool, Error> {
+        Ok(self.stream.is_read_ready())
+    }
+}
+
+impl ErrorType for TcpWriter<'_> {
+    type Error = Error;
+}
+
+impl Write for TcpWriter<'_> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.stream.poll_write(cx, buf)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.stream.poll_flush(cx)).await
+    }
+}
+
+impl WriteReady for TcpWriter<'_> {
+    fn write_ready(&mut self) -> Result<bool, Error> {
+        Ok(self.stream.is_write_ready())
+    }
+}
