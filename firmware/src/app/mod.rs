@@ -1,0 +1,216 @@
+//! The application, the same on all boards.
+
+mod client;
+mod net;
+mod page;
+mod services;
+mod stack_use;
+mod status;
+mod watch;
+
+use core::cell::RefCell;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use embassy_executor::Spawner;
+use embassy_net_driver::Driver;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::Instant;
+use static_cell::{ConstStaticCell, StaticCell};
+use tcp_reset_core::embassy::{TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack, UnsupportedMedium};
+use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
+
+/// Connection slots: 3 echoes, a discard, 2 status pages, the client, and one that closes while the next comes.
+const CONNECTIONS: usize = 8;
+/// Echo, discard, status page.
+const LISTENERS: usize = 3;
+const HALF_OPEN: usize = 16;
+const TIME_WAIT: usize = 16;
+/// Octets for all buffers: in and out for each slot.
+const POOL: usize = CONNECTIONS * 2 * BUFFER;
+const BUFFER: usize = 4_096;
+
+/// embassy-net's sockets: DHCP's.
+const NET_SOCKETS: usize = 1;
+
+pub const ECHO_PORT: u16 = 7;
+pub const DISCARD_PORT: u16 = 9;
+pub const STATUS_PORT: u16 = 80;
+
+static TCP: ConstStaticCell<TcpResources<CONNECTIONS, LISTENERS, HALF_OPEN, TIME_WAIT, POOL>> =
+    ConstStaticCell::new(TcpResources::new());
+static NET: StaticCell<embassy_net::StackResources<NET_SOCKETS>> = StaticCell::new();
+static APP: StaticCell<App> = StaticCell::new();
+
+/// What a board gives besides its Ethernet.
+pub struct Board {
+    /// The binary's name.
+    pub name: &'static str,
+    /// Why the chip started.
+    pub reset_cause: &'static str,
+    /// 16 octets of a true random source, new at each start.
+    pub key: [u8; 16],
+    /// The same source's seed for embassy-net (ports, DHCP's transaction numbers).
+    pub seed: u64,
+    /// Shows on the board that the link is up, and that resets happened; a board without lights has nothing to do.
+    pub show: fn(Light),
+}
+
+/// What a board's lights can show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Light {
+    /// The link is up, or not.
+    Link(bool),
+    /// A reset was sent or received since the last time.
+    Reset,
+}
+
+/// What is set for one device.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Ask for an address; without an answer in time the fallback is used.
+    pub uses_dhcp: bool,
+    /// The address without DHCP, its prefix, and the router.
+    pub fallback: (Ipv4Addr, u8, Option<Ipv4Addr>),
+    /// The server the client connects to; none: no client.
+    pub server: Option<SocketAddrV4>,
+}
+
+impl Settings {
+    /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`.
+    ///
+    /// An address that cannot be read is told in the log; there is no client then.
+    pub fn from_build() -> Settings {
+        let mut settings =
+            Settings { uses_dhcp: true, fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None), server: None };
+        if let Some(text) = option_env!("TCP_SERVER") {
+            settings.set_server(text);
+        }
+        settings
+    }
+
+    /// Sets the server as it is written: `192.168.1.10:7000`.
+    pub fn set_server(&mut self, text: &str) {
+        self.server = text.parse().ok();
+        if self.server.is_none() {
+            defmt::error!("the server \"{=str}\" is no address and port, such as 192.168.1.10:7000", text);
+        }
+    }
+}
+
+/// Why the application cannot start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, defmt::Format)]
+pub enum StartError {
+    /// The random source does not work: there is no safe way to go on.
+    WeakKey(WeakKey),
+    /// The board's device is not Ethernet.
+    UnsupportedMedium(UnsupportedMedium),
+    /// A port cannot be listened on.
+    Listen(Error),
+}
+
+/// What the application's tasks share.
+pub(crate) struct App {
+    board: Board,
+    settings: Settings,
+    tcp: TcpStack,
+    stack: embassy_net::Stack<'static>,
+    started: Instant,
+    echo: TcpListener,
+    discard: TcpListener,
+    status: TcpListener,
+    client: RefCell<ClientState>,
+    /// Told when the address is there.
+    has_address: Signal<NoopRawMutex, ()>,
+}
+
+/// How the client stands, for the status page.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ClientState {
+    is_connected: bool,
+    attempts: u32,
+    last_end: Option<Error>,
+}
+
+impl ClientState {
+    fn ended(&mut self, reason: CloseReason) {
+        self.is_connected = false;
+        self.last_end = Some(Error::Closed(reason));
+    }
+}
+
+/// Starts everything but the runner, which the board spawns: its type has the board's driver in it.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start<D: Driver>(
+    spawner: Spawner,
+    device: D,
+    board: Board,
+    settings: Settings,
+) -> Result<TcpRunner<'static, D>, StartError> {
+    defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
+    defmt::info!("started by: {=str}", board.reset_cause);
+    let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
+    let (tcp, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)
+        .map_err(StartError::UnsupportedMedium)?;
+    let (stack, net) = new_net(driver, &settings, board.seed);
+    let listen = |port: u16, backlog: u8| {
+        let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
+        tcp.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), options).map_err(StartError::Listen)
+    };
+    let app = APP.init(App {
+        settings,
+        tcp,
+        stack,
+        started: Instant::now(),
+        echo: listen(ECHO_PORT, services::ECHOES as u8)?,
+        discard: listen(DISCARD_PORT, 1)?,
+        status: listen(STATUS_PORT, status::PAGES as u8)?,
+        client: RefCell::default(),
+        has_address: Signal::new(),
+        board,
+    });
+    defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
+    spawn_tasks(spawner, app);
+    Ok(TcpRunner::new(net, stack, tcp))
+}
+
+fn new_net<D: Driver>(
+    driver: TcpDriver<D>,
+    settings: &Settings,
+    seed: u64,
+) -> (embassy_net::Stack<'static>, embassy_net::Runner<'static, TcpDriver<D>>) {
+    let config = if settings.uses_dhcp {
+        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default())
+    } else {
+        embassy_net::Config::ipv4_static(net::fallback(settings))
+    };
+    embassy_net::new(driver, config, NET.init(embassy_net::StackResources::new()), seed)
+}
+
+/// A pool that is too small for its task is a fault of this program, found at the first start.
+fn spawn_tasks(spawner: Spawner, app: &'static App) {
+    let spawned = (|| {
+        spawner.spawn(net::watch_address(app)?);
+        spawner.spawn(watch::watch(app)?);
+        for _ in 0..services::ECHOES {
+            spawner.spawn(services::echo(app)?);
+        }
+        spawner.spawn(services::discard(app)?);
+        for _ in 0..status::PAGES {
+            spawner.spawn(status::serve(app)?);
+        }
+        if let Some(server) = app.settings.server {
+            spawner.spawn(client::client(app, server)?);
+        }
+        Ok::<(), embassy_executor::SpawnError>(())
+    })();
+    if spawned.is_err() {
+        defmt::panic!("a task finds no place in its pool");
+    }
+}
+
+pub(crate) fn stream_options() -> StreamOptions {
+    StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() }
+}

@@ -1,0 +1,119 @@
+//! The status page: HTTP/1.1, one request for each connection.
+
+use embassy_time::{Duration, with_timeout};
+use heapless::String;
+use httparse::{EMPTY_HEADER, Request, Status};
+use tcp_reset_core::Error;
+use tcp_reset_core::embassy::TcpStream;
+
+use super::App;
+use super::page::{self, Format, Part};
+use super::services::{accept, tell};
+
+/// How many requests are answered at once; as many more wait in the backlog.
+pub(super) const PAGES: usize = 2;
+/// The longest request, in octets.
+const LONGEST_REQUEST: usize = 1_024;
+const MOST_HEADERS: usize = 24;
+/// How long a client may take for all of it, and then to close: a slow one must not keep others out.
+const PATIENCE: Duration = Duration::from_secs(10);
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+
+#[embassy_executor::task(pool_size = PAGES)]
+pub(super) async fn serve(app: &'static App) {
+    loop {
+        let Some(mut stream) = accept(&app.status).await else { return };
+        match with_timeout(PATIENCE, answer(app, &mut stream)).await {
+            Ok(outcome) => tell("status page", &stream, outcome),
+            // The peer learns by RST that nothing more comes.
+            Err(_) => stream.abort(),
+        }
+    }
+}
+
+async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
+    let mut buf = [0; LONGEST_REQUEST];
+    match read_request(stream, &mut buf).await? {
+        Some(Ask::Page(format)) => send_page(app, stream, format).await?,
+        Some(Ask::Refused(status)) => {
+            let mut text: String<128> = String::new();
+            // It fits: the longest status line is far shorter.
+            let _ = text.push_str("HTTP/1.1 ");
+            let _ = text.push_str(status);
+            let _ = text.push_str("\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            write_all(stream, text.as_bytes()).await?;
+        }
+        // It closed without asking.
+        None => return Ok(()),
+    }
+    stream.shutdown()?;
+    // Reads on until the client closes: an RST for unread octets could overtake the answer (RFC 9112 §9.6).
+    let rest = async {
+        while stream.read(&mut buf).await? > 0 {}
+        Ok(())
+    };
+    with_timeout(CLOSING_PATIENCE, rest).await.unwrap_or(Ok(()))
+}
+
+/// What a client wants.
+enum Ask {
+    Page(Format),
+    /// Code and phrase.
+    Refused(&'static str),
+}
+
+async fn read_request(stream: &mut TcpStream, buf: &mut [u8]) -> Result<Option<Ask>, Error> {
+    let mut len = 0;
+    while len < buf.len() {
+        let n = stream.read(&mut buf[len..]).await?;
+        if n == 0 {
+            return Ok(None);
+        }
+        len += n;
+        if let Some(ask) = parse(&buf[..len]) {
+            return Ok(Some(ask));
+        }
+    }
+    Ok(Some(Ask::Refused("431 Request Header Fields Too Large")))
+}
+
+/// `None`: there is more to come.
+fn parse(octets: &[u8]) -> Option<Ask> {
+    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+    let mut request = Request::new(&mut headers);
+    match request.parse(octets) {
+        Ok(Status::Partial) => None,
+        Err(_) => Some(Ask::Refused("400 Bad Request")),
+        Ok(Status::Complete(_)) => Some(match (request.method, request.path) {
+            (Some("GET"), Some("/")) => Ask::Page(Format::Html),
+            (Some("GET"), Some("/status.json")) => Ask::Page(Format::Json),
+            (Some("GET"), _) => Ask::Refused("404 Not Found"),
+            _ => Ask::Refused("405 Method Not Allowed"),
+        }),
+    }
+}
+
+/// Part by part, so that the page needs little memory; its end is the end of the stream.
+async fn send_page(app: &App, stream: &mut TcpStream, format: Format) -> Result<(), Error> {
+    let mut text: String<{ page::LONGEST_PART }> = String::new();
+    let _ = text.push_str("HTTP/1.1 200 OK\r\nContent-Type: ");
+    let _ = text.push_str(format.media_type());
+    let _ = text.push_str("\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
+    write_all(stream, text.as_bytes()).await?;
+    let mut part = Some(Part::FIRST);
+    while let Some(now) = part {
+        text.clear();
+        page::write(app, now, format, &mut text);
+        write_all(stream, text.as_bytes()).await?;
+        part = now.next();
+    }
+    Ok(())
+}
+
+async fn write_all(stream: &mut TcpStream, mut octets: &[u8]) -> Result<(), Error> {
+    while !octets.is_empty() {
+        let n = stream.write(octets).await?;
+        octets = &octets[n..];
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! What the host gives by semihosting: random octets and arguments. The log is `defmt-semihosting`'s.
+
+use core::net::Ipv4Addr;
+
+use defmt_semihosting as _;
+use semihosting::experimental::{env, random as host_random};
+
+use crate::app::Settings;
+
+/// The longest command line, in octets.
+const LONGEST_ARGUMENTS: usize = 256;
+
+/// Octets of the host's random source: the board has none. Stops the firmware where the host has none to give: a constant key would be
+/// worse than none.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut octets = [0; N];
+    if host_random::fill_bytes(&mut octets).is_err() {
+        defmt::panic!("the host gives no random octets: start QEMU with -semihosting-config enable=on,target=native");
+    }
+    octets
+}
+
+/// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `server=10.69.0.1:7000`. What is not understood is told in the
+/// log and passed over.
+pub fn arguments_into(settings: &mut Settings) {
+    let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
+        defmt::warn!("the host gives no arguments");
+        return;
+    };
+    // The first is the program's name.
+    for argument in (&arguments).skip(1).flatten() {
+        match argument.split_once('=') {
+            Some(("dhcp", "off")) => settings.uses_dhcp = false,
+            Some(("dhcp", "on")) => settings.uses_dhcp = true,
+            Some(("address", text)) if text.parse::<Ipv4Addr>().is_ok() => {
+                settings.fallback.0 = text.parse().unwrap_or(settings.fallback.0);
+            }
+            Some(("server", text)) => settings.set_server(text),
+            _ => defmt::warn!("argument \"{=str}\" is not understood", argument),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, and logs and random octets by semihosting.
+
+mod clock;
+mod executor;
+mod host;
+mod interrupts;
+pub mod lan9118;
+
+use embassy_executor::Spawner;
+use tcp_reset_core::embassy::TcpRunner;
+
+use self::lan9118::Lan9118;
+use crate::app::{self, Board, Settings};
+use crate::restart;
+
+pub use executor::run;
+
+/// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and stops.
+///
+/// # Safety
+/// The chip must be there, and nothing else may use it.
+pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
+    // SAFETY: the caller's promise is the one asked for.
+    let device = match unsafe { Lan9118::new(ethernet) } {
+        Ok(device) => device,
+        Err(error) => defmt::panic!("Ethernet: {}", error),
+    };
+    defmt::debug!("LAN9118 {=u32:#x}, {=[u8; 6]:02x}", device.id(), device.address());
+    let mut settings = Settings::from_build();
+    host::arguments_into(&mut settings);
+    let board = Board {
+        name,
+        reset_cause: restart::take_cause().unwrap_or("power-on"),
+        key: host::random(),
+        seed: u64::from_le_bytes(host::random()),
+        show: |_light| {},
+    };
+    match app::start(spawner, device, board, settings) {
+        Ok(runner) => match net(runner) {
+            Ok(task) => spawner.spawn(task),
+            Err(_) => defmt::panic!("the network's task runs already"),
+        },
+        Err(error) => defmt::panic!("cannot start: {}", error),
+    }
+}
+
+#[embassy_executor::task]
+async fn net(mut runner: TcpRunner<'static, Lan9118>) {
+    runner.run().await;
+}
