@@ -11,6 +11,8 @@ pub mod ladder;
 pub mod memory_peer;
 pub mod pcap;
 pub mod peer;
+pub mod qemu;
+mod report;
 pub mod rules;
 pub mod run;
 pub mod scenarios;

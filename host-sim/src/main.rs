@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use host_sim::kernel::WireKind;
+use host_sim::qemu;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
 
@@ -44,6 +45,7 @@ struct Arguments {
 enum Command {
     /// Print the rule table
     Rules,
+    Qemu(qemu::command::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,9 +61,13 @@ fn scenario_named(name: &str) -> Result<&'static Scenario, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Rules) = arguments.command {
-        anstream::println!("{}", host_sim::rules::table());
-        return ExitCode::SUCCESS;
+    match &arguments.command {
+        Some(Command::Rules) => {
+            anstream::println!("{}", host_sim::rules::table());
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
+        None => {}
     }
     if arguments.list {
         for scenario in SCENARIOS {
@@ -69,9 +75,12 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    match run::run(&options(&arguments)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+    code_of(run::run(&options(&arguments)).map(|holds| i32::from(!holds)))
+}
+
+fn code_of(outcome: anyhow::Result<i32>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             anstream::eprintln!("host-sim: {error:#}");
             ExitCode::from(2)

@@ -1,11 +1,9 @@
 //! Chooses the peer, plays the scenarios, prints ladders and the table.
 
-use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::Path;
-use std::time::{Duration, Instant as WallClock};
+use std::time::Instant as WallClock;
 
-use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 
 use crate::endpoint::PREFIX;
@@ -15,15 +13,12 @@ use crate::ladder;
 use crate::memory_peer::MemoryPeer;
 use crate::pcap::{Capture, CaptureFailed};
 use crate::peer::Peer;
+use crate::report::{BAD, GOOD, HEAD, Outcome, print_table};
 use crate::scenarios::Scenario;
 use crate::world::{OUR_ADDR, OUR_MAC, PEER_ADDR, PEER_MAC, PORTS, World};
 
 /// The first port of the first scenario: below the range the kernel hands out by itself.
 const FIRST_PORT: u16 = 20_000;
-
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const HEAD: Style = Style::new().bold();
 
 /// Who the peer may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,15 +43,6 @@ pub struct Options<'o> {
     pub pcap: Option<&'o Path>,
     /// Leave the ladders of scenarios that hold unprinted.
     pub quiet: bool,
-}
-
-struct Outcome {
-    name: &'static str,
-    title: &'static str,
-    peer: &'static str,
-    segments: usize,
-    took: Duration,
-    result: Result<()>,
 }
 
 /// Plays the scenarios; says whether all hold.
@@ -141,35 +127,4 @@ fn play(
         }
     }
     Ok(Outcome { name: scenario.name, title: scenario.title, peer: peer_name, segments, took, result })
-}
-
-fn print_table(outcomes: &[Outcome]) {
-    anstream::println!(
-        "\n{HEAD}{:<24} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
-        "scenario",
-        "peer",
-        "segments",
-        "seconds",
-        "result",
-        "what must hold"
-    );
-    for outcome in outcomes {
-        anstream::println!("{outcome}");
-    }
-    let held = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
-    let failed = outcomes.len() - held;
-    anstream::println!("\n{held} of {} scenarios hold, {failed} fail.", outcomes.len());
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { name, title, peer, segments, took, result } = self;
-        let seconds = took.as_secs_f64();
-        let (style, word) = if result.is_ok() { (GOOD, "holds") } else { (BAD, "FAILS") };
-        write!(f, "{name:<24} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;
-        if let Err(error) = result {
-            write!(f, "\n{:>25}{BAD}{error:#}{BAD:#}", "")?;
-        }
-        Ok(())
-    }
 }

@@ -11,7 +11,7 @@ use embassy_net_driver::Checksum;
 use tcp_reset_core::embassy::{TcpResources, TcpRunner, TcpStack, TcpStream};
 use tcp_reset_core::{ListenOptions, SecretKey, StreamOptions};
 
-use crate::exec::{Handle, World};
+use crate::exec::World;
 use crate::net::{Device, PortRef};
 use crate::packet::{self, ACK, Body, ETHERTYPE_IPV4, Mac, Packet, RST, SYN, Seg};
 
@@ -68,8 +68,20 @@ impl World {
         self.host_with(port, embassy_net::Config::ipv4_static(static_config(addr, None)), Default::default())
     }
 
-    /// Adds a host.
+    /// Adds a host, and lets it take its address over.
     pub fn host_with(&mut self, port: PortRef, net: embassy_net::Config, tcp: tcp_reset_core::Config) -> Host {
+        let host = self.host_before_its_first_pass(port, net, tcp);
+        self.run_ms(1);
+        host
+    }
+
+    /// Adds a host whose runner has not run yet.
+    pub fn host_before_its_first_pass(
+        &mut self,
+        port: PortRef,
+        net: embassy_net::Config,
+        tcp: tcp_reset_core::Config,
+    ) -> Host {
         let resources: Box<TcpResources<8, 4, 16, 16, 131_072>> = Box::default();
         let key = SecretKey::new(*b"an octet or 16..").unwrap();
         let device = Device(port.clone());
@@ -83,8 +95,6 @@ impl World {
         };
         self.spawn(counted(running, polls.clone(), port.clone()));
         self.net.add(port.clone());
-        // The first pass takes the address over.
-        self.run_ms(1);
         Host { tcp, stack, port, polls }
     }
 
@@ -200,9 +210,10 @@ impl Raw {
     /// Answers the SYN that the host has sent.
     pub fn answer(&self, world: &mut World, host: &Host) -> Conn {
         world.run_ms(2);
-        let got = self.take_segments();
+        let mut got = self.take_segments();
+        got.retain(|seg| seg.has(SYN));
         let [syn] = &got[..] else { panic!("one SYN, not {got:?}") };
-        assert!(syn.has(SYN) && !syn.has(ACK));
+        assert!(!syn.has(ACK));
         let mut conn =
             Conn { to: host.mac(), me: (syn.dst, syn.dport), them: (syn.src, syn.sport), ..Conn::BLANK(self) };
         conn.ack = syn.seq.wrapping_add(1);
@@ -296,6 +307,3 @@ impl Drop for World {
         }
     }
 }
-
-/// Says of a task's result, later.
-pub type Outcome<T> = Handle<Result<T, tcp_reset_core::Error>>;

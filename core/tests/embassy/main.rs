@@ -1,6 +1,7 @@
 //! The Embassy side judged from outside: hosts, devices and a wire in memory, a virtual clock, peers that write their frames by hand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![allow(unreachable_pub, reason = "nothing is reachable from outside a test")]
 
 mod clock;
 mod exec;
@@ -8,4 +9,16 @@ mod hosts;
 mod net;
 mod packet;
 
+mod aborting;
+mod address;
+mod beside;
+mod checksums;
+mod dhcp;
+mod dropping;
+mod errors;
+mod robust;
+mod settings;
+mod sleeping;
 mod streams;
+mod stuck;
+mod traits;

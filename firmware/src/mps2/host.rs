@@ -12,7 +12,7 @@ const LONGEST_ARGUMENTS: usize = 256;
 
 /// Octets of the host's random source: the board has none. Stops the firmware where the host has none to give: a constant key would be
 /// worse than none.
-pub fn random<const N: usize>() -> [u8; N] {
+pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut octets = [0; N];
     if host_random::fill_bytes(&mut octets).is_err() {
         defmt::panic!("the host gives no random octets: start QEMU with -semihosting-config enable=on,target=native");
@@ -22,7 +22,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 
 /// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `server=10.69.0.1:7000`. What is not understood is told in the
 /// log and passed over.
-pub fn arguments_into(settings: &mut Settings) {
+pub(super) fn arguments_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
         defmt::warn!("the host gives no arguments");
         return;

@@ -1,0 +1,248 @@
+//! The wire between the kernel and the board: frames pass both ways, TCP is noted, DHCP is answered here.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant as WallClock;
+
+use anyhow::{Context, Result, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
+use tcp_reset_core::{Instant, Seq};
+
+use super::dhcp::{self, Lease};
+use super::{BOARD_ADDR, BOARD_MAC, KERNEL_ADDR};
+use crate::endpoint::{MAX_FRAME, PREFIX};
+use crate::frame::Seen;
+use crate::kernel::Wire;
+use crate::pcap::Capture;
+use crate::trace::Way;
+
+/// How many segments are remembered.
+const REMEMBERED: usize = 65_536;
+/// How often the kernel's side asks whether it shall stop, in milliseconds.
+const LOOK_MS: u16 = 100;
+const LEASE_SECONDS: u32 = 3_600;
+
+/// The wire, and what has passed over it.
+pub(super) struct Cable {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    wire: Mutex<Wire>,
+    kernel_mac: [u8; 6],
+    /// QEMU's end; `None` while no machine runs.
+    board: Mutex<Option<UnixStream>>,
+    seen: Mutex<VecDeque<(Way, Seen)>>,
+    /// ICMP messages of the board's that call TCP unreachable: there must be none.
+    unreachables: AtomicU32,
+    lease: Mutex<Lease>,
+    capture: Mutex<Option<Capture>>,
+    started: WallClock,
+    is_over: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that died left whole values behind: each is replaced in one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cable {
+    /// Takes the kernel's end; a machine's is plugged in later.
+    pub(super) fn new(wire: Wire, capture: Option<Capture>) -> Result<Cable> {
+        let kernel_mac = wire.kernel_mac();
+        let fd = wire.as_fd().try_clone_to_owned().context("cannot watch the wire")?;
+        let netmask = Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(PREFIX)));
+        let lease =
+            Lease { addr: BOARD_ADDR, netmask, server: KERNEL_ADDR, server_mac: kernel_mac, seconds: LEASE_SECONDS };
+        let shared = Arc::new(Shared {
+            wire: Mutex::new(wire),
+            kernel_mac,
+            board: Mutex::new(None),
+            seen: Mutex::default(),
+            unreachables: AtomicU32::new(0),
+            lease: Mutex::new(lease),
+            capture: Mutex::new(capture),
+            started: WallClock::now(),
+            is_over: AtomicBool::new(false),
+        });
+        let carrier = Arc::clone(&shared);
+        thread::spawn(move || {
+            while !carrier.is_over.load(Ordering::Relaxed) {
+                let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+                // Whatever woke us, the wire is asked.
+                let _ = poll(&mut fds, PollTimeout::from(LOOK_MS));
+                carrier.carry_from_kernel();
+            }
+        });
+        Ok(Cable { shared })
+    }
+
+    /// Plugs a machine in.
+    pub(super) fn plug(&self, stream: UnixStream) -> Result<()> {
+        let incoming = stream.try_clone().context("cannot listen to QEMU")?;
+        *lock(&self.shared.board) = Some(stream);
+        let shared = Arc::clone(&self.shared);
+        // Ends when QEMU does.
+        thread::spawn(move || shared.carry_from_board(incoming));
+        Ok(())
+    }
+
+    /// Pulls the machine out.
+    pub(super) fn unplug(&self) {
+        *lock(&self.shared.board) = None;
+    }
+
+    /// Sends the board a segment that the kernel never sent.
+    ///
+    /// # Errors
+    /// If no machine runs.
+    pub(super) fn forge(&self, seen: &Seen) -> Result<()> {
+        let frame = seen.forge(self.shared.kernel_mac, BOARD_MAC);
+        self.shared.note(Way::ForgedToUs, &frame);
+        ensure!(self.shared.to_board(&frame), "the board does not run");
+        Ok(())
+    }
+
+    /// Sends the board any frame.
+    ///
+    /// # Errors
+    /// If no machine runs.
+    pub(super) fn inject(&self, frame: &[u8]) -> Result<()> {
+        self.shared.note(Way::ForgedToUs, frame);
+        ensure!(self.shared.to_board(frame), "the board does not run");
+        Ok(())
+    }
+
+    /// Gives the address that DHCP will give from now on.
+    pub(super) fn lease(&self, addr: Ipv4Addr) {
+        lock(&self.shared.lease).addr = addr;
+    }
+
+    /// Gives the kernel's Ethernet address.
+    pub(super) fn kernel_mac(&self) -> [u8; 6] {
+        self.shared.kernel_mac
+    }
+
+    /// Counts the segments that pass a test.
+    pub(super) fn count(&self, mut is_wanted: impl FnMut(Way, &Seen) -> bool) -> usize {
+        lock(&self.shared.seen).iter().filter(|(way, seen)| is_wanted(*way, seen)).count()
+    }
+
+    /// Gives the last segment of the board's on a connection.
+    pub(super) fn last_from_board(&self, board: SocketAddrV4, kernel: SocketAddrV4) -> Option<Seen> {
+        let seen = lock(&self.shared.seen);
+        let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToPeer && (seen.from, seen.to) == (board, kernel);
+        seen.iter().rev().find(is_it).map(|(_, seen)| *seen)
+    }
+
+    /// Gives the number after the highest that the kernel has sent on a connection, as far as remembered.
+    pub(super) fn next_of_kernel(&self, kernel: SocketAddrV4, board: SocketAddrV4) -> Option<Seq> {
+        let seen = lock(&self.shared.seen);
+        let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToUs && (seen.from, seen.to) == (kernel, board);
+        seen.iter().rev().find(is_it).map(|(_, seen)| seen.seq + seen.len as u32)
+    }
+
+    /// Gives how often the board has called TCP unreachable by ICMP.
+    pub(super) fn unreachables(&self) -> u32 {
+        self.shared.unreachables.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn carry_from_kernel(&self) {
+        let mut buf = [0; MAX_FRAME];
+        loop {
+            // The lock is not held while the frame goes on: the other direction needs it too.
+            let received = lock(&self.wire).recv(&mut buf);
+            let Ok(Some(len)) = received else { return };
+            self.note(Way::ToUs, &buf[..len]);
+            self.to_board(&buf[..len]);
+        }
+    }
+
+    fn carry_from_board(&self, mut stream: UnixStream) {
+        let mut buf = vec![0; MAX_FRAME];
+        while let Ok(len) = read_frame(&mut stream, &mut buf) {
+            let frame = &buf[..len];
+            self.note(Way::ToPeer, frame);
+            let lease = *lock(&self.lease);
+            if let Some(answer) = dhcp::answer(frame, &lease) {
+                self.note(Way::ToUs, &answer);
+                self.to_board(&answer);
+            } else {
+                // What the kernel does not take is lost, as on any Ethernet.
+                let _ = lock(&self.wire).send(frame);
+            }
+        }
+    }
+
+    /// QEMU's wire format: the length in network order, and the frame.
+    fn to_board(&self, frame: &[u8]) -> bool {
+        let mut board = lock(&self.board);
+        let Some(stream) = board.as_mut() else { return false };
+        let mut message = Vec::with_capacity(4 + frame.len());
+        message.extend((frame.len() as u32).to_be_bytes());
+        message.extend(frame);
+        // A machine that has just ended takes nothing more.
+        stream.write_all(&message).is_ok()
+    }
+
+    fn note(&self, way: Way, frame: &[u8]) {
+        if let Some(capture) = lock(&self.capture).as_mut() {
+            let now = Instant::from_micros(self.started.elapsed().as_micros() as u64);
+            let comment = (way == Way::ForgedToUs).then_some("forged in the kernel's name");
+            // A capture that cannot be written is told at its end; the wire goes on.
+            let _ = capture.add(now, frame, comment);
+        }
+        if way == Way::ToPeer && is_tcp_unreachable(frame) {
+            self.unreachables.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(segment) = Seen::parse(frame) {
+            let mut seen = lock(&self.seen);
+            if seen.len() == REMEMBERED {
+                seen.pop_front();
+            }
+            seen.push_back((way, segment));
+        }
+    }
+}
+
+/// Reads one of QEMU's frames; gives its length. A longer one than fits is read and cut.
+fn read_frame(stream: &mut UnixStream, buf: &mut [u8]) -> io::Result<usize> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head)?;
+    let len = u32::from_be_bytes(head) as usize;
+    let kept = len.min(buf.len());
+    stream.read_exact(&mut buf[..kept])?;
+    io::copy(&mut stream.take((len - kept) as u64), &mut io::sink())?;
+    Ok(kept)
+}
+
+fn is_tcp_unreachable(frame: &[u8]) -> bool {
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
+    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
+        return false;
+    }
+    let Ok(ipv4) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
+    if ipv4.next_header() != IpProtocol::Icmp {
+        return false;
+    }
+    let Ok(icmp) = Icmpv4Packet::new_checked(ipv4.payload()) else { return false };
+    // The packet it is about follows the eight octets of the message's head.
+    let quoted = ipv4.payload().get(8..).map(Ipv4Packet::new_unchecked);
+    icmp.msg_type() == Icmpv4Message::DstUnreachable
+        && quoted.is_some_and(|quoted| quoted.check_len().is_ok() && quoted.next_header() == IpProtocol::Tcp)
+}

@@ -1,0 +1,177 @@
+//! A board on a wire: powered on and off, looked at, talked to.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpRepair;
+use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
+use tcp_reset_core::{Control, Rule, Seq};
+use tempfile::TempDir;
+
+use super::cable::Cable;
+use super::log::Log;
+use super::machine::{Machine, Plan};
+use super::{BOARD_ADDR, BOARD_MAC, Board, KERNEL_ADDR};
+use crate::endpoint::PREFIX;
+use crate::frame::Seen;
+use crate::kernel::{self, Wire};
+use crate::pcap::Capture;
+
+/// How long anything of the board's is waited for: far above what a loaded machine needs.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What stands on the bench.
+pub(super) struct Lab {
+    board: Board,
+    image: PathBuf,
+    folder: TempDir,
+    pub(super) log: Log,
+    pub(super) cable: Cable,
+    machine: Option<Machine>,
+}
+
+impl Lab {
+    /// Moves this process into a network namespace of its own, and lays the wire. Must come before any thread is started.
+    ///
+    /// # Errors
+    /// If the namespace is refused, or the image cannot be read.
+    pub(super) fn open(board: Board, image: PathBuf, capture: Option<&Path>, is_log_printed: bool) -> Result<Lab> {
+        let octets = fs::read(&image).with_context(|| format!("cannot read the image {}", image.display()))?;
+        let log = Log::of_image(&octets, is_log_printed)?;
+        let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
+        let capture = capture.map(Capture::create).transpose()?;
+        kernel::enter()?;
+        let wire = Wire::open(KERNEL_ADDR, PREFIX, BOARD_ADDR, BOARD_MAC, None)?;
+        let cable = Cable::new(wire, capture)?;
+        Ok(Lab { board, image, folder, log, cable, machine: None })
+    }
+
+    /// Powers the board on, and waits until it has an address.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub(super) fn power_on(&mut self, arguments: &[String]) -> Result<()> {
+        self.power_off();
+        let plan = Plan { board: self.board, image: &self.image, arguments: arguments.to_vec(), options: Vec::new() };
+        let (machine, ethernet, output) = Machine::start(&plan, self.folder.path())?;
+        self.log.follow(output);
+        self.machine = Some(machine);
+        self.cable.plug(ethernet)?;
+        self.log.wait_for("address ", 0, PATIENCE)?;
+        Ok(())
+    }
+
+    /// Pulls the plug: nothing is said to anybody.
+    pub(super) fn power_off(&mut self) {
+        self.machine = None;
+        self.cable.unplug();
+    }
+
+    /// Gives the running machine.
+    ///
+    /// # Errors
+    /// If none runs.
+    pub(super) fn machine(&self) -> Result<&Machine> {
+        self.machine.as_ref().context("the board is not powered on")
+    }
+
+    /// Gives the board's endpoint at a port.
+    pub(super) fn at(port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(BOARD_ADDR, port)
+    }
+
+    /// Connects the kernel to a port of the board's, from any port or from one chosen.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub(super) fn connect(&self, port: u16, from: u16) -> std::io::Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddrV4::new(KERNEL_ADDR, from).into())?;
+        socket.connect_timeout(&Self::at(port).into(), PATIENCE)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket.into())
+    }
+
+    /// Asks for the status page as JSON.
+    ///
+    /// # Errors
+    /// If it is not answered, or not with JSON.
+    pub(super) fn status(&self) -> Result<Value> {
+        let mut stream = self.connect(80, 0).context("the status page's port does not answer")?;
+        stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: board\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).context("the status page breaks off")?;
+        let (head, body) = text.split_once("\r\n\r\n").context("the status page has no head")?;
+        ensure!(head.starts_with("HTTP/1.1 200 OK"), "the status page says {head}");
+        serde_json::from_str(body).with_context(|| format!("the status page is no JSON: {body}"))
+    }
+
+    /// Asks how often a rule has decided.
+    ///
+    /// # Errors
+    /// If the status page does not tell.
+    pub(super) fn ruled(&self, rule: Rule) -> Result<u64> {
+        let status = self.status()?;
+        status["rules"][rule.name()].as_u64().with_context(|| format!("the status page does not count {rule}"))
+    }
+
+    /// A segment in the kernel's name that fits a connection as it stands, to be bent.
+    ///
+    /// # Errors
+    /// If the wire has not seen the connection.
+    pub(super) fn segment_for(&self, stream: &TcpStream, control: Control) -> Result<Seen> {
+        let (kernel, board) = ends(stream)?;
+        let last =
+            self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")?;
+        let ack = if control.contains(Control::ACK) { last.seq + last.len as u32 } else { Seq(0) };
+        Ok(Seen { from: kernel, to: board, seq: last.ack, ack, control, wnd: 1_000, len: 0 })
+    }
+
+    /// The window that the board last offered on a connection.
+    ///
+    /// # Errors
+    /// If the wire has not seen the connection.
+    pub(super) fn window(&self, stream: &TcpStream) -> Result<u32> {
+        let (kernel, board) = ends(stream)?;
+        let last =
+            self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")?;
+        Ok(last.wnd.into())
+    }
+}
+
+/// The kernel's end and the board's.
+pub(super) fn ends(stream: &TcpStream) -> Result<(SocketAddrV4, SocketAddrV4)> {
+    match (stream.local_addr()?, stream.peer_addr()?) {
+        (SocketAddr::V4(kernel), SocketAddr::V4(board)) => Ok((kernel, board)),
+        (SocketAddr::V4(_) | SocketAddr::V6(_), _) => bail!("the connection is not IPv4"),
+    }
+}
+
+/// Sends octets to the echo service, and sees them come back.
+///
+/// # Errors
+/// If they do not, or others do.
+pub(super) fn echo(stream: &mut TcpStream, text: &[u8]) -> Result<()> {
+    stream.write_all(text).context("the echo service does not take octets")?;
+    let mut back = vec![0; text.len()];
+    stream.read_exact(&mut back).context("the echo service does not give octets back")?;
+    ensure!(back == text, "the echo service gives other octets back");
+    Ok(())
+}
+
+/// The kernel forgets a connection without a word, as a host that lost power.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn vanish(stream: TcpStream) -> Result<()> {
+    setsockopt(&stream, TcpRepair, &1).context("the kernel does not forget (TCP_REPAIR)")
+}

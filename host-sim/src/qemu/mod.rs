@@ -1,0 +1,66 @@
+//! The firmware in QEMU, on a wire to this machine's kernel: to be looked at, to be attacked, and judged by scenarios.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`image`] | the firmware, built |
+//! | [`machine`] | a QEMU process, from power-on to power-off |
+//! | [`cable`] | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP is answered, frames can be forged |
+//! | [`log`] | the firmware's log, decoded |
+//! | [`lab`] | all of these together |
+//! | [`command`] | `host-sim qemu` |
+//! | [`scenarios`] | what must hold of the firmware |
+
+mod cable;
+pub mod command;
+mod dhcp;
+mod image;
+mod lab;
+mod log;
+mod machine;
+mod ping;
+mod scenarios;
+
+use std::net::Ipv4Addr;
+
+use clap::ValueEnum;
+
+/// Our kernel's address on the wire; it is the router too.
+const KERNEL_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 1);
+/// The address that DHCP gives the board.
+const BOARD_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
+/// The board's Ethernet address, locally administered.
+const BOARD_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 3];
+
+/// The boards that QEMU has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Board {
+    /// Cortex-M3
+    #[default]
+    An385,
+    /// Cortex-M7
+    An500,
+}
+
+impl Board {
+    /// The firmware's binary and feature.
+    fn binary(self) -> &'static str {
+        match self {
+            Board::An385 => "qemu-mps2-an385",
+            Board::An500 => "qemu-mps2-an500",
+        }
+    }
+
+    fn machine(self) -> &'static str {
+        match self {
+            Board::An385 => "mps2-an385",
+            Board::An500 => "mps2-an500",
+        }
+    }
+
+    fn target(self) -> &'static str {
+        match self {
+            Board::An385 => "thumbv7m-none-eabi",
+            Board::An500 => "thumbv7em-none-eabihf",
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What happens when one side loses the connection, or the way to it.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::libc;
+use tcp_reset_core::{Rule, State};
+
+use super::super::BOARD_ADDR;
+use super::super::lab::{Lab, PATIENCE, echo, ends, vanish};
+use crate::kernel::kernel_state_of;
+
+const ECHO: u16 = 7;
+/// A port of the kernel's for connections that come again from the same one.
+const SAME_PORT: u16 = 23_456;
+/// How long the cable is out.
+const OUT: Duration = Duration::from_secs(2);
+
+/// The next use of a stream must say that the peer has reset it.
+fn expect_reset(stream: &mut TcpStream) -> Result<()> {
+    let end = echo(stream, b"are you there?").err().context("the old connection lives")?;
+    let met = end.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    ensure!(met == Some(libc::ECONNRESET), "the kernel's process met {end:#}, not ECONNRESET");
+    Ok(())
+}
+
+pub(super) fn board_restarts(lab: &mut Lab) -> Result<()> {
+    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    echo(&mut old, b"before the restart")?;
+    let (kernel, board) = ends(&old)?;
+    lab.power_off();
+    lab.power_on(&[])?;
+    ensure!(kernel_state_of(kernel, board)? == Some(State::Established), "the kernel does not believe in it any more");
+    expect_reset(&mut old)?;
+    ensure!(lab.ruled(Rule::ClosedAck)? + lab.ruled(Rule::ListenAck)? >= 1, "no rule counts the straggler");
+    drop(old);
+    let mut fresh = lab.connect(ECHO, SAME_PORT).context("a fresh connection on the same ports")?;
+    echo(&mut fresh, b"after the restart")
+}
+
+pub(super) fn peer_vanishes(lab: &mut Lab) -> Result<()> {
+    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    echo(&mut old, b"before it vanishes")?;
+    let before = lab.ruled(Rule::RstExact)?;
+    let (kernel, _) = ends(&old)?;
+    // What comes back meets a kernel that knows nothing of it.
+    old.write_all(b"the last words")?;
+    vanish(old)?;
+    for _ in 0..100 {
+        if lab.ruled(Rule::RstExact)? > before {
+            let status = lab.status()?;
+            let slots = status["slots"].as_array().context("the page has no slots")?;
+            ensure!(slots.iter().all(|slot| slot["remote"] != kernel.to_string()), "the slot is still held: {slots:?}");
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("the kernel's RST did not end the board's connection")
+}
+
+pub(super) fn peer_reboots(lab: &mut Lab) -> Result<()> {
+    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    echo(&mut old, b"before the reboot")?;
+    let (challenged, reset) = (lab.ruled(Rule::SynSynchronized)?, lab.ruled(Rule::RstExact)?);
+    vanish(old)?;
+    let mut fresh = lab.connect(ECHO, SAME_PORT).context("from the same port")?;
+    echo(&mut fresh, b"after the reboot")?;
+    ensure!(lab.ruled(Rule::SynSynchronized)? == challenged + 1, "its SYN was not challenged");
+    ensure!(lab.ruled(Rule::RstExact)? == reset + 1, "its answer to the challenge did not reset the old connection");
+    Ok(())
+}
+
+pub(super) fn cable(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"before the cable is out")?;
+    let log_end = lab.log.len();
+    lab.machine()?.set_cable(false)?;
+    lab.log.wait_for("link down", log_end, PATIENCE)?;
+    thread::sleep(OUT);
+    stream.write_all(b"while it is out")?;
+    lab.machine()?.set_cable(true)?;
+    lab.log.wait_for("address ", log_end, PATIENCE)?;
+    let mut back = [0; 15];
+    std::io::Read::read_exact(&mut stream, &mut back).context("what was sent while the cable was out")?;
+    ensure!(&back == b"while it is out", "other octets came back");
+    echo(&mut stream, b"after the cable is in")
+}
+
+pub(super) fn other_address(lab: &mut Lab) -> Result<()> {
+    let other = Ipv4Addr::new(10, 69, 0, 77);
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"on the old address")?;
+    let log_end = lab.log.len();
+    lab.cable.lease(other);
+    lab.machine()?.set_cable(false)?;
+    lab.log.wait_for("link down", log_end, PATIENCE)?;
+    lab.machine()?.set_cable(true)?;
+    lab.log.wait_for(&format!("address {other}"), log_end, PATIENCE)?;
+    lab.log.wait_for("connection ended: address lost", log_end, PATIENCE)?;
+    let mut at_new = TcpStream::connect((other, ECHO)).context("the services do not follow to the new address")?;
+    at_new.set_read_timeout(Some(PATIENCE))?;
+    echo(&mut at_new, b"on the new address")?;
+    lab.cable.lease(BOARD_ADDR);
+    lab.power_off();
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! What the board does for honest clients.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddrV4, TcpListener};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tcp_reset_core::{CloseReason, Control, ResetReason, Rule};
+
+use super::super::lab::{Lab, PATIENCE, echo, ends};
+use super::super::ping::ping;
+use super::super::{BOARD_ADDR, KERNEL_ADDR};
+use crate::trace::Way;
+
+const ECHO: u16 = 7;
+const DISCARD: u16 = 9;
+/// Where nobody listens.
+const CLOSED: u16 = 4_321;
+/// Where the client's server is.
+const SERVER: u16 = 7_000;
+/// The most of the stack that the application may ever use, in octets.
+const STACK_BUDGET: u64 = 16 * 1_024;
+/// What the board logs when it starts, line by line.
+const GOLDEN_START: &str = include_str!("start.log");
+
+pub(super) fn start(lab: &mut Lab) -> Result<()> {
+    lab.power_on(&[])?;
+    let lines = lab.log.lines();
+    let shown: String = lines.iter().map(|line| format!("{:<5} {}\n", line.level, line.text)).collect();
+    ensure!(shown == GOLDEN_START, "the log's start is\n{shown}and not\n{GOLDEN_START}");
+    let status = lab.status()?;
+    ensure!(status["address"] == format!("{BOARD_ADDR}/24"), "the address is {}", status["address"]);
+    ensure!(status["reset_cause"] == "power-on", "the reset's cause is {}", status["reset_cause"]);
+    Ok(())
+}
+
+pub(super) fn ping_answers(_lab: &mut Lab) -> Result<()> {
+    for (seq_no, len) in [0, 1, 56, 500, 1_000, 1_472].into_iter().enumerate() {
+        let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        ping(BOARD_ADDR, seq_no as u16, &data).with_context(|| format!("{len} octets"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn echo_service(lab: &mut Lab) -> Result<()> {
+    let mut streams = (0..3).map(|_| lab.connect(ECHO, 0)).collect::<Result<Vec<_>, _>>()?;
+    for round in 0..64_usize {
+        for (who, stream) in streams.iter_mut().enumerate() {
+            let text: Vec<u8> = (0..4_096).map(|i| (i ^ round ^ who << 4) as u8).collect();
+            echo(stream, &text).with_context(|| format!("client {who}, round {round}"))?;
+        }
+    }
+    for stream in streams {
+        close_orderly(stream)?;
+    }
+    Ok(())
+}
+
+/// We end our direction, the board ends its own.
+fn close_orderly(mut stream: std::net::TcpStream) -> Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let rest = stream.read(&mut [0; 16]).context("the board does not close in order")?;
+    ensure!(rest == 0, "the board sent octets where the stream should end");
+    Ok(())
+}
+
+pub(super) fn discard_service(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(DISCARD, 0)?;
+    stream.write_all(&[0x5a; 64 * 1_024]).context("the discard service does not take octets")?;
+    close_orderly(stream)
+}
+
+pub(super) fn ports(lab: &mut Lab) -> Result<()> {
+    let before = lab.ruled(Rule::ClosedNoAck)?;
+    for port in [1, CLOSED, 65_535] {
+        match lab.connect(port, 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            other => bail!("connecting to the closed port {port} gave {other:?}"),
+        }
+    }
+    ensure!(lab.ruled(Rule::ClosedNoAck)? == before + 3, "the refusals are not counted");
+    for port in [ECHO, DISCARD, 80] {
+        lab.connect(port, 0).with_context(|| format!("the open port {port}"))?;
+    }
+    let refusals = lab
+        .cable
+        .count(|way, seen| way == Way::ToPeer && seen.is(Control::RST | Control::ACK) && seen.from.port() == CLOSED);
+    ensure!(refusals == 1, "one SYN drew {refusals} RSTs");
+    ensure!(lab.cable.unreachables() == 0, "ICMP called TCP unreachable {} times", lab.cable.unreachables());
+    Ok(())
+}
+
+pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
+    let before = lab.status()?;
+    // Something to be counted: a refusal, a connection that is aborted, one that stays.
+    let _ = lab.connect(CLOSED, 0);
+    let aborted = lab.connect(ECHO, 0)?;
+    socket2::SockRef::from(&aborted).set_linger(Some(Duration::ZERO))?;
+    drop(aborted);
+    let mut held = lab.connect(ECHO, 0)?;
+    echo(&mut held, b"held")?;
+
+    let url = format!("http://{BOARD_ADDR}");
+    let html = curl(&format!("{url}/"))?;
+    for word in ["<title>tcp-reset-core</title>", "reset_cause", "Slots", "ESTABLISHED", "ClosedNoAck", "Last resets"] {
+        ensure!(html.contains(word), "the page lacks \"{word}\": {html}");
+    }
+    let json = curl(&format!("{url}/status.json"))?;
+    let after: Value = serde_json::from_str(&json).with_context(|| format!("curl fetched no JSON: {json}"))?;
+    let grown = |kind: &str, name: &str| after[kind][name].as_u64().zip(before[kind][name].as_u64());
+    let by = |kind: &str, name: &str, n: u64| {
+        let (now, then) = grown(kind, name).with_context(|| format!("the page does not count {kind}, {name}"))?;
+        ensure!(now - then == n, "{kind}, {name}: {} more, not {n}", now - then);
+        Ok(())
+    };
+    by("rules", Rule::ClosedNoAck.name(), 1)?;
+    by("resets_sent", ResetReason::NoConnection.text(), 1)?;
+    by("closed", &CloseReason::ResetByPeer.to_string(), 1)?;
+    let (kernel, board) = ends(&held)?;
+    let slots = after["slots"].as_array().context("the page has no slots")?;
+    let ours =
+        slots.iter().find(|slot| slot["remote"] == kernel.to_string()).context("the page lacks our connection")?;
+    ensure!(ours["local"] == board.to_string() && ours["state"] == "ESTABLISHED", "our slot says {ours}");
+    let resets = after["last_resets"].as_array().context("the page has no last resets")?;
+    ensure!(
+        resets.iter().any(|reset| reset["why"] == Rule::RstExact.name()),
+        "the abort's RST is not among {resets:?}"
+    );
+    ensure!(after["uptime_ms"].as_u64() >= before["uptime_ms"].as_u64(), "the uptime runs backwards");
+    Ok(())
+}
+
+fn curl(url: &str) -> Result<String> {
+    let output = Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "20", url]).output();
+    let output = output.context("cannot run curl; install it (Debian: apt-get install curl)")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "curl {url}: {told}");
+    String::from_utf8(output.stdout).context("the page is not UTF-8")
+}
+
+pub(super) fn bad_requests(lab: &mut Lab) -> Result<()> {
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1_500));
+    let cases = [
+        ("GET /nowhere HTTP/1.1\r\n\r\n", "404"),
+        ("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405"),
+        ("\u{1}\u{2}nonsense\r\n\r\n", "400"),
+        (long.as_str(), "431"),
+    ];
+    for (request, code) in cases {
+        let mut stream = lab.connect(80, 0)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).with_context(|| format!("{code} breaks off"))?;
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{request:?} got {answer:?}");
+    }
+    // Two clients that say nothing hold both pages, until their time is up.
+    let mut slow = (0..2).map(|_| lab.connect(80, 0)).collect::<Result<Vec<_>, _>>()?;
+    lab.status().context("a page behind two slow clients")?;
+    for stream in &mut slow {
+        let end = stream.read(&mut [0; 16]);
+        ensure!(end.is_err(), "a client that said nothing was not reset: {end:?}");
+    }
+    Ok(())
+}
+
+pub(super) fn client(lab: &mut Lab) -> Result<()> {
+    let server = SocketAddrV4::new(KERNEL_ADDR, SERVER);
+    // Nobody listens at first.
+    lab.power_on(&[format!("server={server}")])?;
+    lab.log.wait_for("refused; again in 1 s", 0, PATIENCE)?;
+    let listener = TcpListener::bind(server)?;
+    let (mut stream, _) = listener.accept().context("the client does not come")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    expect_line(&mut stream, "hello, before: the connection is over: refused")?;
+    lab.log.wait_for("connected", 0, PATIENCE)?;
+    // The server aborts.
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    drop(stream);
+    lab.log.wait_for("reset by peer; again in", 0, PATIENCE)?;
+    let (mut stream, _) = listener.accept().context("the client does not come again")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    expect_line(&mut stream, "hello, before: the connection is over: reset by peer")?;
+    let status = lab.status()?;
+    ensure!(status["client_connected"] == true, "the page says that the client is not connected");
+    // The server closes in order.
+    stream.shutdown(Shutdown::Write)?;
+    lab.log.wait_for("closed, peer first; again in", 0, PATIENCE)?;
+    lab.power_off();
+    Ok(())
+}
+
+fn expect_line(stream: &mut std::net::TcpStream, text: &str) -> Result<()> {
+    let mut buf = [0; 256];
+    let n = stream.read(&mut buf).context("the client says nothing")?;
+    let said = String::from_utf8_lossy(&buf[..n]);
+    ensure!(said.contains(text), "the client says {said:?}, not {text:?}");
+    Ok(())
+}
+
+/// Everything played before counts: the board was left running.
+pub(super) fn stack(lab: &mut Lab) -> Result<()> {
+    let status = lab.status()?;
+    let (used, size) = (status["stack_used"].as_u64(), status["stack_size"].as_u64());
+    let (used, size) = used.zip(size).context("the page does not tell the stack")?;
+    anstream::println!("    the stack: {used} of {size} octets used, {STACK_BUDGET} allowed");
+    ensure!(used > 0 && used <= STACK_BUDGET, "{used} of {STACK_BUDGET} octets");
+    thread::yield_now();
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! How scenarios went, as a table.
+
+use std::fmt;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+pub(crate) const HEAD: Style = Style::new().bold();
+
+/// How a scenario went.
+pub(crate) struct Outcome {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) peer: &'static str,
+    pub(crate) segments: usize,
+    pub(crate) took: Duration,
+    pub(crate) result: Result<()>,
+}
+
+/// Tells one as soon as it is known.
+pub(crate) fn tell(outcome: &Outcome) {
+    anstream::println!("{outcome}");
+}
+
+pub(crate) fn print_table(outcomes: &[Outcome]) {
+    anstream::println!(
+        "\n{HEAD}{:<24} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
+        "scenario",
+        "peer",
+        "segments",
+        "seconds",
+        "result",
+        "what must hold"
+    );
+    for outcome in outcomes {
+        anstream::println!("{outcome}");
+    }
+    let held = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
+    let failed = outcomes.len() - held;
+    anstream::println!("\n{held} of {} scenarios hold, {failed} fail.", outcomes.len());
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { name, title, peer, segments, took, result } = self;
+        let seconds = took.as_secs_f64();
+        let (style, word) = if result.is_ok() { (GOOD, "holds") } else { (BAD, "FAILS") };
+        write!(f, "{name:<24} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;
+        if let Err(error) = result {
+            write!(f, "\n{:>25}{BAD}{error:#}{BAD:#}", "")?;
+        }
+        Ok(())
+    }
+}
