@@ -129,9 +129,26 @@ pub struct Lan9118 {
     addr: [u8; 6],
     link: LinkState,
     losses: Losses,
-    /// The frame that came in last, and the one that goes out: an answer is written while its question is still read.
+    buffers: &'static mut Buffers,
+}
+
+/// The frame that came in last, and the one that goes out: an answer is written while its question is still read.
+pub struct Buffers {
     incoming: Buffer,
     outgoing: Buffer,
+}
+
+impl Buffers {
+    /// Makes empty buffers, in a constant if wished.
+    pub const fn new() -> Buffers {
+        Buffers { incoming: [0; FRAME_WORDS], outgoing: [0; FRAME_WORDS] }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers::new()
+    }
 }
 
 /// One frame, in the words the FIFOs take.
@@ -207,7 +224,7 @@ impl Lan9118 {
     ///
     /// # Errors
     /// [`InitError`].
-    pub unsafe fn new(base: usize) -> Result<Lan9118, InitError> {
+    pub unsafe fn new(base: usize, buffers: &'static mut Buffers) -> Result<Lan9118, InitError> {
         let registers = Registers { base };
         let test = registers.read(BYTE_TEST);
         if test != BYTE_TEST_VALUE {
@@ -226,8 +243,7 @@ impl Lan9118 {
             addr: read_address(registers)?,
             link: LinkState::Down,
             losses: Losses::default(),
-            incoming: [0; FRAME_WORDS],
-            outgoing: [0; FRAME_WORDS],
+            buffers,
         };
         registers.write_phy(PHY_CONTROL, PHY_CONTROL_AUTONEGOTIATE)?;
         registers.write_phy(PHY_INT_MASK, PHY_INT_LINK_DOWN | PHY_INT_AUTONEGOTIATED)?;
@@ -325,7 +341,7 @@ impl Lan9118 {
     fn read_frame(&mut self, words: usize) {
         for at in 0..words {
             let word = self.registers.read(RX_DATA_FIFO);
-            if let Some(place) = self.incoming.get_mut(at) {
+            if let Some(place) = self.buffers.incoming.get_mut(at) {
                 *place = word.to_le();
             }
         }
@@ -392,14 +408,14 @@ impl Driver for Lan9118 {
             frame = self.take_frame();
         }
         let len = frame?;
-        let Lan9118 { registers, incoming, outgoing, .. } = self;
+        let Lan9118 { registers, buffers: Buffers { incoming, outgoing }, .. } = self;
         Some((Received { buffer: incoming, len }, Room { registers: *registers, buffer: outgoing }))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Room<'_>> {
         let has_room = self.has_room(cx);
-        let Lan9118 { registers, outgoing, .. } = self;
-        has_room.then_some(Room { registers: *registers, buffer: outgoing })
+        let Lan9118 { registers, buffers, .. } = self;
+        has_room.then_some(Room { registers: *registers, buffer: &mut buffers.outgoing })
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {

@@ -7,9 +7,10 @@ mod interrupts;
 pub mod lan9118;
 
 use embassy_executor::Spawner;
+use static_cell::ConstStaticCell;
 use tcp_reset_core::embassy::TcpRunner;
 
-use self::lan9118::Lan9118;
+use self::lan9118::{Buffers, Lan9118};
 use crate::app::{self, Board, Settings};
 use crate::restart;
 
@@ -20,8 +21,9 @@ pub use executor::run;
 /// # Safety
 /// The chip must be there, and nothing else may use it.
 pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
+    static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
     // SAFETY: the caller's promise is the one asked for.
-    let device = match unsafe { Lan9118::new(ethernet) } {
+    let device = match unsafe { Lan9118::new(ethernet, BUFFERS.take()) } {
         Ok(device) => device,
         Err(error) => defmt::panic!("Ethernet: {}", error),
     };

@@ -13,7 +13,7 @@ use std::time::Instant as WallClock;
 use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
-use tcp_reset_core::{Instant, Seq};
+use tcp_reset_core::Instant;
 
 use super::dhcp::{self, Lease};
 use super::{BOARD_ADDR, BOARD_MAC, KERNEL_ADDR};
@@ -140,13 +140,6 @@ impl Cable {
         let seen = lock(&self.shared.seen);
         let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToPeer && (seen.from, seen.to) == (board, kernel);
         seen.iter().rev().find(is_it).map(|(_, seen)| *seen)
-    }
-
-    /// Gives the number after the highest that the kernel has sent on a connection, as far as remembered.
-    pub(super) fn next_of_kernel(&self, kernel: SocketAddrV4, board: SocketAddrV4) -> Option<Seq> {
-        let seen = lock(&self.shared.seen);
-        let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToUs && (seen.from, seen.to) == (kernel, board);
-        seen.iter().rev().find(is_it).map(|(_, seen)| seen.seq + seen.len as u32)
     }
 
     /// Gives how often the board has called TCP unreachable by ICMP.

@@ -42,7 +42,14 @@ pub(super) fn answer(frame: &[u8], lease: &Lease) -> Option<Vec<u8>> {
         DhcpMessageType::Discover => DhcpMessageType::Offer,
         DhcpMessageType::Request if question.requested_ip.is_none_or(|addr| addr == lease.addr) => DhcpMessageType::Ack,
         DhcpMessageType::Request => DhcpMessageType::Nak,
-        _ => return None,
+        // What a server says, and what needs no answer.
+        DhcpMessageType::Offer
+        | DhcpMessageType::Decline
+        | DhcpMessageType::Ack
+        | DhcpMessageType::Nak
+        | DhcpMessageType::Release
+        | DhcpMessageType::Inform
+        | DhcpMessageType::Unknown(_) => return None,
     };
     Some(emit(&reply(&question, message_type, lease), ethernet.src_addr(), lease))
 }

@@ -1,5 +1,6 @@
 //! A board on a wire: powered on and off, looked at, talked to.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
@@ -34,6 +35,8 @@ pub(super) struct Lab {
     pub(super) log: Log,
     pub(super) cable: Cable,
     machine: Option<Machine>,
+    /// The deepest use of the stack that any board has told, in octets.
+    deepest_stack: Cell<u64>,
 }
 
 impl Lab {
@@ -49,7 +52,7 @@ impl Lab {
         kernel::enter()?;
         let wire = Wire::open(KERNEL_ADDR, PREFIX, BOARD_ADDR, BOARD_MAC, None)?;
         let cable = Cable::new(wire, capture)?;
-        Ok(Lab { board, image, folder, log, cable, machine: None })
+        Ok(Lab { board, image, folder, log, cable, machine: None, deepest_stack: Cell::new(0) })
     }
 
     /// Powers the board on, and waits until it has an address.
@@ -91,10 +94,18 @@ impl Lab {
     /// # Errors
     /// As the kernel says.
     pub(super) fn connect(&self, port: u16, from: u16) -> std::io::Result<TcpStream> {
+        self.connect_within(port, from, PATIENCE)
+    }
+
+    /// The same, with more patience for a board that takes nobody now.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub(super) fn connect_within(&self, port: u16, from: u16, patience: Duration) -> std::io::Result<TcpStream> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddrV4::new(KERNEL_ADDR, from).into())?;
-        socket.connect_timeout(&Self::at(port).into(), PATIENCE)?;
+        socket.connect_timeout(&Self::at(port).into(), patience)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_tcp_nodelay(true)?;
@@ -112,7 +123,16 @@ impl Lab {
         stream.read_to_string(&mut text).context("the status page breaks off")?;
         let (head, body) = text.split_once("\r\n\r\n").context("the status page has no head")?;
         ensure!(head.starts_with("HTTP/1.1 200 OK"), "the status page says {head}");
-        serde_json::from_str(body).with_context(|| format!("the status page is no JSON: {body}"))
+        let status: Value =
+            serde_json::from_str(body).with_context(|| format!("the status page is no JSON: {body}"))?;
+        let used = status["stack_used"].as_u64().context("the status page does not tell the stack")?;
+        self.deepest_stack.set(self.deepest_stack.get().max(used));
+        Ok(status)
+    }
+
+    /// Gives the deepest use of the stack that any board has told so far, in octets.
+    pub(super) fn deepest_stack(&self) -> u64 {
+        self.deepest_stack.get()
     }
 
     /// Asks how often a rule has decided.

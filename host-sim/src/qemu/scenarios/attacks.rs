@@ -39,8 +39,13 @@ fn forge(lab: &Lab, stream: &TcpStream, control: Control, distance: u32, rule: R
 pub(super) fn rst_in_window(lab: &mut Lab) -> Result<()> {
     let mut stream = live(lab)?;
     let log_end = lab.log.len();
-    let window = lab.window(&stream)?;
-    for distance in [1, window / 2, window - 1] {
+    for place in ["first", "middle", "last"] {
+        let window = lab.window(&stream)?;
+        let distance = match place {
+            "first" => 1,
+            "middle" => window / 2,
+            _ => window - 1,
+        };
         forge(lab, &stream, Control::RST, distance, Rule::RstInWindow)?;
         echo(&mut stream, b"alive after")?;
     }
@@ -50,8 +55,12 @@ pub(super) fn rst_in_window(lab: &mut Lab) -> Result<()> {
 
 pub(super) fn rst_outside(lab: &mut Lab) -> Result<()> {
     let mut stream = live(lab)?;
-    let window = lab.window(&stream)?;
-    for distance in [window, window + 1, 1 << 30, 0_u32.wrapping_sub(1), 0_u32.wrapping_sub(1 << 30)] {
+    for beyond_edge in [0, 1, 1 << 30] {
+        let distance = lab.window(&stream)? + beyond_edge;
+        forge(lab, &stream, Control::RST, distance, Rule::RstOutOfWindow)?;
+        echo(&mut stream, b"alive after")?;
+    }
+    for distance in [0_u32.wrapping_sub(1), 0_u32.wrapping_sub(1 << 30)] {
         forge(lab, &stream, Control::RST, distance, Rule::RstOutOfWindow)?;
         echo(&mut stream, b"alive after")?;
     }
@@ -93,8 +102,8 @@ pub(super) fn syn_flood(lab: &mut Lab) -> Result<()> {
         ping(BOARD_ADDR, burst as u16, b"still there?").context("ping during the flood")?;
     }
     let took = began.elapsed();
-    // Handshakes that never complete are given up, and then others have their turn.
-    let mut fresh = lab.connect(ECHO, 0).context("a new client after the flood")?;
+    // Handshakes that never complete are given up after 30 s, and then others have their turn.
+    let mut fresh = lab.connect_within(ECHO, 0, 3 * PATIENCE).context("a new client after the flood")?;
     echo(&mut fresh, b"served again")?;
     let dropped = lab.ruled(Rule::ListenSynDropped)?;
     let status = lab.status()?;

@@ -14,8 +14,10 @@ use super::super::lab::{Lab, PATIENCE, echo, ends, vanish};
 use crate::kernel::kernel_state_of;
 
 const ECHO: u16 = 7;
-/// A port of the kernel's for connections that come again from the same one.
-const SAME_PORT: u16 = 23_456;
+/// Ports of the kernel's for connections that come again from the same one.
+const RESTART_PORT: u16 = 23_456;
+const VANISH_PORT: u16 = 23_457;
+const REBOOT_PORT: u16 = 23_458;
 /// How long the cable is out.
 const OUT: Duration = Duration::from_secs(2);
 
@@ -28,7 +30,7 @@ fn expect_reset(stream: &mut TcpStream) -> Result<()> {
 }
 
 pub(super) fn board_restarts(lab: &mut Lab) -> Result<()> {
-    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    let mut old = lab.connect(ECHO, RESTART_PORT)?;
     echo(&mut old, b"before the restart")?;
     let (kernel, board) = ends(&old)?;
     lab.power_off();
@@ -37,12 +39,12 @@ pub(super) fn board_restarts(lab: &mut Lab) -> Result<()> {
     expect_reset(&mut old)?;
     ensure!(lab.ruled(Rule::ClosedAck)? + lab.ruled(Rule::ListenAck)? >= 1, "no rule counts the straggler");
     drop(old);
-    let mut fresh = lab.connect(ECHO, SAME_PORT).context("a fresh connection on the same ports")?;
+    let mut fresh = lab.connect(ECHO, RESTART_PORT).context("a fresh connection on the same ports")?;
     echo(&mut fresh, b"after the restart")
 }
 
 pub(super) fn peer_vanishes(lab: &mut Lab) -> Result<()> {
-    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    let mut old = lab.connect(ECHO, VANISH_PORT)?;
     echo(&mut old, b"before it vanishes")?;
     let before = lab.ruled(Rule::RstExact)?;
     let (kernel, _) = ends(&old)?;
@@ -62,11 +64,11 @@ pub(super) fn peer_vanishes(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn peer_reboots(lab: &mut Lab) -> Result<()> {
-    let mut old = lab.connect(ECHO, SAME_PORT)?;
+    let mut old = lab.connect(ECHO, REBOOT_PORT)?;
     echo(&mut old, b"before the reboot")?;
     let (challenged, reset) = (lab.ruled(Rule::SynSynchronized)?, lab.ruled(Rule::RstExact)?);
     vanish(old)?;
-    let mut fresh = lab.connect(ECHO, SAME_PORT).context("from the same port")?;
+    let mut fresh = lab.connect(ECHO, REBOOT_PORT).context("from the same port")?;
     echo(&mut fresh, b"after the reboot")?;
     ensure!(lab.ruled(Rule::SynSynchronized)? == challenged + 1, "its SYN was not challenged");
     ensure!(lab.ruled(Rule::RstExact)? == reset + 1, "its answer to the challenge did not reset the old connection");
