@@ -6,8 +6,11 @@ use std::fs;
 use std::path::Path;
 
 /// Boards that bring their memory map here, by feature; a chip's crate may bring it instead.
-const MEMORY: &[(&str, &str)] =
-    &[("CARGO_FEATURE_QEMU_MPS2_AN385", "mps2.x"), ("CARGO_FEATURE_QEMU_MPS2_AN500", "mps2.x")];
+const MEMORY: &[(&str, &str)] = &[
+    ("CARGO_FEATURE_QEMU_MPS2_AN385", "mps2.x"),
+    ("CARGO_FEATURE_QEMU_MPS2_AN500", "mps2.x"),
+    ("CARGO_FEATURE_W5500_EVB_PICO2", "rp2350.x"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");

@@ -6,10 +6,10 @@
 //! |---|---|
 //! | [`app`] | the application, and what a board gives it |
 //! | [`mps2`] | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
-//! | `restart` | panics and faults end in a restart that knows why |
+//! | [`restart`] | feature `restart`, on every board: panics and faults end in a restart that knows why |
 
 pub mod app;
 #[cfg(feature = "mps2")]
 pub mod mps2;
-#[cfg(target_os = "none")]
+#[cfg(feature = "restart")]
 pub mod restart;

@@ -24,7 +24,7 @@ fn everything_open_abort_all_resets_every_peer() {
     }
     assert_eq!(host.in_use(), (2, 12, 0));
 
-    world.block_on(host.tcp.abort_all());
+    world.block_on_for(Duration::from_micros(100), host.tcp.abort_all());
     world.run_ms(1);
     let got = raw.take_segments();
     for peer in &peers {

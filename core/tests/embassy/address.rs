@@ -73,6 +73,26 @@ fn address_replaced_connections_on_the_old_one_end() {
     assert!(host.segments_since(mark).is_empty(), "the old address is nobody's here");
 }
 
+/// The pass that brings the new address to the core may find a SYN to it: lost, but not refused.
+#[test]
+fn address_replaced_first_syn_to_the_new_one_is_not_refused() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let listener = host.tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default()).unwrap();
+    host.stack.set_config_v4(fixed(NEW));
+    let mark = host.port.mark();
+    let mut conn = raw.conn(&host, 40_000, 7);
+    let syn = conn.segment(SYN, b"").packet();
+    raw.send_packet(host.mac(), &syn);
+    world.run_ms(2);
+    assert_eq!(host.port.sent_since(mark), [] as [Vec<u8>; 0]);
+    raw.send_packet(host.mac(), &syn);
+    world.run_ms(2);
+    conn.take();
+    conn.seq += 1;
+    conn.send(ACK, b"");
+    assert!(world.block_on(listener.accept()).is_ok());
+}
+
 /// embassy-net wakes nobody but its own waiters for a new configuration.
 #[test]
 fn address_replaced_while_idle_reader_learns_it_within_a_second() {

@@ -206,6 +206,30 @@ fn shut_down_write_is_a_broken_pipe_and_read_goes_on() {
 }
 
 #[test]
+fn shut_down_fin_leaves_at_once() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+    world.run_ms(1_000);
+    stream.shutdown().unwrap();
+    world.run_ms(1);
+    assert!(matches!(&conn.take()[..], [seg] if seg.has(FIN)));
+}
+
+#[test]
+fn reading_opens_the_window_and_the_peer_is_told_at_once() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+    for _ in 0..4 {
+        conn.send(ACK | PSH, &[6; 1_024]);
+    }
+    world.run_ms(100);
+    assert_eq!(conn.take().last().unwrap().wnd, 0, "the window is closed");
+    world.block_on(embedded_io_async::Read::read_exact(&mut stream, &mut [0; 4_096])).unwrap();
+    world.run_ms(1);
+    assert!(matches!(&conn.take()[..], [seg] if seg.wnd >= 1_024), "one step worth telling");
+}
+
+#[test]
 fn flushing_waits_for_the_acknowledgement() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
@@ -222,6 +246,22 @@ fn flushing_waits_for_the_acknowledgement() {
     let (result, mut stream) = flushing.take().unwrap();
     assert_eq!(result, Ok(()));
     assert_eq!(world.block_on(stream.flush()), Ok(()), "nothing to wait for");
+}
+
+#[test]
+fn flushing_after_an_orderly_end_is_done() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+    conn.send(ACK | FIN, b"");
+    world.run_ms(5);
+    stream.shutdown().unwrap();
+    world.run_ms(5);
+    conn.take();
+    conn.send(ACK, b"");
+    assert_eq!(world.block_on(stream.closed()), CloseReason::PeerClosed);
+    assert_eq!(world.block_on(stream.flush()), Ok(()));
+    assert_eq!(world.block_on(stream.write(b"x")), Err(Error::Closed(CloseReason::PeerClosed)));
+    assert_eq!(stream.shutdown(), Err(Error::Closed(CloseReason::PeerClosed)));
 }
 
 #[test]

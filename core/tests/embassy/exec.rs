@@ -142,7 +142,7 @@ impl World {
         if self.net.pump() {
             return true;
         }
-        let next = [self.net.next_arrival(), clock::next_wake()].into_iter().flatten().min();
+        let next = [self.net.next_step(), clock::next_wake()].into_iter().flatten().min();
         match next {
             Some(at) if at <= limit => {
                 clock::advance_to(at);

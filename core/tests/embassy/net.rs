@@ -26,7 +26,12 @@ pub struct Port {
     pub tx_slots: usize,
     /// Nothing leaves the device.
     pub is_stuck: bool,
-    /// A frame comes in only while there is room for an answer, as embassy-stm32 does it.
+    /// How long a frame takes to leave the device, in µs.
+    pub frame_time: u64,
+    /// When the frame that is leaving has left.
+    busy_until: u64,
+    /// A frame comes in only while there is room for an answer, as the contract has it and embassy-stm32 does it. Otherwise the answer of
+    /// embassy-net is lost, as in a driver that hands out tokens it cannot keep.
     pub needs_tx_to_receive: bool,
     /// How many frames the device has handed to its stack.
     pub handed_in: u64,
@@ -60,6 +65,8 @@ impl PortRef {
             is_up: true,
             tx_slots: 8,
             is_stuck: false,
+            frame_time: 0,
+            busy_until: 0,
             needs_tx_to_receive: true,
             handed_in: 0,
             sent: Vec::new(),
@@ -175,8 +182,7 @@ impl RxToken for Rx {
 }
 
 impl TxToken for Tx {
-    /// The buffer is dirty, as a ring's buffers are. A device without receive-needs-transmit may be full when embassy-net answers: the
-    /// answer is lost then.
+    /// The buffer is dirty, as a ring's buffers are.
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0xa5; len];
         let result = f(&mut frame);
@@ -214,8 +220,17 @@ impl Net {
     }
 
     /// When the next frame arrives.
-    pub fn next_arrival(&self) -> Option<u64> {
+    fn next_arrival(&self) -> Option<u64> {
         self.on_the_way.front().map(|(at, ..)| *at)
+    }
+
+    /// When a frame arrives, or a device can send its next one.
+    pub fn next_step(&self) -> Option<u64> {
+        let devices = self.ports.iter().filter_map(|port| {
+            let port = port.0.borrow();
+            (!port.is_stuck && !port.tx.is_empty()).then_some(port.busy_until)
+        });
+        devices.chain(self.next_arrival()).min()
     }
 
     /// Takes what the devices have sent, brings what has arrived; says whether there was anything.
@@ -223,14 +238,15 @@ impl Net {
         let mut has_moved = false;
         for (from, port) in self.ports.iter().enumerate() {
             let mut port = port.0.borrow_mut();
-            if port.is_stuck || port.tx.is_empty() {
-                continue;
+            while !port.is_stuck && port.busy_until <= clock::now() {
+                let Some(frame) = port.tx.pop_front() else { break };
+                has_moved = true;
+                port.busy_until = clock::now() + port.frame_time;
+                if port.is_up {
+                    self.on_the_way.push_back((clock::now() + LATENCY, from, frame));
+                }
+                wake(&mut port.tx_waker);
             }
-            has_moved = true;
-            let is_up = port.is_up;
-            let frames = port.tx.drain(..).filter(|_| is_up).map(|frame| (clock::now() + LATENCY, from, frame));
-            self.on_the_way.extend(frames);
-            wake(&mut port.tx_waker);
         }
         while self.next_arrival().is_some_and(|at| at <= clock::now()) {
             has_moved = true;

@@ -241,12 +241,21 @@ fn accepting_second_task_gets_the_second_connection_later() {
     assert!(waiting.iter().all(|task| task.is_done()));
 }
 
+#[test]
+fn accepting_four_tasks_all_sleep_and_each_gets_one() {
+    accepting_tasks_all_sleep_and_each_gets_one(4);
+}
+
 /// Nothing says how many tasks may wait; whoever waits must sleep.
 #[test]
 fn accepting_six_tasks_all_sleep_and_each_gets_one() {
+    accepting_tasks_all_sleep_and_each_gets_one(6);
+}
+
+fn accepting_tasks_all_sleep_and_each_gets_one(count: usize) {
     let (mut world, a, b) = World::two_hosts();
     let listener = Rc::new(a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap());
-    let waiting: Vec<_> = (0..6)
+    let waiting: Vec<_> = (0..count)
         .map(|_| {
             let listener = listener.clone();
             world.spawn(async move { listener.accept().await })
@@ -256,7 +265,7 @@ fn accepting_six_tasks_all_sleep_and_each_gets_one() {
     let polls: u64 = waiting.iter().map(|task| task.polls()).sum();
     assert!(polls < 100, "{polls} polls of tasks that wait");
     let _streams: Vec<_> =
-        (0..6).map(|_| world.block_on(b.tcp.connect((HOST, 7), StreamOptions::default())).unwrap()).collect();
+        (0..count).map(|_| world.block_on(b.tcp.connect((HOST, 7), StreamOptions::default())).unwrap()).collect();
     world.run_ms(10);
     assert!(waiting.iter().all(|task| task.take().unwrap().is_ok()));
 }

@@ -70,7 +70,7 @@ fn device_stuck_for_a_while_nothing_is_lost() {
 
 #[test]
 fn device_stuck_forever_connection_times_out_by_r2() {
-    for needs_tx_to_receive in [false, true] {
+    for needs_tx_to_receive in [true, false] {
         let (mut world, host, raw) = World::host_and_raw();
         let (mut stream, _conn) = world.accepted(&host, &raw, 7);
         host.port.set(|port| {
@@ -107,6 +107,7 @@ fn device_full_before_the_first_octet_connection_times_out_by_r2() {
 fn device_full_connecting_times_out_after_three_minutes() {
     let (mut world, host, raw) = World::host_and_raw();
     full_device(&mut world, &host, &raw);
+    host.port.set(|port| port.needs_tx_to_receive = true);
     let tcp = host.tcp;
     let connecting = world.spawn(async move { tcp.connect((OTHER, 7), StreamOptions::default()).await });
     world.run_for(Duration::from_secs(500));
@@ -164,4 +165,44 @@ fn device_full_listener_tells_a_connection_that_is_complete() {
     conn.send(ACK | PSH, b"data");
     world.run_ms(10);
     assert_eq!(accepting.take(), Some(true));
+}
+
+#[test]
+fn device_full_half_open_entry_expires_in_time() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
+    full_device(&mut world, &host, &raw);
+    raw.conn(&host, 40_000, 7).send(crate::packet::SYN, b"");
+    world.run_for(Duration::from_secs(29));
+    assert_eq!(host.in_use(), (0, 1, 0));
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(host.in_use(), (0, 0, 0), "a deadline does not wait for the device");
+}
+
+/// 10 Mbit/s and few slots: TCP could take every slot that becomes free.
+#[test]
+fn slow_device_bulk_and_echo_requests_share_it() {
+    for tx_slots in [1, 2, 4] {
+        let mut world = World::new();
+        let port = PortRef::new(Some(mac_of(HOST)));
+        port.set(|port| {
+            port.tx_slots = tx_slots;
+            port.frame_time = 1_200;
+        });
+        let a = world.host_on(port, HOST);
+        let (b, raw) = (world.host(OTHER), world.raw(RAW));
+        let (mut one, mut two) = world.pair(&a, &b, 7, ListenOptions::default());
+        raw.send_packet(a.mac(), &packet::echo_request(RAW, HOST, b"embassy-net asks for us first"));
+        world.run_ms(10);
+        raw.take();
+        let sending = world.spawn(async move { write_all(&mut one, &pattern(2_000_000)).await });
+        let _receiving = world.spawn(async move { read_to_end(&mut two).await });
+        for _ in 0..20 {
+            raw.send_packet(a.mac(), &packet::echo_request(RAW, HOST, b"x"));
+            world.run_ms(50);
+        }
+        assert!(!sending.is_done(), "the transfer is under way");
+        let answers = raw.take().len();
+        assert!(answers >= 18, "{tx_slots} slots: {answers} of 20 answered");
+    }
 }

@@ -52,17 +52,27 @@ pub struct Board {
     pub key: [u8; 16],
     /// The same source's seed for embassy-net (ports, DHCP's transaction numbers).
     pub seed: u64,
-    /// Shows on the board that the link is up, and that resets happened; a board without lights has nothing to do.
-    pub show: fn(Light),
+    /// Its lights and its watchdog.
+    pub panel: &'static dyn Panel,
 }
 
-/// What a board's lights can show.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Light {
-    /// The link is up, or not.
-    Link(bool),
-    /// A reset was sent or received since the last time.
-    Reset,
+/// What a board has for people, and for itself.
+pub trait Panel {
+    /// Shows whether the link is up.
+    fn show_link(&self, is_up: bool);
+    /// Shows whether a connection was reset in the last second.
+    fn show_resets(&self, were_there: bool);
+    /// The application is alive; called once a second.
+    fn feed_watchdog(&self);
+}
+
+/// A board that has none of it.
+pub struct NoPanel;
+
+impl Panel for NoPanel {
+    fn show_link(&self, _is_up: bool) {}
+    fn show_resets(&self, _were_there: bool) {}
+    fn feed_watchdog(&self) {}
 }
 
 /// What is set for one device.
@@ -209,6 +219,13 @@ fn spawn_tasks(spawner: Spawner, app: &'static App) {
     if spawned.is_err() {
         defmt::panic!("a task finds no place in its pool");
     }
+}
+
+/// Makes an Ethernet address of a chip's own number: locally administered, one station's, the same at each start (FNV-1a).
+pub fn mac_address(chip: &[u8]) -> [u8; 6] {
+    let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+    let [a, b, c, d, e, f, g, h] = chip.iter().fold(0xcbf2_9ce4_8422_2325, step).to_be_bytes();
+    [(a ^ g) & 0xfc | 0x02, b ^ h, c, d, e, f]
 }
 
 pub(crate) fn stream_options() -> StreamOptions {

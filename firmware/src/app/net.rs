@@ -4,7 +4,7 @@ use embassy_futures::select::{Either, select};
 use embassy_net::{ConfigV4, Ipv4Cidr, StaticConfigV4};
 use embassy_time::{Duration, with_timeout};
 
-use super::{App, Light, Settings};
+use super::{App, Settings};
 
 /// How long DHCP is waited for with the cable in.
 const DHCP_PATIENCE: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub(super) async fn watch_address(app: &'static App) {
     loop {
         stack.wait_link_up().await;
         defmt::info!("link up");
-        (app.board.show)(Light::Link(true));
+        app.board.panel.show_link(true);
         if with_timeout(DHCP_PATIENCE, stack.wait_config_up()).await.is_err() && stack.is_link_up() {
             defmt::warn!("no answer from DHCP in {=u64} s", DHCP_PATIENCE.as_secs());
             stack.set_config_v4(ConfigV4::Static(fallback(&app.settings)));
@@ -34,7 +34,7 @@ pub(super) async fn watch_address(app: &'static App) {
         match select(stack.wait_link_down(), stack.wait_config_down()).await {
             Either::First(()) => {
                 defmt::warn!("link down");
-                (app.board.show)(Light::Link(false));
+                app.board.panel.show_link(false);
             }
             Either::Second(()) => defmt::warn!("address lost"),
         }

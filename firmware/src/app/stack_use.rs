@@ -9,7 +9,7 @@ pub(crate) struct StackUse {
     pub(crate) used: usize,
 }
 
-#[cfg(target_os = "none")]
+#[cfg(feature = "restart")]
 pub(crate) fn stack_use() -> StackUse {
     use cortex_m_rt::STACK_PAINT_VALUE;
 
@@ -29,7 +29,8 @@ pub(crate) fn stack_use() -> StackUse {
     StackUse { size: words * size_of::<u32>(), used: (words - untouched) * size_of::<u32>() }
 }
 
-#[cfg(not(target_os = "none"))]
+/// Nothing is painted where no board's feature is on.
+#[cfg(not(feature = "restart"))]
 pub(crate) fn stack_use() -> StackUse {
     StackUse { size: 0, used: 0 }
 }

@@ -1,10 +1,10 @@
-//! The heartbeat, and what the log tells about resets: at most one line a second for each rule and reason, however many segments come.
+//! The heartbeat, which feeds the watchdog, and what the log tells about resets: at most one line a second for each rule and reason, however many segments come.
 
 use embassy_time::{Duration, Timer};
 use tcp_reset_core::{CloseReason, Counters, ResetReason, Rule};
 
+use super::App;
 use super::stack_use::stack_use;
-use super::{App, Light};
 
 /// How often the counters are compared.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,9 +25,8 @@ pub(super) async fn watch(app: &'static App) {
     loop {
         Timer::after(LOOK).await;
         let has_resets = app.tcp.inspect(|link| tell_news(&mut told, link.tcp_ref().counters()));
-        if has_resets {
-            (app.board.show)(Light::Reset);
-        }
+        app.board.panel.show_resets(has_resets);
+        app.board.panel.feed_watchdog();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(HEARTBEAT) {
             let (connections, half_open, time_wait) = app.tcp.inspect(|link| link.tcp_ref().in_use());

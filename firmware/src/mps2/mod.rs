@@ -11,7 +11,7 @@ use static_cell::ConstStaticCell;
 use tcp_reset_core::embassy::TcpRunner;
 
 use self::lan9118::{Buffers, Lan9118};
-use crate::app::{self, Board, Settings};
+use crate::app::{self, Board, NoPanel, Settings};
 use crate::restart;
 
 pub use executor::run;
@@ -35,7 +35,7 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
         reset_cause: restart::take_cause().unwrap_or("power-on"),
         key: host::random(),
         seed: u64::from_le_bytes(host::random()),
-        show: |_light| {},
+        panel: &NoPanel,
     };
     match app::start(spawner, device, board, settings) {
         Ok(runner) => match net(runner) {
