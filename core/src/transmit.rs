@@ -64,9 +64,14 @@ impl<'s> Tcp<'s> {
         Transmit { tcp: self, what, now }
     }
 
-    pub(crate) fn next_output(&mut self, now: Instant) -> Next {
+    /// The next thing an application waits for.
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
         self.catch_up(now);
-        if let Some(event) = self.next_event() {
+        self.next_event()
+    }
+
+    pub(crate) fn next_output(&mut self, now: Instant) -> Next {
+        if let Some(event) = self.poll_event(now) {
             return Next::Event(event);
         }
         if let Some(reply) = self.replies.front() {

@@ -84,6 +84,13 @@ pub struct TcpDriver<D> {
 }
 
 impl<D: Driver> TcpDriver<D> {
+    /// A radio may know its address only some time after the start.
+    fn mind_hardware_address(&self) {
+        if let HardwareAddress::Ethernet(addr) = self.device.hardware_address() {
+            self.shared.borrow_mut().link.set_hardware_address(Hop(addr));
+        }
+    }
+
     /// Does what is due, tells what has happened, and sends what the device has room for.
     fn pump(&mut self, now: Instant, cx: &mut Context<'_>) {
         let mut state = self.shared.borrow_mut();
@@ -134,6 +141,9 @@ impl<D: Driver> Driver for TcpDriver<D> {
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let now = now();
+        if self.left == FRAMES_PER_PASS {
+            self.mind_hardware_address();
+        }
         self.pump(now, cx);
         if self.left == 0 {
             self.left = FRAMES_PER_PASS;
@@ -153,9 +163,6 @@ impl<D: Driver> Driver for TcpDriver<D> {
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
-        if let HardwareAddress::Ethernet(addr) = self.device.hardware_address() {
-            self.shared.borrow_mut().link.set_hardware_address(Hop(addr));
-        }
         let state = self.device.link_state(cx);
         let is_up = state == LinkState::Up;
         if is_up && !self.was_up {

@@ -28,7 +28,7 @@ macro_rules! show_name {
 
 show_name!(TcpStack, TcpClient, TcpDriver<D>, TcpRxToken<T>);
 
-impl<D: Driver> fmt::Debug for TcpRunner<'_, D> {
+impl<D: Driver> fmt::Debug for TcpRunner<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TcpRunner")
     }

@@ -27,7 +27,8 @@ impl TcpListener {
         self.handle
     }
 
-    /// Waits for the next connection. Several tasks may wait at once; each connection goes to one of them.
+    /// Waits for the next connection. Several tasks may wait at once, [`super::MOST_ACCEPTORS`] of them asleep; each connection goes to
+    /// one of them.
     ///
     /// A connection that ends before it is accepted never comes out here; it is counted.
     ///

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Rooms
-//! `driver` is the seam below embassy-net, `runner` drives both stacks and follows embassy-net's address, `state` is what they share with
+//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's address, `state` is what they share with
 //! the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes
@@ -25,6 +25,7 @@
 
 mod client;
 mod driver;
+mod follower;
 mod format;
 mod listener;
 mod runner;
@@ -37,5 +38,5 @@ pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, UnsupportedMedium, new}
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;
-pub use state::TcpResources;
+pub use state::{MOST_ACCEPTORS, TcpResources};
 pub use stream::{TcpReader, TcpStream, TcpWriter};

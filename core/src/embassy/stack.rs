@@ -2,14 +2,14 @@
 
 use core::cell::{RefCell, RefMut};
 use core::future::poll_fn;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::task::Poll;
 
 use super::listener::TcpListener;
 use super::state::{State, now};
 use super::stream::TcpStream;
 use crate::config::{ListenOptions, StreamOptions};
-use crate::link::{Interface, Link};
+use crate::link::Link;
 use crate::output::Error;
 
 /// The TCP behind a [`super::TcpDriver`]. It is `Copy`: pass it by value.
@@ -60,6 +60,7 @@ impl TcpStack {
     ) -> Result<TcpStream, Error> {
         let handle = {
             let mut state = self.state();
+            state.follow_address();
             let handle = state.link.connect(now(), local_port, remote.into(), options)?;
             state.runner.wake();
             handle
@@ -69,7 +70,17 @@ impl TcpStack {
         Ok(stream)
     }
 
+    /// Takes over embassy-net's address now; says whether it has changed. The runner does this after each pass, and
+    /// [`TcpStack::connect`] before it begins. Call it after `set_config_v4`, which does not wake the runner: on an idle network nothing
+    /// else tells it, and connections on the old address go on until something moves.
+    pub fn follow_address(&self) -> bool {
+        self.state().follow_address()
+    }
+
     /// Shows the link and its engine: counters, the last resets, every connection. For a status page.
+    ///
+    /// # Panics
+    /// If `look` itself uses this stack or one of its sockets: it has all it needs in its hand.
     pub fn inspect<R>(&self, look: impl FnOnce(&Link<'static>) -> R) -> R {
         look(&self.shared.borrow().link)
     }
@@ -105,14 +116,5 @@ impl TcpStack {
             Poll::Pending
         })
         .await;
-    }
-
-    /// Takes over embassy-net's address and router.
-    pub(super) fn set_addresses(&self, interfaces: &[Interface], gateway: Option<IpAddr>) {
-        let mut state = self.state();
-        // embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
-        let attempts = [(interfaces, gateway), (interfaces, None), (&[], None)];
-        let _ =
-            attempts.into_iter().find(|(interfaces, gateway)| state.link.set_addresses(interfaces, *gateway).is_ok());
     }
 }

@@ -5,13 +5,16 @@ use core::task::Waker;
 
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 
+use super::follower::Follower;
 use crate::link::Link;
 use crate::output::{ConnectionHandle, Event, ListenerHandle};
 use crate::storage::Storage;
 use crate::time::Instant;
 
-/// How many tasks may wait in `accept` of one listener without waking each other for nothing.
-const ACCEPTORS: usize = 4;
+/// How many tasks may sleep in `accept` of one listener at once. More are served too, but each that comes wakes the others.
+pub const MOST_ACCEPTORS: usize = 8;
+/// The same for `closed` of one stream and its halves, and for `abort_all`.
+const MOST_ENDERS: usize = 2;
 
 /// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and
 /// listeners. In a static it is nothing but zeros: RAM, no flash.
@@ -52,17 +55,21 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
 pub(super) struct Waiters {
     pub(super) reader: WakerRegistration,
     pub(super) writer: WakerRegistration,
-    pub(super) end: WakerRegistration,
+    pub(super) end: MultiWakerRegistration<MOST_ENDERS>,
 }
 
 impl Waiters {
     const fn new() -> Waiters {
-        Waiters { reader: WakerRegistration::new(), writer: WakerRegistration::new(), end: WakerRegistration::new() }
+        Waiters {
+            reader: WakerRegistration::new(),
+            writer: WakerRegistration::new(),
+            end: MultiWakerRegistration::new(),
+        }
     }
 }
 
 /// The tasks that wait for one listener's next connection.
-pub(super) struct Acceptors(MultiWakerRegistration<ACCEPTORS>);
+pub(super) struct Acceptors(MultiWakerRegistration<MOST_ACCEPTORS>);
 
 impl Acceptors {
     const fn new() -> Acceptors {
@@ -78,7 +85,9 @@ pub(super) struct State {
     /// The task that drives both stacks.
     pub(super) runner: WakerRegistration,
     /// Who waits until everything due has left.
-    pub(super) drained: WakerRegistration,
+    pub(super) drained: MultiWakerRegistration<MOST_ENDERS>,
+    /// Whose address is ours; `None` until the runner is made.
+    pub(super) follower: Option<Follower>,
 }
 
 impl State {
@@ -87,7 +96,26 @@ impl State {
         waiters: &'static mut [Waiters],
         acceptors: &'static mut [Acceptors],
     ) -> State {
-        State { link, waiters, acceptors, runner: WakerRegistration::new(), drained: WakerRegistration::new() }
+        State {
+            link,
+            waiters,
+            acceptors,
+            runner: WakerRegistration::new(),
+            drained: MultiWakerRegistration::new(),
+            follower: None,
+        }
+    }
+
+    /// Takes over embassy-net's address and router, if they have changed; says whether they have.
+    pub(super) fn follow_address(&mut self) -> bool {
+        let State { link, follower: Some(follower), .. } = self else { return false };
+        let Some((interface, gateway)) = follower.look() else { return false };
+        let interfaces = interface.as_slice();
+        // embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
+        let attempts = [(interfaces, gateway), (interfaces, None), (&[], None)];
+        let _ = attempts.into_iter().find(|(interfaces, gateway)| link.set_addresses(interfaces, *gateway).is_ok());
+        self.runner.wake();
+        true
     }
 
     pub(super) fn waiters(&mut self, handle: ConnectionHandle) -> &mut Waiters {

@@ -16,8 +16,8 @@ use crate::verdict::{CloseReason, State};
 /// # What dropping sends
 /// The peer is never left half-open. Dropping a stream closes both ways (RFC 9293 §3.10.4): what was written is still delivered, then a
 /// FIN follows. Where octets were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
-/// RFC 2525 §2.17). A peer that then neither takes the data nor sends its own FIN is reset after [`crate::Config::orphan_timeout`]. To
-/// end at once, with RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
+/// RFC 2525 §2.17). A peer that then keeps its window closed, or never sends its own FIN, is reset after
+/// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after [`crate::StreamOptions::r2`]. To end at once, with RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
 pub struct TcpStream {
     stack: TcpStack,
     handle: ConnectionHandle,
@@ -73,10 +73,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`] if the connection has ended already.
     pub fn shutdown(&mut self) -> Result<(), Error> {
-        let mut state = self.stack.state();
-        state.link.tcp().shutdown(now(), self.handle)?;
-        state.runner.wake();
-        Ok(())
+        self.end_sending()
     }
 
     /// Ends the connection at once; the peer is told by RST (RFC 9293 §3.10.5).
@@ -87,7 +84,8 @@ impl TcpStream {
         state.runner.wake();
     }
 
-    /// Waits until the connection has ended, and says why. A reader and a writer may wait meanwhile.
+    /// Waits until the connection has ended, and says why. The halves of a split stream have the same, so that a third task, or one
+    /// of the two, can wait for it.
     pub async fn closed(&self) -> CloseReason {
         poll_fn(|cx| {
             let mut state = self.stack.state();
@@ -190,6 +188,13 @@ impl TcpStream {
         Poll::Pending
     }
 
+    fn end_sending(&self) -> Result<(), Error> {
+        let mut state = self.stack.state();
+        state.link.tcp().shutdown(now(), self.handle)?;
+        state.runner.wake();
+        Ok(())
+    }
+
     fn is_read_ready(&self) -> bool {
         self.status().is_ok_and(|status| {
             let is_over = status.closed.is_some() || has_peer_finished(status.state);
@@ -198,7 +203,18 @@ impl TcpStream {
     }
 
     fn is_write_ready(&self) -> bool {
-        self.status().is_ok_and(|status| status.writable > 0 || status.closed.is_some())
+        self.status().is_ok_and(|status| {
+            let is_over = status.closed.is_some() || have_we_finished(status.state);
+            status.writable > 0 || is_over
+        })
+    }
+}
+
+/// Says whether we can send nothing more.
+fn have_we_finished(state: State) -> bool {
+    match state {
+        State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait | State::Closed => true,
+        State::Listen | State::SynSent | State::SynReceived | State::Established | State::CloseWait => false,
     }
 }
 
@@ -279,6 +295,28 @@ impl ReadReady for TcpStream {
 impl WriteReady for TcpStream {
     fn write_ready(&mut self) -> Result<bool, Error> {
         Ok(self.is_write_ready())
+    }
+}
+
+impl TcpReader<'_> {
+    /// Waits until the connection has ended, and says why: see [`TcpStream::closed`].
+    pub async fn closed(&self) -> CloseReason {
+        self.stream.closed().await
+    }
+}
+
+impl TcpWriter<'_> {
+    /// Waits until the connection has ended, and says why: see [`TcpStream::closed`].
+    pub async fn closed(&self) -> CloseReason {
+        self.stream.closed().await
+    }
+
+    /// Ends our direction: see [`TcpStream::shutdown`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection has ended already.
+    pub fn shutdown(&mut self) -> Result<(), Error> {
+        self.stream.end_sending()
     }
 }
 

@@ -356,6 +356,10 @@ impl<'s> Link<'s> {
 
     /// Says what to do next. Call it again until it says [`LinkOutput::Timeout`].
     pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
+        // Before what may have to wait for the device.
+        if let Some(event) = self.tcp.poll_event(now) {
+            return LinkOutput::Event(event);
+        }
         loop {
             if let Some(addr) = self.neighbours.question() {
                 return LinkOutput::Transmit(Frame { link: self, content: Content::ArpRequest(addr), now });

@@ -300,6 +300,21 @@ fn halves_waiting_reset_wakes_reader_and_writer() {
     assert_eq!(world.join(&writing), Err(reset));
 }
 
+/// The halves see the end too, so a task may wait for it while another reads.
+#[test]
+fn waiting_halves_one_reads_the_other_learns_the_end() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let (stream, mut conn) = world.accepted(&host, &raw, 7);
+    let stream: &'static mut TcpStream = Box::leak(Box::new(stream));
+    let (mut reader, writer) = stream.split();
+    let reading = world.spawn(async move { embedded_io_async::Read::read(&mut reader, &mut [0; 10]).await });
+    let ending = world.spawn(async move { writer.closed().await });
+    world.run_ms(10);
+    conn.send(RST, b"");
+    assert_eq!(world.join(&reading), Err(Error::Closed(CloseReason::ResetByPeer)));
+    assert_eq!(world.join(&ending), CloseReason::ResetByPeer);
+}
+
 #[test]
 fn waiting_for_the_end_reset_tells_the_reason() {
     let (mut world, host, raw) = World::host_and_raw();

@@ -158,7 +158,7 @@ pub fn start<D: Driver>(
     device: D,
     board: Board,
     settings: Settings,
-) -> Result<TcpRunner<'static, D>, StartError> {
+) -> Result<TcpRunner<D>, StartError> {
     defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;

@@ -25,6 +25,7 @@ pub(super) async fn watch_address(app: &'static App) {
         if with_timeout(DHCP_PATIENCE, stack.wait_config_up()).await.is_err() && stack.is_link_up() {
             defmt::warn!("no answer from DHCP in {=u64} s", DHCP_PATIENCE.as_secs());
             stack.set_config_v4(ConfigV4::Static(fallback(&app.settings)));
+            app.tcp.follow_address();
         }
         if let Some(config) = stack.config_v4() {
             defmt::info!("address {}", defmt::Display2Format(&config.address));

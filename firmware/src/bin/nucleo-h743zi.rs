@@ -107,7 +107,7 @@ async fn main(spawner: Spawner) {
 }
 
 #[embassy_executor::task]
-async fn net(mut runner: TcpRunner<'static, Device>) {
+async fn net(mut runner: TcpRunner<Device>) {
     runner.run().await;
 }
 

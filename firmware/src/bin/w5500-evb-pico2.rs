@@ -118,7 +118,7 @@ async fn ethernet(runner: ChipRunner) {
 }
 
 #[embassy_executor::task]
-async fn net(mut runner: TcpRunner<'static, Device<'static>>) {
+async fn net(mut runner: TcpRunner<Device<'static>>) {
     runner.run().await;
 }
 

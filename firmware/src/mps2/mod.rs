@@ -47,6 +47,6 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
 }
 
 #[embassy_executor::task]
-async fn net(mut runner: TcpRunner<'static, Lan9118>) {
+async fn net(mut runner: TcpRunner<Lan9118>) {
     runner.run().await;
 }
