@@ -8,6 +8,7 @@ use std::path::Path;
 /// Boards that bring their memory map here, by feature; a chip's crate may bring it instead.
 const MEMORY: &[(&str, &str)] = &[
     ("CARGO_FEATURE_QEMU_MPS2_AN385", "mps2.x"),
+    ("CARGO_FEATURE_BENCH", "mps2.x"),
     ("CARGO_FEATURE_QEMU_MPS2_AN500", "mps2.x"),
     ("CARGO_FEATURE_W5500_EVB_PICO2", "rp2350.x"),
 ];

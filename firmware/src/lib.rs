@@ -5,10 +5,13 @@
 //! | room | holds |
 //! |---|---|
 //! | [`app`] | the application, and what a board gives it |
+//! | [`bench`] | feature `bench`: what a segment costs, ours beside embassy-net's own TCP |
 //! | [`mps2`] | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
 //! | [`restart`] | feature `restart`, on every board: panics and faults end in a restart that knows why |
 
 pub mod app;
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(feature = "mps2")]
 pub mod mps2;
 #[cfg(feature = "restart")]

@@ -9,7 +9,6 @@ use core::task::{Context, Poll};
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::Timer;
 
-use super::stack::TcpStack;
 use super::state::{State, TcpResources, now};
 use crate::config::{ChecksumBy, Config, SecretKey};
 use crate::link::{Link, LinkOutput, Medium, Received};
@@ -36,7 +35,10 @@ impl fmt::Display for UnsupportedMedium {
 
 impl core::error::Error for UnsupportedMedium {}
 
-/// Wraps a device. Gives the handle for sockets, and the driver for [`embassy_net::new`].
+/// What [`super::TcpRunner::new`] joins with embassy-net's stack once there is one.
+pub struct TcpShared(pub(super) &'static RefCell<State>);
+
+/// Wraps a device. Gives the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
 ///
 /// The device says who does the checksums and how long frames may be: `config.checksum` is replaced, `config.mss` is lowered where it
 /// must be. `key` must be random and new at each boot.
@@ -48,7 +50,7 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     resources: &'static mut TcpResources<C, L, H, T, P>,
     mut config: Config,
     key: SecretKey,
-) -> Result<(TcpStack, TcpDriver<D>), UnsupportedMedium> {
+) -> Result<(TcpShared, TcpDriver<D>), UnsupportedMedium> {
     let (medium, header) = match device.hardware_address() {
         HardwareAddress::Ethernet(addr) => (Medium::Ethernet(Hop(addr)), ETHERNET_HEADER),
         HardwareAddress::Ip => (Medium::Ip, 0),
@@ -61,7 +63,7 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     let TcpResources { storage, waiters, acceptors, state } = resources;
     let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
     let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors)));
-    Ok((TcpStack::new(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, was_up: false }))
+    Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, was_up: false }))
 }
 
 /// What embassy's drivers say must be done in software.

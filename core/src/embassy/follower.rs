@@ -15,26 +15,25 @@ struct Lease {
 /// Compares embassy-net's configuration with the one the core has. embassy-net keeps one waker for configuration changes, which is the
 /// application's: so it is looked at after each pass of the runner, and before each call that needs an address.
 pub(super) struct Follower {
-    stack: embassy_net::Stack<'static>,
     applied: Option<Lease>,
     /// The cable was out, and no address has been given since.
     was_down: bool,
 }
 
 impl Follower {
-    pub(super) fn new(stack: embassy_net::Stack<'static>) -> Follower {
-        Follower { stack, applied: None, was_down: true }
+    pub(super) const fn new() -> Follower {
+        Follower { applied: None, was_down: true }
     }
 
     /// The address and router to take over, if they have changed. While the cable is out, and until DHCP has decided after that, the
     /// core keeps its address: a cable pulled for a moment ends no connection, and the same address given again keeps them all.
-    pub(super) fn look(&mut self) -> Option<(Option<Interface>, Option<IpAddr>)> {
-        let lease = self.stack.config_v4().map(|config| Lease {
+    pub(super) fn look(&mut self, stack: embassy_net::Stack<'_>) -> Option<(Option<Interface>, Option<IpAddr>)> {
+        let lease = stack.config_v4().map(|config| Lease {
             addr: config.address.address(),
             prefix: config.address.prefix_len(),
             gateway: config.gateway,
         });
-        self.was_down = lease.is_none() && (self.was_down || !self.stack.is_link_up());
+        self.was_down = lease.is_none() && (self.was_down || !stack.is_link_up());
         if lease == self.applied || self.was_down {
             return None;
         }

@@ -5,7 +5,8 @@ use core::fmt;
 use embassy_net_driver::Driver;
 
 use super::{
-    TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpStack, TcpStream, TcpWriter,
+    TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpShared, TcpStack, TcpStream,
+    TcpWriter,
 };
 
 /// By the name alone: what they hold is borrowed elsewhere, or large.
@@ -26,7 +27,7 @@ macro_rules! show_name {
     )*};
 }
 
-show_name!(TcpStack, TcpClient, TcpDriver<D>, TcpRxToken<T>);
+show_name!(TcpStack, TcpShared, TcpClient, TcpDriver<D>, TcpRxToken<T>);
 
 impl<D: Driver> fmt::Debug for TcpRunner<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

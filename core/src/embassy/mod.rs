@@ -7,9 +7,9 @@
 //! ```ignore
 //! static RESOURCES: ConstStaticCell<TcpResources<8, 4, 16, 16, 65_536>> = ConstStaticCell::new(TcpResources::new());
 //!
-//! let (tcp, driver) = tcp_reset_core::embassy::new(device, RESOURCES.take(), Config::default(), SecretKey::new(random)?)?;
-//! let (stack, runner) = embassy_net::new(driver, embassy_net::Config::dhcpv4(Default::default()), NET.take(), seed);
-//! let runner = TcpRunner::new(runner, stack, tcp); // a task calls `runner.run().await`
+//! let (shared, driver) = tcp_reset_core::embassy::new(device, RESOURCES.take(), Config::default(), SecretKey::new(random)?)?;
+//! let (stack, net) = embassy_net::new(driver, embassy_net::Config::dhcpv4(Default::default()), NET.take(), seed);
+//! let (tcp, runner) = TcpRunner::new(shared, stack, net); // a task calls `runner.run().await`
 //!
 //! let listener = tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default())?;
 //! let mut stream = listener.accept().await?;
@@ -34,7 +34,7 @@ mod state;
 mod stream;
 
 pub use client::TcpClient;
-pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, UnsupportedMedium, new};
+pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared, UnsupportedMedium, new};
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;

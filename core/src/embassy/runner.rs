@@ -6,8 +6,7 @@ use core::task::Poll;
 
 use embassy_net_driver::Driver;
 
-use super::driver::TcpDriver;
-use super::follower::Follower;
+use super::driver::{TcpDriver, TcpShared};
 use super::stack::TcpStack;
 
 /// Drives embassy-net and the core. Takes the place of embassy-net's own runner.
@@ -17,15 +16,16 @@ pub struct TcpRunner<D: Driver> {
 }
 
 impl<D: Driver> TcpRunner<D> {
-    /// Joins embassy-net's runner and stack with the core behind the same driver, and takes over an address that is set already.
+    /// Joins the core with embassy-net's stack and runner over the same driver, and takes over an address that is set already. Gives the
+    /// handle for sockets, and the runner that drives both stacks.
     pub fn new(
-        net: embassy_net::Runner<'static, TcpDriver<D>>,
+        shared: TcpShared,
         stack: embassy_net::Stack<'static>,
-        tcp: TcpStack,
-    ) -> TcpRunner<D> {
-        tcp.state().follower = Some(Follower::new(stack));
+        net: embassy_net::Runner<'static, TcpDriver<D>>,
+    ) -> (TcpStack, TcpRunner<D>) {
+        let tcp = TcpStack::new(shared.0, stack);
         tcp.follow_address();
-        TcpRunner { net, tcp }
+        (tcp, TcpRunner { net, tcp })
     }
 
     /// Runs both stacks. A task of its own must call this; dropping the future stops them where they are.

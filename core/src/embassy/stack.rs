@@ -16,11 +16,12 @@ use crate::output::Error;
 #[derive(Clone, Copy)]
 pub struct TcpStack {
     shared: &'static RefCell<State>,
+    net: embassy_net::Stack<'static>,
 }
 
 impl TcpStack {
-    pub(super) fn new(shared: &'static RefCell<State>) -> TcpStack {
-        TcpStack { shared }
+    pub(super) fn new(shared: &'static RefCell<State>, net: embassy_net::Stack<'static>) -> TcpStack {
+        TcpStack { shared, net }
     }
 
     pub(super) fn state(&self) -> RefMut<'static, State> {
@@ -60,7 +61,7 @@ impl TcpStack {
     ) -> Result<TcpStream, Error> {
         let handle = {
             let mut state = self.state();
-            state.follow_address();
+            state.follow_address(self.net);
             let handle = state.link.connect(now(), local_port, remote.into(), options)?;
             state.runner.wake();
             handle
@@ -74,7 +75,7 @@ impl TcpStack {
     /// [`TcpStack::connect`] before it begins. Call it after `set_config_v4`, which does not wake the runner: on an idle network nothing
     /// else tells it, and connections on the old address go on until something moves.
     pub fn follow_address(&self) -> bool {
-        self.state().follow_address()
+        self.state().follow_address(self.net)
     }
 
     /// Shows the link and its engine: counters, the last resets, every connection. For a status page.

@@ -86,8 +86,7 @@ pub(super) struct State {
     pub(super) runner: WakerRegistration,
     /// Who waits until everything due has left.
     pub(super) drained: MultiWakerRegistration<MOST_ENDERS>,
-    /// Whose address is ours; `None` until the runner is made.
-    pub(super) follower: Option<Follower>,
+    follower: Follower,
 }
 
 impl State {
@@ -102,14 +101,14 @@ impl State {
             acceptors,
             runner: WakerRegistration::new(),
             drained: MultiWakerRegistration::new(),
-            follower: None,
+            follower: Follower::new(),
         }
     }
 
     /// Takes over embassy-net's address and router, if they have changed; says whether they have.
-    pub(super) fn follow_address(&mut self) -> bool {
-        let State { link, follower: Some(follower), .. } = self else { return false };
-        let Some((interface, gateway)) = follower.look() else { return false };
+    pub(super) fn follow_address(&mut self, stack: embassy_net::Stack<'_>) -> bool {
+        let State { link, follower, .. } = self;
+        let Some((interface, gateway)) = follower.look(stack) else { return false };
         let interfaces = interface.as_slice();
         // embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
         let attempts = [(interfaces, gateway), (interfaces, None), (&[], None)];

@@ -85,11 +85,11 @@ impl World {
         let resources: Box<TcpResources<8, 4, 16, 16, 131_072>> = Box::default();
         let key = SecretKey::new(*b"an octet or 16..").unwrap();
         let device = Device(port.clone());
-        let (tcp, driver) = tcp_reset_core::embassy::new(device, Box::leak(resources), tcp, key).unwrap();
+        let (shared, driver) = tcp_reset_core::embassy::new(device, Box::leak(resources), tcp, key).unwrap();
         let storage: Box<StackResources<4>> = Box::new(StackResources::new());
         let (stack, runner) = embassy_net::new(driver, net, Box::leak(storage), 0x1234_5678_9abc_def0);
         let polls = Rc::<Polls>::default();
-        let mut runner = TcpRunner::new(runner, stack, tcp);
+        let (tcp, mut runner) = TcpRunner::new(shared, stack, runner);
         let running = async move {
             runner.run().await;
         };

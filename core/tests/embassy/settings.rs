@@ -22,6 +22,13 @@ fn syn_to(world: &mut World, host: &crate::hosts::Host, raw: &Raw, port: u16) ->
     conn.take()
 }
 
+/// A static of them must be possible, and a static is shared between threads as far as the compiler knows.
+#[test]
+fn resources_may_be_a_static() {
+    fn fits<T: Send>() {}
+    fits::<tcp_reset_core::embassy::TcpResources<1, 1, 1, 1, 64>>();
+}
+
 #[test]
 fn filtered_listener_stranger_is_reset_as_from_a_closed_port() {
     let mut world = World::new();

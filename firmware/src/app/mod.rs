@@ -162,9 +162,10 @@ pub fn start<D: Driver>(
     defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
-    let (tcp, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)
+    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)
         .map_err(StartError::UnsupportedMedium)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
+    let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |port: u16, backlog: u8| {
         let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
         tcp.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), options).map_err(StartError::Listen)
@@ -183,7 +184,7 @@ pub fn start<D: Driver>(
     });
     defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
     spawn_tasks(spawner, app);
-    Ok(TcpRunner::new(net, stack, tcp))
+    Ok(runner)
 }
 
 fn new_net<D: Driver>(

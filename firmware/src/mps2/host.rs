@@ -12,7 +12,7 @@ const LONGEST_ARGUMENTS: usize = 256;
 
 /// Octets of the host's random source: the board has none. Stops the firmware where the host has none to give: a constant key would be
 /// worse than none.
-pub(super) fn random<const N: usize>() -> [u8; N] {
+pub fn random<const N: usize>() -> [u8; N] {
     let mut octets = [0; N];
     if host_random::fill_bytes(&mut octets).is_err() {
         defmt::panic!("the host gives no random octets: start QEMU with -semihosting-config enable=on,target=native");

@@ -15,6 +15,7 @@ use crate::app::{self, Board, NoPanel, Settings};
 use crate::restart;
 
 pub use executor::run;
+pub use host::random;
 
 /// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and stops.
 ///

@@ -8,8 +8,10 @@
 //! | [`log`] | the firmware's log, decoded |
 //! | [`lab`] | all of these together |
 //! | [`command`] | `host-sim qemu` |
+//! | [`bench`] | `host-sim bench`: what a segment costs on the board |
 //! | [`scenarios`] | what must hold of the firmware |
 
+pub mod bench;
 mod cable;
 pub mod command;
 mod dhcp;

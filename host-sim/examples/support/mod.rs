@@ -1,0 +1,187 @@
+//! What both examples stand on: a device for embassy-net whose other end is this machine's kernel, the two stacks on it, and an executor
+//! that ends when the application does.
+//!
+//! It is what a board's `main` does, with a virtual Ethernet in place of the chip.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::task::Context as TaskContext;
+
+use anyhow::{Context, Result, anyhow};
+use async_io::Async;
+use embassy_executor::{Executor, Spawner};
+use embassy_net::{Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_time::{Duration, with_timeout};
+use host_sim::endpoint::PREFIX;
+use host_sim::kernel::{self, ETHERNET_HEADER_LEN, Wire};
+use host_sim::world::{OUR_ADDR, OUR_MAC, PEER_ADDR};
+use static_cell::{ConstStaticCell, StaticCell};
+use tcp_reset_core::embassy::{TcpResources, TcpRunner, TcpStack};
+use tcp_reset_core::{Config, SecretKey};
+
+/// How long the last resets may take to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type App = Pin<Box<dyn Future<Output = Result<u8>>>>;
+type Outcome = Rc<RefCell<Option<Result<u8>>>>;
+
+/// Enters a network namespace, lays a wire to the kernel in it, brings up both stacks on our end, and runs the application until it gives
+/// its exit code.
+///
+/// Must come before any thread is started; threads started by `app` are in the namespace.
+///
+/// # Errors
+/// If the system forbids the namespace, and those of the application.
+pub(crate) fn run<F>(app: impl FnOnce(Spawner, TcpStack) -> F) -> Result<ExitCode>
+where
+    F: Future<Output = Result<u8>> + 'static,
+{
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+    let (tcp, stack, runner) = join_stacks(WireDevice::lay()?)?;
+    let outcome = Outcome::default();
+    let told = Rc::clone(&outcome);
+    let start = |spawner: Spawner| {
+        // Each of these tasks is spawned once, and there is room for one.
+        let tokens = (drive(runner), play(stack, tcp, Box::pin(app(spawner, tcp)), told));
+        if let (Ok(drive), Ok(play)) = tokens {
+            spawner.spawn(drive);
+            spawner.spawn(play);
+        }
+    };
+    EXECUTOR.init(Executor::new()).run_until(start, || outcome.borrow().is_some());
+    let outcome = outcome.take().unwrap_or_else(|| Err(anyhow!("the executor has ended before the application")));
+    outcome.map(ExitCode::from)
+}
+
+/// Puts the core and embassy-net on the device.
+fn join_stacks(device: WireDevice) -> Result<(TcpStack, Stack<'static>, TcpRunner<WireDevice>)> {
+    // 16 connections with the default buffers, 2 listeners.
+    static TCP: ConstStaticCell<TcpResources<16, 2, 32, 64, 131_072>> = ConstStaticCell::new(TcpResources::new());
+    static NET: StaticCell<StackResources<2>> = StaticCell::new();
+    let key = SecretKey::new(random()?)?;
+    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)?;
+    let address = StaticConfigV4 {
+        address: Ipv4Cidr::new(OUR_ADDR, PREFIX),
+        gateway: Some(PEER_ADDR),
+        dns_servers: Default::default(),
+    };
+    let config = embassy_net::Config::ipv4_static(address);
+    let seed = u64::from_ne_bytes(random()?);
+    let (stack, net) = embassy_net::new(driver, config, NET.init(StackResources::new()), seed);
+    let (tcp, runner) = TcpRunner::new(shared, stack, net);
+    Ok((tcp, stack, runner))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let source = "/dev/urandom";
+    let mut bytes = [0; N];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .with_context(|| format!("cannot read {source}"))?;
+    Ok(bytes)
+}
+
+#[embassy_executor::task]
+async fn drive(mut runner: TcpRunner<WireDevice>) {
+    runner.run().await
+}
+
+/// Runs the application, and leaves no peer with half a connection.
+#[embassy_executor::task]
+async fn play(stack: Stack<'static>, tcp: TcpStack, app: App, outcome: Outcome) {
+    stack.wait_config_up().await;
+    let result = app.await;
+    let told = with_timeout(FAREWELL, tcp.abort_all()).await.map_err(|_| anyhow!("the last resets have not left"));
+    *outcome.borrow_mut() = Some(result.and_then(|code| told.map(|()| code)));
+}
+
+/// Our end of the wire, as embassy-net wants a device.
+pub(crate) struct WireDevice {
+    wire: Wire,
+    /// The wire's file once more: it says when there is something to read, and wakes the task that asked.
+    readiness: Async<OwnedFd>,
+    received: Box<[u8]>,
+    to_send: Box<[u8]>,
+}
+
+impl WireDevice {
+    fn lay() -> Result<WireDevice> {
+        kernel::enter()?;
+        let wire = Wire::open(PEER_ADDR, PREFIX, OUR_ADDR, OUR_MAC, None)?;
+        let file = wire.as_fd().try_clone_to_owned().context("cannot share the wire's file")?;
+        let readiness = Async::new(file).context("cannot wait for the wire")?;
+        let buffer = vec![0; wire.mtu() + ETHERNET_HEADER_LEN].into_boxed_slice();
+        Ok(WireDevice { wire, readiness, received: buffer.clone(), to_send: buffer })
+    }
+
+    /// Takes the next frame, or sees to it that the task is woken when there is one.
+    fn next_frame(&mut self, cx: &mut TaskContext<'_>) -> Option<usize> {
+        loop {
+            match self.wire.recv(&mut self.received) {
+                Ok(Some(len)) => return Some(len),
+                Ok(None) if self.readiness.poll_readable(cx).is_pending() => return None,
+                // It became readable in between.
+                Ok(None) => {}
+                Err(error) => panic!("the wire to the kernel is broken: {error}"),
+            }
+        }
+    }
+}
+
+impl Driver for WireDevice {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = ToSend<'a>;
+
+    fn receive(&mut self, cx: &mut TaskContext<'_>) -> Option<(Received<'_>, ToSend<'_>)> {
+        let len = self.next_frame(cx)?;
+        let WireDevice { wire, received, to_send, .. } = self;
+        Some((Received(&mut received[..len]), ToSend { wire, buffer: to_send }))
+    }
+
+    fn transmit(&mut self, _cx: &mut TaskContext<'_>) -> Option<ToSend<'_>> {
+        Some(ToSend { wire: &mut self.wire, buffer: &mut self.to_send })
+    }
+
+    fn link_state(&mut self, _cx: &mut TaskContext<'_>) -> LinkState {
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = self.received.len();
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(OUR_MAC)
+    }
+}
+
+pub(crate) struct Received<'a>(&'a mut [u8]);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+pub(crate) struct ToSend<'a> {
+    wire: &'a mut Wire,
+    buffer: &'a mut [u8],
+}
+
+impl TxToken for ToSend<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let frame = &mut self.buffer[..len];
+        let result = f(frame);
+        // A frame that the wire does not take is lost, as on any Ethernet; TCP sends it again.
+        let _ = self.wire.send(frame);
+        result
+    }
+}

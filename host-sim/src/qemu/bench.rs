@@ -1,0 +1,104 @@
+//! `host-sim bench`: what a segment costs on the Cortex-M3, ours beside embassy-net's own TCP, in instructions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::log::Log;
+use super::machine::{Machine, Plan};
+use super::{Board, image};
+
+/// The firmware's binaries, ours first.
+const BINARIES: [&str; 2] = ["bench-core", "bench-embassy-net"];
+/// How long one machine may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What one script cost one stack.
+struct Cost {
+    script: String,
+    segments_in: u64,
+    segments_out: u64,
+    instructions: u64,
+}
+
+/// Measures both stacks and prints them side by side.
+///
+/// # Errors
+/// If a machine does not come to its end.
+pub fn run() -> Result<()> {
+    let board = Board::An385;
+    let images = BINARIES.iter().map(|binary| image::build(board, binary)).collect::<Result<Vec<_>>>()?;
+    let [ours, theirs] = &images[..] else { bail!("there are not two images") };
+    let (ours, theirs) = (measure(board, ours)?, measure(board, theirs)?);
+    anstream::println!("{}", table(&ours, &theirs)?);
+    anstream::println!(
+        "Instructions for each segment that passes, in and out counted, driver and peer not. Cortex-M3, opt-level \"s\",\n\
+         checksums in software, IP layer and runner included; -icount shift=0. Of each run the first 100 segments are left out."
+    );
+    Ok(())
+}
+
+fn measure(board: Board, image: &Path) -> Result<Vec<Cost>> {
+    let octets = fs::read(image).with_context(|| format!("cannot read the image {}", image.display()))?;
+    let log = Log::of_image(&octets, false)?;
+    let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
+    let plan = Plan { board, image, arguments: Vec::new(), options: vec!["-icount".into(), "shift=0".into()] };
+    let (mut machine, _ethernet, output) = Machine::start(&plan, folder.path())?;
+    log.follow(output);
+    let ended = machine.wait(PATIENCE);
+    let lines = log.lines();
+    let code = ended.with_context(|| format!("{}, whose log is {lines:?}", name_of(image)))?;
+    ensure!(code == Some(0), "{} ended with {code:?}; its log: {lines:?}", name_of(image));
+    lines.iter().filter(|line| line.text.starts_with("bench ")).map(|line| parse(&line.text)).collect()
+}
+
+fn name_of(image: &Path) -> String {
+    PathBuf::from(image.file_name().unwrap_or_default()).display().to_string()
+}
+
+/// "bench STACK SCRIPT N segments in, N out, N instructions each".
+fn parse(line: &str) -> Result<Cost> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
+    let cost = (|| {
+        Some(Cost {
+            script: (*words.get(2)?).to_owned(),
+            segments_in: number(3)?,
+            segments_out: number(6)?,
+            instructions: number(8)?,
+        })
+    })();
+    cost.with_context(|| format!("the firmware's result cannot be read: {line}"))
+}
+
+fn table(ours: &[Cost], theirs: &[Cost]) -> Result<Table> {
+    ensure!(
+        ours.len() == theirs.len() && !ours.is_empty(),
+        "{} results of ours, {} of theirs",
+        ours.len(),
+        theirs.len()
+    );
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["traffic", "segments in, out", "tcp-reset-core", "segments in, out", "embassy-net", "ratio"]);
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        ensure!(ours.script == theirs.script, "{} stands beside {}", ours.script, theirs.script);
+        let passed = |cost: &Cost| format!("{}, {}", cost.segments_in, cost.segments_out);
+        let ratio = ours.instructions as f64 / theirs.instructions as f64;
+        table.add_row([
+            ours.script.clone(),
+            passed(ours),
+            ours.instructions.to_string(),
+            passed(theirs),
+            theirs.instructions.to_string(),
+            format!("{ratio:.2}"),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
