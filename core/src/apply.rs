@@ -7,7 +7,7 @@ use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
 use crate::tcb::Flags;
 use crate::tcp::{Delivery, Tcp};
-use crate::time::Instant;
+use crate::time::Millis;
 use crate::transfer::pool::Buffers;
 use crate::transfer::{receive, send};
 use crate::verdict::{Action, CloseReason, ResetReason, Rule, State};
@@ -17,8 +17,8 @@ impl Tcp<'_> {
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
     pub(crate) fn take(&mut self, i: u16, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
         let Take { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *take;
-        let Delivery { now, hop, seg } = *d;
-        let ms = now.millis();
+        let Delivery { now: _, hop, seg } = *d;
+        let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
@@ -30,9 +30,9 @@ impl Tcp<'_> {
             c.tcb.mss = self.settings.send_mss(seg.header.mss);
         }
         if establishes {
-            establish(c, seg, now);
+            establish(c, seg, ms);
         } else if syn {
-            receive_syn(c, seg, now);
+            receive_syn(c, seg, ms);
             send::arm_retransmission(c, ms, &self.settings);
         }
         if ack {
@@ -41,7 +41,7 @@ impl Tcp<'_> {
                 c.clear(Flags::FIN_QUEUED);
             }
             send::take_ack(c, seg, ms, &self.settings);
-            if is_fin_acked && self.fin_acked(now, i) {
+            if is_fin_acked && self.fin_acked(i) {
                 return Action::Accepted;
             }
         }
@@ -60,7 +60,7 @@ impl Tcp<'_> {
         }
         // A gap that text has filled can bring back a FIN seen before.
         if receive::take_fin(c) {
-            self.peer_finished(now, i);
+            self.peer_finished(i);
         }
         if rule == Rule::ZeroWindow {
             Action::Acknowledged
@@ -72,16 +72,16 @@ impl Tcp<'_> {
     }
 
     /// Our FIN was acknowledged. Says whether nothing more can come of the segment.
-    fn fin_acked(&mut self, now: Instant, i: u16) -> bool {
+    fn fin_acked(&mut self, i: u16) -> bool {
         let c = &mut self.conns[usize::from(i)];
         match c.tcb.state() {
             State::FinWait1 => {
                 c.tcb.enter(State::FinWait2);
-                self.mind_orphan(now, i);
+                self.mind_orphan(i);
                 false
             }
             State::Closing => {
-                self.enter_time_wait(now, i);
+                self.enter_time_wait(i);
                 true
             }
             State::LastAck => {
@@ -99,12 +99,12 @@ impl Tcp<'_> {
         }
     }
 
-    fn peer_finished(&mut self, now: Instant, i: u16) {
+    fn peer_finished(&mut self, i: u16) {
         let c = &mut self.conns[usize::from(i)];
         match c.tcb.state() {
             State::Established => c.tcb.enter(State::CloseWait),
             State::FinWait1 => c.tcb.enter(State::Closing),
-            State::FinWait2 => self.enter_time_wait(now, i),
+            State::FinWait2 => self.enter_time_wait(i),
             State::Closed
             | State::Listen
             | State::SynSent
@@ -117,16 +117,16 @@ impl Tcp<'_> {
     }
 
     /// In FIN-WAIT-2 without an application nothing else would end the wait for the peer's FIN.
-    pub(crate) fn mind_orphan(&mut self, now: Instant, i: u16) {
+    pub(crate) fn mind_orphan(&mut self, i: u16) {
         let c = &mut self.conns[usize::from(i)];
         if c.tcb.state() == State::FinWait2 && c.has(Flags::APP_GONE) {
             c.set(Flags::REXMIT);
-            c.rexmit_at = now.millis().after(self.settings.orphan_ms);
+            c.rexmit_at = self.clock.ms().after(self.settings.orphan_ms);
         }
     }
 
     /// The connection is over but for its old segments: the slot is the application's alone, a compact record answers the peer.
-    fn enter_time_wait(&mut self, now: Instant, i: u16) {
+    fn enter_time_wait(&mut self, i: u16) {
         let c = &mut self.conns[usize::from(i)];
         let wait = TimeWait {
             tuple: c.tcb.tuple,
@@ -137,7 +137,7 @@ impl Tcp<'_> {
         };
         let (owes_ack, hop) = (c.has(Flags::ACK_NOW) || c.has(Flags::DELACK), c.tcb.hop);
         self.leave(i, State::TimeWait, CloseReason::LocalClosed);
-        self.insert_time_wait(now, wait, owes_ack.then_some(hop));
+        self.insert_time_wait(wait, owes_ack.then_some(hop));
     }
 
     /// Ends a connection. The peer is told by RST where the state asks for it.
@@ -269,8 +269,7 @@ impl Tcp<'_> {
 }
 
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
-fn establish(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
-    let ms = now.millis();
+fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.rtt.acked(1, ms);
     c.recovering = 0;
     c.clear(Flags::RESEND | Flags::REXMIT);
@@ -294,7 +293,7 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
 }
 
 /// SYN-SENT to SYN-RECEIVED: the peer opens at the same time.
-fn receive_syn(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
+fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     let tcb = &mut c.tcb;
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
@@ -304,7 +303,7 @@ fn receive_syn(c: &mut Connection, seg: &Segment<'_>, now: Instant) {
     tcb.enter(State::SynReceived);
     c.rtt.cancel();
     c.clear(Flags::LAST_TRY);
-    c.heard_at = now.millis();
-    c.progress_at = now.millis();
+    c.heard_at = ms;
+    c.progress_at = ms;
     c.set(Flags::RESEND);
 }

@@ -124,8 +124,8 @@ impl Tcp<'_> {
         c.tcb.snd_nxt = iss;
         c.tcb.enter(State::SynSent);
         c.set(Flags::RESEND);
-        c.progress_at = now.millis();
-        send::arm_retransmission(c, now.millis(), &self.settings);
+        c.progress_at = self.clock.ms();
+        send::arm_retransmission(c, self.clock.ms(), &self.settings);
         let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let hash = self.keyed.index_hash(&tuple);
         self.conn_index.insert(i, hash);
@@ -195,7 +195,7 @@ impl Tcp<'_> {
         let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
         self.pool.tx(c.buffers).write(at, &data[..n]);
         c.tx_len += n as u16;
-        send::mind_window(c, now.millis(), &self.settings);
+        send::mind_window(c, self.clock.ms(), &self.settings);
         self.settle(i);
         Ok(n)
     }
@@ -242,7 +242,7 @@ impl Tcp<'_> {
             return Err(Error::NotConnected);
         }
         queue_fin(c);
-        send::mind_window(c, now.millis(), &self.settings);
+        send::mind_window(c, self.clock.ms(), &self.settings);
         self.settle(i);
         Ok(())
     }
@@ -261,7 +261,7 @@ impl Tcp<'_> {
         let state = c.tcb.state();
         give_up(c);
         // The time an abandoned connection is given starts now.
-        c.progress_at = now.millis();
+        c.progress_at = self.clock.ms();
         match state {
             State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
             State::SynReceived
@@ -283,8 +283,8 @@ impl Tcp<'_> {
             | State::Closing
             | State::LastAck => {
                 queue_fin(c);
-                send::mind_window(c, now.millis(), &self.settings);
-                self.mind_orphan(now, i);
+                send::mind_window(c, self.clock.ms(), &self.settings);
+                self.mind_orphan(i);
             }
             // Over already, or over but for TIME-WAIT: only the slot is left.
             State::Closed | State::Listen | State::TimeWait => {}
@@ -388,7 +388,7 @@ impl Tcp<'_> {
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),
             retries: c.tcb.retries,
-            timer: c.deadline().map(|due| (self.last_now.expand(due), timer_of(c, due))),
+            timer: c.deadline().map(|due| (self.clock.expand(due), timer_of(c, due))),
         }
     }
 

@@ -45,7 +45,7 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(tuple);
         self.half_index.insert(h, hash);
         self.listeners[l].half_open += 1;
-        self.arm_syn_ack(d.now, h);
+        self.arm_syn_ack(h);
         self.reply_syn_ack(h);
     }
 
@@ -61,16 +61,16 @@ impl Tcp<'_> {
     }
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
-    fn arm_syn_ack(&mut self, now: Instant, h: u16) {
+    fn arm_syn_ack(&mut self, h: u16) {
         let retries = u32::from(self.halves[usize::from(h)].retries.min(16));
         let elapsed = SYN_ACK_RTO_MS * ((1 << retries) - 1);
         let left = self.settings.syn_received_ms.saturating_sub(elapsed).max(1);
         let wait = (SYN_ACK_RTO_MS << retries).min(left);
-        self.half_index.arm(h, now.millis().after(wait));
+        self.half_index.arm(h, self.clock.ms().after(wait));
     }
 
     /// The SYN,ACK's timer: again, or the end of the record.
-    pub(crate) fn half_open_due(&mut self, now: Instant, h: u16) {
+    pub(crate) fn half_open_due(&mut self, h: u16) {
         let half = &mut self.halves[usize::from(h)];
         half.retries = half.retries.saturating_add(1);
         let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.retries.min(20))) - 1);
@@ -81,7 +81,7 @@ impl Tcp<'_> {
             return;
         }
         count(&mut self.counters.retransmissions);
-        self.arm_syn_ack(now, h);
+        self.arm_syn_ack(h);
         self.reply_syn_ack(h);
     }
 
@@ -185,7 +185,7 @@ impl Tcp<'_> {
     }
 
     /// Makes a TIME-WAIT record; acknowledges the peer's FIN where that is due. A full table gives up its oldest record.
-    pub(crate) fn insert_time_wait(&mut self, now: Instant, wait: TimeWait, ack_to: Option<Hop>) {
+    pub(crate) fn insert_time_wait(&mut self, wait: TimeWait, ack_to: Option<Hop>) {
         if let Some(hop) = ack_to {
             self.reply(Reply::ack_of_time_wait(&wait, hop));
         }
@@ -202,7 +202,7 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(&wait.tuple);
         self.waits[usize::from(w)] = wait;
         self.wait_index.insert(w, hash);
-        self.wait_index.arm(w, now.millis().after(self.settings.time_wait_ms));
+        self.wait_index.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
     }
 
     pub(crate) fn free_time_wait(&mut self, w: u16) {
@@ -224,7 +224,7 @@ impl Tcp<'_> {
                 }
             },
             Disposition::Restart => {
-                self.wait_index.arm(w, d.now.millis().after(self.settings.time_wait_ms));
+                self.wait_index.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
                 self.challenge_time_wait(d, w, false, Action::Acknowledged)
             }
             Disposition::Acknowledge { limited } => self.challenge_time_wait(d, w, limited, Action::Acknowledged),

@@ -6,7 +6,7 @@ use heapless::{Deque, HistoryBuf};
 
 use crate::arrives::{self, Disposition, Judgement, Reset, closed, listen};
 use crate::config::{Config, Overflow, SecretKey};
-use crate::connection::Connection;
+use crate::connection::{Connection, NONE};
 use crate::isn::Keyed;
 use crate::lists::List;
 use crate::output::Hop;
@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::slots::Index;
 use crate::storage::{HalfOpen, Listener, Storage, TimeWait};
 use crate::tcb::{Flags, Tuple};
-use crate::time::Instant;
+use crate::time::{Clock, Instant};
 use crate::transfer::pool::Pool;
 use crate::verdict::{Action, Rule, State, Verdict};
 
@@ -70,8 +70,9 @@ pub struct Tcp<'s> {
     pub(crate) ready: List,
     pub(crate) unresolved: List,
     pub(crate) eventful: List,
-    /// The latest time a caller has named.
-    pub(crate) last_now: Instant,
+    pub(crate) clock: Clock,
+    /// The connection whose segment came last: the next one is often its own, and then costs no hash.
+    last_connection: u16,
     /// How many listeners have news.
     pub(crate) listeners_with_news: u8,
     /// Ephemeral ports handed out.
@@ -108,7 +109,8 @@ impl<'s> Tcp<'s> {
             ready: List::EMPTY,
             unresolved: List::EMPTY,
             eventful: List::EMPTY,
-            last_now: Instant::ZERO,
+            clock: Clock::START,
+            last_connection: NONE,
             listeners_with_news: 0,
             ports_used: 0,
             counters: Counters::ZERO,
@@ -159,8 +161,26 @@ impl<'s> Tcp<'s> {
     }
 
     fn dispatch(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
+        let verdict = if self.is_last_connection(tuple) {
+            self.on_connection(self.last_connection, d)
+        } else {
+            self.dispatch_by_hash(tuple, d)
+        };
+        if d.seg.has(Control::RST) {
+            self.log_reset(d.now, tuple, d.seg.header.seq, ResetKind::Received(verdict.rule));
+        }
+        verdict
+    }
+
+    fn is_last_connection(&self, tuple: &Tuple) -> bool {
+        let is_it = |c: &Connection| c.tcb.tuple == *tuple && c.closed().is_none();
+        self.conns.get(usize::from(self.last_connection)).is_some_and(is_it)
+    }
+
+    fn dispatch_by_hash(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let hash = self.keyed.index_hash(tuple);
-        let verdict = if let Some(i) = self.find_connection(tuple, hash) {
+        if let Some(i) = self.find_connection(tuple, hash) {
+            self.last_connection = i;
             self.on_connection(i, d)
         } else if let Some(h) = self.find_half_open(tuple, hash) {
             self.on_half_open(h, d)
@@ -170,11 +190,7 @@ impl<'s> Tcp<'s> {
             self.on_listener(l, tuple, d)
         } else {
             self.on_nothing(tuple, d)
-        };
-        if d.seg.has(Control::RST) {
-            self.log_reset(d.now, tuple, d.seg.header.seq, ResetKind::Received(verdict.rule));
         }
-        verdict
     }
 
     pub(crate) fn find_connection(&self, tuple: &Tuple, hash: u32) -> Option<u16> {

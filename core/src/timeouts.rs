@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Events};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
-use crate::time::{Instant, MAX_AHEAD, Millis};
+use crate::time::{Instant, MAX_AHEAD_US, Millis};
 use crate::transfer::send;
 use crate::verdict::{CloseReason, State, Timer};
 
@@ -15,32 +15,32 @@ impl Tcp<'_> {
     /// Does everything that is due at `now`. Poll for output afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.catch_up(now);
-        self.run_due(now);
+        self.run_due();
     }
 
     /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
     /// the furthest deadline, so that each deadline is met as one that has passed.
     pub(crate) fn catch_up(&mut self, now: Instant) {
-        while now.duration_since(self.last_now) > MAX_AHEAD {
-            self.last_now = self.last_now + MAX_AHEAD;
-            self.run_due(self.last_now);
+        while now.as_micros().saturating_sub(self.clock.now().as_micros()) > MAX_AHEAD_US {
+            self.clock.advance(Instant::from_micros(self.clock.now().as_micros() + MAX_AHEAD_US));
+            self.run_due();
         }
-        self.last_now = self.last_now.max(now);
+        self.clock.advance(now);
     }
 
-    fn run_due(&mut self, now: Instant) {
-        let ms = now.millis();
+    fn run_due(&mut self) {
+        let ms = self.clock.ms();
         while let Some((i, at)) = self.conn_index.first_due() {
             if !at.is_reached(ms) {
                 break;
             }
-            self.connection_due(now, i);
+            self.connection_due(i);
         }
         while let Some((h, at)) = self.half_index.first_due() {
             if !at.is_reached(ms) {
                 break;
             }
-            self.half_open_due(now, h);
+            self.half_open_due(h);
         }
         while let Some((w, at)) = self.wait_index.first_due() {
             if !at.is_reached(ms) {
@@ -70,8 +70,8 @@ impl Tcp<'_> {
         None
     }
 
-    fn connection_due(&mut self, now: Instant, i: u16) {
-        let ms = now.millis();
+    fn connection_due(&mut self, i: u16) {
+        let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
         if c.has(Flags::DELACK) && c.delack_at.is_reached(ms) {
             c.clear(Flags::DELACK);

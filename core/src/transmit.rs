@@ -83,12 +83,17 @@ impl<'s> Tcp<'s> {
             }
             self.pop_ready();
         }
-        Next::Timeout(self.next_timeout(now))
+        Next::Timeout(self.next_due())
     }
 
     /// Says when [`Tcp::handle_timeout`] is due and why, also while something waits to be transmitted.
     pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
-        self.next_deadline().map(|(at, timer)| (now.expand(at), timer))
+        self.catch_up(now);
+        self.next_due()
+    }
+
+    fn next_due(&mut self) -> Option<(Instant, Timer)> {
+        self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
     }
 
     /// Says whether [`Tcp::poll_output`] has more to say than a time.
@@ -304,7 +309,7 @@ impl<'t, 's> Transmit<'t, 's> {
             count(&mut self.tcp.counters.retransmissions);
         }
         let c = &mut self.tcp.conns[usize::from(i)];
-        send::sent(c, plan, self.now.millis(), &self.tcp.settings);
+        send::sent(c, plan, self.tcp.clock.ms(), &self.tcp.settings);
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
         self.tcp.settle(i);

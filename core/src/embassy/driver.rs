@@ -63,7 +63,7 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     let TcpResources { storage, waiters, acceptors, state } = resources;
     let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
     let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors)));
-    Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, was_up: false }))
+    Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
 }
 
 /// What embassy's drivers say must be done in software.
@@ -82,42 +82,42 @@ pub struct TcpDriver<D> {
     shared: &'static RefCell<State>,
     /// Frames that may still be taken in within this pass.
     left: u8,
+    /// When this pass began.
+    now: Instant,
     was_up: bool,
 }
 
 impl<D: Driver> TcpDriver<D> {
-    /// A radio may know its address only some time after the start.
-    fn mind_hardware_address(&self) {
+    /// Looks at the clock and at what is due, once for a pass: a pass is short.
+    fn begin_pass(&mut self, cx: &mut Context<'_>) {
+        self.now = now();
+        let mut state = self.shared.borrow_mut();
+        // A radio may know its address only some time after the start.
         if let HardwareAddress::Ethernet(addr) = self.device.hardware_address() {
-            self.shared.borrow_mut().link.set_hardware_address(Hop(addr));
+            state.link.set_hardware_address(Hop(addr));
         }
+        state.runner.register(cx.waker());
+        state.link.handle_timeout(self.now);
     }
 
-    /// Does what is due, tells what has happened, and sends what the device has room for.
-    fn pump(&mut self, now: Instant, cx: &mut Context<'_>) {
+    /// Tells what has happened, and sends what the device has room for.
+    fn pump(&mut self, cx: &mut Context<'_>) {
         let mut state = self.shared.borrow_mut();
-        state.runner.register(cx.waker());
-        state.link.handle_timeout(now);
-        let due = loop {
-            match state.link.poll_output(now) {
+        while state.link.has_output() {
+            match state.link.poll_output(self.now) {
                 LinkOutput::Event(event) => state.tell(event),
-                LinkOutput::Timeout(due) => {
-                    state.drained.wake();
-                    break due;
-                }
+                LinkOutput::Timeout(_) => break,
                 LinkOutput::Transmit(frame) => match self.device.transmit(cx) {
                     Some(token) => token.consume(frame.len(), |buf| {
                         // The token's buffer is as long as was asked for.
                         let _ = frame.emit(buf);
                     }),
-                    // The device wakes us when there is room; deadlines do not wait for it.
-                    None => break state.link.next_timeout(now),
+                    // The device wakes us when there is room.
+                    None => return,
                 },
             }
-        };
-        if let Some((at, _)) = due {
-            wake_at(at, cx);
         }
+        state.drained.wake();
     }
 }
 
@@ -142,22 +142,26 @@ impl<D: Driver> Driver for TcpDriver<D> {
         Self: 'a;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let now = now();
         if self.left == FRAMES_PER_PASS {
-            self.mind_hardware_address();
+            self.begin_pass(cx);
         }
-        self.pump(now, cx);
+        self.pump(cx);
         if self.left == 0 {
             self.left = FRAMES_PER_PASS;
             cx.waker().wake_by_ref();
             return None;
         }
-        let Some((rx, tx)) = self.device.receive(cx) else {
-            self.left = FRAMES_PER_PASS;
+        let TcpDriver { device, shared, left, now, .. } = self;
+        let Some((token, tx)) = device.receive(cx) else {
+            *left = FRAMES_PER_PASS;
+            // Deadlines do not wait for a device that takes nothing.
+            if let Some((at, _)) = shared.borrow_mut().link.next_timeout(*now) {
+                wake_at(at, cx);
+            }
             return None;
         };
-        self.left -= 1;
-        Some((TcpRxToken { token: rx, shared: self.shared, now }, tx))
+        *left -= 1;
+        Some((TcpRxToken { token, shared, now: *now }, tx))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Self::TxToken<'_>> {

@@ -379,6 +379,11 @@ impl<'s> Link<'s> {
         }
     }
 
+    /// Says whether [`Link::poll_output`] has more to say than a time.
+    pub fn has_output(&self) -> bool {
+        self.tcp.has_output() || self.neighbours.question().is_some()
+    }
+
     /// Says when [`Link::handle_timeout`] is due and why, also while something waits to be transmitted.
     pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
         let tcp = self.tcp.next_timeout(now);
