@@ -25,7 +25,7 @@
 //! | `timeouts` | what is due |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user declares), `connection`
+//! Beside the way: `checksum`, `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user declares), `connection`
 //! (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record`
 //! (counters, last resets).
 
@@ -36,6 +36,7 @@ mod apply;
 mod arrives;
 mod calls;
 mod challenge;
+mod checksum;
 mod config;
 mod connection;
 #[cfg(feature = "embassy")]

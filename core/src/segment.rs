@@ -2,9 +2,11 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
+use core::ops::Range;
 
-use smoltcp::wire::{IpAddress, TcpOption, TcpPacket, TcpSeqNumber};
+use smoltcp::wire::{TcpOption, TcpPacket, TcpSeqNumber};
 
+use crate::checksum;
 use crate::config::ChecksumBy;
 use crate::seq::Seq;
 
@@ -12,6 +14,8 @@ use crate::seq::Seq;
 pub const HEADER_LEN: usize = 20;
 /// Octets of a header with the MSS option, the only one sent.
 pub const HEADER_WITH_MSS_LEN: usize = HEADER_LEN + 4;
+/// Where the checksum stands in a header.
+const CHECKSUM: Range<usize> = 16..18;
 
 bitflags::bitflags! {
     /// The control bits that take part in the rules. CWR and ECE are neither read nor sent.
@@ -172,7 +176,9 @@ impl Header {
             TcpOption::MaxSegmentSize(mss).emit(packet.options_mut());
         }
         if checksum.is_filled_here() {
-            packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
+            let buf = packet.into_inner();
+            let sum = checksum::of_segment(buf, src, dst);
+            buf[CHECKSUM].copy_from_slice(&sum);
         }
         Ok(())
     }
@@ -196,8 +202,7 @@ impl<'b> Segment<'b> {
     pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
         let (src, dst) = both_v4(src, dst).ok_or(ParseError::UnknownFamily)?;
         let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
-        let addresses = (IpAddress::Ipv4(src), IpAddress::Ipv4(dst));
-        if checksum.is_verified_here() && !packet.verify_checksum(&addresses.0, &addresses.1) {
+        if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
             return Err(ParseError::ChecksumWrong);
         }
         let control = read_control(&packet);

@@ -1,1 +1,130 @@
-//! Placeholder.
+//! The examples as a user runs them: other people's HTTP crates on the core, against curl and the kernel.
+//!
+//! ```sh
+//! cargo test -p host-sim --features embassy --examples --test examples
+//! ```
+#![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const GREETING: &str = "Hello from tcp-reset-core.\n";
+const BODY_LEN: usize = 100 * 1_024;
+/// How long one run of an example may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Cargo names a test's own binaries to it, but not its examples: these lie beside the folder that this program lies in.
+fn example(name: &str) -> PathBuf {
+    let program = env::current_exe().expect("the test's own path");
+    let profile = program.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
+    let path = profile.join("examples").join(name);
+    let has_it = path.exists();
+    assert!(has_it, "{} is missing; build it: cargo build -p host-sim --features embassy --examples", path.display());
+    path
+}
+
+/// Runs an example to its end, or to the end of patience.
+fn run(name: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(example(name));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the example was built");
+    let started = Instant::now();
+    // What the examples write fits into the pipes: they need no reader while they run.
+    while child.try_wait().expect("a child to wait for").is_none() {
+        if started.elapsed() > PATIENCE {
+            child.kill().expect("a child to end");
+            let output = child.wait_with_output().expect("what it has written");
+            panic!("{name} {arguments:?} does not end; so far: {}", shown(&output));
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+    child.wait_with_output().expect("what it has written")
+}
+
+fn shown(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{}\n{out}\n{err}", output.status)
+}
+
+/// Lets curl loose on the server; gives what it wrote.
+fn curl(server_arguments: &[&str], curl_arguments: &str) -> String {
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    assert!(has_curl, "curl is missing; install it (as root): apt-get install curl, or dnf install curl");
+    let command = format!("curl --silent --show-error --max-time 30 {curl_arguments}");
+    let output = run("http_server", &[server_arguments, &["--exec", &command]].concat());
+    assert!(output.status.success(), "{command}: {}", shown(&output));
+    assert!(output.stderr.is_empty(), "{command}: {}", shown(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn server_greets() {
+    assert_eq!(curl(&[], "http://10.69.0.2/"), GREETING);
+}
+
+#[test]
+fn server_echoes_a_body_larger_than_its_buffers() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let [sent, received] = ["sent", "received"].map(|name| folder.join(name));
+    let body: Vec<u8> = (0..BODY_LEN).map(|i| (i * 31 >> 3) as u8).collect();
+    fs::write(&sent, &body).expect("a file to send");
+    let (from, to) = (sent.display(), received.display());
+    curl(&[], &format!("--data-binary '@{from}' --output '{to}' http://10.69.0.2/echo"));
+    let echoed = fs::read(&received).expect("what curl received");
+    assert_eq!(echoed.len(), body.len());
+    assert!(echoed == body, "what came back is not what was sent");
+}
+
+#[test]
+fn server_takes_fifty_connections_in_a_row_and_resets_none() {
+    let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null 'http://10.69.0.2/?[1-50]'";
+    let text = curl(&[], &format!("{each} && curl --silent http://10.69.0.2/status"));
+    assert_eq!(text.lines().filter(|&line| line == "200 1").count(), 50, "{text}");
+    assert!(text.contains("resets sent: 0\n") && text.contains("half-open: 0\n"), "{text}");
+    let ended =
+        text.lines().filter_map(|line| line.strip_prefix("ended, closed,")?.split_once(": ")?.1.parse::<u32>().ok());
+    // The one that asks is open yet.
+    assert_eq!(ended.sum::<u32>(), 50, "{text}");
+    assert!(text.contains("connections: 1\n"), "{text}");
+}
+
+#[test]
+fn server_takes_fifty_requests_on_one_connection() {
+    let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null 'http://10.69.0.2/?[1-50]'";
+    let text = curl(&["--keep-alive"], each);
+    assert_eq!(text.lines().next(), Some("200 1"), "{text}");
+    assert_eq!(text.lines().filter(|&line| line == "200 0").count(), 49, "{text}");
+}
+
+/// More than there are tasks: the others wait in the listener's backlog.
+#[test]
+fn server_takes_eight_requests_at_once() {
+    let text =
+        curl(&[], "--no-progress-meter --parallel --parallel-immediate --parallel-max 8 'http://10.69.0.2/?[1-8]'");
+    assert_eq!(text, GREETING.repeat(8));
+}
+
+#[test]
+fn server_ends_with_the_exit_code_of_the_command() {
+    let output = run("http_server", &["--exec", "exit 7"]);
+    assert_eq!(output.status.code(), Some(7), "{}", shown(&output));
+}
+
+#[test]
+fn client_gets_posts_and_is_refused() {
+    let output = run("http_client", &[]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for told in [
+        "GET http://10.69.0.1:8080/: 200, \"Hello from the kernel.\\n\"",
+        "POST http://10.69.0.1:8080/: 200, 65536 of 65536 octets came back",
+        "GET http://10.69.0.1:8081/: Network(ConnectionRefused)",
+    ] {
+        assert!(text.contains(told), "{}", shown(&output));
+    }
+}

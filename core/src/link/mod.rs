@@ -6,6 +6,7 @@
 mod neighbours;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::ops::Range;
 
 use heapless::Vec;
 use smoltcp::wire::{
@@ -13,6 +14,7 @@ use smoltcp::wire::{
 };
 
 use self::neighbours::Neighbours;
+use crate::checksum;
 use crate::config::{self, ChecksumBy, StreamOptions};
 use crate::output::{ConnectionHandle, Error, Event, Hop};
 use crate::record::count;
@@ -28,6 +30,8 @@ pub const MAX_ADDRESSES: usize = 4;
 const ETHERNET_HEADER: usize = 14;
 /// Octets of an IPv4 header as we send it: without options.
 const IPV4_HEADER: usize = 20;
+/// Where the checksum stands in it.
+const IPV4_CHECKSUM: Range<usize> = 10..12;
 /// Octets of an ARP packet for Ethernet and IPv4.
 const ARP_PACKET: usize = 28;
 /// Time to live of what we send (RFC 1700's recommendation).
@@ -310,7 +314,7 @@ impl<'s> Link<'s> {
 
     /// What the IP layer must not let through to TCP.
     fn refuse(&mut self, ipv4: &Ipv4Packet<&[u8]>, is_to_group: bool) -> Option<Rule> {
-        let is_checked = !self.checksum.is_verified_here() || ipv4.verify_checksum();
+        let is_checked = !self.checksum.is_verified_here() || is_header_right(ipv4);
         if usize::from(ipv4.header_len()) < IPV4_HEADER || !is_checked {
             return Some(Rule::Malformed);
         }
@@ -518,12 +522,17 @@ fn is_station(addr: EthernetAddress) -> bool {
     addr.is_unicast() && addr.0 != [0; 6]
 }
 
+fn is_header_right(ipv4: &Ipv4Packet<&[u8]>) -> bool {
+    let header = ipv4.as_ref().get(..usize::from(ipv4.header_len()));
+    header.is_some_and(checksum::is_header_right)
+}
+
 /// Writes every octet of the header: nothing of an older frame in the buffer leaks (CVE-2020-7451). "Don't fragment" is set, so the
 /// identification means nothing (RFC 6864 §4.1).
-fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, checksum: ChecksumBy) {
+fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, by: ChecksumBy) {
     let total_len = packet.len() as u16;
     packet[..IPV4_HEADER].fill(0);
-    let mut ipv4 = Ipv4Packet::new_unchecked(packet);
+    let mut ipv4 = Ipv4Packet::new_unchecked(&mut *packet);
     ipv4.set_version(4);
     ipv4.set_header_len(IPV4_HEADER as u8);
     ipv4.set_total_len(total_len);
@@ -532,7 +541,8 @@ fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, checksum: C
     ipv4.set_next_header(IpProtocol::Tcp);
     ipv4.set_src_addr(src);
     ipv4.set_dst_addr(dst);
-    if checksum.is_filled_here() {
-        ipv4.fill_checksum();
+    if by.is_filled_here() {
+        let sum = checksum::of_header(&packet[..IPV4_HEADER]);
+        packet[IPV4_CHECKSUM].copy_from_slice(&sum);
     }
 }
