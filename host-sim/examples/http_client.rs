@@ -28,7 +28,7 @@ const PORT: u16 = 8080;
 const CLOSED_PORT: u16 = 8081;
 const GREETING: &str = "Hello from the kernel.\n";
 const BODY_LEN: usize = 65_536;
-/// Room for a head, the request's and the response's.
+/// Room for a response's head.
 const HEAD_LEN: usize = 1_024;
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ async fn play(tcp: TcpStack) -> Result<()> {
     println!("GET {url}: {status}, {:?}", String::from_utf8_lossy(&body));
     ensure!(status == 200 && body == GREETING.as_bytes(), "this is not the greeting");
 
-    let sent: Vec<u8> = (0..BODY_LEN).map(|i| (i * 31 >> 3) as u8).collect();
+    let sent: Vec<u8> = (0..BODY_LEN).map(|i| ((i * 31) >> 3) as u8).collect();
     let (status, body) = request(tcp, Method::POST, &url, Some(&sent)).await.context("POST")?;
     println!("POST {url}: {status}, {} of {BODY_LEN} octets came back", body.len());
     ensure!(status == 200 && body == sent, "this is not what was sent");
@@ -75,10 +75,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 async fn request(tcp: TcpStack, method: Method, url: &str, body: Option<&[u8]>) -> Result<(u16, Vec<u8>)> {
     let client = TcpClient::new(tcp, StreamOptions::default());
     let mut http = HttpClient::new(&client, &Addresses);
-    let mut request_head = [0; HEAD_LEN];
-    // Buffered: else each word of the head would be a segment.
-    let request = http.request(method, url).await?.into_buffered(&mut request_head);
-    let mut request = request.body(body);
+    let mut request = http.request(method, url).await?.body(body);
     let mut response_head = [0; HEAD_LEN];
     let response = request.send(&mut response_head).await?;
     let status = response.status.0;

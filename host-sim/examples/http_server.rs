@@ -29,11 +29,12 @@ use tcp_reset_core::embassy::{TcpListener, TcpReader, TcpStack, TcpStream, TcpWr
 use tcp_reset_core::{CloseReason, Error, ListenOptions, ResetReason, StreamOptions};
 
 const PORT: u16 = 80;
-/// How many connections are served at once; the listener's backlog keeps as many more.
+/// How many connections are served at once; more wait in the listener's backlog.
 const SERVERS: usize = 4;
 const BACKLOG: u8 = 8;
 /// Room for a request's head; bodies have their own.
 const HTTP_BUFFER_LEN: usize = 2_048;
+const ENDED_HERE: Error = Error::Closed(CloseReason::Aborted);
 
 /// An HTTP server on tcp-reset-core, reached from a network namespace of its own.
 #[derive(Parser)]
@@ -81,10 +82,12 @@ async fn serve(tcp: TcpStack, listener: &'static TcpListener, keep_alive: bool) 
     let config = if keep_alive { config.keep_connection_alive() } else { config };
     let mut buffer = [0; HTTP_BUFFER_LEN];
     while let Ok(stream) = listener.accept().await {
-        let peer = stream.remote_endpoint();
+        let peer = stream.remote_endpoint().map_or_else(String::new, |peer| peer.to_string());
         let server = Server::custom(&app, SystemTimer, &config, &mut buffer);
-        if let Err(error) = server.serve(HttpSocket(stream)).await {
-            eprintln!("{peer:?}: {error}");
+        match server.serve(HttpSocket(stream)).await {
+            // The program ends, and with it what is still open.
+            Ok(_) | Err(picoserve::Error::Read(ENDED_HERE) | picoserve::Error::Write(ENDED_HERE)) => {}
+            Err(error) => eprintln!("{peer}: {error}"),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! A scenario talks to a [`world::World`]: our endpoint, a [`peer::Peer`], and the frames between them. It judges by what both ends report
 //! and by the frames seen; [`ladder`] draws them.
 
+pub mod boards;
 pub mod endpoint;
 pub mod frame;
+mod image;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;

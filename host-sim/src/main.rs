@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use host_sim::kernel::WireKind;
-use host_sim::qemu;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
+use host_sim::{boards, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -46,6 +46,8 @@ enum Command {
     /// Print the rule table
     Rules,
     Qemu(qemu::command::Options),
+    /// Build the firmware for every board, print its sizes, check them against the budget
+    Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
     Bench,
 }
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
             anstream::println!("{}", host_sim::rules::table());
             return ExitCode::SUCCESS;
         }
+        Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}

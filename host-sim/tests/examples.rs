@@ -1,8 +1,11 @@
 //! The examples as a user runs them: other people's HTTP crates on the core, against curl and the kernel.
 //!
 //! ```sh
-//! cargo test -p host-sim --features embassy --examples --test examples
+//! cargo build -p host-sim --features embassy --examples
+//! cargo test -p host-sim --features embassy --test examples
 //! ```
+//!
+//! `cargo test -p host-sim --features embassy` does both, and runs the package's other tests. `--test` alone builds no examples.
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
 use std::env;
@@ -71,7 +74,7 @@ fn server_greets() {
 fn server_echoes_a_body_larger_than_its_buffers() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let [sent, received] = ["sent", "received"].map(|name| folder.join(name));
-    let body: Vec<u8> = (0..BODY_LEN).map(|i| (i * 31 >> 3) as u8).collect();
+    let body: Vec<u8> = (0..BODY_LEN).map(|i| ((i * 31) >> 3) as u8).collect();
     fs::write(&sent, &body).expect("a file to send");
     let (from, to) = (sent.display(), received.display());
     curl(&[], &format!("--data-binary '@{from}' --output '{to}' http://10.69.0.2/echo"));

@@ -88,7 +88,7 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 #[embassy_executor::task]
-async fn drive(mut runner: TcpRunner<WireDevice>) {
+async fn drive(mut runner: TcpRunner<WireDevice>) -> ! {
     runner.run().await
 }
 

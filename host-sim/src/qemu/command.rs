@@ -14,7 +14,8 @@ use tcp_reset_core::Control;
 
 use super::lab::{Lab, PATIENCE, echo};
 use super::scenarios::{self, SCENARIOS, Scenario};
-use super::{BOARD_ADDR, Board, image};
+use super::{BOARD_ADDR, Board};
+use crate::image;
 
 /// The echo service's port.
 const ECHO: u16 = 7;
@@ -80,7 +81,7 @@ pub fn run(options: &Options) -> Result<i32> {
     }
     let image = match &options.image {
         Some(image) => image.clone(),
-        None => image::build(options.board, options.board.binary())?,
+        None => image::build(options.board.target(), options.board.binary())?,
     };
     let plays = options.scenarios || !options.scenario.is_empty();
     let mut lab = Lab::open(options.board, image, options.pcap.as_deref(), !plays)?;

@@ -55,6 +55,11 @@ impl Lab {
         Ok(Lab { board, image, folder, log, cable, machine: None, deepest_stack: Cell::new(0) })
     }
 
+    /// Gives the board's name, as its log says it.
+    pub(super) fn board_name(&self) -> &'static str {
+        self.board.binary()
+    }
+
     /// Powers the board on, and waits until it has an address.
     ///
     /// # Errors

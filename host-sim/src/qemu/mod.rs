@@ -2,7 +2,6 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`image`] | the firmware, built |
 //! | [`machine`] | a QEMU process, from power-on to power-off |
 //! | [`cable`] | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP is answered, frames can be forged |
 //! | [`log`] | the firmware's log, decoded |
@@ -15,7 +14,6 @@ pub mod bench;
 mod cable;
 pub mod command;
 mod dhcp;
-mod image;
 mod lab;
 mod log;
 mod machine;

@@ -22,14 +22,15 @@ const CLOSED: u16 = 4_321;
 const SERVER: u16 = 7_000;
 /// The most of the stack that the application may ever use, in octets.
 const STACK_BUDGET: u64 = 16 * 1_024;
-/// What the board logs when it starts, line by line.
+/// What every board logs when it starts, line by line.
 const GOLDEN_START: &str = include_str!("start.log");
 
 pub(super) fn start(lab: &mut Lab) -> Result<()> {
     lab.power_on(&[])?;
     let lines = lab.log.lines();
     let shown: String = lines.iter().map(|line| format!("{:<5} {}\n", line.level, line.text)).collect();
-    ensure!(shown == GOLDEN_START, "the log's start is\n{shown}and not\n{GOLDEN_START}");
+    let golden = GOLDEN_START.replace("{board}", lab.board_name());
+    ensure!(shown == golden, "the log's start is\n{shown}and not\n{golden}");
     let status = lab.status()?;
     ensure!(status["address"] == format!("{BOARD_ADDR}/24"), "the address is {}", status["address"]);
     ensure!(status["reset_cause"] == "power-on", "the reset's cause is {}", status["reset_cause"]);

@@ -8,25 +8,22 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Board;
-
-/// Builds one of the firmware's binaries for a board, and gives the image's place.
+/// Builds one of the firmware's binaries, whose feature has the same name, and gives the image's place.
 ///
 /// # Errors
 /// If cargo cannot build it; what cargo says is on standard error.
-pub(super) fn build(board: Board, binary: &str) -> Result<PathBuf> {
+pub(crate) fn build(target: &str, binary: &str) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(cargo)
         .current_dir(workspace)
         .args(["build", "--quiet", "--locked", "--package", "firmware", "--profile", "firmware"])
-        .args(["--bin", binary, "--features", binary, "--target", board.target()])
+        .args(["--bin", binary, "--features", binary, "--target", target])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo to build the firmware")?;
     if !output.status.success() {
-        let target = board.target();
         bail!("the firmware was not built; where the target is missing: rustup target add {target}");
     }
     let text = String::from_utf8_lossy(&output.stdout);

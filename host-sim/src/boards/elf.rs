@@ -1,0 +1,87 @@
+//! What an image holds, as the linker laid it out.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use object::elf::{FileHeader32, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, File, Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
+
+/// An image, read.
+pub(super) struct Image {
+    /// What is written to the chip's memory.
+    pub(super) segments: Vec<Segment>,
+    sections: Vec<Section>,
+    symbols: Vec<(String, u64)>,
+}
+
+/// A run of octets that a probe writes.
+pub(super) struct Segment {
+    /// Where it is written.
+    #[cfg_attr(not(feature = "probe-rs"), expect(dead_code, reason = "asked for by the check against the chip"))]
+    pub(super) load_at: u64,
+    pub(super) octets: Vec<u8>,
+}
+
+/// A section that takes memory while the program runs.
+struct Section {
+    len: u64,
+    is_writable: bool,
+    /// It has octets in the image: flash pays for them.
+    is_stored: bool,
+}
+
+impl Image {
+    /// Reads an image.
+    ///
+    /// # Errors
+    /// If the file is no ELF for a 32-bit chip.
+    pub(super) fn read(path: &Path) -> Result<Image> {
+        let octets = fs::read(path).with_context(|| format!("cannot read the image {}", path.display()))?;
+        Image::parse(&octets).with_context(|| format!("{} is no image for a 32-bit chip", path.display()))
+    }
+
+    fn parse(octets: &[u8]) -> Result<Image> {
+        let header = FileHeader32::<Endianness>::parse(octets)?;
+        let endian = header.endian()?;
+        let mut segments = Vec::new();
+        for program in header.program_headers(endian, octets)? {
+            if program.p_type(endian) == PT_LOAD && program.p_filesz(endian) > 0 {
+                let data = program.data(endian, octets).ok().context("a segment lies outside the file")?;
+                segments.push(Segment { load_at: program.p_paddr(endian).into(), octets: data.to_vec() });
+            }
+        }
+        let file = File::parse(octets)?;
+        let sections = file.sections().filter_map(|section| {
+            let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+            let is = |flag: u32| sh_flags & u64::from(flag) != 0;
+            let is_stored = section.file_range().is_some_and(|(_, len)| len > 0);
+            let section = Section { len: section.size(), is_writable: is(elf::SHF_WRITE), is_stored };
+            is(elf::SHF_ALLOC).then_some(section)
+        });
+        let symbols = file.symbols().filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), symbol.address())));
+        Ok(Image { segments, sections: sections.collect(), symbols: symbols.collect() })
+    }
+
+    /// Octets of flash: code, constants, and what RAM is filled from at the start.
+    pub(super) fn flash(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.octets.len() as u64).sum()
+    }
+
+    /// Octets of RAM, the stack aside.
+    pub(super) fn ram(&self) -> u64 {
+        let is_in_ram = |section: &&Section| section.is_writable || !section.is_stored;
+        self.sections.iter().filter(is_in_ram).map(|section| section.len).sum()
+    }
+
+    /// Octets left for the stack.
+    pub(super) fn stack(&self) -> Option<u64> {
+        self.symbol("_stack_start")?.checked_sub(self.symbol("_stack_end")?)
+    }
+
+    /// A symbol's address.
+    pub(super) fn symbol(&self, name: &str) -> Option<u64> {
+        self.symbols.iter().find(|(found, _)| found == name).map(|(_, address)| *address)
+    }
+}

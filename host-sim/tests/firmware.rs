@@ -1,0 +1,110 @@
+//! The firmware in QEMU, as a user starts it. Needs the targets of the boards, `qemu-system-arm` and `curl`.
+#![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
+
+use std::process::{Command, Output};
+
+fn host_sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_host-sim")).args(arguments).output().expect("the program was just built")
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The scenarios that a listing names.
+fn scenarios() -> usize {
+    let output = host_sim(&["qemu", "--list"]);
+    assert!(output.status.success(), "{}", told(&output));
+    told(&output).lines().count()
+}
+
+#[test]
+fn every_scenario_of_the_firmware_holds() {
+    let count = scenarios();
+    assert!(count >= 20, "{count} scenarios");
+    let output = host_sim(&["qemu", "--scenarios"]);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("{count} of {count} scenarios hold, 0 fail.")), "{text}");
+}
+
+#[test]
+fn the_cortex_m7_board_runs_the_same_application() {
+    let chosen = ["start", "ping", "echo", "ports", "status-page", "forged-rst-in-window", "board-restarts"];
+    let mut arguments = vec!["qemu", "--board", "an500"];
+    for name in chosen {
+        arguments.extend(["--scenario", name]);
+    }
+    let output = host_sim(&arguments);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    let count = chosen.len();
+    assert!(text.contains(&format!("{count} of {count} scenarios hold, 0 fail.")), "{text}");
+}
+
+#[test]
+fn commands_run_beside_the_board_and_their_exit_code_is_passed_on() {
+    let command = "curl --silent --fail http://10.69.0.2/status.json && exit 7";
+    let output = host_sim(&["qemu", "--exec", command]);
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.contains("\"board\":\"qemu-mps2-an385\"") && text.contains("address 10.69.0.2/24"), "{text}");
+}
+
+#[test]
+fn forged_segments_are_shown_to_be_challenged() {
+    let output = host_sim(&["qemu", "--forge", "rst", "--forge", "syn"]);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    for line in [
+        "the connection lives",
+        "RstInWindow: RST in the window, challenged, connection untouched",
+        "SynSynchronized: SYN on a live connection, challenged",
+    ] {
+        assert!(text.contains(line), "\"{line}\" is missing: {text}");
+    }
+}
+
+#[test]
+fn a_capture_holds_what_passed_and_what_was_forged() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("board.pcapng");
+    let name = path.to_str().expect("a UTF-8 path");
+    let output = host_sim(&["qemu", "--forge", "rst", "--pcap", name]);
+    assert!(output.status.success(), "{}", told(&output));
+    let octets = std::fs::read(&path).expect("the capture");
+    let holds = |what: &[u8]| octets.windows(what.len()).any(|window| window == what);
+    assert!(holds(b"before the attack") && holds(b"forged in the kernel's name"), "{} octets", octets.len());
+}
+
+/// Instructions, not time: the same on every machine. The bounds are a little above what was measured.
+#[test]
+fn a_segment_costs_little_more_than_with_embassy_net_and_less_to_send() {
+    let output = host_sim(&["bench"]);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    let bounds =
+        [("syn-to-closed-port", 1.15), ("pure-ack", 1.25), ("bulk-in", 1.15), ("bulk-out", 0.8), ("echo-64", 1.2)];
+    for (traffic, bound) in bounds {
+        let row = text.lines().find(|line| line.contains(traffic)).expect(traffic);
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let ratio: f64 = cells[cells.len() - 2].parse().expect(row);
+        assert!(ratio > 0.1 && ratio <= bound, "{row}");
+        let passed: u32 = cells[2].split(',').next().and_then(|n| n.parse().ok()).expect(row);
+        assert!(passed >= 1_000, "{row}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_told_with_the_way_out() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["qemu", "--scenario", "nonsense"], "--list names them"),
+        (&["qemu", "--image", "/nowhere/at/all.elf"], "cannot read the image /nowhere/at/all.elf"),
+        (&["qemu", "--scenarios", "--exec", "true"], "cannot be used with"),
+    ];
+    for (arguments, what) in cases {
+        let output = host_sim(arguments);
+        let text = told(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(what), "{arguments:?}: {text}");
+    }
+}
