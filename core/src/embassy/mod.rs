@@ -4,16 +4,7 @@
 //! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
 //! keeps ARP, DHCP, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP over IPv4.
 //!
-//! ```ignore
-//! static RESOURCES: ConstStaticCell<TcpResources<8, 4, 16, 16, 65_536>> = ConstStaticCell::new(TcpResources::new());
-//!
-//! let (shared, driver) = tcp_reset_core::embassy::new(device, RESOURCES.take(), Config::default(), SecretKey::new(random)?)?;
-//! let (stack, net) = embassy_net::new(driver, embassy_net::Config::dhcpv4(Default::default()), NET.take(), seed);
-//! let (tcp, runner) = TcpRunner::new(shared, stack, net); // a task calls `runner.run().await`
-//!
-//! let listener = tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default())?;
-//! let mut stream = listener.accept().await?;
-//! ```
+//! The README has a whole example: resources in a static, the driver wrapped, a service, a visit to a server.
 //!
 //! # Rooms
 //! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's address, `state` is what they share with
