@@ -122,6 +122,7 @@ impl Tcp<'_> {
         c.tcb.flags.set(Flags::HOP_KNOWN, hop.is_some());
         c.tcb.snd_una = iss;
         c.tcb.snd_nxt = iss;
+        c.buffers.begin_tx(iss + 1);
         c.tcb.enter(State::SynSent);
         c.set(Flags::RESEND);
         c.progress_at = self.clock.ms();

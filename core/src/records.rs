@@ -158,6 +158,8 @@ impl Tcp<'_> {
             self.free_time_wait(w);
         }
         let c = &mut self.conns[usize::from(i)];
+        c.buffers.begin_tx(tcb.snd_nxt);
+        c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
         c.set(Flags::UNACCEPTED);
         apply_options(c, &options.stream);

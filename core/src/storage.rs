@@ -29,8 +29,12 @@ pub struct Storage<
     pub(crate) half_open_index: [Entry; HALF_OPEN],
     pub(crate) time_wait: [TimeWait; TIME_WAIT],
     pub(crate) time_wait_index: [Entry; TIME_WAIT],
-    pub(crate) pool: [u8; POOL],
+    pub(crate) pool: Words<POOL>,
 }
+
+/// Octets that begin where a word does.
+#[repr(align(4))]
+pub(crate) struct Words<const N: usize>(pub(crate) [u8; N]);
 
 impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Storage<C, L, H, T, P> {
     const FITS: () = assert!(C < MAX_ENTRIES && H < MAX_ENTRIES && T < MAX_ENTRIES && L < 256);
@@ -46,7 +50,7 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
             half_open_index: [Entry::ZERO; H],
             time_wait: [const { TimeWait::ZERO }; T],
             time_wait_index: [Entry::ZERO; T],
-            pool: [0; P],
+            pool: Words([0; P]),
         }
     }
 }

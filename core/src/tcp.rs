@@ -104,7 +104,7 @@ impl<'s> Tcp<'s> {
             half_index: Index::new(&mut storage.half_open_index),
             waits: &mut storage.time_wait,
             wait_index: Index::new(&mut storage.time_wait_index),
-            pool: Pool::new(&mut storage.pool),
+            pool: Pool::new(&mut storage.pool.0),
             replies: Deque::new(),
             ready: List::EMPTY,
             unresolved: List::EMPTY,

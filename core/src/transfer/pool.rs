@@ -1,7 +1,8 @@
 //! The byte pool: every connection's two buffers are one run of it.
 //!
 //! A buffer is a ring whose size is a power of two; an octet's place in it is its sequence number modulo that size, so a
-//! record needs no ring indices.
+//! record needs no ring indices. The numbers are shifted by so little that the stream's first octet stands at a word's beginning: what an
+//! application moves in words is copied in words then, which halves the instructions.
 
 use crate::config::{MAX_BUFFER, MIN_BUFFER};
 use crate::seq::Seq;
@@ -14,20 +15,60 @@ const NONE: u16 = u16::MAX;
 pub(crate) struct Buffers {
     /// In granules.
     start: u16,
-    rx_log2: u8,
-    tx_log2: u8,
+    rx: Shape,
+    tx: Shape,
 }
+
+/// A ring's size and shift, in one octet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shape(u8);
+
+impl Shape {
+    const LOG2_MASK: u8 = 0x0f;
+    const SHIFT_AT: u32 = 4;
+    /// Octets of a word, less one.
+    const IN_WORD: u32 = 3;
+
+    fn of_size(size: usize) -> Shape {
+        // At most 15.
+        Shape(size.ilog2() as u8)
+    }
+
+    fn size(self) -> usize {
+        1 << (self.0 & Self::LOG2_MASK)
+    }
+
+    fn begin_at(&mut self, first: Seq) {
+        self.0 = self.0 & Self::LOG2_MASK | ((first.0 & Self::IN_WORD) as u8) << Self::SHIFT_AT;
+    }
+
+    fn shift(self) -> u32 {
+        u32::from(self.0 >> Self::SHIFT_AT)
+    }
+}
+
+const _: () = assert!(MAX_BUFFER.ilog2() <= Shape::LOG2_MASK as u32);
 
 impl Buffers {
     /// A slot that was never taken.
-    pub(crate) const ZERO: Buffers = Buffers { start: 0, rx_log2: 0, tx_log2: 0 };
+    pub(crate) const ZERO: Buffers = Buffers { start: 0, rx: Shape(0), tx: Shape(0) };
 
     pub(crate) fn rx_size(self) -> usize {
-        1 << self.rx_log2
+        self.rx.size()
     }
 
     pub(crate) fn tx_size(self) -> usize {
-        1 << self.tx_log2
+        self.tx.size()
+    }
+
+    /// The number of the first octet that will be received, before one is.
+    pub(crate) fn begin_rx(&mut self, first: Seq) {
+        self.rx.begin_at(first);
+    }
+
+    /// The number of the first octet that will be sent, before one is queued.
+    pub(crate) fn begin_tx(&mut self, first: Seq) {
+        self.tx.begin_at(first);
     }
 
     fn len(self) -> usize {
@@ -78,7 +119,7 @@ impl<'s> Pool<'s> {
                     at + want
                 };
                 self.link(before, rest);
-                return Some(Buffers { start: at, rx_log2: rx_size.ilog2() as u8, tx_log2: tx_size.ilog2() as u8 });
+                return Some(Buffers { start: at, rx: Shape::of_size(rx_size), tx: Shape::of_size(tx_size) });
             }
             before = at;
             at = next;
@@ -105,16 +146,16 @@ impl<'s> Pool<'s> {
 
     pub(crate) fn rx(&mut self, buffers: Buffers) -> Ring<'_> {
         let start = usize::from(buffers.start) * self.granule;
-        self.ring(start, buffers.rx_size())
+        self.ring(start, buffers.rx)
     }
 
     pub(crate) fn tx(&mut self, buffers: Buffers) -> Ring<'_> {
         let start = usize::from(buffers.start) * self.granule + buffers.rx_size();
-        self.ring(start, buffers.tx_size())
+        self.ring(start, buffers.tx)
     }
 
-    fn ring(&mut self, start: usize, size: usize) -> Ring<'_> {
-        Ring(self.bytes.get_mut(start..start + size).unwrap_or_default())
+    fn ring(&mut self, start: usize, shape: Shape) -> Ring<'_> {
+        Ring { bytes: self.bytes.get_mut(start..start + shape.size()).unwrap_or_default(), shift: shape.shift() }
     }
 
     fn granules(&self, bytes: usize) -> Option<u16> {
@@ -168,34 +209,34 @@ impl<'s> Pool<'s> {
     }
 }
 
-/// One buffer: octet `seq` stands at `seq` modulo the size.
-pub(crate) struct Ring<'p>(&'p mut [u8]);
+/// One buffer: octet `seq` stands at `seq` less the shift, modulo the size.
+pub(crate) struct Ring<'p> {
+    bytes: &'p mut [u8],
+    shift: u32,
+}
 
 impl Ring<'_> {
+    /// Writes as much of `data` as the ring can hold.
     pub(crate) fn write(&mut self, seq: Seq, data: &[u8]) {
-        let (at, data) = self.place(seq, data.len(), data);
-        let first = data.len().min(self.0.len() - at);
-        let (head, tail) = data.split_at(first);
-        self.0[at..at + first].copy_from_slice(head);
-        self.0[..tail.len()].copy_from_slice(tail);
+        let len = data.len().min(self.bytes.len());
+        let at = self.place(seq);
+        let first = len.min(self.bytes.len() - at);
+        let (head, tail) = data[..len].split_at(first);
+        self.bytes[at..at + first].copy_from_slice(head);
+        self.bytes[..tail.len()].copy_from_slice(tail);
     }
 
+    /// Reads as much of `out` as the ring can hold.
     pub(crate) fn read(&self, seq: Seq, out: &mut [u8]) {
-        if self.0.is_empty() {
-            return;
-        }
-        let len = out.len().min(self.0.len());
-        let at = seq.0 as usize & (self.0.len() - 1);
-        let first = len.min(self.0.len() - at);
-        out[..first].copy_from_slice(&self.0[at..at + first]);
-        out[first..len].copy_from_slice(&self.0[..len - first]);
+        let len = out.len().min(self.bytes.len());
+        let at = self.place(seq);
+        let first = len.min(self.bytes.len() - at);
+        out[..first].copy_from_slice(&self.bytes[at..at + first]);
+        out[first..len].copy_from_slice(&self.bytes[..len - first]);
     }
 
-    /// Where `seq` stands, and as much of `data` as the ring can hold.
-    fn place<'d>(&self, seq: Seq, len: usize, data: &'d [u8]) -> (usize, &'d [u8]) {
-        if self.0.is_empty() {
-            return (0, &[]);
-        }
-        (seq.0 as usize & (self.0.len() - 1), &data[..len.min(self.0.len())])
+    /// Where `seq` stands; the beginning of a ring that has no octets.
+    fn place(&self, seq: Seq) -> usize {
+        seq.0.wrapping_sub(self.shift) as usize & self.bytes.len().saturating_sub(1)
     }
 }

@@ -98,16 +98,15 @@ fn meaning(rule: Rule) -> Option<&'static str> {
     })
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the rules of received resets are few")]
 fn is_of_reset(rule: Rule) -> bool {
-    match rule {
+    matches!(
+        rule,
         Rule::RstInWindow
-        | Rule::RstOutOfWindow
-        | Rule::RstExact
-        | Rule::RstExactClosing
-        | Rule::RstSynReceivedPassive
-        | Rule::RstSynReceivedActive
-        | Rule::SynSentRst => true,
-        _ => false,
-    }
+            | Rule::RstOutOfWindow
+            | Rule::RstExact
+            | Rule::RstExactClosing
+            | Rule::RstSynReceivedPassive
+            | Rule::RstSynReceivedActive
+            | Rule::SynSentRst
+    )
 }
