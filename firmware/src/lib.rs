@@ -4,10 +4,10 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`app`] | the application, and what a board gives it |
-//! | [`bench`] | feature `bench`: what a segment costs, ours beside embassy-net's own TCP |
-//! | [`mps2`] | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
-//! | [`restart`] | feature `restart`, on every board: panics and faults end in a restart that knows why |
+//! | `app` | the application, and what a board gives it |
+//! | `bench` | feature `bench`: what a segment costs, ours beside embassy-net's own TCP |
+//! | `mps2` | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
+//! | `restart` | feature `restart`, on every board: panics and faults end in a restart that knows why |
 
 pub mod app;
 #[cfg(feature = "bench")]

@@ -2,13 +2,13 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`machine`] | a QEMU process, from power-on to power-off |
-//! | [`cable`] | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP is answered, frames can be forged |
-//! | [`log`] | the firmware's log, decoded |
-//! | [`lab`] | all of these together |
-//! | [`command`] | `host-sim qemu` |
-//! | [`bench`] | `host-sim bench`: what a segment costs on the board |
-//! | [`scenarios`] | what must hold of the firmware |
+//! | `machine` | a QEMU process, from power-on to power-off |
+//! | `cable` | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP is answered, frames can be forged |
+//! | `log` | the firmware's log, decoded |
+//! | `lab` | all of these together |
+//! | `command` | `host-sim qemu` |
+//! | `bench` | `host-sim bench`: what a segment costs on the board |
+//! | `scenarios` | what must hold of the firmware |
 
 pub mod bench;
 mod cable;
