@@ -1,6 +1,7 @@
 //! The application, the same on all boards.
 
 mod client;
+mod ending;
 mod net;
 mod page;
 mod services;
@@ -15,7 +16,7 @@ use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack, UnsupportedMedium};
 use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
@@ -64,15 +65,10 @@ pub trait Panel {
     fn show_resets(&self, were_there: bool);
     /// The application is alive; called once a second.
     fn feed_watchdog(&self);
-}
-
-/// A board that has none of it.
-pub struct NoPanel;
-
-impl Panel for NoPanel {
-    fn show_link(&self, _is_up: bool) {}
-    fn show_resets(&self, _were_there: bool) {}
-    fn feed_watchdog(&self) {}
+    /// How many frames the board's Ethernet has lost, where it tells.
+    fn frames_lost(&self) -> u32 {
+        0
+    }
 }
 
 /// What is set for one device.
@@ -84,6 +80,17 @@ pub struct Settings {
     pub fallback: (Ipv4Addr, u8, Option<Ipv4Addr>),
     /// The server the client connects to; none: no client.
     pub server: Option<SocketAddrV4>,
+    /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
+    pub end: Option<(Duration, End)>,
+}
+
+/// How a run ends that is to be ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A planned restart: every peer is told first.
+    Restart,
+    /// A panic, to see what follows one.
+    Panic,
 }
 
 impl Settings {
@@ -92,7 +99,7 @@ impl Settings {
     /// An address that cannot be read is told in the log; there is no client then.
     pub fn from_build() -> Settings {
         let mut settings =
-            Settings { uses_dhcp: true, fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None), server: None };
+            Settings { uses_dhcp: true, fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None), server: None, end: None };
         if let Some(text) = option_env!("TCP_SERVER") {
             settings.set_server(text);
         }
@@ -214,6 +221,9 @@ fn spawn_tasks(spawner: Spawner, app: &'static App) {
         }
         if let Some(server) = app.settings.server {
             spawner.spawn(client::client(app, server)?);
+        }
+        if let Some((after, how)) = app.settings.end {
+            spawner.spawn(ending::end(app, after, how)?);
         }
         Ok::<(), embassy_executor::SpawnError>(())
     })();

@@ -144,6 +144,7 @@ impl Page<'_> {
         self.field("time_wait", time_wait, true)?;
         self.field("stack_size", stack.size, true)?;
         self.field("stack_used", stack.used, true)?;
+        self.field("frames_lost", app.board.panel.frames_lost(), true)?;
         app.tcp.inspect(|link| {
             let counters = link.tcp_ref().counters();
             self.field("segments_in", counters.segments_in, true)?;

@@ -3,9 +3,10 @@
 use core::net::Ipv4Addr;
 
 use defmt_semihosting as _;
+use embassy_time::Duration;
 use semihosting::experimental::{env, random as host_random};
 
-use crate::app::Settings;
+use crate::app::{End, Settings};
 
 /// The longest command line, in octets.
 const LONGEST_ARGUMENTS: usize = 256;
@@ -20,8 +21,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     octets
 }
 
-/// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `server=10.69.0.1:7000`. What is not understood is told in the
-/// log and passed over.
+/// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `server=10.69.0.1:7000`, `restart_after=5` and `panic_after=5`
+/// in seconds. What is not understood is told in the log and passed over.
 pub(super) fn arguments_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
         defmt::warn!("the host gives no arguments");
@@ -36,7 +37,17 @@ pub(super) fn arguments_into(settings: &mut Settings) {
                 settings.fallback.0 = text.parse().unwrap_or(settings.fallback.0);
             }
             Some(("server", text)) => settings.set_server(text),
+            Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),
+            Some(("panic_after", text)) => settings.end = seconds(text).map(|after| (after, End::Panic)),
             _ => defmt::warn!("argument \"{=str}\" is not understood", argument),
         }
     }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok();
+    if seconds.is_none() {
+        defmt::warn!("\"{=str}\" is no number of seconds", text);
+    }
+    seconds.map(Duration::from_secs)
 }

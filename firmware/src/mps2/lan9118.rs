@@ -3,7 +3,7 @@
 //! Frames are moved word by word between the chip's FIFOs and one buffer. Interrupts: a frame came in, room was made, the PHY has news,
 //! an error. The handler masks them and wakes the task, which unmasks them when it finds nothing to do.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
@@ -39,10 +39,11 @@ const INT_PHY: u32 = 1 << 18;
 const INT_RXE: u32 = 1 << 14;
 const INT_TXE: u32 = 1 << 13;
 const INT_TDFA: u32 = 1 << 9;
+const INT_RXDF: u32 = 1 << 6;
 const INT_RSFF: u32 = 1 << 4;
 const INT_RSFL: u32 = 1 << 3;
 /// What always wakes the task.
-const INT_NEWS: u32 = INT_PHY | INT_RXE | INT_TXE | INT_RSFF | INT_RSFL;
+const INT_NEWS: u32 = INT_PHY | INT_RXE | INT_TXE | INT_RXDF | INT_RSFF | INT_RSFL;
 
 /// TX data FIFO space that counts as room, in units of 64 octets: a whole frame with its commands.
 const ROOM_UNITS: u32 = 25;
@@ -100,6 +101,13 @@ const PATIENCE: u32 = 100_000;
 static WAKER: AtomicWaker = AtomicWaker::new();
 /// Where the chip is, for the interrupt handler; 0 before it is started.
 static BASE: AtomicUsize = AtomicUsize::new(0);
+/// Frames that came in damaged, with a length that no frame has, or found no room in the chip. It wraps.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Gives how many frames were lost: damaged, of a length that no frame has, or without room in the chip. It wraps.
+pub fn frames_lost() -> u32 {
+    LOST.load(Ordering::Relaxed)
+}
 
 /// Why the chip cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, defmt::Format)]
@@ -110,25 +118,11 @@ pub enum InitError {
     Timeout,
 }
 
-/// Frames that were lost, and why. They wrap.
-#[derive(Clone, Copy, Default, Debug, defmt::Format)]
-pub struct Losses {
-    /// Came in damaged, or with a length that no frame has.
-    pub damaged: u32,
-    /// Found no room in the chip's RX FIFO.
-    pub overrun: u32,
-    /// Times the receiver lost its place and was restarted.
-    pub receiver_restarts: u32,
-    /// Times the transmitter lost its place and was restarted.
-    pub transmitter_restarts: u32,
-}
-
 /// The chip.
 pub struct Lan9118 {
     registers: Registers,
     addr: [u8; 6],
     link: LinkState,
-    losses: Losses,
     buffers: &'static mut Buffers,
 }
 
@@ -238,13 +232,7 @@ impl Lan9118 {
         registers.write(IRQ_CFG, IRQ_CFG_PUSH_PULL_HIGH);
         // A wake-up for the first frame in, and for room for a whole frame out.
         registers.write(FIFO_INT, ROOM_UNITS << 24);
-        let mut chip = Lan9118 {
-            registers,
-            addr: read_address(registers)?,
-            link: LinkState::Down,
-            losses: Losses::default(),
-            buffers,
-        };
+        let mut chip = Lan9118 { registers, addr: read_address(registers)?, link: LinkState::Down, buffers };
         registers.write_phy(PHY_CONTROL, PHY_CONTROL_AUTONEGOTIATE)?;
         registers.write_phy(PHY_INT_MASK, PHY_INT_LINK_DOWN | PHY_INT_AUTONEGOTIATED)?;
         chip.link = chip.read_link();
@@ -267,11 +255,6 @@ impl Lan9118 {
         self.addr
     }
 
-    /// Gives what was lost so far.
-    pub fn losses(&self) -> Losses {
-        self.losses
-    }
-
     /// A chip that does not answer any more has no link.
     fn read_link(&self) -> LinkState {
         // The first read tells what has been since the last, the second what is.
@@ -284,7 +267,7 @@ impl Lan9118 {
 
     /// Looks at what the interrupts told.
     fn mind_news(&mut self) {
-        let news = self.registers.read(INT_STS) & (INT_PHY | INT_RXE | INT_TXE | INT_RSFF);
+        let news = self.registers.read(INT_STS) & (INT_PHY | INT_RXE | INT_TXE | INT_RXDF | INT_RSFF);
         if news == 0 {
             return;
         }
@@ -300,13 +283,13 @@ impl Lan9118 {
         if news & INT_TXE != 0 {
             self.restart_transmitter();
         }
-        if news & INT_RSFF != 0 {
-            self.losses.overrun = self.losses.overrun.wrapping_add(self.registers.read(RX_DROP));
+        if news & (INT_RXDF | INT_RSFF) != 0 {
+            LOST.fetch_add(self.registers.read(RX_DROP), Ordering::Relaxed);
         }
     }
 
     fn restart_receiver(&mut self) {
-        self.losses.receiver_restarts = self.losses.receiver_restarts.wrapping_add(1);
+        defmt::warn!("Ethernet: the receiver has lost its place and is restarted");
         let _ = self.registers.write_mac(MAC_CR, MAC_CR_RUN & !MAC_CR_RX_ON);
         self.registers.write(RX_CFG, RX_CFG_DUMP);
         let _ = self.registers.wait_while(|r| r.read(RX_CFG) & RX_CFG_DUMP != 0);
@@ -314,7 +297,7 @@ impl Lan9118 {
     }
 
     fn restart_transmitter(&mut self) {
-        self.losses.transmitter_restarts = self.losses.transmitter_restarts.wrapping_add(1);
+        defmt::warn!("Ethernet: the transmitter has lost its place and is restarted");
         self.registers.write(TX_CFG, TX_CFG_STOP);
         let _ = self.registers.wait_while(|r| r.read(TX_CFG) & TX_CFG_STOP != 0);
         self.registers.write(TX_CFG, TX_CFG_STATUS_DUMP | TX_CFG_DATA_DUMP);
@@ -332,7 +315,7 @@ impl Lan9118 {
             if is_good {
                 return Some(len);
             }
-            self.losses.damaged = self.losses.damaged.wrapping_add(1);
+            LOST.fetch_add(1, Ordering::Relaxed);
         }
         None
     }

@@ -11,7 +11,7 @@ use static_cell::ConstStaticCell;
 use tcp_reset_core::embassy::TcpRunner;
 
 use self::lan9118::{Buffers, Lan9118};
-use crate::app::{self, Board, NoPanel, Settings};
+use crate::app::{self, Board, Panel, Settings};
 use crate::restart;
 
 pub use executor::run;
@@ -31,12 +31,16 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
     defmt::debug!("LAN9118 {=u32:#x}, {=[u8; 6]:02x}", device.id(), device.address());
     let mut settings = Settings::from_build();
     host::arguments_into(&mut settings);
+    let reset_cause = restart::take_cause();
+    if reset_cause.is_some() {
+        settings.end = None;
+    }
     let board = Board {
         name,
-        reset_cause: restart::take_cause().unwrap_or("power-on"),
+        reset_cause: reset_cause.unwrap_or("power-on"),
         key: host::random(),
         seed: u64::from_le_bytes(host::random()),
-        panel: &NoPanel,
+        panel: &Mps2,
     };
     match app::start(spawner, device, board, settings) {
         Ok(runner) => match net(runner) {
@@ -44,6 +48,21 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
             Err(_) => defmt::panic!("the network's task runs already"),
         },
         Err(error) => defmt::panic!("cannot start: {}", error),
+    }
+}
+
+/// Nothing to look at but the losses.
+struct Mps2;
+
+impl Panel for Mps2 {
+    fn show_link(&self, _is_up: bool) {}
+
+    fn show_resets(&self, _were_there: bool) {}
+
+    fn feed_watchdog(&self) {}
+
+    fn frames_lost(&self) -> u32 {
+        lan9118::frames_lost()
     }
 }
 

@@ -42,7 +42,8 @@ struct Shared {
     seen: Mutex<VecDeque<(Way, Seen)>>,
     /// ICMP messages of the board's that call TCP unreachable: there must be none.
     unreachables: AtomicU32,
-    lease: Mutex<Lease>,
+    /// What DHCP gives; `None`: it does not answer.
+    lease: Mutex<Option<Lease>>,
     capture: Mutex<Option<Capture>>,
     started: WallClock,
     is_over: AtomicBool,
@@ -58,16 +59,14 @@ impl Cable {
     pub(super) fn new(wire: Wire, capture: Option<Capture>) -> Result<Cable> {
         let kernel_mac = wire.kernel_mac();
         let fd = wire.as_fd().try_clone_to_owned().context("cannot watch the wire")?;
-        let netmask = Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(PREFIX)));
-        let lease =
-            Lease { addr: BOARD_ADDR, netmask, server: KERNEL_ADDR, server_mac: kernel_mac, seconds: LEASE_SECONDS };
+        let lease = lease_of(BOARD_ADDR, kernel_mac);
         let shared = Arc::new(Shared {
             wire: Mutex::new(wire),
             kernel_mac,
             board: Mutex::new(None),
             seen: Mutex::default(),
             unreachables: AtomicU32::new(0),
-            lease: Mutex::new(lease),
+            lease: Mutex::new(Some(lease)),
             capture: Mutex::new(capture),
             started: WallClock::now(),
             is_over: AtomicBool::new(false),
@@ -120,9 +119,9 @@ impl Cable {
         Ok(())
     }
 
-    /// Gives the address that DHCP will give from now on.
-    pub(super) fn lease(&self, addr: Ipv4Addr) {
-        lock(&self.shared.lease).addr = addr;
+    /// Sets the address that DHCP gives from now on; `None`: it does not answer.
+    pub(super) fn lease(&self, addr: Option<Ipv4Addr>) {
+        *lock(&self.shared.lease) = addr.map(|addr| lease_of(addr, self.shared.kernel_mac));
     }
 
     /// Gives the kernel's Ethernet address.
@@ -146,6 +145,11 @@ impl Cable {
     pub(super) fn unreachables(&self) -> u32 {
         self.shared.unreachables.load(Ordering::Relaxed)
     }
+}
+
+fn lease_of(addr: Ipv4Addr, kernel_mac: [u8; 6]) -> Lease {
+    let netmask = Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(PREFIX)));
+    Lease { addr, netmask, server: KERNEL_ADDR, server_mac: kernel_mac, seconds: LEASE_SECONDS }
 }
 
 impl Drop for Cable {
@@ -172,7 +176,7 @@ impl Shared {
             let frame = &buf[..len];
             self.note(Way::ToPeer, frame);
             let lease = *lock(&self.lease);
-            if let Some(answer) = dhcp::answer(frame, &lease) {
+            if let Some(answer) = lease.and_then(|lease| dhcp::answer(frame, &lease)) {
                 self.note(Way::ToUs, &answer);
                 self.to_board(&answer);
             } else {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::libc;
 
 use super::{BOARD_MAC, Board};
@@ -18,6 +18,8 @@ const QEMU: &str = "qemu-system-arm";
 /// How long QEMU may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
+/// The unit of the system's processor times: fixed on Linux, whatever the kernel's own tick is.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// What a machine is started with.
 pub(super) struct Plan<'p> {
@@ -79,6 +81,20 @@ impl Machine {
     /// Gives the process's number.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Gives how much of the processor the machine has taken so far.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name may have spaces; after it the 12th and 13th field are ticks in the program and in the kernel, proc(5).
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        ensure!(ticks.len() == 2, "{path} is not understood: {text}");
+        Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 1_000 / TICKS_PER_SECOND))
     }
 
     /// Pulls the board's Ethernet cable, or puts it back.

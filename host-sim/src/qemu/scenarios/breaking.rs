@@ -75,6 +75,40 @@ pub(super) fn peer_reboots(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn planned_restart(lab: &mut Lab) -> Result<()> {
+    lab.power_on(&["restart_after=1".into()])?;
+    let mut held = lab.connect(ECHO, 0)?;
+    echo(&mut held, b"before the restart")?;
+    // A fourth client of three: it waits in the backlog, and is told as well.
+    let mut waiting = (0..3).map(|_| lab.connect(ECHO, 0)).collect::<Result<Vec<_>, _>>()?;
+    lab.log.wait_for("planned restart: every peer is told", 0, PATIENCE)?;
+    for stream in waiting.iter_mut().chain([&mut held]) {
+        // Nothing is sent: the RST alone tells.
+        let met = std::io::Read::read(stream, &mut [0; 16]).map_err(|error| error.raw_os_error());
+        ensure!(met == Err(Some(libc::ECONNRESET)), "the kernel's process met {met:?}, not ECONNRESET");
+    }
+    restarted(lab, "request")
+}
+
+pub(super) fn panic(lab: &mut Lab) -> Result<()> {
+    lab.power_on(&["panic_after=1".into()])?;
+    let mut old = lab.connect(ECHO, 0)?;
+    echo(&mut old, b"before the panic")?;
+    lab.log.wait_for("a panic was asked for", 0, PATIENCE)?;
+    restarted(lab, "panic")?;
+    expect_reset(&mut old)
+}
+
+/// The same machine comes up again, and knows why.
+fn restarted(lab: &mut Lab, cause: &str) -> Result<()> {
+    let at = lab.log.wait_for(&format!("started by: {cause}"), 0, PATIENCE)?;
+    lab.log.wait_for("address ", at, PATIENCE)?;
+    let status = lab.status()?;
+    ensure!(status["reset_cause"] == cause, "the page says {}", status["reset_cause"]);
+    let mut fresh = lab.connect(ECHO, 0).context("a client after the restart")?;
+    echo(&mut fresh, b"after the restart")
+}
+
 pub(super) fn cable(lab: &mut Lab) -> Result<()> {
     let mut stream = lab.connect(ECHO, 0)?;
     echo(&mut stream, b"before the cable is out")?;
@@ -96,7 +130,7 @@ pub(super) fn other_address(lab: &mut Lab) -> Result<()> {
     let mut stream = lab.connect(ECHO, 0)?;
     echo(&mut stream, b"on the old address")?;
     let log_end = lab.log.len();
-    lab.cable.lease(other);
+    lab.cable.lease(Some(other));
     lab.machine()?.set_cable(false)?;
     lab.log.wait_for("link down", log_end, PATIENCE)?;
     lab.machine()?.set_cable(true)?;
@@ -105,7 +139,7 @@ pub(super) fn other_address(lab: &mut Lab) -> Result<()> {
     let mut at_new = TcpStream::connect((other, ECHO)).context("the services do not follow to the new address")?;
     at_new.set_read_timeout(Some(PATIENCE))?;
     echo(&mut at_new, b"on the new address")?;
-    lab.cable.lease(BOARD_ADDR);
+    lab.cable.lease(Some(BOARD_ADDR));
     lab.power_off();
     Ok(())
 }

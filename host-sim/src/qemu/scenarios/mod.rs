@@ -89,6 +89,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "with another address from DHCP the old connections end, the services go on",
         play: breaking::other_address,
     },
+    Scenario {
+        name: "planned-restart",
+        title: "before a planned restart every peer is told by RST, accepted or not",
+        play: breaking::planned_restart,
+    },
+    Scenario {
+        name: "panic",
+        title: "a panic is logged and restarts the board, which knows why; its old peers are told",
+        play: breaking::panic,
+    },
+    Scenario {
+        name: "static-address",
+        title: "without DHCP, and without an answer from it, the fixed address is used",
+        play: serving::static_address,
+    },
+    Scenario {
+        name: "sleeps",
+        title: "an idle board with a connection takes no processor time",
+        play: serving::sleeps,
+    },
     Scenario { name: "stack", title: "the deepest use of the stack stays within its bound", play: serving::stack },
 ];
 

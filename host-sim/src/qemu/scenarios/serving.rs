@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpListener};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +23,8 @@ const CLOSED: u16 = 4_321;
 const SERVER: u16 = 7_000;
 /// The most of the stack that the application may ever use, in octets.
 const STACK_BUDGET: u64 = 16 * 1_024;
+/// How long the board is left alone.
+const IDLE: Duration = Duration::from_secs(3);
 /// What every board logs when it starts, line by line.
 const GOLDEN_START: &str = include_str!("start.log");
 
@@ -198,6 +201,36 @@ fn expect_line(stream: &mut std::net::TcpStream, text: &str) -> Result<()> {
     let said = String::from_utf8_lossy(&buf[..n]);
     ensure!(said.contains(text), "the client says {said:?}, not {text:?}");
     Ok(())
+}
+
+pub(super) fn static_address(lab: &mut Lab) -> Result<()> {
+    for arguments in [&["dhcp=off"][..], &[]] {
+        // The second waits for DHCP in vain.
+        lab.cable.lease(None);
+        let mut arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
+        arguments.push(format!("address={BOARD_ADDR}"));
+        let powered = lab.power_on(&arguments);
+        lab.cable.lease(Some(BOARD_ADDR));
+        powered?;
+        let mut stream = lab.connect(ECHO, 0)?;
+        echo(&mut stream, b"without DHCP")?;
+        ping(BOARD_ADDR, 1, b"without DHCP")?;
+    }
+    lab.log.wait_for("no answer from DHCP", 0, PATIENCE)?;
+    lab.power_off();
+    Ok(())
+}
+
+/// The processor's time that QEMU takes is the board's: one that polls takes all there is.
+pub(super) fn sleeps(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"an idle connection")?;
+    let machine = lab.machine()?;
+    let before = machine.processor_time()?;
+    thread::sleep(IDLE);
+    let took = machine.processor_time()?.saturating_sub(before);
+    ensure!(took < IDLE / 4, "idle for {IDLE:?}, the board took {took:?} of the processor");
+    echo(&mut stream, b"awake")
 }
 
 /// Everything played before counts, on every board that was powered on.
