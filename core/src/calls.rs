@@ -46,16 +46,16 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
-    pub fn unlisten(&mut self, now: Instant, handle: ListenerHandle) -> Result<(), Error> {
+    pub fn unlisten(&mut self, _now: Instant, handle: ListenerHandle) -> Result<(), Error> {
         let l = self.listener(handle)?;
-        self.close_listener(now, l);
+        self.close_listener(l);
         Ok(())
     }
 
-    fn close_listener(&mut self, now: Instant, l: usize) {
+    fn close_listener(&mut self, l: usize) {
         while self.listeners[l].first != NONE {
             let i = self.listeners[l].first;
-            self.abort_slot(now, i);
+            self.abort_slot(i);
         }
         self.reset_half_open_of(l);
         let listener = &mut self.listeners[l];
@@ -201,8 +201,8 @@ impl Tcp<'_> {
         Ok(n)
     }
 
-    /// Copies received octets out; gives how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Octets received in order before a reset are
-    /// delivered before the error (the RFC flushes them).
+    /// Copies received octets out; gives how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Octets
+    /// received in order before a reset are delivered before the error (the RFC flushes them).
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
@@ -298,15 +298,15 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
-    pub fn abort(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+    pub fn abort(&mut self, _now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
         let i = self.slot(handle)?;
         give_up(&mut self.conns[usize::from(i)]);
-        self.abort_slot(now, i);
+        self.abort_slot(i);
         self.settle(i);
         Ok(())
     }
 
-    fn abort_slot(&mut self, _now: Instant, i: u16) {
+    fn abort_slot(&mut self, i: u16) {
         let c = &self.conns[usize::from(i)];
         if c.closed().is_none() {
             self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state(), false));
@@ -322,7 +322,7 @@ impl Tcp<'_> {
         self.catch_up(now);
         for i in 0..self.conns.len() as u16 {
             if is_used(&self.conns[usize::from(i)]) {
-                self.abort_slot(now, i);
+                self.abort_slot(i);
             }
         }
         for listener in self.listeners.iter_mut() {
@@ -333,7 +333,7 @@ impl Tcp<'_> {
         }
         for l in 0..self.listeners.len() {
             if self.listeners[l].is_open {
-                self.close_listener(now, l);
+                self.close_listener(l);
             }
         }
         true

@@ -107,6 +107,9 @@ mod tests {
                 octets[16..18].fill(0);
                 let (src, dst) = (Ipv4Addr::BROADCAST, Ipv4Addr::BROADCAST);
                 let ours = of_segment(&octets, src, dst);
+                let mut packet = TcpPacket::new_unchecked(octets.clone());
+                packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
+                assert_eq!(packet.checksum().to_be_bytes(), ours, "{len} octets {octet:#x}");
                 octets[16..18].copy_from_slice(&ours);
                 assert!(is_segment_right(&octets, src, dst), "{len} octets {octet:#x}");
             }

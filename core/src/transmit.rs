@@ -99,12 +99,8 @@ impl<'s> Tcp<'s> {
     /// Says whether [`Tcp::poll_output`] has more to say than a time.
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners_with_news > 0;
-        has_news || self.has_segments()
-    }
-
-    /// Says whether a segment is due; slots that wait for a neighbour do not count.
-    pub fn has_segments(&self) -> bool {
-        !self.replies.is_empty() || self.ready.first().is_some()
+        // Slots that wait for a neighbour have nothing to say now.
+        has_news || !self.replies.is_empty() || self.ready.first().is_some()
     }
 
     pub(crate) fn len_of(&self, what: What) -> usize {

@@ -76,6 +76,14 @@ fn a_capture_holds_what_passed_and_what_was_forged() {
     assert!(holds(b"before the attack") && holds(b"forged in the kernel's name"), "{} octets", octets.len());
 }
 
+#[test]
+fn a_capture_that_cannot_be_written_is_told() {
+    let output = host_sim(&["qemu", "--forge", "rst", "--pcap", "/dev/full"]);
+    let text = told(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("the capture"), "{text}");
+}
+
 /// Instructions, not time: the same on every machine. The bounds are a little above what was measured.
 #[test]
 fn a_segment_costs_little_more_than_with_embassy_net_and_less_in_bulk() {

@@ -26,7 +26,8 @@ impl Follower {
     }
 
     /// The address and router to take over, if they have changed. While the cable is out, and until DHCP has decided after that, the
-    /// core keeps its address: a cable pulled for a moment ends no connection, and the same address given again keeps them all.
+    /// core keeps its address: a cable pulled for a moment ends no connection, and the same address given again keeps them all. Without
+    /// an answer from DHCP that is for good; a project that wants an end to it sets a configuration of its own.
     pub(super) fn look(&mut self, stack: embassy_net::Stack<'_>) -> Option<(Option<Interface>, Option<IpAddr>)> {
         let lease = stack.config_v4().map(|config| Lease {
             addr: config.address.address(),

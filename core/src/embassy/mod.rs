@@ -7,8 +7,8 @@
 //! The README has a whole example: resources in a static, the driver wrapped, a service, a visit to a server.
 //!
 //! # Rooms
-//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's address, `state` is what they share with
-//! the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
+//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's address, `state` is
+//! what they share with the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes
 //! Nothing polls. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a

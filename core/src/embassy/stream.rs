@@ -17,7 +17,8 @@ use crate::verdict::{CloseReason, State};
 /// The peer is never left half-open. Dropping a stream closes both ways (RFC 9293 §3.10.4): what was written is still delivered, then a
 /// FIN follows. Where octets were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
 /// RFC 2525 §2.17). A peer that then keeps its window closed, or never sends its own FIN, is reset after
-/// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after [`crate::StreamOptions::r2`]. To end at once, with RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
+/// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after [`crate::StreamOptions::r2`]. To end at once, with
+/// RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
 pub struct TcpStream {
     stack: TcpStack,
     handle: ConnectionHandle,

@@ -399,8 +399,8 @@ impl<'s> Link<'s> {
         [tcp, neighbour].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again; where no network and no router leads to the peer, its
-    /// frames' source is all there is.
+    /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again;
+    /// where no network and no router leads to the peer, its frames' source is all there is.
     fn route(&mut self, what: What, now: Instant) -> Option<Hop> {
         if self.medium == Medium::Ip {
             return Some(Hop::default());

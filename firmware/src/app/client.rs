@@ -24,28 +24,28 @@ pub(super) async fn client(app: &'static App, server: SocketAddrV4) {
     app.has_address.wait().await;
     let mut back_off = FIRST_BACK_OFF;
     loop {
-        let began = Instant::now();
-        let error = hold(app, server).await;
-        let to = defmt::Display2Format(&server);
-        defmt::warn!("client to {}: {}; again in {=u64} s", to, defmt::Display2Format(&error), back_off.as_secs());
-        if began.elapsed() >= HELD {
+        let (error, held) = hold(app, server).await;
+        if held >= HELD {
             back_off = FIRST_BACK_OFF;
         }
+        let to = defmt::Display2Format(&server);
+        defmt::warn!("client to {}: {}; again in {=u64} s", to, defmt::Display2Format(&error), back_off.as_secs());
         Timer::after(back_off).await;
         back_off = (back_off * 2).min(LAST_BACK_OFF);
     }
 }
 
-/// One connection from its beginning to its end; gives how it ended, or why there was none.
-async fn hold(app: &App, server: SocketAddrV4) -> Error {
+/// One connection from its beginning to its end; gives how it ended, or why there was none, and how long it was there.
+async fn hold(app: &App, server: SocketAddrV4) -> (Error, Duration) {
     app.client.borrow_mut().attempts += 1;
     let mut stream = match app.tcp.connect(server, stream_options()).await {
         Ok(stream) => stream,
         Err(error) => {
             app.client.borrow_mut().last_end = Some(error);
-            return error;
+            return (error, Duration::MIN);
         }
     };
+    let began = Instant::now();
     defmt::info!("client to {}: connected", defmt::Display2Format(&server));
     let last = app.client.borrow().last_end;
     app.client.borrow_mut().is_connected = true;
@@ -57,7 +57,7 @@ async fn hold(app: &App, server: SocketAddrV4) -> Error {
         Either::Second(()) => CloseReason::LocalClosed,
     };
     app.client.borrow_mut().ended(reason);
-    Error::Closed(reason)
+    (Error::Closed(reason), began.elapsed())
 }
 
 /// Reports now and then, and passes over what the server says, until one side ends.

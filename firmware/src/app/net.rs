@@ -1,38 +1,44 @@
 //! The address: DHCP, and what is done without an answer.
 
 use embassy_futures::select::{Either, select};
-use embassy_net::{ConfigV4, Ipv4Cidr, StaticConfigV4};
-use embassy_time::{Duration, with_timeout};
+use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
+use embassy_time::{Duration, Timer};
 
 use super::{App, Settings};
 
 /// How long DHCP is waited for with the cable in.
 const DHCP_PATIENCE: Duration = Duration::from_secs(20);
+/// How often DHCP is asked again by a board that went on without it, while it holds no connection.
+const DHCP_AGAIN: Duration = Duration::from_secs(300);
 
 pub(super) fn fallback(settings: &Settings) -> StaticConfigV4 {
     let (addr, prefix, gateway) = settings.fallback;
     StaticConfigV4 { address: Ipv4Cidr::new(addr, prefix), gateway, dns_servers: Default::default() }
 }
 
-/// Tells link and address in the log as they come and go.
+/// Who gives the address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It is set, and there is no DHCP.
+    Fixed,
+    /// DHCP, which has not answered so far.
+    Asked,
+    /// DHCP, which has: it is waited for from now on. A router that is slow to come back must not cost the board its address.
+    Leased,
+    /// The fixed one, since DHCP never answered.
+    GivenUp,
+}
+
+/// Sees to the address, and tells in the log how link and address come and go.
 #[embassy_executor::task]
 pub(super) async fn watch_address(app: &'static App) {
     let stack = app.stack;
+    let mut source = if app.settings.uses_dhcp { Source::Asked } else { Source::Fixed };
     loop {
         stack.wait_link_up().await;
         defmt::info!("link up");
         app.board.panel.show_link(true);
-        if with_timeout(DHCP_PATIENCE, stack.wait_config_up()).await.is_err() && stack.is_link_up() {
-            defmt::warn!("no answer from DHCP in {=u64} s", DHCP_PATIENCE.as_secs());
-            stack.set_config_v4(ConfigV4::Static(fallback(&app.settings)));
-            app.tcp.follow_address();
-        }
-        if let Some(config) = stack.config_v4() {
-            defmt::info!("address {}", defmt::Display2Format(&config.address));
-            app.has_address.signal(());
-        }
-        // Either ends what was told; an address can also change without one of them, which the next round tells.
-        match select(stack.wait_link_down(), stack.wait_config_down()).await {
+        match select(stack.wait_link_down(), hold_address(app, &mut source)).await {
             Either::First(()) => {
                 defmt::warn!("link down");
                 app.board.panel.show_link(false);
@@ -40,4 +46,53 @@ pub(super) async fn watch_address(app: &'static App) {
             Either::Second(()) => defmt::warn!("address lost"),
         }
     }
+}
+
+/// From the link to the loss of the address.
+async fn hold_address(app: &App, source: &mut Source) {
+    let stack = app.stack;
+    if *source == Source::GivenUp {
+        // The cable may lead to another network now.
+        ask_dhcp(app, source);
+    }
+    if *source == Source::Asked
+        && let Either::Second(()) = select(stack.wait_config_up(), Timer::after(DHCP_PATIENCE)).await
+    {
+        defmt::warn!("no answer from DHCP in {=u64} s", DHCP_PATIENCE.as_secs());
+        *source = Source::GivenUp;
+        set_config(app, ConfigV4::Static(fallback(&app.settings)));
+    }
+    stack.wait_config_up().await;
+    if *source == Source::Asked {
+        *source = Source::Leased;
+    }
+    if let Some(config) = stack.config_v4() {
+        defmt::info!("address {}", defmt::Display2Format(&config.address));
+        app.has_address.signal(());
+    }
+    loop {
+        match select(stack.wait_config_down(), Timer::after(DHCP_AGAIN)).await {
+            Either::First(()) => return,
+            // Asking takes the address away: not from somebody who uses it.
+            Either::Second(()) if *source == Source::GivenUp && !has_connections(app) => {
+                ask_dhcp(app, source);
+                return;
+            }
+            Either::Second(()) => {}
+        }
+    }
+}
+
+fn has_connections(app: &App) -> bool {
+    app.tcp.inspect(|link| link.tcp_ref().in_use().0 > 0)
+}
+
+fn ask_dhcp(app: &App, source: &mut Source) {
+    *source = Source::Asked;
+    set_config(app, ConfigV4::Dhcp(DhcpConfig::default()));
+}
+
+fn set_config(app: &App, config: ConfigV4) {
+    app.stack.set_config_v4(config);
+    app.tcp.follow_address();
 }

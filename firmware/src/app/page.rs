@@ -12,6 +12,22 @@ use super::{App, CONNECTIONS};
 
 /// The longest part, in octets: a table of all rules' counters.
 pub(super) const LONGEST_PART: usize = 2_048;
+/// Octets around a counter's name: markup, and ten digits.
+const AROUND_COUNTER: usize = "<tr><td><td>".len() + 10;
+/// Octets around a table of counters.
+const AROUND_TABLE: usize = 64;
+const _: () = assert!(longest_table() <= LONGEST_PART, "the rules' counters do not fit a part of the page");
+
+/// All rules' counters at their greatest.
+const fn longest_table() -> usize {
+    let mut len = AROUND_TABLE;
+    let mut at = 0;
+    while at < Rule::COUNT {
+        len += AROUND_COUNTER + Rule::ALL[at].name().len();
+        at += 1;
+    }
+    len
+}
 
 /// How it is written.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The heartbeat, which feeds the watchdog, and what the log tells about resets: at most one line a second for each rule and reason, however many segments come.
+//! The heartbeat, which feeds the watchdog, and what the log tells about resets: at most one line a second for each rule and
+//! reason, however many segments come.
 
 use embassy_time::{Duration, Timer};
 use tcp_reset_core::{CloseReason, Counters, ResetReason, Rule};

@@ -17,7 +17,8 @@ use crate::restart;
 pub use executor::run;
 pub use host::random;
 
-/// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and stops.
+/// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and ends the machine: the next
+/// start would find it as it is.
 ///
 /// # Safety
 /// The chip must be there, and nothing else may use it.
@@ -26,7 +27,10 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
     // SAFETY: the caller's promise is the one asked for.
     let device = match unsafe { Lan9118::new(ethernet, BUFFERS.take()) } {
         Ok(device) => device,
-        Err(error) => defmt::panic!("Ethernet: {}", error),
+        Err(error) => {
+            defmt::error!("cannot start: Ethernet: {}", error);
+            host::stop()
+        }
     };
     defmt::debug!("LAN9118 {=u32:#x}, {=[u8; 6]:02x}", device.id(), device.address());
     let mut settings = Settings::from_build();
@@ -47,7 +51,10 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
             Ok(task) => spawner.spawn(task),
             Err(_) => defmt::panic!("the network's task runs already"),
         },
-        Err(error) => defmt::panic!("cannot start: {}", error),
+        Err(error) => {
+            defmt::error!("cannot start: {}", error);
+            host::stop()
+        }
     }
 }
 

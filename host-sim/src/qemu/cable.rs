@@ -45,6 +45,8 @@ struct Shared {
     /// What DHCP gives; `None`: it does not answer.
     lease: Mutex<Option<Lease>>,
     capture: Mutex<Option<Capture>>,
+    /// Why the capture ended before its time.
+    capture_failure: Mutex<Option<anyhow::Error>>,
     started: WallClock,
     is_over: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl Cable {
             unreachables: AtomicU32::new(0),
             lease: Mutex::new(Some(lease)),
             capture: Mutex::new(capture),
+            capture_failure: Mutex::new(None),
             started: WallClock::now(),
             is_over: AtomicBool::new(false),
         });
@@ -141,6 +144,14 @@ impl Cable {
         seen.iter().rev().find(is_it).map(|(_, seen)| *seen)
     }
 
+    /// Says whether the capture has everything, if there is one.
+    ///
+    /// # Errors
+    /// The first that writing it met.
+    pub(super) fn check_capture(&self) -> Result<()> {
+        lock(&self.shared.capture_failure).take().map_or(Ok(()), Err)
+    }
+
     /// Gives how often the board has called TCP unreachable by ICMP.
     pub(super) fn unreachables(&self) -> u32 {
         self.shared.unreachables.load(Ordering::Relaxed)
@@ -201,8 +212,10 @@ impl Shared {
         if let Some(capture) = lock(&self.capture).as_mut() {
             let now = Instant::from_micros(self.started.elapsed().as_micros() as u64);
             let comment = (way == Way::ForgedToUs).then_some("forged in the kernel's name");
-            // A capture that cannot be written is told at its end; the wire goes on.
-            let _ = capture.add(now, frame, comment);
+            // The wire goes on; who asked for the capture is told at the end.
+            if let Err(error) = capture.add(now, frame, comment) {
+                lock(&self.capture_failure).get_or_insert(error);
+            }
         }
         if way == Way::ToPeer && is_tcp_unreachable(frame) {
             self.unreachables.fetch_add(1, Ordering::Relaxed);

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddrV4;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use nix::unistd::geteuid;
 use tcp_reset_core::Control;
@@ -87,17 +88,26 @@ pub fn run(options: &Options) -> Result<i32> {
     let mut lab = Lab::open(options.board, image, options.pcap.as_deref(), !plays)?;
     if plays {
         let chosen = if options.scenario.is_empty() { SCENARIOS.iter().collect() } else { options.scenario.clone() };
-        return Ok(i32::from(!scenarios::play_all(&mut lab, &chosen)));
+        let holds = scenarios::play_all(&mut lab, &chosen);
+        lab.cable.check_capture()?;
+        return Ok(i32::from(!holds));
     }
+    let code = attend(&mut lab, options)?;
+    lab.cable.check_capture()?;
+    Ok(code)
+}
+
+/// What is asked of a board that runs.
+fn attend(lab: &mut Lab, options: &Options) -> Result<i32> {
     let arguments: Vec<_> = options.server.iter().map(|server| format!("server={server}")).collect();
     lab.power_on(&arguments)?;
     for &forgery in &options.forge {
-        attack(&lab, forgery)?;
+        attack(lab, forgery)?;
     }
     match &options.exec {
         Some(command) => execute(command),
         None if !options.forge.is_empty() => Ok(0),
-        None => stay(&lab),
+        None => stay(lab),
     }
 }
 
@@ -130,10 +140,12 @@ fn execute(command: &str) -> Result<i32> {
     let status = status.with_context(|| format!("cannot run a shell for: {command}"))?;
     thread::sleep(AFTERMATH);
     // Ended by a signal: as shells say it.
-    Ok(status.code().unwrap_or(128))
+    Ok(status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1))
 }
 
-fn stay(lab: &Lab) -> Result<i32> {
+fn stay(lab: &mut Lab) -> Result<i32> {
+    // However this ends, by a signal too, no file is left behind.
+    lab.forget_folder()?;
     let qemu = lab.machine()?.id();
     let namespaces = if geteuid().is_root() && is_own_user_namespace() { "-U -n --preserve-credentials" } else { "-n" };
     anstream::println!(
@@ -150,7 +162,6 @@ fn stay(lab: &Lab) -> Result<i32> {
             thread::park();
         }
     }
-    ensure!(lab.machine().is_ok(), "the board is gone");
     Ok(0)
 }
 

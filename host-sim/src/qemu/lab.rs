@@ -31,7 +31,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Lab {
     board: Board,
     image: PathBuf,
-    folder: TempDir,
+    /// Where QEMU's sockets are.
+    folder: Option<TempDir>,
     pub(super) log: Log,
     pub(super) cable: Cable,
     machine: Option<Machine>,
@@ -47,7 +48,7 @@ impl Lab {
     pub(super) fn open(board: Board, image: PathBuf, capture: Option<&Path>, is_log_printed: bool) -> Result<Lab> {
         let octets = fs::read(&image).with_context(|| format!("cannot read the image {}", image.display()))?;
         let log = Log::of_image(&octets, is_log_printed)?;
-        let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
+        let folder = Some(tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?);
         let capture = capture.map(Capture::create).transpose()?;
         kernel::enter()?;
         let wire = Wire::open(KERNEL_ADDR, PREFIX, BOARD_ADDR, BOARD_MAC, None)?;
@@ -67,12 +68,22 @@ impl Lab {
     pub(super) fn power_on(&mut self, arguments: &[String]) -> Result<()> {
         self.power_off();
         let plan = Plan { board: self.board, image: &self.image, arguments: arguments.to_vec(), options: Vec::new() };
-        let (machine, ethernet, output) = Machine::start(&plan, self.folder.path())?;
-        self.log.follow(output);
+        let folder = self.folder.as_ref().context("the folder for QEMU's sockets is gone")?;
+        let (machine, ethernet, output) = Machine::start(&plan, folder.path())?;
+        // The reader ends with the machine.
+        drop(self.log.follow(output));
         self.machine = Some(machine);
         self.cable.plug(ethernet)?;
         self.log.wait_for("address ", 0, PATIENCE)?;
         Ok(())
+    }
+
+    /// Removes the folder for QEMU's sockets: the board that runs goes on, its cable stays as it is, and no other can be started.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(super) fn forget_folder(&mut self) -> Result<()> {
+        self.folder.take().map_or(Ok(()), TempDir::close).context("cannot remove the folder for QEMU's sockets")
     }
 
     /// Pulls the plug: nothing is said to anybody.

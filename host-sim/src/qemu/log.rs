@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::process::ChildStdout;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -34,10 +34,19 @@ impl fmt::Display for Line {
     }
 }
 
+#[derive(Default)]
+struct Lines {
+    lines: Vec<Line>,
+    /// The machine whose log it is: what an older one still says is not heard.
+    machine: u32,
+    /// It has ended.
+    is_over: bool,
+}
+
 /// Everything the firmware has logged since the last power-on.
 #[derive(Clone)]
 pub(super) struct Log {
-    lines: Arc<(Mutex<Vec<Line>>, Condvar)>,
+    lines: Arc<(Mutex<Lines>, Condvar)>,
     table: Arc<Table>,
     is_printed: bool,
 }
@@ -50,14 +59,23 @@ impl Log {
         Ok(Log { lines: Arc::default(), table: Arc::new(table), is_printed })
     }
 
-    /// Forgets the lines, and follows a machine's output until it ends.
-    pub(super) fn follow(&self, output: ChildStdout) {
-        self.lock().clear();
+    /// Forgets the lines, and follows a machine's output until it ends: then the thread does.
+    pub(super) fn follow(&self, output: ChildStdout) -> JoinHandle<()> {
+        let machine = {
+            let mut log = self.lock();
+            *log = Lines { machine: log.machine + 1, ..Lines::default() };
+            log.machine
+        };
         let log = self.clone();
-        thread::spawn(move || log.read(output));
+        thread::spawn(move || {
+            log.read(output, machine);
+            let mut lines = log.lock();
+            lines.is_over |= lines.machine == machine;
+            log.lines.1.notify_all();
+        })
     }
 
-    fn read(&self, mut output: ChildStdout) {
+    fn read(&self, mut output: ChildStdout, machine: u32) {
         let mut decoder = self.table.new_stream_decoder();
         let mut buf = [0; CHUNK];
         // An error is an end as well: the machine is gone.
@@ -65,13 +83,13 @@ impl Log {
             decoder.received(&buf[..n]);
             loop {
                 match decoder.decode() {
-                    Ok(frame) => self.add(Line {
-                        level: frame.level().map_or("", |level| level.as_str()),
-                        text: frame.display_message().to_string(),
-                    }),
+                    Ok(frame) => {
+                        let level = frame.level().map_or("", |level| level.as_str());
+                        self.add(machine, Line { level, text: frame.display_message().to_string() });
+                    }
                     Err(DecodeError::UnexpectedEof) => break,
                     Err(DecodeError::Malformed) => {
-                        self.add(Line { level: "warn", text: "(log frame damaged)".into() });
+                        self.add(machine, Line { level: "warn", text: "(log frame damaged)".into() });
                         break;
                     }
                 }
@@ -79,47 +97,52 @@ impl Log {
         }
     }
 
-    fn add(&self, line: Line) {
+    fn add(&self, machine: u32, line: Line) {
+        let mut log = self.lock();
+        if log.machine != machine {
+            return;
+        }
         if self.is_printed {
             anstream::println!("{line}");
         }
-        self.lock().push(line);
+        log.lines.push(line);
         self.lines.1.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives what was logged.
     pub(super) fn lines(&self) -> Vec<Line> {
-        self.lock().clone()
+        self.lock().lines.clone()
     }
 
     /// Gives how many lines there are.
     pub(super) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().lines.len()
     }
 
     /// Waits for a line with this in it, from the `from`th on; gives its place.
     ///
     /// # Errors
-    /// If none comes in time; the last lines are told.
+    /// If none comes in time, or before the machine ends; the last lines are told.
     pub(super) fn wait_for(&self, text: &str, from: usize, patience: Duration) -> Result<usize> {
         let end = Instant::now() + patience;
-        let mut lines = self.lock();
+        let mut log = self.lock();
         loop {
-            let found = lines.iter().enumerate().skip(from).find(|(_, line)| line.text.contains(text));
+            let found = log.lines.iter().enumerate().skip(from).find(|(_, line)| line.text.contains(text));
             if let Some((at, _)) = found {
                 return Ok(at);
             }
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let last: Vec<_> = lines.iter().rev().take(5).rev().map(|line| line.text.as_str()).collect();
-                bail!("the firmware did not log \"{text}\" in {} s; its last lines: {last:?}", patience.as_secs());
+            if left.is_zero() || log.is_over {
+                let last: Vec<_> = log.lines.iter().rev().take(5).rev().map(|line| line.text.as_str()).collect();
+                let when = if log.is_over { "before it ended".into() } else { format!("in {} s", patience.as_secs()) };
+                bail!("the firmware did not log \"{text}\" {when}; its last lines: {last:?}");
             }
-            let waited = self.lines.1.wait_timeout(lines, left);
-            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.lines.1.wait_timeout(log, left);
+            log = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -32,7 +32,7 @@ fn forge(lab: &Lab, stream: &TcpStream, control: Control, distance: u32, rule: R
     forged.seq += distance;
     lab.cable.forge(&forged)?;
     let after = lab.ruled(rule)?;
-    ensure!(after == before + 1, "{control} at RCV.NXT+{distance}: {rule} has decided about {} more", after - before);
+    ensure!(after == before + 1, "{control} at RCV.NXT+{distance}: {rule} had decided about {before}, and now {after}");
     Ok(())
 }
 

@@ -20,6 +20,8 @@ const VANISH_PORT: u16 = 23_457;
 const REBOOT_PORT: u16 = 23_458;
 /// How long the cable is out.
 const OUT: Duration = Duration::from_secs(2);
+/// Longer than the board waits for a DHCP server that it has never heard.
+const ROUTER_BOOTS: Duration = Duration::from_secs(23);
 
 /// The next use of a stream must say that the peer has reset it.
 fn expect_reset(stream: &mut TcpStream) -> Result<()> {
@@ -123,6 +125,23 @@ pub(super) fn cable(lab: &mut Lab) -> Result<()> {
     std::io::Read::read_exact(&mut stream, &mut back).context("what was sent while the cable was out")?;
     ensure!(&back == b"while it is out", "other octets came back");
     echo(&mut stream, b"after the cable is in")
+}
+
+pub(super) fn slow_router(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"before the power cut")?;
+    let log_end = lab.log.len();
+    lab.machine()?.set_cable(false)?;
+    lab.log.wait_for("link down", log_end, PATIENCE)?;
+    lab.cable.lease(None);
+    lab.machine()?.set_cable(true)?;
+    thread::sleep(ROUTER_BOOTS);
+    lab.cable.lease(Some(BOARD_ADDR));
+    // The board asks more and more seldom, up to once in two minutes.
+    lab.log.wait_for(&format!("address {BOARD_ADDR}"), log_end, 5 * PATIENCE)?;
+    let lines = lab.log.lines();
+    ensure!(lines.iter().all(|line| !line.text.contains("no answer from DHCP")), "the board has given its address up");
+    echo(&mut stream, b"after the power cut")
 }
 
 pub(super) fn other_address(lab: &mut Lab) -> Result<()> {

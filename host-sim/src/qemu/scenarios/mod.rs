@@ -8,6 +8,7 @@ use std::time::Instant as WallClock;
 
 use anyhow::Result;
 
+use super::BOARD_ADDR;
 use super::lab::Lab;
 use crate::report::{Outcome, print_table, tell};
 
@@ -105,6 +106,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: serving::static_address,
     },
     Scenario {
+        name: "slow-router",
+        title: "a router that comes back late finds the board and its connections where they were",
+        play: breaking::slow_router,
+    },
+    Scenario {
         name: "sleeps",
         title: "an idle board with a connection takes no processor time",
         play: serving::sleeps,
@@ -141,6 +147,7 @@ pub(super) fn play_all(lab: &mut Lab, scenarios: &[&'static Scenario]) -> bool {
 
 /// A board that runs as it should is left running, so that what earlier scenarios did to it counts.
 fn ready(lab: &mut Lab) -> Result<()> {
+    lab.cable.lease(Some(BOARD_ADDR));
     if lab.machine().is_ok() && lab.status().is_ok_and(|status| status["client_server"] == "none") {
         return Ok(());
     }

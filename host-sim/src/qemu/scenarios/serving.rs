@@ -1,7 +1,7 @@
 //! What the board does for honest clients.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -116,7 +116,10 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
     let grown = |kind: &str, name: &str| after[kind][name].as_u64().zip(before[kind][name].as_u64());
     let by = |kind: &str, name: &str, n: u64| {
         let (now, then) = grown(kind, name).with_context(|| format!("the page does not count {kind}, {name}"))?;
-        ensure!(now - then == n, "{kind}, {name}: {} more, not {n}", now - then);
+        ensure!(
+            now.checked_sub(then) == Some(n),
+            "{kind}, {name}: {then} before, and now {now}, which is not {n} more"
+        );
         Ok(())
     };
     by("rules", Rule::ClosedNoAck.name(), 1)?;
@@ -216,7 +219,14 @@ pub(super) fn static_address(lab: &mut Lab) -> Result<()> {
         echo(&mut stream, b"without DHCP")?;
         ping(BOARD_ADDR, 1, b"without DHCP")?;
     }
-    lab.log.wait_for("no answer from DHCP", 0, PATIENCE)?;
+    let log_end = lab.log.wait_for("no answer from DHCP", 0, PATIENCE)?;
+    // With the cable in again it asks again.
+    let other = Ipv4Addr::new(10, 69, 0, 78);
+    lab.cable.lease(Some(other));
+    lab.machine()?.set_cable(false)?;
+    lab.log.wait_for("link down", log_end, PATIENCE)?;
+    lab.machine()?.set_cable(true)?;
+    lab.log.wait_for(&format!("address {other}"), log_end, PATIENCE)?;
     lab.power_off();
     Ok(())
 }
