@@ -49,28 +49,30 @@ pub(super) async fn watch(app: &'static App) {
 fn tell_news(told: &mut Told, counters: &Counters) -> bool {
     let mut has_resets = false;
     for (&rule, told) in Rule::ALL.iter().zip(&mut told.rules) {
-        let news = counters.rule(rule).wrapping_sub(*told);
-        *told = counters.rule(rule);
+        let news = since(told, counters.rule(rule));
         let Some(meaning) = meaning(rule).filter(|_| news > 0) else { continue };
         has_resets |= is_of_reset(rule);
         defmt::info!("{=u32} x {}: {=str}", news, rule, meaning);
     }
     for (&reason, told) in ResetReason::ALL.iter().zip(&mut told.sent) {
-        let news = counters.reset_sent(reason).wrapping_sub(*told);
-        *told = counters.reset_sent(reason);
+        let news = since(told, counters.reset_sent(reason));
         if news > 0 {
             has_resets = true;
             defmt::info!("{=u32} x RST sent: {=str}", news, reason.text());
         }
     }
     for (&reason, told) in CloseReason::ALL.iter().zip(&mut told.closed) {
-        let news = counters.closed(reason).wrapping_sub(*told);
-        *told = counters.closed(reason);
+        let news = since(told, counters.closed(reason));
         if news > 0 && !reason.is_orderly() {
             defmt::info!("{=u32} x connection ended: {}", news, defmt::Display2Format(&reason));
         }
     }
     has_resets
+}
+
+/// How much was counted since it was last told; now it is.
+fn since(told: &mut u32, count: u32) -> u32 {
+    count.wrapping_sub(core::mem::replace(told, count))
 }
 
 /// What somebody who watches for resets wants to know; plain transfer is not told.

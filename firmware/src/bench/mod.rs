@@ -13,10 +13,20 @@ use embassy_time::Timer;
 use embedded_io_async::{Read, Write};
 
 pub use peer::{PORT, Script};
-pub use wire::{BOARD_ADDR, PREFIX, Wire};
+pub use wire::Wire;
+use wire::{BOARD_ADDR, PREFIX};
 
 /// Buffers of a connection, in octets, in each stack.
 pub const BUFFER: usize = 4_096;
+
+/// The board's address on the wire.
+pub fn config() -> embassy_net::Config {
+    embassy_net::Config::ipv4_static(embassy_net::StaticConfigV4 {
+        address: embassy_net::Ipv4Cidr::new(BOARD_ADDR, PREFIX),
+        gateway: None,
+        dns_servers: Default::default(),
+    })
+}
 
 /// A stack as the measurement needs it.
 pub trait Server {

@@ -12,9 +12,9 @@ use super::meter::Meter;
 use super::peer::{BOARD_MAC, Frame, MAX_FRAME, Peer, Script};
 
 /// The board's address.
-pub const BOARD_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
+pub(super) const BOARD_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
 /// Bits of the network.
-pub const PREFIX: u8 = 24;
+pub(super) const PREFIX: u8 = 24;
 
 /// Segments before the measurement begins.
 const WARM_UP: u32 = 100;

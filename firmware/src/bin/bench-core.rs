@@ -5,7 +5,7 @@
 use core::net::Ipv4Addr;
 
 use embassy_executor::Spawner;
-use firmware::bench::{self, BOARD_ADDR, BUFFER, PORT, PREFIX, Server, Wire};
+use firmware::bench::{self, BUFFER, PORT, Server, Wire};
 use firmware::mps2;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{TcpListener, TcpResources, TcpRunner, TcpStream};
@@ -45,13 +45,7 @@ fn start(spawner: Spawner) -> Result<(), embassy_executor::SpawnError> {
     let Ok((shared, driver)) = tcp_reset_core::embassy::new(wire, TCP.take(), Config::default(), key) else {
         defmt::panic!("the wire is no Ethernet")
     };
-    let address = embassy_net::StaticConfigV4 {
-        address: embassy_net::Ipv4Cidr::new(BOARD_ADDR, PREFIX),
-        gateway: None,
-        dns_servers: Default::default(),
-    };
-    let config = embassy_net::Config::ipv4_static(address);
-    let (stack, net) = embassy_net::new(driver, config, NET.init(embassy_net::StackResources::new()), 1);
+    let (stack, net) = embassy_net::new(driver, bench::config(), NET.init(embassy_net::StackResources::new()), 1);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
     let options = ListenOptions { stream, ..ListenOptions::default() };

@@ -4,7 +4,7 @@
 
 use embassy_executor::Spawner;
 use embassy_net::tcp::TcpSocket;
-use firmware::bench::{self, BOARD_ADDR, BUFFER, PORT, PREFIX, Server, Wire};
+use firmware::bench::{self, BUFFER, PORT, Server, Wire};
 use firmware::mps2;
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -44,14 +44,8 @@ fn main() -> ! {
 
 fn start(spawner: Spawner) -> Result<(), embassy_executor::SpawnError> {
     let wire = Wire::lay();
-    let address = embassy_net::StaticConfigV4 {
-        address: embassy_net::Ipv4Cidr::new(BOARD_ADDR, PREFIX),
-        gateway: None,
-        dns_servers: Default::default(),
-    };
-    let config = embassy_net::Config::ipv4_static(address);
     let seed = u64::from_le_bytes(mps2::random());
-    let (stack, runner) = embassy_net::new(wire, config, NET.init(embassy_net::StackResources::new()), seed);
+    let (stack, runner) = embassy_net::new(wire, bench::config(), NET.init(embassy_net::StackResources::new()), seed);
     let socket = TcpSocket::new(stack, RX.take(), TX.take());
     spawner.spawn(net(runner)?);
     spawner.spawn(application(wire, socket)?);
