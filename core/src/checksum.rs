@@ -1,5 +1,5 @@
 //! The Internet checksum (RFC 1071), four octets at a time: the sum is the same in any byte order, so words are taken as the machine has
-//! them. smoltcp's goes octet pair by octet pair, which costs more than everything else about a full segment.
+//! them. smoltcp's goes octet pair by octet pair, which costs as much as copying a full segment in and out.
 
 use core::net::Ipv4Addr;
 

@@ -4,13 +4,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embedded_io_async::{Read, Write};
-use tcp_reset_core::embassy::TcpStream;
+use tcp_reset_core::embassy::{TcpListener, TcpStream};
 use tcp_reset_core::{Error, ListenOptions, State, StreamOptions};
 
-use crate::exec::{World, both};
+use crate::exec::{Handle, World, both};
 use crate::hosts::{HOST, Host, OTHER};
 
 const MIB: usize = 1 << 20;
+
+/// What `accept` gives.
+type Accepted = Result<TcpStream, Error>;
 
 /// Octets that tell where they belong.
 pub fn pattern(len: usize) -> Vec<u8> {
@@ -203,16 +206,21 @@ fn listening_more_clients_than_backlog_all_are_accepted_in_the_end() {
     assert!(clients.iter().all(|client| client.take().unwrap().is_ok()));
 }
 
+/// Tasks that wait in `accept` of one listener.
+fn waiting_in_accept(world: &mut World, host: &Host, count: usize) -> (Rc<TcpListener>, Vec<Handle<Accepted>>) {
+    let listener = Rc::new(host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap());
+    let mut wait = || {
+        let listener = listener.clone();
+        world.spawn(async move { listener.accept().await })
+    };
+    let waiting = (0..count).map(|_| wait()).collect();
+    (listener, waiting)
+}
+
 #[test]
 fn accepting_two_tasks_each_gets_one() {
     let (mut world, a, b) = World::two_hosts();
-    let listener = Rc::new(a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap());
-    let waiting: Vec<_> = (0..2)
-        .map(|_| {
-            let listener = listener.clone();
-            world.spawn(async move { listener.accept().await })
-        })
-        .collect();
+    let (_listener, waiting) = waiting_in_accept(&mut world, &a, 2);
     let tcp = b.tcp;
     let connecting: Vec<_> =
         (0..2).map(|_| world.spawn(async move { tcp.connect((HOST, 7), StreamOptions::default()).await })).collect();
@@ -226,13 +234,7 @@ fn accepting_two_tasks_each_gets_one() {
 #[test]
 fn accepting_second_task_gets_the_second_connection_later() {
     let (mut world, a, b) = World::two_hosts();
-    let listener = Rc::new(a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap());
-    let waiting: Vec<_> = (0..2)
-        .map(|_| {
-            let listener = listener.clone();
-            world.spawn(async move { listener.accept().await })
-        })
-        .collect();
+    let (_listener, waiting) = waiting_in_accept(&mut world, &a, 2);
     let _first = world.block_on(b.tcp.connect((HOST, 7), StreamOptions::default())).unwrap();
     world.run_ms(100);
     assert_eq!(waiting.iter().filter(|task| task.is_done()).count(), 1);
@@ -254,13 +256,7 @@ fn accepting_six_tasks_all_sleep_and_each_gets_one() {
 
 fn accepting_tasks_all_sleep_and_each_gets_one(count: usize) {
     let (mut world, a, b) = World::two_hosts();
-    let listener = Rc::new(a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap());
-    let waiting: Vec<_> = (0..count)
-        .map(|_| {
-            let listener = listener.clone();
-            world.spawn(async move { listener.accept().await })
-        })
-        .collect();
+    let (_listener, waiting) = waiting_in_accept(&mut world, &a, count);
     world.run_ms(1);
     let polls: u64 = waiting.iter().map(|task| task.polls()).sum();
     assert!(polls < 100, "{polls} polls of tasks that wait");

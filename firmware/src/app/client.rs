@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
+use embedded_io_async::Write as _;
 use heapless::String;
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{CloseReason, Error};
@@ -71,11 +72,7 @@ async fn converse(app: &App, stream: &mut TcpStream, last: Option<Error>) -> Res
     let mut buf = [0; 256];
     loop {
         let _ = text.push('\n');
-        let mut left = text.as_bytes();
-        while !left.is_empty() {
-            let n = stream.write(left).await?;
-            left = &left[n..];
-        }
+        stream.write_all(text.as_bytes()).await?;
         let next = Timer::after(REPORT);
         let listen = async {
             loop {

@@ -1,5 +1,6 @@
 //! Echo (RFC 862) and discard (RFC 863).
 
+use embedded_io_async::Write as _;
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::{TcpListener, TcpStream};
 
@@ -26,11 +27,7 @@ async fn echo_to(stream: &mut TcpStream) -> Result<(), Error> {
         if n == 0 {
             return Ok(());
         }
-        let mut left = &buf[..n];
-        while !left.is_empty() {
-            let written = stream.write(left).await?;
-            left = &left[written..];
-        }
+        stream.write_all(&buf[..n]).await?;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The status page: HTTP/1.1, one request for each connection.
 
 use embassy_time::{Duration, with_timeout};
+use embedded_io_async::Write as _;
 use heapless::String;
 use httparse::{EMPTY_HEADER, Request, Status};
 use tcp_reset_core::Error;
@@ -41,7 +42,7 @@ async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
             let _ = text.push_str("HTTP/1.1 ");
             let _ = text.push_str(status);
             let _ = text.push_str("\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            write_all(stream, text.as_bytes()).await?;
+            stream.write_all(text.as_bytes()).await?;
         }
         // It closed without asking.
         None => return Ok(()),
@@ -99,21 +100,13 @@ async fn send_page(app: &App, stream: &mut TcpStream, format: Format) -> Result<
     let _ = text.push_str("HTTP/1.1 200 OK\r\nContent-Type: ");
     let _ = text.push_str(format.media_type());
     let _ = text.push_str("\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
-    write_all(stream, text.as_bytes()).await?;
+    stream.write_all(text.as_bytes()).await?;
     let mut part = Some(Part::FIRST);
     while let Some(now) = part {
         text.clear();
         page::write(app, now, format, &mut text);
-        write_all(stream, text.as_bytes()).await?;
+        stream.write_all(text.as_bytes()).await?;
         part = now.next();
-    }
-    Ok(())
-}
-
-async fn write_all(stream: &mut TcpStream, mut octets: &[u8]) -> Result<(), Error> {
-    while !octets.is_empty() {
-        let n = stream.write(octets).await?;
-        octets = &octets[n..];
     }
     Ok(())
 }

@@ -165,11 +165,9 @@ impl Lab {
     /// # Errors
     /// If the wire has not seen the connection.
     pub(super) fn segment_for(&self, stream: &TcpStream, control: Control) -> Result<Seen> {
-        let (kernel, board) = ends(stream)?;
-        let last =
-            self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")?;
+        let last = self.last_word(stream)?;
         let ack = if control.contains(Control::ACK) { last.seq + last.len as u32 } else { Seq(0) };
-        Ok(Seen { from: kernel, to: board, seq: last.ack, ack, control, wnd: 1_000, len: 0 })
+        Ok(Seen { from: last.to, to: last.from, seq: last.ack, ack, control, wnd: 1_000, len: 0 })
     }
 
     /// The window that the board last offered on a connection.
@@ -177,10 +175,13 @@ impl Lab {
     /// # Errors
     /// If the wire has not seen the connection.
     pub(super) fn window(&self, stream: &TcpStream) -> Result<u32> {
+        Ok(self.last_word(stream)?.wnd.into())
+    }
+
+    /// The board's last segment on a connection.
+    fn last_word(&self, stream: &TcpStream) -> Result<Seen> {
         let (kernel, board) = ends(stream)?;
-        let last =
-            self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")?;
-        Ok(last.wnd.into())
+        self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")
     }
 }
 
