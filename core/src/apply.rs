@@ -28,7 +28,7 @@ impl Tcp<'_> {
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
-            c.tcb.mss = self.settings.send_mss(seg.header.mss);
+            c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.mss);
         }
         if establishes {
             establish(c, seg, ms);

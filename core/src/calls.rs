@@ -1,7 +1,8 @@
 //! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 
+use crate::addr::Addr;
 use crate::config::{ListenOptions, StreamOptions};
 use crate::connection::{Connection, Events, NONE};
 use crate::isn::{EPHEMERAL_PORTS, FIRST_EPHEMERAL_PORT};
@@ -11,22 +12,22 @@ use crate::records::apply_options;
 use crate::reset;
 use crate::storage::Listener;
 use crate::tcb::{Flags, Tuple};
-use crate::tcp::{Tcp, is_one_host};
+use crate::tcp::Tcp;
 use crate::time::Instant;
 use crate::timeouts::timer_of;
 use crate::transfer::{pool, receive, send};
 use crate::verdict::{CloseReason, State};
 
 impl Tcp<'_> {
-    /// Listens on `local`; its address may be unspecified, for all of ours (§3.10.1, passive OPEN).
+    /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
+    /// address of both families. Where several listen on a port, the one that names the address takes the SYN, then that of IPv4, then
+    /// that of both.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoListener`].
     pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
-        let IpAddr::V4(addr) = local.ip() else {
-            return Err(Error::InvalidAddress);
-        };
-        if local.port() == 0 || !(addr.is_unspecified() || is_one_host(addr)) {
+        let addr = self.addr_of(local)?;
+        if local.port() == 0 || !(addr == addr.unspecified() || addr.is_one_host()) {
             return Err(Error::InvalidAddress);
         }
         check_buffers(&options.stream)?;
@@ -134,12 +135,22 @@ impl Tcp<'_> {
         Ok(handle)
     }
 
+    /// The address of an endpoint, if this build speaks its family and its zone, where one belongs to it, is ours or is left open
+    /// (RFC 4007 §6).
+    pub(crate) fn addr_of(&self, endpoint: SocketAddr) -> Result<Addr, Error> {
+        let addr = Addr::of(endpoint.ip()).ok_or(Error::InvalidAddress)?;
+        match endpoint {
+            SocketAddr::V6(v6) if addr.is_link_local() && ![0, self.settings.zone].contains(&v6.scope_id()) => {
+                Err(Error::InvalidAddress)
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(addr),
+        }
+    }
+
     fn tuple_to_connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Tuple, Error> {
-        let (IpAddr::V4(local_addr), IpAddr::V4(remote_addr)) = (local.ip(), remote.ip()) else {
-            return Err(Error::InvalidAddress);
-        };
-        let is_usable = is_one_host(local_addr) && is_one_host(remote_addr) && local_addr != remote_addr;
-        if !is_usable || remote.port() == 0 {
+        let (local_addr, remote_addr) = (self.addr_of(local)?, self.addr_of(remote)?);
+        let is_usable = local_addr.is_one_host() && remote_addr.is_one_host() && local_addr != remote_addr;
+        if !is_usable || local_addr.is_v4() != remote_addr.is_v4() || remote.port() == 0 {
             return Err(Error::InvalidAddress);
         }
         let mut tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
@@ -321,7 +332,7 @@ impl Tcp<'_> {
     pub fn abort_all(&mut self, now: Instant) -> bool {
         self.catch_up(now);
         for i in 0..self.conns.len() as u16 {
-            if is_used(&self.conns[usize::from(i)]) {
+            if self.conns[usize::from(i)].is_used() {
                 self.abort_slot(i);
             }
         }
@@ -340,10 +351,10 @@ impl Tcp<'_> {
     }
 
     /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
-    pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Ipv4Addr) -> bool) {
+    pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Addr) -> bool) {
         for i in 0..self.conns.len() as u16 {
             let c = &mut self.conns[usize::from(i)];
-            if !is_used(c) || is_ours(c.tcb.tuple.local_addr) {
+            if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
                 continue;
             }
             c.clear(Flags::RST_DUE);
@@ -366,14 +377,14 @@ impl Tcp<'_> {
 
     /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
-        self.conns.iter().enumerate().filter(|(_, c)| is_used(c)).map(|(i, c)| {
+        self.conns.iter().enumerate().filter(|(_, c)| c.is_used()).map(|(i, c)| {
             let handle = ConnectionHandle { index: i as u16, generation: c.links.generation };
             (handle, self.status_of(c))
         })
     }
 
     fn status_of(&self, c: &Connection) -> Status {
-        let (local, remote) = endpoints(&c.tcb.tuple);
+        let (local, remote) = endpoints(&c.tcb.tuple, self.settings.zone);
         Status {
             local,
             remote,
@@ -418,7 +429,7 @@ impl Tcp<'_> {
 
     fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
         match self.conns.get(handle.index()) {
-            Some(c) if is_used(c) && c.links.generation == handle.generation => Ok(handle.index),
+            Some(c) if c.is_used() && c.links.generation == handle.generation => Ok(handle.index),
             _ => Err(Error::StaleHandle),
         }
     }
@@ -433,10 +444,6 @@ impl Tcp<'_> {
 fn check_buffers(options: &StreamOptions) -> Result<(), Error> {
     let is_valid = pool::is_valid_size(options.rx_buffer) && pool::is_valid_size(options.tx_buffer);
     if is_valid { Ok(()) } else { Err(Error::InvalidBufferSize) }
-}
-
-fn is_used(c: &Connection) -> bool {
-    c.tcb.tuple.remote_addr != Ipv4Addr::UNSPECIFIED
 }
 
 /// The application has let go: of its events only the end is still told.

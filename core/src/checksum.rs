@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071), four octets at a time: the sum is the same in any byte order, so words are taken as the machine has
 //! them. smoltcp's goes octet pair by octet pair, which costs as much as copying a full segment in and out.
 
-use core::net::Ipv4Addr;
+use crate::addr::Addr;
 
 /// The protocol's number in the pseudo header.
 const TCP: u8 = 6;
@@ -36,10 +36,11 @@ fn fold(sum: u64) -> u16 {
     ((sum >> 16) + (sum & 0xffff)) as u16
 }
 
-/// RFC 9293 §3.1: both addresses, the protocol and the length take part.
-fn pseudo_header(src: Ipv4Addr, dst: Ipv4Addr, len: usize) -> u64 {
+/// RFC 9293 §3.1, RFC 8200 §8.1: both addresses, the protocol and the length take part, in either family to the same sum.
+fn pseudo_header(src: &Addr, dst: &Addr, len: usize) -> u64 {
     let [high, low] = (len as u16).to_be_bytes();
-    [src.octets(), dst.octets(), [0, TCP, high, low]].iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
+    let words = src.words().iter().chain(dst.words());
+    words.map(|word| u64::from(*word)).sum::<u64>() + u64::from(u32::from_ne_bytes([0, TCP, high, low]))
 }
 
 /// Says whether a header that carries its own checksum is whole.
@@ -48,7 +49,7 @@ pub(crate) fn is_header_right(header: &[u8]) -> bool {
 }
 
 /// Says whether a segment is whole.
-pub(crate) fn is_segment_right(segment: &[u8], src: Ipv4Addr, dst: Ipv4Addr) -> bool {
+pub(crate) fn is_segment_right(segment: &[u8], src: &Addr, dst: &Addr) -> bool {
     sum(segment, pseudo_header(src, dst, segment.len())) == u16::MAX
 }
 
@@ -58,32 +59,49 @@ pub(crate) fn of_header(header: &[u8]) -> [u8; 2] {
 }
 
 /// Gives the two octets that make a segment right whose own are zero.
-pub(crate) fn of_segment(segment: &[u8], src: Ipv4Addr, dst: Ipv4Addr) -> [u8; 2] {
+pub(crate) fn of_segment(segment: &[u8], src: &Addr, dst: &Addr) -> [u8; 2] {
     (!sum(segment, pseudo_header(src, dst, segment.len()))).to_ne_bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
     use super::*;
     use proptest::prelude::*;
     use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
+
+    fn agrees(octets: &mut [u8], src: IpAddr, dst: IpAddr) -> Result<(), TestCaseError> {
+        let Some((from, to)) = Addr::both(src, dst) else { return Err(TestCaseError::reject("IPv4-mapped")) };
+        octets[16..18].fill(0);
+        let ours = of_segment(octets, &from, &to);
+        let mut packet = TcpPacket::new_unchecked(octets.to_vec());
+        packet.fill_checksum(&IpAddress::from(src), &IpAddress::from(dst));
+        prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
+        octets[16..18].copy_from_slice(&ours);
+        prop_assert!(is_segment_right(octets, &from, &to));
+        for at in 0..octets.len() {
+            octets[at] ^= 0x10;
+            prop_assert!(!is_segment_right(octets, &from, &to));
+            octets[at] ^= 0x10;
+        }
+        Ok(())
+    }
 
     proptest! {
         #[test]
         fn segment_sums_agree_with_smoltcp(mut octets in prop::collection::vec(any::<u8>(), 20..200), src: u32, dst: u32) {
             let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
-            octets[16..18].fill(0);
-            let ours = of_segment(&octets, src, dst);
-            let mut packet = TcpPacket::new_unchecked(octets.clone());
-            packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
-            prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
-            octets[16..18].copy_from_slice(&ours);
-            prop_assert!(is_segment_right(&octets, src, dst));
-            for at in 0..octets.len() {
-                octets[at] ^= 0x10;
-                prop_assert!(!is_segment_right(&octets, src, dst));
-                octets[at] ^= 0x10;
-            }
+            agrees(&mut octets, src.into(), dst.into())?;
+        }
+
+        #[cfg(feature = "ipv6")]
+        #[test]
+        fn segment_sums_over_ipv6_agree_with_smoltcp(
+            mut octets in prop::collection::vec(any::<u8>(), 20..200), src: u128, dst: u128,
+        ) {
+            let (src, dst) = (core::net::Ipv6Addr::from_bits(src), core::net::Ipv6Addr::from_bits(dst));
+            agrees(&mut octets, src.into(), dst.into())?;
         }
 
         #[test]
@@ -105,13 +123,14 @@ mod tests {
             for octet in [0x00, 0xff] {
                 let mut octets = std::vec![octet; len];
                 octets[16..18].fill(0);
-                let (src, dst) = (Ipv4Addr::BROADCAST, Ipv4Addr::BROADCAST);
-                let ours = of_segment(&octets, src, dst);
+                let most = Addr::v4(Ipv4Addr::BROADCAST);
+                let ours = of_segment(&octets, &most, &most);
                 let mut packet = TcpPacket::new_unchecked(octets.clone());
-                packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
+                let ip = IpAddress::Ipv4(Ipv4Addr::BROADCAST);
+                packet.fill_checksum(&ip, &ip);
                 assert_eq!(packet.checksum().to_be_bytes(), ours, "{len} octets {octet:#x}");
                 octets[16..18].copy_from_slice(&ours);
-                assert!(is_segment_right(&octets, src, dst), "{len} octets {octet:#x}");
+                assert!(is_segment_right(&octets, &most, &most), "{len} octets {octet:#x}");
             }
         }
     }

@@ -4,6 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use crate::addr::Addr;
+
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
 /// The largest buffer a connection may have, in bytes: half of what a window without scaling can say.
@@ -13,15 +15,25 @@ pub const MAX_PERIOD: Duration = Duration::from_millis(crate::time::MAX_AHEAD_MS
 /// The smallest MSS believed when a peer announces one, in bytes: less would make every byte cost a header (CVE-2018-16523,
 /// CVE-2019-11477).
 pub const MSS_FLOOR: u16 = 64;
-/// The send MSS where the peer's SYN carries no MSS option, in bytes (RFC 9293 §3.7.1, MUST-15).
+/// The send MSS over IPv4 where the peer's SYN carries no MSS option, in bytes (RFC 9293 §3.7.1, MUST-15).
 pub const MSS_DEFAULT: u16 = 536;
+/// The same over IPv6, in bytes: what fits into its minimum MTU.
+pub const MSS_DEFAULT_IPV6: u16 = MIN_MTU_IPV6 - IPV6_AND_TCP_HEADERS;
+/// What every link must carry that IPv6 is spoken on, in bytes (RFC 8200 §5).
+pub const MIN_MTU_IPV6: u16 = 1_280;
+/// Bytes of both headers over IPv6, without options.
+pub(crate) const IPV6_AND_TCP_HEADERS: u16 = 60;
 
 /// Settings of the whole engine. `Config::default()` obeys the RFCs' numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
-    /// The largest text of a segment in either direction, in bytes: MTU less 40 for IPv4 without options (§3.7.1). Default 1,460.
+    /// The largest text of a segment in either direction over IPv4, in bytes: MTU less 40, for both headers without options (§3.7.1).
+    /// Over IPv6, whose header is longer, it is 20 less. Default 1,460.
     pub mss: u16,
+    /// The zone that link-local addresses are good in, as `scope_id` of the endpoints given out (RFC 4007). An endpoint given in may name
+    /// it or leave it open (0). Default 0, for a device with one link. Without meaning to IPv4.
+    pub zone: u32,
     /// The least retransmission timeout. Default 1 s (RFC 6298 §2.4).
     pub rto_min: Duration,
     /// The most a retransmission timeout grows to. Default and least 60 s (RFC 6298 §2.5).
@@ -51,6 +63,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             mss: 1_460,
+            zone: 0,
             rto_min: Duration::from_secs(1),
             rto_max: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(180),
@@ -173,25 +186,15 @@ pub struct Network {
     /// Any address in the network.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub addr: IpAddr,
-    /// How many bits are common: 32 (IPv4) names one host, 0 everybody; more counts as 32.
+    /// How many bits are common: 32 (IPv4) or 128 (IPv6) name one host, 0 everybody of the family; more counts as that.
     pub prefix: u8,
 }
 
 impl Network {
-    /// Says whether `addr` is one of the network's.
+    /// Says whether `addr` is one of the network's. A network of a family this build does not speak has none.
     pub fn contains(&self, addr: IpAddr) -> bool {
-        match (self.addr, addr) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                (ours.to_bits() ^ theirs.to_bits()) & prefix_mask(self.prefix) == 0
-            }
-            (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+        Addr::both(self.addr, addr).is_some_and(|(ours, theirs)| ours.shares_prefix(theirs, self.prefix))
     }
-}
-
-/// The bits of an IPv4 address that a prefix of this length covers.
-pub(crate) fn prefix_mask(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
 }
 
 /// What becomes of a SYN that a listener cannot take: its half-open entries or its backlog are full, or the half-open

@@ -119,6 +119,10 @@ impl Connection {
         Connection { buffers, links, accept_next: NONE, ..Connection::ZERO }
     }
 
+    pub(crate) fn is_used(&self) -> bool {
+        self.tcb.tuple.is_used()
+    }
+
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.end.reason()
     }

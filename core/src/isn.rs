@@ -51,9 +51,10 @@ impl Keyed {
         let mut hasher = self.hasher;
         let local_port = if with_local_port { tuple.local_port } else { 0 };
         let ports = u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32;
-        let addrs = u64::from(tuple.local_addr.to_bits()) << 32 | u64::from(tuple.remote_addr.to_bits());
         hasher.write_u64(ports);
-        hasher.write_u64(addrs);
+        for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
+            hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+        }
         hasher.finish()
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `link` | frames: Ethernet II, ARP, IPv4; what is ours |
+//! | `link` | frames: Ethernet II, ARP, IPv4, IPv6 and its neighbour discovery; what is ours |
 //! | `seq`, `time` | the circle of sequence numbers; instants, and the wrapping milliseconds of records |
 //! | `segment` | parsing, once; writing |
 //! | `tcp` | which record a segment belongs to |
@@ -22,16 +22,17 @@
 //! | `reset`, `challenge`, `isn` | the numbers of an RST; the ACK limit; everything keyed |
 //! | `apply`, `records` | what a judgement does to a connection; to half-open and TIME-WAIT records |
 //! | `transfer` | send queue, retransmission, reassembly, windows, round-trip time, the byte pool |
-//! | `timeouts` | what is due |
+//! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `checksum`, `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user
+//! Beside the way: `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user
 //! declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and `lists` (indices, heap
 //! and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
 
 #[cfg(test)]
 extern crate std;
 
+mod addr;
 mod apply;
 mod arrives;
 mod calls;
@@ -61,11 +62,13 @@ mod time;
 mod timeouts;
 mod transfer;
 mod transmit;
+#[cfg(feature = "ipv6")]
+mod undelivered;
 mod verdict;
 
 pub use config::{
-    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MSS_DEFAULT, MSS_FLOOR, Network, Overflow,
-    RstPolicy, SecretKey, StreamOptions, WeakKey,
+    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6,
+    MSS_FLOOR, Network, Overflow, RstPolicy, SecretKey, StreamOptions, WeakKey,
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};

@@ -1,8 +1,9 @@
 //! What comes out of the engine: handles, events, errors, and the next deadline.
 
 use core::fmt;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::addr::Addr;
 use crate::seq::Seq;
 use crate::tcb::Tuple;
 use crate::time::Instant;
@@ -94,7 +95,8 @@ pub enum Error {
     NoBuffer,
     /// A buffer size is not a power of two from [`crate::MIN_BUFFER`] to [`crate::MAX_BUFFER`].
     InvalidBufferSize,
-    /// The address is of a family this build does not speak, unspecified, broadcast, multicast, or the port is 0.
+    /// The address is of a family this build does not speak, link-local in another zone than ours, unspecified, broadcast, multicast, an
+    /// IPv4 address in IPv6 guise, of another family than the peer's, or the port is 0.
     InvalidAddress,
     /// The pair of endpoints, or the listening endpoint, is in use.
     AddressInUse,
@@ -132,10 +134,16 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-pub(crate) fn endpoints(tuple: &Tuple) -> (SocketAddr, SocketAddr) {
-    let local = SocketAddrV4::new(tuple.local_addr, tuple.local_port);
-    let remote = SocketAddrV4::new(tuple.remote_addr, tuple.remote_port);
-    (local.into(), remote.into())
+/// Our endpoint and the peer's; `zone` belongs to what is good on one link only.
+pub(crate) fn endpoints(tuple: &Tuple, zone: u32) -> (SocketAddr, SocketAddr) {
+    let endpoint = |addr: Addr, port| match addr.ip() {
+        IpAddr::V4(ip) => SocketAddr::V4(SocketAddrV4::new(ip, port)),
+        IpAddr::V6(ip) => {
+            let scope_id = if addr.is_link_local() { zone } else { 0 };
+            SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id))
+        }
+    };
+    (endpoint(tuple.local_addr, tuple.local_port), endpoint(tuple.remote_addr, tuple.remote_port))
 }
 
 /// What a connection looks like now (RFC 9293 §3.9.1.5, STATUS).

@@ -1,7 +1,6 @@
 //! Half-open and TIME-WAIT records: made, judged by the same rules as connections, completed, ended.
 
-use core::net::Ipv4Addr;
-
+use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, Take};
 use crate::connection::NONE;
 use crate::output::Hop;
@@ -35,7 +34,7 @@ impl Tcp<'_> {
         let half = HalfOpen {
             tuple: *tuple,
             hop: d.hop,
-            mss: self.settings.send_mss(d.seg.header.mss),
+            mss: self.settings.send_mss(tuple.remote_addr, d.seg.header.mss),
             iss,
             irs: d.seg.header.seq,
             listener: l as u8,
@@ -51,7 +50,8 @@ impl Tcp<'_> {
 
     fn reply_syn_ack(&mut self, h: u16) {
         let half = &self.halves[usize::from(h)];
-        let reply = Reply::syn_ack(half, self.first_window(half.listener), self.settings.mss);
+        let mss = self.settings.receive_mss(half.tuple.remote_addr);
+        let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
         self.reply(reply);
     }
 
@@ -273,7 +273,7 @@ impl Tcp<'_> {
     pub(crate) fn reset_half_open_of(&mut self, l: usize) {
         for h in 0..self.halves.len() as u16 {
             let half = &self.halves[usize::from(h)];
-            if half.is_used() && usize::from(half.listener) == l {
+            if half.tuple.is_used() && usize::from(half.listener) == l {
                 self.reset_half_open(h);
             }
         }
@@ -282,7 +282,7 @@ impl Tcp<'_> {
     /// The same for every listener's, but only as long as the reply queue has room; says whether none is left.
     pub(crate) fn reset_half_open_while_room(&mut self) -> bool {
         for h in 0..self.halves.len() as u16 {
-            if !self.halves[usize::from(h)].is_used() {
+            if !self.halves[usize::from(h)].tuple.is_used() {
                 continue;
             }
             if self.replies.is_full() {
@@ -302,16 +302,16 @@ impl Tcp<'_> {
     }
 
     /// Frees half-open and TIME-WAIT records on addresses that are lost, and forgets answers from there.
-    pub(crate) fn forget_records_on(&mut self, is_lost: impl Fn(Ipv4Addr) -> bool) {
+    pub(crate) fn forget_records_on(&mut self, is_lost: impl Fn(Addr) -> bool) {
         for h in 0..self.halves.len() as u16 {
             let half = &self.halves[usize::from(h)];
-            if half.is_used() && is_lost(half.tuple.local_addr) {
+            if half.tuple.is_used() && is_lost(half.tuple.local_addr) {
                 self.free_half_open(h);
             }
         }
         for w in 0..self.waits.len() as u16 {
             let wait = &self.waits[usize::from(w)];
-            if wait.is_used() && is_lost(wait.tuple.local_addr) {
+            if wait.tuple.is_used() && is_lost(wait.tuple.local_addr) {
                 self.free_time_wait(w);
             }
         }

@@ -1,11 +1,12 @@
 //! A TCP segment: parsed once, well formed by construction, and written back (RFC 9293 §3.1).
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use core::ops::Range;
 
 use smoltcp::wire::{TcpOption, TcpPacket, TcpSeqNumber};
 
+use crate::addr::Addr;
 use crate::checksum;
 use crate::config::ChecksumBy;
 use crate::seq::Seq;
@@ -66,7 +67,7 @@ pub enum ParseError {
     Malformed,
     /// The checksum over the pseudo header and the segment is wrong.
     ChecksumWrong,
-    /// The addresses are not both of a family this build speaks.
+    /// The addresses are not of one family, or of one this build does not speak.
     UnknownFamily,
 }
 
@@ -76,7 +77,7 @@ pub enum ParseError {
 pub enum EmitError {
     /// The buffer is shorter than the segment.
     BufferTooSmall,
-    /// The addresses are not both of a family this build speaks.
+    /// The addresses are not of one family, or of one this build does not speak.
     UnknownFamily,
 }
 
@@ -90,7 +91,7 @@ impl fmt::Display for ParseError {
         f.write_str(match self {
             ParseError::Malformed => "not a TCP segment: bad length or data offset",
             ParseError::ChecksumWrong => "the TCP checksum is wrong",
-            ParseError::UnknownFamily => "the addresses are not both of a family this build speaks",
+            ParseError::UnknownFamily => "the addresses are not of one family that this build speaks",
         })
     }
 }
@@ -152,8 +153,8 @@ impl Header {
     pub(crate) fn emit_before_text(
         &self,
         buf: &mut [u8],
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
+        src: &Addr,
+        dst: &Addr,
         checksum: ChecksumBy,
     ) -> Result<(), BufferTooSmall> {
         let header_len = self.wire_len();
@@ -200,7 +201,16 @@ impl<'b> Segment<'b> {
     /// # Errors
     /// [`ParseError`] says what is wrong. A bad option is never an error: it ends the option list (RFC 9293 §3.1).
     pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
-        let (src, dst) = both_v4(src, dst).ok_or(ParseError::UnknownFamily)?;
+        let (src, dst) = Addr::both(src, dst).ok_or(ParseError::UnknownFamily)?;
+        Segment::parse_between(bytes, &src, &dst, checksum)
+    }
+
+    pub(crate) fn parse_between(
+        bytes: &'b [u8],
+        src: &Addr,
+        dst: &Addr,
+        checksum: ChecksumBy,
+    ) -> Result<Segment<'b>, ParseError> {
         let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
         if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
             return Err(ParseError::ChecksumWrong);
@@ -245,22 +255,21 @@ impl<'b> Segment<'b> {
     /// # Errors
     /// [`EmitError`] says why not.
     pub fn emit(&self, buf: &mut [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<usize, EmitError> {
-        let (src, dst) = both_v4(src, dst).ok_or(EmitError::UnknownFamily)?;
+        let (src, dst) = Addr::both(src, dst).ok_or(EmitError::UnknownFamily)?;
         let header_len = self.header.wire_len();
         let len = header_len + self.text.len();
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         buf.split_at_mut(header_len).1.copy_from_slice(self.text);
-        self.header.emit_before_text(buf, src, dst, checksum)?;
+        self.header.emit_before_text(buf, &src, &dst, checksum)?;
         Ok(len)
     }
 }
 
-/// The addresses, if both are of the one family there is so far.
-pub(crate) fn both_v4(src: IpAddr, dst: IpAddr) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => Some((src, dst)),
-        (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
-    }
+/// The ports and SEG.SEQ of a segment that may be cut off behind them, as ICMP quotes it.
+#[cfg(feature = "ipv6")]
+pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
+    let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
+    Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))
 }
 
 fn read_control(packet: &TcpPacket<&[u8]>) -> Control {

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::config::{ChecksumBy, Config, MSS_DEFAULT, MSS_FLOOR, RstPolicy};
+use crate::addr::Addr;
+use crate::config::{ChecksumBy, Config, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, RstPolicy};
 use crate::time::as_ms;
 
 /// The least that may be set where an RFC names a least.
@@ -16,8 +17,13 @@ const SYN_RECEIVED_MOST: Duration = Duration::from_secs(18 * 60 * 60);
 const R1_LEAST: u8 = 3;
 const R2_LEAST: Duration = Duration::from_secs(100);
 
+/// How many octets an IPv6 header is longer than an IPv4 header.
+const IPV6_LONGER: u16 = 20;
+
 pub(crate) struct Settings {
-    pub(crate) mss: u16,
+    /// The largest text of a segment over IPv4.
+    mss: u16,
+    pub(crate) zone: u32,
     pub(crate) rto_min_ms: u32,
     pub(crate) rto_max_ms: u32,
     pub(crate) connect_ms: u32,
@@ -34,6 +40,7 @@ impl Settings {
     pub(crate) fn new(config: &Config) -> Settings {
         let Config {
             mss,
+            zone,
             rto_min,
             rto_max,
             connect_timeout,
@@ -48,6 +55,7 @@ impl Settings {
         let rto_max_ms = as_ms(rto_max.max(RTO_MAX_LEAST));
         Settings {
             mss: mss.max(MSS_FLOOR),
+            zone,
             rto_min_ms: as_ms(rto_min).min(rto_max_ms),
             rto_max_ms,
             connect_ms: as_ms(connect_timeout.max(CONNECT_LEAST)),
@@ -61,9 +69,15 @@ impl Settings {
         }
     }
 
+    /// What we announce to a peer: what our link carries behind a header of its family (§3.7.1, RFC 8200 §8.3).
+    pub(crate) fn receive_mss(&self, peer: Addr) -> u16 {
+        if peer.is_v4() { self.mss } else { (self.mss - IPV6_LONGER).max(MSS_FLOOR) }
+    }
+
     /// Eff.snd.MSS (§3.7.1, MUST-15, MUST-16): what the peer takes, but no more than our link carries.
-    pub(crate) fn send_mss(&self, announced: Option<u16>) -> u16 {
-        announced.unwrap_or(MSS_DEFAULT).clamp(MSS_FLOOR, self.mss)
+    pub(crate) fn send_mss(&self, peer: Addr, announced: Option<u16>) -> u16 {
+        let default = if peer.is_v4() { MSS_DEFAULT } else { MSS_DEFAULT_IPV6 };
+        announced.unwrap_or(default).clamp(MSS_FLOOR, self.receive_mss(peer))
     }
 }
 

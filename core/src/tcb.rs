@@ -1,7 +1,6 @@
 //! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
 
-use core::net::Ipv4Addr;
-
+use crate::addr::Addr;
 use crate::challenge::Quota;
 use crate::output::Hop;
 use crate::seq::Seq;
@@ -10,15 +9,20 @@ use crate::verdict::State;
 /// The pair of endpoints that names a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tuple {
-    pub(crate) local_addr: Ipv4Addr,
-    pub(crate) remote_addr: Ipv4Addr,
+    pub(crate) local_addr: Addr,
+    pub(crate) remote_addr: Addr,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
 }
 
 impl Tuple {
     pub(crate) const ZERO: Tuple =
-        Tuple { local_addr: Ipv4Addr::UNSPECIFIED, remote_addr: Ipv4Addr::UNSPECIFIED, local_port: 0, remote_port: 0 };
+        Tuple { local_addr: Addr::ZERO, remote_addr: Addr::ZERO, local_port: 0, remote_port: 0 };
+
+    /// Says whether it names anything: no peer has the address of [`Tuple::ZERO`].
+    pub(crate) fn is_used(&self) -> bool {
+        self.remote_addr != Addr::ZERO
+    }
 }
 
 bitflags::bitflags! {

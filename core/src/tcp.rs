@@ -1,9 +1,10 @@
 //! The engine: which record a segment belongs to, and what the rules' judgement does to it.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use heapless::{Deque, HistoryBuf};
 
+use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, closed, listen};
 use crate::config::{Config, Overflow, SecretKey};
 use crate::connection::{Connection, NONE};
@@ -12,7 +13,7 @@ use crate::lists::List;
 use crate::output::Hop;
 use crate::record::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
 use crate::reply::{REPLIES, Reply};
-use crate::segment::{Control, ParseError, Segment, both_v4};
+use crate::segment::{Control, ParseError, Segment};
 use crate::seq::Seq;
 use crate::settings::Settings;
 use crate::slots::Index;
@@ -34,6 +35,13 @@ pub struct Arrival {
     pub dst: IpAddr,
     /// The link address the frame came from; replies go back to it.
     pub hop: Hop,
+}
+
+/// The same, of one family and parsed.
+pub(crate) struct Path {
+    pub(crate) src: Addr,
+    pub(crate) dst: Addr,
+    pub(crate) hop: Hop,
 }
 
 /// A parsed segment on its way through the engine.
@@ -120,10 +128,17 @@ impl<'s> Tcp<'s> {
 
     /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
+        match Addr::both(arrival.src, arrival.dst) {
+            Some((src, dst)) => self.handle_segment_on(now, &Path { src, dst, hop: arrival.hop }, bytes),
+            None => self.refuse(Rule::NotAnswerable),
+        }
+    }
+
+    pub(crate) fn handle_segment_on(&mut self, now: Instant, path: &Path, bytes: &[u8]) -> Verdict {
         self.catch_up(now);
         count(&mut self.counters.segments_in);
-        let verdict = match self.admit(arrival, bytes) {
-            Ok((tuple, seg)) => self.dispatch(&tuple, &Delivery { now, hop: arrival.hop, seg: &seg }),
+        let verdict = match self.admit(path, bytes) {
+            Ok((tuple, seg)) => self.dispatch(&tuple, &Delivery { now, hop: path.hop, seg: &seg }),
             Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
         self.counters.judged(&verdict);
@@ -139,21 +154,20 @@ impl<'s> Tcp<'s> {
     }
 
     /// Everything that can be wrong before a connection is looked for.
-    fn admit<'b>(&self, arrival: &Arrival, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
-        let (src, dst) = both_v4(arrival.src, arrival.dst).ok_or(Rule::NotAnswerable)?;
-        let seg =
-            Segment::parse(bytes, arrival.src, arrival.dst, self.settings.checksum).map_err(|error| match error {
-                ParseError::Malformed => Rule::Malformed,
-                ParseError::ChecksumWrong => Rule::ChecksumWrong,
-                ParseError::UnknownFamily => Rule::NotAnswerable,
-            })?;
+    fn admit<'b>(&self, path: &Path, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
+        let parsed = Segment::parse_between(bytes, &path.src, &path.dst, self.settings.checksum);
+        let seg = parsed.map_err(|error| match error {
+            ParseError::Malformed => Rule::Malformed,
+            ParseError::ChecksumWrong => Rule::ChecksumWrong,
+            ParseError::UnknownFamily => Rule::NotAnswerable,
+        })?;
         let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
-        if !has_ports || !is_pair_answerable(src, dst) {
+        if !has_ports || !is_pair_answerable(path.src, path.dst) {
             return Err(Rule::NotAnswerable);
         }
         let tuple = Tuple {
-            local_addr: dst,
-            remote_addr: src,
+            local_addr: path.dst,
+            remote_addr: path.src,
             local_port: seg.header.dst_port,
             remote_port: seg.header.src_port,
         };
@@ -205,14 +219,16 @@ impl<'s> Tcp<'s> {
         self.wait_index.find(hash, |w| self.waits[w].tuple == *tuple)
     }
 
-    /// A listener on the very address comes before one on all addresses. One that does not admit the peer is not there for it, so
+    /// A listener on the very address comes before one on all of its family, and that before one on all addresses. One that does not admit the peer is not there for it, so
     /// that the port looks closed.
     pub(crate) fn find_listener(&self, tuple: &Tuple) -> Option<usize> {
-        let on = |want: Ipv4Addr| {
+        let on = |want: Addr| {
             let is_it = |l: &Listener| l.is_open && l.port == tuple.local_port && l.addr == want && l.admits(tuple);
             self.listeners.iter().position(is_it)
         };
-        on(tuple.local_addr).or_else(|| on(Ipv4Addr::UNSPECIFIED))
+        let family = tuple.local_addr.unspecified();
+        let all = || if family == Addr::ZERO { None } else { on(Addr::ZERO) };
+        on(tuple.local_addr).or_else(|| on(family)).or_else(all)
     }
 
     fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
@@ -308,20 +324,14 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
-        let (local, remote) = crate::output::endpoints(tuple);
+        let (local, remote) = crate::output::endpoints(tuple, self.settings.zone);
         self.last_resets.write(ResetRecord { at, local, remote, seq, what });
     }
 }
 
 /// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one
 /// host's; nor from ourselves over the wire (the LAND attack, CVE-1999-0016).
-fn is_pair_answerable(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
-    let is_martian = src.is_loopback() && !dst.is_loopback();
-    is_one_host(src) && is_one_host(dst) && src != dst && !is_martian
-}
-
-/// Says whether an address can be one host's.
-pub(crate) fn is_one_host(addr: Ipv4Addr) -> bool {
-    let is_this_network = addr.octets()[0] == 0;
-    !is_this_network && !addr.is_multicast() && !addr.is_broadcast()
+fn is_pair_answerable(src: Addr, dst: Addr) -> bool {
+    let is_martian = src.ip().is_loopback() && !dst.ip().is_loopback();
+    src.is_one_host() && dst.is_one_host() && src != dst && !is_martian
 }

@@ -138,7 +138,7 @@ impl Tcp<'_> {
 }
 
 /// Makes the front of the queue, or a window probe, due.
-fn send_again(c: &mut Connection) {
+pub(crate) fn send_again(c: &mut Connection) {
     c.rtt.cancel();
     if c.has(Flags::PERSIST) {
         c.set(Flags::PROBE);

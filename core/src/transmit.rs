@@ -33,6 +33,14 @@ pub(crate) enum What {
 }
 
 impl What {
+    /// The pair of endpoints it goes between.
+    pub(crate) fn tuple<'a>(&'a self, tcp: &'a Tcp<'_>) -> &'a Tuple {
+        match self {
+            What::Reply(reply) => &reply.tuple,
+            What::Segment(i, _) => &tcp.conns[usize::from(*i)].tcb.tuple,
+        }
+    }
+
     pub(crate) fn reset_reason(&self) -> Option<ResetReason> {
         match self {
             What::Reply(reply) => reply.reason,
@@ -126,11 +134,11 @@ impl<'s> Tcp<'s> {
             Kind::Syn => {
                 header.control = Control::SYN;
                 header.ack = Seq(0);
-                header.mss = Some(self.settings.mss);
+                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
             }
             Kind::SynAck => {
                 header.control = Control::SYN | Control::ACK;
-                header.mss = Some(self.settings.mss);
+                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
             }
             Kind::Reset(_) => {
                 header.control = Control::RST | Control::ACK;
@@ -192,12 +200,12 @@ impl<'t, 's> Transmit<'t, 's> {
 
     /// Gives our endpoint.
     pub fn local(&self) -> SocketAddr {
-        endpoints(&self.tuple()).0
+        endpoints(&self.tuple(), self.tcp.settings.zone).0
     }
 
     /// Gives the peer's endpoint.
     pub fn remote(&self) -> SocketAddr {
-        endpoints(&self.tuple()).1
+        endpoints(&self.tuple(), self.tcp.settings.zone).1
     }
 
     /// Gives the link address to send to; `None` if it must be resolved first, see [`Transmit::set_hop`] and [`Transmit::defer`].
@@ -315,7 +323,7 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn write(&self, header: &Header, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        header.emit_before_text(buf, tuple.local_addr, tuple.remote_addr, self.tcp.settings.checksum)
+        header.emit_before_text(buf, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
     }
 
     fn finish(self, tuple: &Tuple, seq: Seq, reset: Option<ResetReason>) {
@@ -331,10 +339,7 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn tuple(&self) -> Tuple {
-        match &self.what {
-            What::Reply(reply) => reply.tuple,
-            What::Segment(i, _) => self.connection(*i).tcb.tuple,
-        }
+        *self.what.tuple(self.tcp)
     }
 }
 
@@ -346,15 +351,10 @@ impl Tcp<'_> {
 
     /// Gives the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.
     pub fn state_of(&self, local: SocketAddr, remote: SocketAddr) -> State {
-        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote) else {
+        let (Ok(local_addr), Ok(remote_addr)) = (self.addr_of(local), self.addr_of(remote)) else {
             return State::Closed;
         };
-        let tuple = Tuple {
-            local_addr: *local.ip(),
-            remote_addr: *remote.ip(),
-            local_port: local.port(),
-            remote_port: remote.port(),
-        };
+        let tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
         let hash = self.keyed.index_hash(&tuple);
         if let Some(i) = self.find_connection(&tuple, hash) {
             return self.conns[usize::from(i)].tcb.state();

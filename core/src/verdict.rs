@@ -115,8 +115,11 @@ rules! {
     Malformed,
     /// The checksum is wrong: dropped (RFC 9293 §3.1, MUST-3).
     ChecksumWrong,
-    /// An IPv4 fragment: dropped and counted, never put together (RFC 9293 §3.7.2 lets TCP avoid fragmentation altogether).
+    /// A fragment: dropped and counted, never put together (RFC 9293 §3.7.2 lets TCP avoid fragmentation altogether). Not an IPv6
+    /// packet that is whole in spite of its fragment header (RFC 6946).
     Fragment,
+    /// More IPv6 extension headers than are stepped over: dropped, what is behind them is not looked at (RFC 8504 §5.3).
+    TooManyHeaders,
     /// Port 0, or an address that no reply may go to or come from (broadcast, multicast, unspecified, our own as source,
     /// a frame to a group): dropped, no listener is touched (RFC 9293 §3.9.2.3, RFC 1122 §4.2.3.10).
     NotAnswerable,

@@ -29,6 +29,7 @@ const ELSEWHERE: &[(Rule, &str)] = &[
     (Rule::Malformed, "any_state_malformed_header_is_dropped"),
     (Rule::ChecksumWrong, "any_state_wrong_checksum_is_dropped"),
     (Rule::Fragment, "any_state_fragment_is_dropped"),
+    (Rule::TooManyHeaders, "any_state_too_many_headers_are_dropped"),
     (Rule::NotAnswerable, "any_state_unanswerable_address_is_dropped"),
 ];
 

@@ -7,10 +7,10 @@
 mod bench;
 mod table;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
+use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, MAX_EXTENSION_HEADERS, Medium, Received};
 use tcp_reset_core::{
     Action, ChecksumBy, CloseReason, Config, Error, Event, Hop, ListenOptions, Overflow, ResetReason, RstPolicy, Rule,
     SecretKey, Seq, State, StreamOptions, Tcp, Timer, Verdict,
@@ -207,7 +207,7 @@ fn any_state_unanswerable_address_is_dropped() {
 fn on_frames(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
     let mut tcp = Tcp::new(&mut *store, config(), bench::key(1));
-    tcp.listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80), bench::small_listener()).unwrap();
+    tcp.listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 80), bench::small_listener()).unwrap();
     let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
     let ours = [[10, 0, 0, 1], [10, 0, 0, 7]].map(|addr| Interface { addr: Ipv4Addr::from(addr).into(), prefix: 24 });
     frames.set_addresses(&ours, None).unwrap();
@@ -239,6 +239,35 @@ fn any_state_fragment_is_dropped() {
         on_frames(Medium::Ip, |frames| {
             let packet = bench::packet(*PEER.ip(), *US.ip(), whole, &syn);
             assert_eq!(deliver(frames, &packet), (Some(Rule::ListenSyn), true), "{whole:#x}");
+        });
+    }
+}
+
+#[test]
+fn any_state_too_many_headers_are_dropped() {
+    let (peer, us) = (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
+    let padded = [60, 0, 1, 4, 0, 0, 0, 0];
+    let mut segment = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() }.bytes(PEER, US);
+    segment[16..18].fill(0);
+    let pseudo = [&peer.octets()[..], &us.octets(), &[0, 0, 0, segment.len() as u8, 0, 0, 0, 6]].concat();
+    let sum = bench::internet_checksum(&[&pseudo, &segment[..]].concat()).to_be_bytes();
+    segment[16..18].copy_from_slice(&sum);
+    for headers in [0, 1, MAX_EXTENSION_HEADERS, MAX_EXTENSION_HEADERS + 1, MAX_EXTENSION_HEADERS + 100] {
+        on_frames(Medium::Ip, |frames| {
+            frames.set_addresses(&[Interface { addr: us.into(), prefix: 64 }], None).unwrap();
+            let mut chain = padded.repeat(headers);
+            if let Some(last) = chain.len().checked_sub(padded.len()) {
+                chain[last] = 6;
+            }
+            let first = if headers == 0 { 6 } else { 60 };
+            let len = ((chain.len() + segment.len()) as u16).to_be_bytes();
+            let header = [&[0x60, 0, 0, 0, len[0], len[1], first, 64], &peer.octets()[..], &us.octets()].concat();
+            let expected = if headers > MAX_EXTENSION_HEADERS {
+                (Some(Rule::TooManyHeaders), false)
+            } else {
+                (Some(Rule::ListenSyn), true)
+            };
+            assert_eq!(deliver(frames, &[header, chain, segment.clone()].concat()), expected, "{headers} headers");
         });
     }
 }

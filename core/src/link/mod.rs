@@ -1,41 +1,48 @@
-//! Frames to and from segments: Ethernet II with ARP and IPv4, or plain IPv4 for a TUN device.
+//! Frames to and from segments: Ethernet II with ARP, IPv4 and IPv6, or plain IP for a TUN device.
 //!
 //! [`Link`] wraps the engine for users who hold frames. It takes what is TCP for our addresses, notes what it can learn from, and says
-//! about everything else that it is not for us. It answers no ARP request and no ping: that is left to the IP stack beside it.
+//! about everything else that it is not for us. It answers no ARP request, no neighbour solicitation and no ping: that is left to the IP
+//! stack beside it.
 
+mod addresses;
+mod arp;
+#[cfg(feature = "ipv6")]
+mod chain;
+#[cfg(feature = "ipv6")]
+mod discovery;
+mod emit;
 mod neighbours;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use core::ops::Range;
+use core::net::{IpAddr, SocketAddr};
 
-use heapless::Vec;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet,
-};
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::Ipv6Packet;
+use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
 
-use self::neighbours::Neighbours;
+use self::addresses::Addresses;
+#[cfg(feature = "ipv6")]
+use self::chain::Behind;
+#[cfg(feature = "ipv6")]
+use self::discovery::{Message, Undelivered};
+use self::neighbours::{Lesson, Neighbours};
+use crate::addr::Addr;
 use crate::checksum;
-use crate::config::{self, ChecksumBy, StreamOptions};
+use crate::config::{ChecksumBy, StreamOptions};
 use crate::output::{ConnectionHandle, Error, Event, Hop};
 use crate::record::count;
-use crate::segment::{BufferTooSmall, both_v4};
-use crate::tcp::{Arrival, Tcp, is_one_host};
+use crate::segment::BufferTooSmall;
+use crate::tcb::Tuple;
+use crate::tcp::{Path, Tcp};
 use crate::time::Instant;
 use crate::transmit::{Next, What};
 use crate::verdict::{ResetReason, Rule, Timer, Verdict};
 
-/// How many addresses of ours a link can have.
-pub const MAX_ADDRESSES: usize = 4;
-/// Octets of an Ethernet II header.
-const ETHERNET_HEADER: usize = 14;
-/// Octets of an IPv4 header as we send it: without options.
-const IPV4_HEADER: usize = 20;
-/// Where the checksum stands in it.
-const IPV4_CHECKSUM: Range<usize> = 10..12;
-/// Octets of an ARP packet for Ethernet and IPv4.
-const ARP_PACKET: usize = 28;
-/// Time to live of what we send (RFC 1700's recommendation).
-const HOP_LIMIT: u8 = 64;
+pub use self::addresses::{Interface, MAX_ADDRESSES};
+#[cfg(feature = "ipv6")]
+pub use self::chain::MAX_EXTENSION_HEADERS;
+
+/// Where a frame for all goes.
+const EVERYBODY: Hop = Hop([0xff; 6]);
 
 /// What frames look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,48 +50,8 @@ const HOP_LIMIT: u8 = 64;
 pub enum Medium {
     /// Ethernet II frames without check sequence; our own address.
     Ethernet(Hop),
-    /// IPv4 packets alone.
+    /// IP packets alone.
     Ip,
-}
-
-/// An address of ours and the length of its network's prefix, in bits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Interface {
-    /// The address.
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub addr: IpAddr,
-    /// Bits of the prefix, 0 to 32; more counts as 32.
-    pub prefix: u8,
-}
-
-/// An interface of the one family there is so far.
-#[derive(Clone, Copy)]
-struct Network {
-    addr: Ipv4Addr,
-    prefix: u8,
-}
-
-impl Network {
-    fn of(interface: &Interface) -> Option<Network> {
-        match interface.addr {
-            IpAddr::V4(addr) if is_one_host(addr) => Some(Network { addr, prefix: interface.prefix }),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        }
-    }
-
-    fn mask(self) -> u32 {
-        config::prefix_mask(self.prefix)
-    }
-
-    fn is_on_link(self, addr: Ipv4Addr) -> bool {
-        (addr.to_bits() ^ self.addr.to_bits()) & self.mask() == 0
-    }
-
-    /// RFC 919; networks of two addresses or one have none (RFC 3021).
-    fn is_broadcast(self, addr: Ipv4Addr) -> bool {
-        self.prefix < 31 && self.is_on_link(addr) && addr.to_bits() | self.mask() == u32::MAX
-    }
 }
 
 /// What became of a frame.
@@ -94,7 +61,7 @@ impl Network {
 pub enum Received {
     /// TCP for us: judged, nobody else may see it.
     Taken(Verdict),
-    /// Noted here, and to be passed on: ARP.
+    /// Noted here, and to be passed on: ARP, neighbour discovery, ICMPv6 errors.
     Observed,
     /// TCP for none of our addresses. Another TCP beside this one must not see it, or it answers for a host it is not.
     OtherTcp,
@@ -112,8 +79,14 @@ pub struct LinkCounters {
     pub frames_out: u32,
     /// Fragments of TCP for us, dropped: a TCP segment is never fragmented on its way here unless somebody wants to hide it.
     pub fragments: u32,
-    /// Addresses asked for on the link.
+    /// IPv4 addresses asked for on the link.
     pub arp_requests: u32,
+    /// IPv6 addresses asked for on the link.
+    pub neighbour_solicitations: u32,
+    /// ICMPv6 errors about a segment that a connection of ours has in flight.
+    pub icmp_errors: u32,
+    /// ICMPv6 errors about anything else, forged ones perhaps: they change nothing (RFC 5927 §4.1).
+    pub icmp_errors_ignored: u32,
 }
 
 /// The engine behind frames. The contract is [`Tcp`]'s, with frames for segments.
@@ -121,8 +94,7 @@ pub struct Link<'s> {
     tcp: Tcp<'s>,
     medium: Medium,
     checksum: ChecksumBy,
-    networks: Vec<Network, MAX_ADDRESSES>,
-    gateway: Option<Ipv4Addr>,
+    addresses: Addresses,
     neighbours: Neighbours,
     counters: LinkCounters,
 }
@@ -149,7 +121,8 @@ pub struct Frame<'t, 's> {
 
 #[derive(Clone, Copy)]
 enum Content {
-    ArpRequest(Ipv4Addr),
+    /// Who has this address?
+    Question(Addr),
     Segment(What, Hop),
 }
 
@@ -160,36 +133,29 @@ impl<'s> Link<'s> {
             tcp,
             medium,
             checksum,
-            networks: Vec::new(),
-            gateway: None,
+            addresses: Addresses::new(),
             neighbours: Neighbours::new(),
             counters: LinkCounters::default(),
         }
     }
 
-    /// Sets our addresses and the router for everything beyond them. The first address is the one connections are opened from.
+    /// Sets our addresses, of either family, and the routers for everything beyond their networks, at most one for each family.
     ///
-    /// Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from it, so
-    /// their peers learn it when they speak to the address's next owner, or by their own timers. Listeners stay.
+    /// Connections are opened from the first IPv4 address on the next hop's network, or else the first; from the IPv6 address that RFC 6724
+    /// prefers. Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from
+    /// it, so their peers learn it when they speak to the address's next owner, or by their own timers. Listeners stay.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or one cannot be a host's or is of a family this build does
-    /// not speak; the former ones stay then.
-    pub fn set_addresses(&mut self, interfaces: &[Interface], gateway: Option<IpAddr>) -> Result<(), Error> {
-        let mut networks = Vec::new();
-        for interface in interfaces {
-            let network = Network::of(interface).ok_or(Error::InvalidAddress)?;
-            networks.push(network).map_err(|_| Error::InvalidAddress)?;
-        }
-        let gateway = match gateway {
-            None => None,
-            Some(IpAddr::V4(addr)) if is_one_host(addr) => Some(addr),
-            Some(IpAddr::V4(_) | IpAddr::V6(_)) => return Err(Error::InvalidAddress),
-        };
-        self.networks = networks;
-        self.gateway = gateway;
-        let networks = &self.networks;
-        self.tcp.keep_addresses(|addr| networks.iter().any(|network| network.addr == addr));
+    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's or is
+    /// of a family this build does not speak; the former ones stay then.
+    pub fn set_addresses(
+        &mut self,
+        interfaces: &[Interface],
+        routers: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(), Error> {
+        self.addresses = Addresses::of(interfaces, routers.into_iter())?;
+        let addresses = &self.addresses;
+        self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
         self.forget_neighbours();
         Ok(())
     }
@@ -222,11 +188,11 @@ impl<'s> Link<'s> {
         &self.counters
     }
 
-    /// Opens a connection from our first address on the peer's network, or else our first. See [`Tcp::connect`].
+    /// Opens a connection from the address of ours that suits the peer: see [`Link::set_addresses`] and [`Tcp::connect`].
     ///
     /// # Errors
-    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses and a network's broadcast address, and those of
-    /// [`Tcp::connect`].
+    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses, a network's broadcast address and another zone's
+    /// link-local ones, and those of [`Tcp::connect`].
     pub fn connect(
         &mut self,
         now: Instant,
@@ -234,16 +200,13 @@ impl<'s> Link<'s> {
         remote: SocketAddr,
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
-        let IpAddr::V4(addr) = remote.ip() else {
-            return Err(Error::InvalidAddress);
-        };
-        if self.is_ours(addr) || self.is_shouted(addr) {
+        let addr = self.tcp.addr_of(remote)?;
+        if self.addresses.is_ours(addr) || self.addresses.is_shouted(addr) {
             return Err(Error::InvalidAddress);
         }
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
-        let on_link = self.networks.iter().find(|network| network.is_on_link(next));
-        let source = on_link.or(self.networks.first()).ok_or(Error::NoRoute)?;
-        let local = SocketAddrV4::new(source.addr, local_port).into();
+        let source = self.addresses.source_for(addr, next).ok_or(Error::NoRoute)?;
+        let local = SocketAddr::new(source.ip(), local_port);
         let hop = match self.medium {
             Medium::Ethernet(_) => None,
             Medium::Ip => Some(Hop::default()),
@@ -255,7 +218,10 @@ impl<'s> Link<'s> {
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) -> Received {
         count(&mut self.counters.frames_in);
         let Medium::Ethernet(ours) = self.medium else {
-            return self.handle_ipv4(now, frame, Hop::default(), false);
+            return match frame.first().map(|octet| octet >> 4) {
+                Some(6) => self.handle_ipv6(now, frame, Hop::default(), false),
+                _ => self.handle_ipv4(now, frame, Hop::default(), false),
+            };
         };
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
             return Received::NotMine;
@@ -264,30 +230,28 @@ impl<'s> Link<'s> {
         if to.is_unicast() && to.0 != ours.0 {
             return Received::NotMine;
         }
+        let hop = Hop(ethernet.src_addr().0);
         // An answer to a group's address would be heard by all.
-        let is_group = !to.is_unicast() || !is_station(ethernet.src_addr());
+        let is_group = !to.is_unicast() || !is_station(hop);
         match ethernet.ethertype() {
             EthernetProtocol::Arp => self.handle_arp(now, ethernet.payload()),
-            EthernetProtocol::Ipv4 => self.handle_ipv4(now, ethernet.payload(), Hop(ethernet.src_addr().0), is_group),
-            EthernetProtocol::Ipv6 | EthernetProtocol::Unknown(_) => Received::NotMine,
+            EthernetProtocol::Ipv4 => self.handle_ipv4(now, ethernet.payload(), hop, is_group),
+            EthernetProtocol::Ipv6 => self.handle_ipv6(now, ethernet.payload(), hop, is_group),
+            EthernetProtocol::Unknown(_) => Received::NotMine,
         }
     }
 
     fn handle_arp(&mut self, now: Instant, payload: &[u8]) -> Received {
-        let repr = ArpPacket::new_checked(payload).and_then(|packet| ArpRepr::parse(&packet));
-        if let Ok(ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, target_protocol_addr, .. }) = repr
-        {
-            let hop = Hop(source_hardware_addr.0);
-            let is_sane = is_station(source_hardware_addr) && is_one_host(source_protocol_addr);
-            if is_sane && self.is_ours(target_protocol_addr) {
-                if self.neighbours.learn(source_protocol_addr, hop, now) {
-                    self.tcp.neighbour_changed();
-                }
-            } else if is_sane && source_protocol_addr == target_protocol_addr {
-                self.neighbours.update(source_protocol_addr, hop, now);
-            }
+        if let Some(lesson) = arp::read(payload, |addr| self.addresses.is_ours(addr)) {
+            self.learn(lesson, now);
         }
         Received::Observed
+    }
+
+    fn learn(&mut self, lesson: Lesson, now: Instant) {
+        if self.neighbours.learn(lesson, now) {
+            self.tcp.neighbour_changed();
+        }
     }
 
     fn handle_ipv4(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
@@ -298,54 +262,92 @@ impl<'s> Link<'s> {
         if ipv4.version() != 4 || ipv4.next_header() != IpProtocol::Tcp {
             return Received::NotMine;
         }
-        let (src, dst) = (ipv4.src_addr(), ipv4.dst_addr());
-        let is_shouted = self.is_shouted(dst);
-        if !self.is_ours(dst) && !is_shouted {
+        let path = Path { src: Addr::v4(ipv4.src_addr()), dst: Addr::v4(ipv4.dst_addr()), hop };
+        let is_shouted = self.addresses.is_shouted(path.dst);
+        if !self.addresses.is_ours(path.dst) && !is_shouted {
             return Received::OtherTcp;
         }
-        Received::Taken(match self.refuse(&ipv4, is_group || is_shouted) {
-            Some(rule) => self.tcp.refuse(rule),
-            None => {
-                let arrival = Arrival { src: src.into(), dst: dst.into(), hop };
-                self.tcp.handle_segment(now, &arrival, ipv4.payload())
+        let is_checked = !self.checksum.is_verified_here() || is_header_right(&ipv4);
+        let found = if usize::from(ipv4.header_len()) < emit::IPV4_HEADER || !is_checked {
+            Err(Rule::Malformed)
+        } else if ipv4.more_frags() || ipv4.frag_offset() != 0 {
+            Err(Rule::Fragment)
+        } else {
+            Ok(ipv4.payload())
+        };
+        self.handle_tcp(now, &path, found, is_group || is_shouted)
+    }
+
+    #[cfg(feature = "ipv6")]
+    fn handle_ipv6(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
+        let Ok(ipv6) = Ipv6Packet::new_checked(packet) else {
+            return Received::NotMine;
+        };
+        let (Some(src), Some(dst)) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr())) else {
+            return Received::NotMine;
+        };
+        if ipv6.version() != 6 {
+            return Received::NotMine;
+        }
+        let path = Path { src, dst, hop };
+        let (is_ours, is_shouted) = (self.addresses.is_ours(dst), self.addresses.is_shouted(dst));
+        let found = match chain::walk(ipv6.next_header().into(), ipv6.payload()) {
+            Behind::Other => return Received::NotMine,
+            Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message),
+            // Nobody knows what it would have been.
+            Behind::TooManyHeaders | Behind::CutShort if !is_ours => return Received::NotMine,
+            Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_shouted => return Received::OtherTcp,
+            Behind::Tcp(segment) => Ok(segment),
+            Behind::TcpFragment => Err(Rule::Fragment),
+            Behind::TooManyHeaders => Err(Rule::TooManyHeaders),
+            Behind::CutShort => Err(Rule::Malformed),
+        };
+        self.handle_tcp(now, &path, found, is_group || is_shouted)
+    }
+
+    #[cfg(not(feature = "ipv6"))]
+    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _hop: Hop, _is_group: bool) -> Received {
+        Received::NotMine
+    }
+
+    #[cfg(feature = "ipv6")]
+    fn handle_icmpv6(&mut self, now: Instant, packet: &Ipv6Packet<&[u8]>, message: &[u8]) -> Received {
+        match discovery::read(packet, message) {
+            Message::Lesson(lesson) => self.learn(lesson, now),
+            Message::Error(undelivered) => {
+                let Undelivered { tuple, seq, mtu } = undelivered;
+                let is_believed = self.tcp.handle_undelivered(now, &tuple, seq, mtu);
+                let LinkCounters { icmp_errors, icmp_errors_ignored, .. } = &mut self.counters;
+                count(if is_believed { icmp_errors } else { icmp_errors_ignored });
+            }
+            Message::Noted => {}
+            Message::Other => return Received::NotMine,
+        }
+        Received::Observed
+    }
+
+    /// A segment, or why there is none, on its way to the engine: the IP layer must not let everything through.
+    fn handle_tcp(&mut self, now: Instant, path: &Path, found: Result<&[u8], Rule>, is_to_group: bool) -> Received {
+        let is_ours = self.addresses.is_ours(path.src);
+        let is_answerable = !is_to_group && !is_ours && !self.addresses.is_shouted(path.src);
+        Received::Taken(match found {
+            Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
+            _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),
+            Ok(segment) => self.tcp.handle_segment_on(now, path, segment),
+            Err(rule) => {
+                if rule == Rule::Fragment {
+                    count(&mut self.counters.fragments);
+                }
+                self.tcp.refuse(rule)
             }
         })
     }
 
-    /// What the IP layer must not let through to TCP.
-    fn refuse(&mut self, ipv4: &Ipv4Packet<&[u8]>, is_to_group: bool) -> Option<Rule> {
-        let is_checked = !self.checksum.is_verified_here() || is_header_right(ipv4);
-        if usize::from(ipv4.header_len()) < IPV4_HEADER || !is_checked {
-            return Some(Rule::Malformed);
-        }
-        if is_to_group || self.is_ours(ipv4.src_addr()) || self.is_shouted(ipv4.src_addr()) {
-            return Some(Rule::NotAnswerable);
-        }
-        if ipv4.more_frags() || ipv4.frag_offset() != 0 {
-            count(&mut self.counters.fragments);
-            return Some(Rule::Fragment);
-        }
-        None
-    }
-
-    fn is_ours(&self, addr: Ipv4Addr) -> bool {
-        self.networks.iter().any(|network| network.addr == addr)
-    }
-
-    /// Says whether an address means many hosts.
-    fn is_shouted(&self, addr: Ipv4Addr) -> bool {
-        let on_link = |network: &Network| network.is_broadcast(addr);
-        addr.is_broadcast() || addr.is_multicast() || self.networks.iter().any(on_link)
-    }
-
     /// The neighbour that leads to `addr`.
-    fn next_hop(&self, addr: Ipv4Addr) -> Option<Ipv4Addr> {
+    fn next_hop(&self, addr: Addr) -> Option<Addr> {
         match self.medium {
-            Medium::Ip => (!self.networks.is_empty()).then_some(addr),
-            Medium::Ethernet(_) if self.networks.iter().any(|network| network.is_on_link(addr)) => Some(addr),
-            // Without an address of ours there is nobody to ask for.
-            Medium::Ethernet(_) if self.networks.is_empty() => None,
-            Medium::Ethernet(_) => self.gateway,
+            Medium::Ip => self.addresses.speaks_family_of(addr).then_some(addr),
+            Medium::Ethernet(_) => self.addresses.next_hop(addr),
         }
     }
 
@@ -366,7 +368,7 @@ impl<'s> Link<'s> {
         }
         loop {
             if let Some(addr) = self.neighbours.question() {
-                return LinkOutput::Transmit(Frame { link: self, content: Content::ArpRequest(addr), now });
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question(addr), now });
             }
             match self.tcp.next_output(now) {
                 Next::Event(event) => return LinkOutput::Event(event),
@@ -410,7 +412,7 @@ impl<'s> Link<'s> {
             return Some(hop);
         }
         let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
-        let IpAddr::V4(remote) = transmit.remote().ip() else { return None };
+        let remote = what.tuple(&self.tcp).remote_addr;
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
         let found = match self.next_hop(remote) {
@@ -432,15 +434,18 @@ impl Frame<'_, '_> {
     pub fn len(&self) -> usize {
         let header = self.link.medium.header_len();
         match self.content {
-            Content::ArpRequest(_) => header + ARP_PACKET,
-            Content::Segment(what, _) => header + IPV4_HEADER + self.link.tcp.len_of(what),
+            Content::Question(addr) => header + question_len(addr),
+            Content::Segment(what, _) => {
+                let ip_header = emit::ip_header_len(what.tuple(&self.link.tcp).remote_addr);
+                header + ip_header + self.link.tcp.len_of(what)
+            }
         }
     }
 
     /// Gives the reason, if the frame carries an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
-            Content::ArpRequest(_) => None,
+            Content::Question(_) => None,
             Content::Segment(what, _) => what.reset_reason(),
         }
     }
@@ -454,7 +459,7 @@ impl Frame<'_, '_> {
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         let Frame { link, content, now } = self;
         match content {
-            Content::ArpRequest(addr) => link.emit_arp_request(addr, now, buf),
+            Content::Question(addr) => link.emit_question(addr, now, buf),
             Content::Segment(what, hop) => link.emit_segment(what, hop, now, buf)?,
         }
         count(&mut link.counters.frames_out);
@@ -463,86 +468,53 @@ impl Frame<'_, '_> {
 }
 
 impl Link<'_> {
-    fn emit_arp_request(&mut self, addr: Ipv4Addr, now: Instant, buf: &mut [u8]) {
+    fn emit_question(&mut self, addr: Addr, now: Instant, buf: &mut [u8]) {
         self.neighbours.asked(addr, now);
-        count(&mut self.counters.arp_requests);
-        let payload = self.medium.emit_header(buf, Hop([0xff; 6]), EthernetProtocol::Arp);
-        let on_link = self.networks.iter().find(|network| network.is_on_link(addr));
-        let Some(source) = on_link.or(self.networks.first()) else {
-            return;
+        // Asked for only on Ethernet, and only where there is an address of ours to ask from.
+        let (Medium::Ethernet(ours), Some(source)) = (self.medium, self.addresses.source_for(addr, addr)) else {
+            return buf.fill(0);
         };
-        let Medium::Ethernet(ours) = self.medium else {
-            return;
-        };
-        let repr = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: EthernetAddress(ours.0),
-            source_protocol_addr: source.addr,
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: addr,
-        };
-        repr.emit(&mut ArpPacket::new_unchecked(payload));
+        if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {
+            count(&mut self.counters.arp_requests);
+            let payload = self.medium.emit_header(buf, EVERYBODY, EthernetProtocol::Arp);
+            arp::emit_request(payload, ours, source, target);
+        }
+        #[cfg(feature = "ipv6")]
+        if let (Some(source), Some(target)) = (source.as_v6(), addr.as_v6()) {
+            count(&mut self.counters.neighbour_solicitations);
+            let (group, hop) = discovery::solicited_group(target);
+            let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv6);
+            emit::emit_ipv6_header(packet, source, group, IpProtocol::Icmpv6, discovery::HOP_LIMIT);
+            discovery::emit_solicitation(&mut packet[emit::IPV6_HEADER..], ours, source, target);
+        }
     }
 
     fn emit_segment(&mut self, what: What, hop: Hop, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        let transmit = self.tcp.transmit(what, now);
-        let (src, dst) = both_v4(transmit.local().ip(), transmit.remote().ip()).ok_or(BufferTooSmall)?;
-        let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv4);
-        let (_, segment) = packet.split_at_mut_checked(IPV4_HEADER).ok_or(BufferTooSmall)?;
-        transmit.emit(segment)?;
-        emit_ipv4_header(packet, src, dst, self.checksum);
+        let Tuple { local_addr, remote_addr, .. } = *what.tuple(&self.tcp);
+        let packet = self.medium.emit_header(buf, hop, emit::ethertype(remote_addr));
+        let (_, segment) = packet.split_at_mut_checked(emit::ip_header_len(remote_addr)).ok_or(BufferTooSmall)?;
+        self.tcp.transmit(what, now).emit(segment)?;
+        emit::emit_ip_header(packet, local_addr, remote_addr, self.checksum);
         Ok(())
     }
 }
 
-impl Medium {
-    fn header_len(self) -> usize {
-        match self {
-            Medium::Ethernet(_) => ETHERNET_HEADER,
-            Medium::Ip => 0,
-        }
+/// Octets of the packet that asks for an address.
+fn question_len(addr: Addr) -> usize {
+    #[cfg(feature = "ipv6")]
+    if !addr.is_v4() {
+        return emit::IPV6_HEADER + discovery::SOLICITATION_LEN;
     }
-
-    /// Writes the link header, if the medium has one, and gives what comes behind it.
-    fn emit_header(self, buf: &mut [u8], to: Hop, protocol: EthernetProtocol) -> &mut [u8] {
-        let Medium::Ethernet(ours) = self else {
-            return buf;
-        };
-        let (header, payload) = buf.split_at_mut(ETHERNET_HEADER.min(buf.len()));
-        let mut frame = EthernetFrame::new_unchecked(header);
-        frame.set_dst_addr(EthernetAddress(to.0));
-        frame.set_src_addr(EthernetAddress(ours.0));
-        frame.set_ethertype(protocol);
-        payload
-    }
+    let _ = addr;
+    arp::PACKET_LEN
 }
 
-/// Says whether an Ethernet address can be one station's.
-fn is_station(addr: EthernetAddress) -> bool {
-    addr.is_unicast() && addr.0 != [0; 6]
+/// Says whether a link address can be one station's.
+fn is_station(hop: Hop) -> bool {
+    EthernetAddress(hop.0).is_unicast() && hop != Hop::default()
 }
 
 fn is_header_right(ipv4: &Ipv4Packet<&[u8]>) -> bool {
     let header = ipv4.as_ref().get(..usize::from(ipv4.header_len()));
     header.is_some_and(checksum::is_header_right)
-}
-
-/// Writes every octet of the header: nothing of an older frame in the buffer leaks (CVE-2020-7451). "Don't fragment" is set, so the
-/// identification means nothing (RFC 6864 §4.1).
-fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, by: ChecksumBy) {
-    let total_len = packet.len() as u16;
-    packet[..IPV4_HEADER].fill(0);
-    let mut ipv4 = Ipv4Packet::new_unchecked(&mut *packet);
-    ipv4.set_version(4);
-    ipv4.set_header_len(IPV4_HEADER as u8);
-    ipv4.set_total_len(total_len);
-    ipv4.set_dont_frag(true);
-    ipv4.set_hop_limit(HOP_LIMIT);
-    ipv4.set_next_header(IpProtocol::Tcp);
-    ipv4.set_src_addr(src);
-    ipv4.set_dst_addr(dst);
-    if by.is_filled_here() {
-        let sum = checksum::of_header(&packet[..IPV4_HEADER]);
-        packet[IPV4_CHECKSUM].copy_from_slice(&sum);
-    }
 }

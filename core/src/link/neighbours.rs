@@ -1,10 +1,10 @@
-//! Which link address an IPv4 address has (ARP, RFC 826), as far as active opens need it.
+//! Which link address a neighbour has, as far as active opens need it. ARP and neighbour discovery ask and teach.
 
-use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use heapless::Vec;
 
+use crate::addr::Addr;
 use crate::output::Hop;
 use crate::time::Instant;
 
@@ -14,17 +14,32 @@ const NEIGHBOURS: usize = 8;
 const QUERIES: usize = 4;
 /// How long an answer is used.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// How long an answer is waited for before the question is put again (RFC 1122 §2.3.2.1: at most one a second).
+/// How long an answer is waited for before the question is put again (RFC 1122 §2.3.2.1: at most one a second; RFC 4861 §10: RETRANS_TIMER).
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What a packet teaches about a neighbour.
+#[derive(Clone, Copy)]
+pub(super) enum Lesson {
+    /// ARP to us: makes a new entry if that was asked for, or else brings up to date the one there is.
+    Told(Addr, Hop),
+    /// ARP to all: brings up to date the entry there is.
+    Announced(Addr, Hop),
+    /// An advertisement that answers: makes a new entry if that was asked for, or else is as good as none that nobody asked for.
+    #[cfg(feature = "ipv6")]
+    Answer(Addr, Hop),
+    /// An advertisement that nobody asked for: where it contradicts an entry, that is asked for again.
+    #[cfg(feature = "ipv6")]
+    Doubt(Addr, Hop),
+}
+
 struct Neighbour {
-    addr: Ipv4Addr,
+    addr: Addr,
     hop: Hop,
     learned_at: Instant,
 }
 
 struct Query {
-    addr: Ipv4Addr,
+    addr: Addr,
     /// When the question went out; `None`: it wants to.
     asked_at: Option<Instant>,
 }
@@ -45,7 +60,7 @@ impl Neighbours {
     }
 
     /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
-    pub(crate) fn resolve(&mut self, addr: Ipv4Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
+    pub(crate) fn resolve(&mut self, addr: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
         let lifetime = if is_doubted { RETRY } else { LIFETIME };
         let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < lifetime;
         if let Some(neighbour) = self.known.iter().find(fresh) {
@@ -60,30 +75,42 @@ impl Neighbours {
     }
 
     /// The next address to ask for.
-    pub(crate) fn question(&self) -> Option<Ipv4Addr> {
+    pub(crate) fn question(&self) -> Option<Addr> {
         self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| query.addr)
     }
 
-    pub(crate) fn asked(&mut self, addr: Ipv4Addr, now: Instant) {
+    pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {
         if let Some(query) = self.queries.iter_mut().find(|query| query.addr == addr) {
             query.asked_at = Some(now);
         }
     }
 
-    /// Takes in what an ARP packet to us says. Only an answer to a question of ours makes a new entry. Says whether somebody was
-    /// waiting for it.
-    pub(crate) fn learn(&mut self, addr: Ipv4Addr, hop: Hop, now: Instant) -> bool {
+    /// Takes in what a packet teaches. Says whether somebody was waiting for it.
+    pub(crate) fn learn(&mut self, lesson: Lesson, now: Instant) -> bool {
+        match lesson {
+            Lesson::Told(addr, hop) if self.answered(addr, hop, now) => return true,
+            Lesson::Told(addr, hop) | Lesson::Announced(addr, hop) => self.update(addr, hop, now),
+            #[cfg(feature = "ipv6")]
+            Lesson::Answer(addr, hop) if self.answered(addr, hop, now) => return true,
+            #[cfg(feature = "ipv6")]
+            Lesson::Answer(addr, hop) | Lesson::Doubt(addr, hop) => {
+                self.known.retain(|n| n.addr != addr || n.hop == hop);
+            }
+        }
+        false
+    }
+
+    /// Only an answer to a question of ours makes a new entry. Says whether it was one.
+    fn answered(&mut self, addr: Addr, hop: Hop, now: Instant) -> bool {
         if let Some(at) = self.queries.iter().position(|query| query.addr == addr) {
             self.queries.swap_remove(at);
             self.remember(Neighbour { addr, hop, learned_at: now });
             return true;
         }
-        self.update(addr, hop, now);
         false
     }
 
-    /// An entry there is may be brought up to date by its owner, also by an announcement to all.
-    pub(crate) fn update(&mut self, addr: Ipv4Addr, hop: Hop, now: Instant) {
+    fn update(&mut self, addr: Addr, hop: Hop, now: Instant) {
         if let Some(neighbour) = self.known.iter_mut().find(|n| n.addr == addr) {
             *neighbour = Neighbour { addr, hop, learned_at: now };
         }

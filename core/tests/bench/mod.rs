@@ -121,7 +121,7 @@ pub(crate) fn checksum_of(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> u16 {
 }
 
 /// The ones' complement sum of RFC 1071.
-fn internet_checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn internet_checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
     let mut sum: u32 = words.sum();
     while sum >> 16 != 0 {

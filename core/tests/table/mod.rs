@@ -57,6 +57,8 @@ pub(crate) struct Seg {
     pub(crate) checksum_right: bool,
     pub(crate) answerable: bool,
     pub(crate) is_fragment: bool,
+    /// It stands behind more IPv6 extension headers than are stepped over.
+    pub(crate) has_too_many_headers: bool,
 }
 
 /// What a listener on the connection's port would do with a SYN.
@@ -208,8 +210,10 @@ table! {
      any_state_malformed_header_is_dropped; |_, s| !s.well_formed; dropped]
     [ChecksumWrong; "R12"; "any" ANY; "wrong checksum"; "dropped"; "3.1, MUST-3";
      any_state_wrong_checksum_is_dropped; |_, s| !s.checksum_right; dropped]
-    [Fragment; "R12"; "any" ANY; "an IPv4 fragment"; "dropped, never put together"; "3.7.2";
+    [Fragment; "R12"; "any" ANY; "a fragment"; "dropped, never put together"; "3.7.2";
      any_state_fragment_is_dropped; |_, s| s.is_fragment; dropped]
+    [TooManyHeaders; "R12"; "any" ANY; "more IPv6 extension headers than are stepped over"; "dropped, not looked behind"; "RFC 8504 5.3";
+     any_state_too_many_headers_are_dropped; |_, s| s.has_too_many_headers; dropped]
     [NotAnswerable; "R11"; "any" ANY; "port 0, or an address no reply may go to or come from"; "dropped, no listener touched";
      "3.9.2.3, RFC 1122 4.2.3.10"; any_state_unanswerable_address_is_dropped; |_, s| !s.answerable; dropped]
 
@@ -455,6 +459,7 @@ impl Seg {
             checksum_right: true,
             answerable: true,
             is_fragment: false,
+            has_too_many_headers: false,
         }
     }
 
