@@ -1,7 +1,7 @@
 //! One engine behind frames, and what it has told its application.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
@@ -9,7 +9,7 @@ use tcp_reset_core::{
     ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ResetReason, SecretKey, State, Storage, Tcp,
 };
 
-use crate::frame::answer_arp;
+use crate::resolve;
 
 /// A board's worth of connections: 8 slots, 4 listeners, 16 handshakes, 16 in TIME-WAIT, 512 KiB for buffers.
 type Board = Storage<8, 4, 16, 16, { 512 * 1024 }>;
@@ -18,8 +18,6 @@ type Board = Storage<8, 4, 16, 16, { 512 * 1024 }>;
 pub const MAX_FRAME: usize = 1_514;
 /// More outputs than this between two looks at the clock mean that the engine does not come to an end.
 const MOST_OUTPUTS: usize = 4_096;
-/// Bits of the network both ends are on.
-pub const PREFIX: u8 = 24;
 
 /// A frame that left an endpoint.
 pub struct Sent {
@@ -32,7 +30,8 @@ pub struct Sent {
 /// An engine, its link, and its news.
 pub struct Endpoint {
     link: Link<'static>,
-    addr: Ipv4Addr,
+    addr: IpAddr,
+    prefix: u8,
     mac: [u8; 6],
     /// The reason each connection ended for, as it was told.
     ended: HashMap<ConnectionHandle, CloseReason>,
@@ -40,16 +39,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Boots an endpoint with a fresh random key. Its memory is given back to nobody: a run boots a bounded number of them.
+    /// Boots an endpoint with a fresh random key, on a network whose prefix has `prefix` bits. Its memory is given back to nobody: a run boots a bounded number of them.
     ///
     /// # Errors
     /// If the system has no random bytes to give.
-    pub fn boot(addr: Ipv4Addr, mac: [u8; 6]) -> Result<Endpoint> {
+    pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6]) -> Result<Endpoint> {
         let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
         let tcp = Tcp::new(storage, Config::default(), random_key()?);
         let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr: addr.into(), prefix: PREFIX }], None)?;
-        Ok(Endpoint { link, addr, mac, ended: HashMap::new(), events: Vec::new() })
+        link.set_addresses(&[Interface { addr, prefix }], None)?;
+        Ok(Endpoint { link, addr, prefix, mac, ended: HashMap::new(), events: Vec::new() })
     }
 
     /// Gives the engine.
@@ -62,8 +61,17 @@ impl Endpoint {
         &mut self.link
     }
 
+    /// Boots it again: every connection is forgotten without a word.
+    ///
+    /// # Errors
+    /// If the system has no random bytes to give.
+    pub fn reboot(&mut self) -> Result<()> {
+        *self = Endpoint::boot(self.addr, self.prefix, self.mac)?;
+        Ok(())
+    }
+
     /// Gives our address.
-    pub fn addr(&self) -> Ipv4Addr {
+    pub fn addr(&self) -> IpAddr {
         self.addr
     }
 
@@ -72,11 +80,11 @@ impl Endpoint {
         self.mac
     }
 
-    /// Takes in a frame. ARP requests for us are answered as the IP stack beside the core would.
+    /// Takes in a frame. Who asks for our Ethernet address is answered as the IP stack beside the core would.
     pub fn receive(&mut self, now: Instant, frame: &[u8]) -> (Received, Option<Sent>) {
         let received = self.link.handle_frame(now, frame);
-        let arp = answer_arp(frame, self.addr, self.mac).map(|bytes| Sent { bytes, reset: None });
-        (received, arp)
+        let answer = resolve::answer(frame, self.addr, self.mac).map(|bytes| Sent { bytes, reset: None });
+        (received, answer)
     }
 
     /// Lets time pass and collects what wants to go out.
@@ -119,9 +127,8 @@ impl Endpoint {
     }
 
     /// Gives our state for a pair of endpoints.
-    pub fn state(&self, port: u16, peer: SocketAddrV4) -> State {
-        let local = SocketAddr::from(SocketAddrV4::new(self.addr, port));
-        self.link.tcp_ref().state_of(local, peer.into())
+    pub fn state(&self, port: u16, peer: SocketAddr) -> State {
+        self.link.tcp_ref().state_of(SocketAddr::new(self.addr, port), peer)
     }
 }
 

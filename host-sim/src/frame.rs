@@ -1,15 +1,16 @@
 //! Frames as the tool reads and makes them, apart from the crate under test.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol,
-    Ipv4Packet, TcpPacket, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet,
+    TcpPacket, TcpSeqNumber,
 };
 use tcp_reset_core::{Control, Seq};
 
-/// Octets of Ethernet and IPv4 headers in front of a segment we forge.
-const HEADERS: usize = 14 + 20;
+/// Time to live, or hop limit, of what we forge.
+const HOP_LIMIT: u8 = 64;
 /// Octets of a TCP header without options.
 const TCP_HEADER: usize = 20;
 
@@ -17,9 +18,9 @@ const TCP_HEADER: usize = 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
     /// Who sent it.
-    pub from: SocketAddrV4,
+    pub from: SocketAddr,
     /// Who gets it.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// SEG.SEQ.
     pub seq: Seq,
     /// SEG.ACK.
@@ -33,21 +34,28 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Reads a frame; `None` if it carries no TCP over IPv4.
+    /// Reads a frame; `None` if it carries no TCP, or an IPv6 header that is followed by another than TCP's.
     pub fn parse(frame: &[u8]) -> Option<Seen> {
         let ethernet = EthernetFrame::new_checked(frame).ok()?;
-        if ethernet.ethertype() != EthernetProtocol::Ipv4 {
+        let (src, dst, protocol, payload): (IpAddr, IpAddr, _, _) = match ethernet.ethertype() {
+            EthernetProtocol::Ipv4 => {
+                let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+                (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
+            }
+            EthernetProtocol::Ipv6 => {
+                let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+                (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
+            }
+            EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,
+        };
+        if protocol != IpProtocol::Tcp {
             return None;
         }
-        let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-        if ip.next_header() != IpProtocol::Tcp {
-            return None;
-        }
-        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-        let control = Control::from_bits_truncate(ip.payload()[13]);
+        let tcp = TcpPacket::new_checked(payload).ok()?;
+        let control = Control::from_bits_truncate(payload[13]);
         Some(Seen {
-            from: SocketAddrV4::new(ip.src_addr(), tcp.src_port()),
-            to: SocketAddrV4::new(ip.dst_addr(), tcp.dst_port()),
+            from: SocketAddr::new(src, tcp.src_port()),
+            to: SocketAddr::new(dst, tcp.dst_port()),
             seq: Seq(tcp.seq_number().0 as u32),
             ack: Seq(tcp.ack_number().0 as u32),
             control,
@@ -63,22 +71,15 @@ impl Seen {
 
     /// Writes the frame somebody would forge: right addresses and checksums, any numbers, text of zeros.
     pub fn forge(&self, from_mac: [u8; 6], to_mac: [u8; 6]) -> Vec<u8> {
-        let mut buf = vec![0; HEADERS + TCP_HEADER + self.len];
-        let total = buf.len();
+        let (from, to) = (self.from.ip().into(), self.to.ip().into());
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, TCP_HEADER + self.len, HOP_LIMIT);
+        let ethertype = if self.from.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
+        let mut buf = vec![0; EthernetFrame::<&[u8]>::buffer_len(ip.buffer_len())];
         let mut ethernet = EthernetFrame::new_unchecked(&mut buf);
-        ethernet.set_src_addr(EthernetAddress(from_mac));
-        ethernet.set_dst_addr(EthernetAddress(to_mac));
-        ethernet.set_ethertype(EthernetProtocol::Ipv4);
-        let mut ip = Ipv4Packet::new_unchecked(ethernet.payload_mut());
-        ip.set_version(4);
-        ip.set_header_len(20);
-        ip.set_total_len((total - 14) as u16);
-        ip.set_hop_limit(64);
-        ip.set_next_header(IpProtocol::Tcp);
-        ip.set_src_addr(*self.from.ip());
-        ip.set_dst_addr(*self.to.ip());
-        ip.fill_checksum();
-        self.write_tcp(ip.payload_mut());
+        let header = EthernetRepr { src_addr: EthernetAddress(from_mac), dst_addr: EthernetAddress(to_mac), ethertype };
+        header.emit(&mut ethernet);
+        ip.emit(ethernet.payload_mut(), &ChecksumCapabilities::default());
+        self.write_tcp(&mut ethernet.payload_mut()[ip.header_len()..]);
         buf
     }
 
@@ -91,42 +92,6 @@ impl Seen {
         tcp.set_ack_number(TcpSeqNumber(self.ack.0 as i32));
         tcp.set_header_len(TCP_HEADER as u8);
         tcp.set_window_len(self.wnd);
-        tcp.fill_checksum(&IpAddress::Ipv4(*self.from.ip()), &IpAddress::Ipv4(*self.to.ip()));
+        tcp.fill_checksum(&self.from.ip().into(), &self.to.ip().into());
     }
-}
-
-/// Answers an ARP request for `addr`, as the IP stack beside the core would.
-pub fn answer_arp(frame: &[u8], addr: Ipv4Addr, mac: [u8; 6]) -> Option<Vec<u8>> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    if ethernet.ethertype() != EthernetProtocol::Arp {
-        return None;
-    }
-    let request = ArpRepr::parse(&ArpPacket::new_checked(ethernet.payload()).ok()?).ok()?;
-    let ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr,
-        source_protocol_addr,
-        target_protocol_addr,
-        ..
-    } = request
-    else {
-        return None;
-    };
-    if target_protocol_addr != addr {
-        return None;
-    }
-    let reply = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Reply,
-        source_hardware_addr: EthernetAddress(mac),
-        source_protocol_addr: addr,
-        target_hardware_addr: source_hardware_addr,
-        target_protocol_addr: source_protocol_addr,
-    };
-    let mut buf = vec![0; 14 + reply.buffer_len()];
-    let mut ethernet = EthernetFrame::new_unchecked(&mut buf);
-    ethernet.set_src_addr(EthernetAddress(mac));
-    ethernet.set_dst_addr(source_hardware_addr);
-    ethernet.set_ethertype(EthernetProtocol::Arp);
-    reply.emit(&mut ArpPacket::new_unchecked(ethernet.payload_mut()));
-    Some(buf)
 }

@@ -1,6 +1,6 @@
 //! The Linux kernel as the peer.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -8,6 +8,7 @@ use nix::libc;
 use tcp_reset_core::{Instant, State};
 
 use crate::endpoint::MAX_FRAME;
+use crate::family::Family;
 use crate::kernel::{KernelListener, KernelStream, Wire, kernel_state_of};
 use crate::peer::{Failure, Peer, Read, Socket};
 
@@ -20,7 +21,7 @@ enum Held {
     Stream {
         stream: KernelStream,
         port: u16,
-        remote: SocketAddrV4,
+        remote: SocketAddr,
     },
     Gone,
 }
@@ -28,16 +29,22 @@ enum Held {
 /// The kernel's sockets in our namespace, and the wire to it.
 pub struct KernelPeer {
     wire: Wire,
-    addr: Ipv4Addr,
+    addr: IpAddr,
     started: WallClock,
     sockets: Vec<Held>,
     buf: Vec<u8>,
 }
 
 impl KernelPeer {
-    /// Uses a wire whose kernel end has `addr`.
-    pub fn new(wire: Wire, addr: Ipv4Addr) -> KernelPeer {
+    /// Uses a wire whose kernel end has the family's address, among others perhaps.
+    pub fn new(wire: Wire, family: Family) -> KernelPeer {
+        let addr = family.peer_addr();
         KernelPeer { wire, addr, started: WallClock::now(), sockets: Vec::new(), buf: vec![0; MAX_FRAME] }
+    }
+
+    /// Goes on in another family, whose address the kernel's end has as well.
+    pub fn speak(&mut self, family: Family) {
+        self.addr = family.peer_addr();
     }
 
     fn hold(&mut self, held: Held) -> Socket {
@@ -45,7 +52,7 @@ impl KernelPeer {
         Socket(self.sockets.len() - 1)
     }
 
-    fn hold_stream(&mut self, stream: KernelStream, remote: SocketAddrV4) -> Result<Socket> {
+    fn hold_stream(&mut self, stream: KernelStream, remote: SocketAddr) -> Result<Socket> {
         let port = stream.local_addr().context("the kernel does not tell its port")?.port();
         Ok(self.hold(Held::Stream { stream, port, remote }))
     }
@@ -65,7 +72,7 @@ impl KernelPeer {
     }
 
     /// What an open socket says of its connection: much cheaper to ask than the kernel's whole table.
-    fn state_of_socket(&self, at: u16, ours: SocketAddrV4) -> Option<State> {
+    fn state_of_socket(&self, at: u16, ours: SocketAddr) -> Option<State> {
         self.sockets.iter().rev().find_map(|held| match held {
             Held::Stream { stream, port, remote } if *port == at && *remote == ours => stream.state().ok(),
             Held::Stream { .. } | Held::Listener(_) | Held::Gone => None,
@@ -104,7 +111,7 @@ impl Peer for KernelPeer {
     }
 
     fn listen(&mut self, port: u16) -> Result<Socket> {
-        let listener = KernelListener::bind(SocketAddrV4::new(self.addr, port), 8)
+        let listener = KernelListener::bind(SocketAddr::new(self.addr, port), 8)
             .with_context(|| format!("the kernel does not listen on port {port}"))?;
         Ok(self.hold(Held::Listener(listener)))
     }
@@ -118,8 +125,8 @@ impl Peer for KernelPeer {
         self.hold_stream(stream, remote).map(Some)
     }
 
-    fn connect(&mut self, port: u16, remote: SocketAddrV4, is_narrow: bool) -> Result<Socket> {
-        let local = SocketAddrV4::new(self.addr, port);
+    fn connect(&mut self, port: u16, remote: SocketAddr, is_narrow: bool) -> Result<Socket> {
+        let local = SocketAddr::new(self.addr, port);
         let stream = if is_narrow {
             KernelStream::connect_with_recv_buffer(local, remote, NARROW_BUFFER)
         } else {
@@ -162,12 +169,12 @@ impl Peer for KernelPeer {
         self.take_stream(socket)?.vanish().context("the kernel does not forget (TCP_REPAIR)")
     }
 
-    fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State> {
+    fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State> {
         // An open socket says CLOSED both when all is over and when its connection is in TIME-WAIT.
         if let Some(state) = self.state_of_socket(port, ours).filter(|state| *state != State::Closed) {
             return Ok(state);
         }
-        let local = SocketAddrV4::new(self.addr, port);
+        let local = SocketAddr::new(self.addr, port);
         let state = kernel_state_of(local, ours).context("cannot read the kernel's states")?;
         Ok(state.unwrap_or(State::Closed))
     }

@@ -5,6 +5,7 @@
 
 pub mod boards;
 pub mod endpoint;
+pub mod family;
 pub mod frame;
 mod image;
 pub mod kernel;
@@ -15,6 +16,7 @@ pub mod pcap;
 pub mod peer;
 pub mod qemu;
 mod report;
+pub mod resolve;
 pub mod rules;
 pub mod run;
 pub mod scenarios;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
@@ -21,6 +22,9 @@ struct Arguments {
     /// Play only this scenario; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = scenario_named)]
     scenario: Vec<&'static Scenario>,
+    /// Play only over this family of addresses; without it over both
+    #[arg(long, value_enum)]
+    family: Option<Family>,
     /// List the scenarios and stop
     #[arg(long)]
     list: bool,
@@ -102,6 +106,7 @@ fn options(arguments: &Arguments) -> Options<'_> {
     };
     let scenarios = if arguments.scenario.is_empty() { SCENARIOS.iter().collect() } else { arguments.scenario.clone() };
     Options {
+        families: arguments.family.as_ref().map_or(&Family::ALL, std::slice::from_ref),
         scenarios,
         choice,
         wire: arguments.wire.map(|wire| match wire {

@@ -1,7 +1,7 @@
 //! A second core as the peer, on a clock that only waiting moves.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use tcp_reset_core::{
 };
 
 use crate::endpoint::Endpoint;
+use crate::family::Family;
 use crate::peer::{Failure, Peer, Read, Socket};
 
 /// How long a frame is on its way, in either direction.
@@ -37,13 +38,13 @@ pub struct MemoryPeer {
 }
 
 impl MemoryPeer {
-    /// Boots the peer at `addr`.
+    /// Boots the peer where the family has it.
     ///
     /// # Errors
     /// If no random key is to be had.
-    pub fn new(addr: Ipv4Addr, mac: [u8; 6]) -> Result<MemoryPeer> {
+    pub fn new(family: Family, mac: [u8; 6]) -> Result<MemoryPeer> {
         Ok(MemoryPeer {
-            endpoint: Endpoint::boot(addr, mac)?,
+            endpoint: Endpoint::boot(family.peer_addr(), family.prefix(), mac)?,
             now: Instant::ZERO,
             next: None,
             to_peer: VecDeque::new(),
@@ -77,8 +78,8 @@ impl MemoryPeer {
     /// Delivers what has arrived at the peer.
     fn deliver(&mut self) -> Result<()> {
         while let Some((_, frame)) = self.to_peer.pop_front_if(|(at, _)| *at <= self.now) {
-            let (_, arp) = self.endpoint.receive(self.now, &frame);
-            self.to_us.extend(arp.map(|sent| (self.now + DELAY, sent.bytes)));
+            let (_, answer) = self.endpoint.receive(self.now, &frame);
+            self.to_us.extend(answer.map(|sent| (self.now + DELAY, sent.bytes)));
         }
         self.flush()
     }
@@ -89,10 +90,10 @@ impl MemoryPeer {
     }
 
     fn listen_on(&mut self, port: u16) -> Result<ListenerHandle> {
-        let local = SocketAddrV4::new(self.endpoint.addr(), port);
+        let local = SocketAddr::new(self.endpoint.addr(), port);
         let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
         let options = ListenOptions { stream, ..ListenOptions::default() };
-        self.endpoint.tcp().listen(local.into(), options).context("the peer does not listen")
+        self.endpoint.tcp().listen(local, options).context("the peer does not listen")
     }
 }
 
@@ -151,14 +152,14 @@ impl Peer for MemoryPeer {
         }
     }
 
-    fn connect(&mut self, port: u16, remote: SocketAddrV4, is_narrow: bool) -> Result<Socket> {
+    fn connect(&mut self, port: u16, remote: SocketAddr, is_narrow: bool) -> Result<Socket> {
         let rx_buffer = if is_narrow { NARROW_BUFFER } else { BUFFER };
         let options = StreamOptions { rx_buffer, tx_buffer: BUFFER, ..StreamOptions::default() };
         let now = self.now;
         let handle = self
             .endpoint
             .link()
-            .connect(now, port, remote.into(), options)
+            .connect(now, port, remote, options)
             .with_context(|| format!("the peer does not connect from port {port} to {remote}"))?;
         let port = self.endpoint.tcp().status(handle)?.local.port();
         self.flush()?;
@@ -213,7 +214,7 @@ impl Peer for MemoryPeer {
     /// The peer as a whole restarts; only its listeners come back.
     fn vanish(&mut self, socket: Socket) -> Result<()> {
         self.stream(socket)?;
-        self.endpoint = Endpoint::boot(self.endpoint.addr(), self.endpoint.mac())?;
+        self.endpoint.reboot()?;
         for held in &mut self.sockets {
             *held = Held::Gone;
         }
@@ -224,7 +225,7 @@ impl Peer for MemoryPeer {
         Ok(())
     }
 
-    fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State> {
+    fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State> {
         Ok(self.endpoint.state(port, ours))
     }
 }

@@ -1,7 +1,7 @@
 //! The other end of the wire, whatever it is.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use anyhow::Result;
 use tcp_reset_core::{Instant, State};
@@ -68,7 +68,7 @@ pub trait Peer {
     /// Takes a completed connection.
     fn accept(&mut self, listener: Socket) -> Result<Option<Socket>>;
     /// Starts to connect from `port` (0: any); the receive buffer is small where asked.
-    fn connect(&mut self, port: u16, remote: SocketAddrV4, is_narrow: bool) -> Result<Socket>;
+    fn connect(&mut self, port: u16, remote: SocketAddr, is_narrow: bool) -> Result<Socket>;
     /// Says whether the handshake is done, or how it failed.
     fn is_connected(&mut self, socket: Socket) -> Result<Result<bool, Failure>>;
     /// Sends; gives how many octets were taken.
@@ -84,5 +84,5 @@ pub trait Peer {
     /// Forgets the connection without a segment, as a crash would.
     fn vanish(&mut self, socket: Socket) -> Result<()>;
     /// The peer's state for a pair of its port and our endpoint.
-    fn state(&mut self, port: u16, ours: SocketAddrV4) -> Result<State>;
+    fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State>;
 }

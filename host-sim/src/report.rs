@@ -6,6 +6,8 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
+use crate::family::Family;
+
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 pub(crate) const HEAD: Style = Style::new().bold();
@@ -14,6 +16,7 @@ pub(crate) const HEAD: Style = Style::new().bold();
 pub(crate) struct Outcome {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
+    pub(crate) family: Family,
     pub(crate) peer: &'static str,
     pub(crate) segments: usize,
     pub(crate) took: Duration,
@@ -27,8 +30,9 @@ pub(crate) fn tell(outcome: &Outcome) {
 
 pub(crate) fn print_table(outcomes: &[Outcome]) {
     anstream::println!(
-        "\n{HEAD}{:<24} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
+        "\n{HEAD}{:<24} {:<6} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
         "scenario",
+        "family",
         "peer",
         "segments",
         "seconds",
@@ -45,10 +49,10 @@ pub(crate) fn print_table(outcomes: &[Outcome]) {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { name, title, peer, segments, took, result } = self;
+        let Outcome { name, title, family, peer, segments, took, result } = self;
         let seconds = took.as_secs_f64();
         let (style, word) = if result.is_ok() { (GOOD, "holds") } else { (BAD, "FAILS") };
-        write!(f, "{name:<24} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;
+        write!(f, "{name:<24} {family:<6} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;
         if let Err(error) = result {
             write!(f, "\n{:>25}{BAD}{error:#}{BAD:#}", "")?;
         }

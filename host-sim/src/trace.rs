@@ -1,6 +1,6 @@
 //! What was seen on the wire, with both ends' states and the rule that decided.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use tcp_reset_core::link::Received;
 use tcp_reset_core::{Control, Instant, ResetReason, Rule, Seq, State, Verdict};
@@ -84,7 +84,7 @@ impl Trace {
 
     /// Finds the initial sequence numbers of `from` towards `to` among the first `upto` entries, the latest first: a pair of
     /// ports may have been through several connections. Forged ones count where there is no other.
-    pub fn isns(&self, from: SocketAddrV4, to: SocketAddrV4, upto: usize) -> Vec<Seq> {
+    pub fn isns(&self, from: SocketAddr, to: SocketAddr, upto: usize) -> Vec<Seq> {
         let (mut real, mut forged) = (Vec::new(), Vec::new());
         for entry in self.entries[..upto].iter().rev() {
             let Entry::Segment(step) = entry else { continue };

@@ -1,6 +1,6 @@
 //! Our endpoint, the peer, and everything that passes between them.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -10,15 +10,12 @@ use tcp_reset_core::{
 };
 
 use crate::endpoint::{Endpoint, Sent};
+use crate::family::Family;
 use crate::frame::Seen;
 use crate::pcap::Capture;
 use crate::peer::{Failure, Peer, Read, Socket};
 use crate::trace::{Entry, Step, Trace, Way, verdict_of};
 
-/// Our address.
-pub const OUR_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
-/// The peer's address.
-pub const PEER_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 1);
 /// Our Ethernet address, locally administered.
 pub const OUR_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 2];
 /// The Ethernet address of a peer in memory.
@@ -41,13 +38,14 @@ pub struct Pair {
     /// The peer's end.
     pub theirs: Socket,
     /// Our endpoint.
-    pub our_end: SocketAddrV4,
+    pub our_end: SocketAddr,
     /// The peer's endpoint.
-    pub their_end: SocketAddrV4,
+    pub their_end: SocketAddr,
 }
 
 /// The scene of a scenario.
 pub struct World<'w> {
+    family: Family,
     ours: Endpoint,
     peer: &'w mut dyn Peer,
     capture: Option<&'w mut Capture>,
@@ -58,13 +56,18 @@ pub struct World<'w> {
 }
 
 impl<'w> World<'w> {
-    /// Boots our endpoint. The scenario's ports begin at `first_port`.
+    /// Boots our endpoint in the family that the peer speaks. The scenario's ports begin at `first_port`.
     ///
     /// # Errors
     /// If no random key is to be had.
-    pub fn new(peer: &'w mut dyn Peer, capture: Option<&'w mut Capture>, first_port: u16) -> Result<World<'w>> {
-        let ours = Endpoint::boot(OUR_ADDR, OUR_MAC)?;
-        Ok(World { ours, peer, capture, trace: Trace::default(), next: None, first_port })
+    pub fn new(
+        family: Family,
+        peer: &'w mut dyn Peer,
+        capture: Option<&'w mut Capture>,
+        first_port: u16,
+    ) -> Result<World<'w>> {
+        let ours = Endpoint::boot(family.our_addr(), family.prefix(), OUR_MAC)?;
+        Ok(World { family, ours, peer, capture, trace: Trace::default(), next: None, first_port })
     }
 
     /// Gives the scenario's `n`th port.
@@ -73,13 +76,13 @@ impl<'w> World<'w> {
     }
 
     /// Gives our endpoint at a port.
-    pub fn our_end(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(OUR_ADDR, port)
+    pub fn our_end(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.family.our_addr(), port)
     }
 
     /// Gives the peer's endpoint at a port.
-    pub fn their_end(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(PEER_ADDR, port)
+    pub fn their_end(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.family.peer_addr(), port)
     }
 
     /// Gives the time.
@@ -103,7 +106,7 @@ impl<'w> World<'w> {
     /// If no random key is to be had.
     pub fn restart(&mut self) -> Result<()> {
         self.note("we restart and remember nothing");
-        self.ours = Endpoint::boot(OUR_ADDR, OUR_MAC)?;
+        self.ours.reboot()?;
         self.next = None;
         Ok(())
     }
@@ -167,12 +170,12 @@ impl<'w> World<'w> {
     }
 
     fn deliver(&mut self, now: Instant, way: Way, frame: &[u8]) -> Result<Option<Verdict>> {
-        let (received, arp) = self.ours.receive(now, frame);
+        let (received, answer) = self.ours.receive(now, frame);
         let verdict = verdict_of(&received);
         let unsent = Sent { bytes: Vec::new(), reset: None };
         self.log(now, way, frame, verdict, &unsent)?;
-        if let Some(arp) = arp {
-            self.send(&arp)?;
+        if let Some(answer) = answer {
+            self.send(&answer)?;
         }
         Ok(verdict)
     }
@@ -229,7 +232,8 @@ impl<'w> World<'w> {
     /// If the engine refuses.
     pub fn listen(&mut self, port: u16) -> Result<ListenerHandle> {
         let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
-        Ok(self.ours.tcp().listen(Self::our_end(port).into(), options)?)
+        let local = self.our_end(port);
+        Ok(self.ours.tcp().listen(local, options)?)
     }
 
     /// Starts to connect to the peer; the SYN is out when this returns, if the peer's Ethernet address is known.
@@ -238,7 +242,7 @@ impl<'w> World<'w> {
     /// If the engine refuses.
     pub fn connect(&mut self, our_port: u16, their_port: u16) -> Result<ConnectionHandle> {
         let now = self.now();
-        let remote = Self::their_end(their_port).into();
+        let remote = self.their_end(their_port);
         let handle = self.ours.link().connect(now, our_port, remote, stream_options())?;
         self.flush()?;
         Ok(handle)
@@ -273,7 +277,7 @@ impl<'w> World<'w> {
 
     /// Our state for a pair of ports.
     pub fn state_at(&self, our_port: u16, their_port: u16) -> State {
-        self.ours.state(our_port, Self::their_end(their_port))
+        self.ours.state(our_port, self.their_end(their_port))
     }
 
     /// The reason our application was told.

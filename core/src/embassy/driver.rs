@@ -10,7 +10,7 @@ use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkSt
 use embassy_time::Timer;
 
 use super::state::{State, TcpResources, now};
-use crate::config::{ChecksumBy, Config, SecretKey};
+use crate::config::{ChecksumBy, Config, MIN_MTU_IPV6, SecretKey};
 use crate::link::{Link, LinkOutput, Medium, Received};
 use crate::output::Hop;
 use crate::tcp::Tcp;
@@ -18,7 +18,7 @@ use crate::time::Instant;
 
 /// How many frames are taken in before every other task has its turn, so that a flood of frames starves nobody.
 pub const FRAMES_PER_PASS: u8 = 16;
-/// Octets of headers in front of TCP's text: IPv4 and TCP, both without options.
+/// Octets of headers in front of TCP's text, both without options. Over IPv6 there are more, which the core knows.
 const IP_AND_TCP_HEADERS: usize = 40;
 const ETHERNET_HEADER: usize = 14;
 
@@ -41,7 +41,7 @@ pub struct TcpShared(pub(super) &'static RefCell<State>);
 /// Wraps a device. Gives the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
 ///
 /// The device says who does the checksums and how long frames may be: `config.checksum` is replaced, `config.mss` is lowered where it
-/// must be. `key` must be random and new at each boot.
+/// must be. A device whose frames are too short for IPv6 ([`MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
 ///
 /// # Errors
 /// [`UnsupportedMedium`].
@@ -59,10 +59,11 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     let Capabilities { max_transmission_unit, checksum, .. } = device.capabilities();
     let most = max_transmission_unit.saturating_sub(header + IP_AND_TCP_HEADERS);
     config.mss = config.mss.min(u16::try_from(most).unwrap_or(u16::MAX));
+    let speaks_ipv6 = max_transmission_unit.saturating_sub(header) >= usize::from(MIN_MTU_IPV6);
     config.checksum = checksum_by(checksum.tcp);
     let TcpResources { storage, waiters, acceptors, state } = resources;
     let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
-    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors)));
+    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors, speaks_ipv6)));
     Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
 }
 

@@ -2,12 +2,16 @@
 //!
 //! [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
 //! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
-//! keeps ARP, DHCP, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP over IPv4.
+//! keeps ARP, neighbour discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP.
 //!
 //! The README has a whole example: resources in a static, the driver wrapped, a service, a visit to a server.
 //!
+//! With feature `ipv6` both families are spoken, over the addresses that embassy-net has: a static one, or with feature `slaac` the one it
+//! makes of a router's prefix and its link-local one. embassy-net has room for two addresses unless told otherwise: a project with IPv4 and
+//! `slaac` needs three, which smoltcp's feature `iface-max-addr-count-4` gives.
+//!
 //! # Rooms
-//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's address, `state` is
+//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's addresses, `state` is
 //! what they share with the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes

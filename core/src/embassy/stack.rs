@@ -28,7 +28,8 @@ impl TcpStack {
         self.shared.borrow_mut()
     }
 
-    /// Listens on an address and port; the address may be unspecified, for whatever ours is or becomes. See [`crate::Tcp::listen`].
+    /// Listens on an address and port; the address may be unspecified, for whatever ours are or become: `0.0.0.0` over IPv4, `::` over
+    /// both families. See [`crate::Tcp::listen`].
     ///
     /// # Errors
     /// Those of [`crate::Tcp::listen`].
@@ -71,11 +72,27 @@ impl TcpStack {
         Ok(stream)
     }
 
-    /// Takes over embassy-net's address now; says whether it has changed. The runner does this after each pass, and
-    /// [`TcpStack::connect`] before it begins. Call it after `set_config_v4`, which does not wake the runner: on an idle network nothing
-    /// else tells it, and connections on the old address go on until something moves.
+    /// Takes over embassy-net's addresses now; says whether they have changed. The runner does this after each pass, and
+    /// [`TcpStack::connect`] before it begins. Call it after `set_config_v4` or `set_config_v6`, which do not wake the runner: on an idle
+    /// network nothing else tells it, and connections on the old address go on until something moves.
     pub fn follow_address(&self) -> bool {
         self.state().follow_address(self.net)
+    }
+
+    /// Waits until embassy-net's configuration changes, in either family: an address given, another one, or none any more.
+    ///
+    /// embassy-net's own `wait_config_*` do not tell the families apart, and have one waker for all.
+    pub async fn address_changed(&self) {
+        let before = self.state().configurations;
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.configurations != before {
+                return Poll::Ready(());
+            }
+            state.configured.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Shows the link and its engine: counters, the last resets, every connection. For a status page.

@@ -15,6 +15,8 @@ use crate::time::Instant;
 pub const MOST_ACCEPTORS: usize = 8;
 /// The same for `closed` of one stream and its halves, and for `abort_all`.
 const MOST_ENDERS: usize = 2;
+/// The same for `address_changed`.
+const MOST_WATCHERS: usize = 2;
 
 /// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and
 /// listeners. In a static it is nothing but zeros: RAM, no flash.
@@ -86,6 +88,10 @@ pub(super) struct State {
     pub(super) runner: WakerRegistration,
     /// Who waits until everything due has left.
     pub(super) drained: MultiWakerRegistration<MOST_ENDERS>,
+    /// Who waits until embassy-net's configuration changes.
+    pub(super) configured: MultiWakerRegistration<MOST_WATCHERS>,
+    /// How often it has.
+    pub(super) configurations: u32,
     follower: Follower,
 }
 
@@ -94,6 +100,7 @@ impl State {
         link: Link<'static>,
         waiters: &'static mut [Waiters],
         acceptors: &'static mut [Acceptors],
+        speaks_ipv6: bool,
     ) -> State {
         State {
             link,
@@ -101,20 +108,24 @@ impl State {
             acceptors,
             runner: WakerRegistration::new(),
             drained: MultiWakerRegistration::new(),
-            follower: Follower::new(),
+            configured: MultiWakerRegistration::new(),
+            configurations: 0,
+            follower: Follower::new(speaks_ipv6),
         }
     }
 
-    /// Takes over embassy-net's address and router, if they have changed; says whether they have.
+    /// Takes over embassy-net's addresses and routers, if they have changed; says whether they have.
     pub(super) fn follow_address(&mut self, stack: embassy_net::Stack<'_>) -> bool {
         let State { link, follower, .. } = self;
-        let Some((interface, gateway)) = follower.look(stack) else { return false };
-        let interfaces = interface.as_slice();
-        // embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
-        let attempts = [(interfaces, gateway), (interfaces, None), (&[], None)];
-        let _ = attempts.into_iter().find(|(interfaces, gateway)| link.set_addresses(interfaces, *gateway).is_ok());
-        self.runner.wake();
-        true
+        let (is_new, is_other) = follower.look(stack, link);
+        if is_new {
+            self.configurations = self.configurations.wrapping_add(1);
+            self.configured.wake();
+        }
+        if is_other {
+            self.runner.wake();
+        }
+        is_other
     }
 
     pub(super) fn waiters(&mut self, handle: ConnectionHandle) -> &mut Waiters {

@@ -173,6 +173,14 @@ impl<'s> Link<'s> {
         }
     }
 
+    /// Gives our own Ethernet address, if the medium has such.
+    pub fn hardware_address(&self) -> Option<Hop> {
+        match self.medium {
+            Medium::Ethernet(addr) => Some(addr),
+            Medium::Ip => None,
+        }
+    }
+
     /// Gives the engine, for calls.
     pub fn tcp(&mut self) -> &mut Tcp<'s> {
         &mut self.tcp

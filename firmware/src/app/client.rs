@@ -1,7 +1,7 @@
 //! The client: holds a connection to a server, and says why it lost the last one.
 
 use core::fmt::Write as _;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
@@ -10,7 +10,7 @@ use heapless::String;
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{CloseReason, Error};
 
-use super::{App, stream_options};
+use super::{App, net, stream_options};
 
 /// How long to wait after the first failure; it doubles.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -21,8 +21,8 @@ const HELD: Duration = Duration::from_secs(60);
 const REPORT: Duration = Duration::from_secs(10);
 
 #[embassy_executor::task]
-pub(super) async fn client(app: &'static App, server: SocketAddrV4) {
-    app.has_address.wait().await;
+pub(super) async fn client(app: &'static App, server: SocketAddr) {
+    net::has_address(app, server.ip()).await;
     let mut back_off = FIRST_BACK_OFF;
     loop {
         let (error, held) = hold(app, server).await;
@@ -37,7 +37,7 @@ pub(super) async fn client(app: &'static App, server: SocketAddrV4) {
 }
 
 /// One connection from its beginning to its end; gives how it ended, or why there was none, and how long it was there.
-async fn hold(app: &App, server: SocketAddrV4) -> (Error, Duration) {
+async fn hold(app: &App, server: SocketAddr) -> (Error, Duration) {
     app.client.borrow_mut().attempts += 1;
     let mut stream = match app.tcp.connect(server, stream_options()).await {
         Ok(stream) => stream,

@@ -10,12 +10,10 @@ mod status;
 mod watch;
 
 use core::cell::RefCell;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack, UnsupportedMedium};
@@ -33,6 +31,10 @@ const BUFFER: usize = 4_096;
 
 /// embassy-net's sockets: DHCP's.
 const NET_SOCKETS: usize = 1;
+
+/// Where the services are: at every address of every family there is.
+const EVERY_ADDRESS: IpAddr =
+    if cfg!(feature = "ipv6") { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
 
 pub const ECHO_PORT: u16 = 7;
 pub const DISCARD_PORT: u16 = 9;
@@ -78,8 +80,11 @@ pub struct Settings {
     pub uses_dhcp: bool,
     /// The address without DHCP, its prefix, and the router.
     pub fallback: (Ipv4Addr, u8, Option<Ipv4Addr>),
+    /// The IPv6 address and its prefix, with no router; none: it is made of a router's prefix (SLAAC). The link-local one is there in any
+    /// case.
+    pub address_v6: Option<(Ipv6Addr, u8)>,
     /// The server the client connects to; none: no client.
-    pub server: Option<SocketAddrV4>,
+    pub server: Option<SocketAddr>,
     /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
     pub end: Option<(Duration, End)>,
 }
@@ -94,23 +99,31 @@ pub enum End {
 }
 
 impl Settings {
-    /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`.
+    /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`, or `TCP_SERVER=[fd00::10]:7000`.
     ///
     /// An address that cannot be read is told in the log; there is no client then.
     pub fn from_build() -> Settings {
-        let mut settings =
-            Settings { uses_dhcp: true, fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None), server: None, end: None };
+        let mut settings = Settings {
+            uses_dhcp: true,
+            fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None),
+            address_v6: None,
+            server: None,
+            end: None,
+        };
         if let Some(text) = option_env!("TCP_SERVER") {
             settings.set_server(text);
         }
         settings
     }
 
-    /// Sets the server as it is written: `192.168.1.10:7000`.
+    /// Sets the server as it is written: `192.168.1.10:7000`, `[fd00::10]:7000`.
     pub fn set_server(&mut self, text: &str) {
         self.server = text.parse().ok();
         if self.server.is_none() {
-            defmt::error!("the server \"{=str}\" is no address and port, such as 192.168.1.10:7000", text);
+            defmt::error!(
+                "the server \"{=str}\" is no address and port, such as 192.168.1.10:7000 or [fd00::10]:7000",
+                text
+            );
         }
     }
 }
@@ -137,8 +150,6 @@ pub(crate) struct App {
     discard: TcpListener,
     status: TcpListener,
     client: RefCell<ClientState>,
-    /// Told when the address is there.
-    has_address: Signal<NoopRawMutex, ()>,
 }
 
 /// How the client stands, for the status page.
@@ -175,7 +186,7 @@ pub fn start<D: Driver>(
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |port: u16, backlog: u8| {
         let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
-        tcp.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), options).map_err(StartError::Listen)
+        tcp.listen((EVERY_ADDRESS, port), options).map_err(StartError::Listen)
     };
     let app = APP.init(App {
         settings,
@@ -186,7 +197,6 @@ pub fn start<D: Driver>(
         discard: listen(DISCARD_PORT, 1)?,
         status: listen(STATUS_PORT, status::PAGES as u8)?,
         client: RefCell::default(),
-        has_address: Signal::new(),
         board,
     });
     defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
@@ -199,18 +209,15 @@ fn new_net<D: Driver>(
     settings: &Settings,
     seed: u64,
 ) -> (embassy_net::Stack<'static>, embassy_net::Runner<'static, TcpDriver<D>>) {
-    let config = if settings.uses_dhcp {
-        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default())
-    } else {
-        embassy_net::Config::ipv4_static(net::fallback(settings))
-    };
-    embassy_net::new(driver, config, NET.init(embassy_net::StackResources::new()), seed)
+    embassy_net::new(driver, net::config(settings), NET.init(embassy_net::StackResources::new()), seed)
 }
 
 /// A pool that is too small for its task is a fault of this program, found at the first start.
 fn spawn_tasks(spawner: Spawner, app: &'static App) {
     let spawned = (|| {
         spawner.spawn(net::watch_address(app)?);
+        #[cfg(feature = "ipv6")]
+        spawner.spawn(net::watch_address_v6(app)?);
         spawner.spawn(watch::watch(app)?);
         for _ in 0..services::ECHOES {
             spawner.spawn(services::echo(app)?);

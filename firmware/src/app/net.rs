@@ -1,7 +1,9 @@
-//! The address: DHCP, and what is done without an answer.
+//! The addresses: DHCP and what is done without an answer, and IPv6's own.
+
+use core::net::IpAddr;
 
 use embassy_futures::select::{Either, select};
-use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
+use embassy_net::{Config, ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
 use embassy_time::{Duration, Timer};
 
 use super::{App, Settings};
@@ -11,9 +13,68 @@ const DHCP_PATIENCE: Duration = Duration::from_secs(20);
 /// How often DHCP is asked again by a board that went on without it, while it holds no connection.
 const DHCP_AGAIN: Duration = Duration::from_secs(300);
 
-pub(super) fn fallback(settings: &Settings) -> StaticConfigV4 {
+/// What embassy-net begins with.
+pub(super) fn config(settings: &Settings) -> Config {
+    let mut config = Config::default();
+    config.ipv4 = match settings.uses_dhcp {
+        true => ConfigV4::Dhcp(DhcpConfig::default()),
+        false => ConfigV4::Static(fallback(settings)),
+    };
+    #[cfg(feature = "ipv6")]
+    {
+        config.ipv6 = match settings.address_v6 {
+            None => embassy_net::ConfigV6::Slaac,
+            Some((addr, prefix)) => embassy_net::ConfigV6::Static(embassy_net::StaticConfigV6 {
+                address: embassy_net::Ipv6Cidr::new(addr, prefix),
+                gateway: None,
+                dns_servers: Default::default(),
+            }),
+        };
+    }
+    config
+}
+
+fn fallback(settings: &Settings) -> StaticConfigV4 {
     let (addr, prefix, gateway) = settings.fallback;
     StaticConfigV4 { address: Ipv4Cidr::new(addr, prefix), gateway, dns_servers: Default::default() }
+}
+
+/// Waits until there is an address that `peer` can be spoken to from.
+pub(super) async fn has_address(app: &App, peer: IpAddr) {
+    let has = || match peer {
+        IpAddr::V4(_) => app.stack.config_v4().is_some(),
+        #[cfg(feature = "ipv6")]
+        IpAddr::V6(peer) => peer.is_unicast_link_local() || app.stack.config_v6().is_some(),
+        #[cfg(not(feature = "ipv6"))]
+        IpAddr::V6(_) => true,
+    };
+    while !has() {
+        app.tcp.address_changed().await;
+    }
+}
+
+/// Waits until there is an IPv4 address, or none. embassy-net's own waiting would take one of IPv6 for it.
+async fn v4_is(app: &App, is_there: bool) {
+    while app.stack.config_v4().is_some() != is_there {
+        app.tcp.address_changed().await;
+    }
+}
+
+/// Tells in the log how the IPv6 address comes and goes.
+#[cfg(feature = "ipv6")]
+#[embassy_executor::task]
+pub(super) async fn watch_address_v6(app: &'static App) {
+    let mut told = None;
+    loop {
+        let now = app.stack.config_v6().map(|config| config.address);
+        match (told, now) {
+            (_, Some(address)) if told != now => defmt::info!("address {}", defmt::Display2Format(&address)),
+            (Some(address), None) => defmt::warn!("address {} lost", defmt::Display2Format(&address)),
+            (Some(_) | None, Some(_)) | (None, None) => {}
+        }
+        told = now;
+        app.tcp.address_changed().await;
+    }
 }
 
 /// Who gives the address.
@@ -56,22 +117,21 @@ async fn hold_address(app: &App, source: &mut Source) {
         ask_dhcp(app, source);
     }
     if *source == Source::Asked
-        && let Either::Second(()) = select(stack.wait_config_up(), Timer::after(DHCP_PATIENCE)).await
+        && let Either::Second(()) = select(v4_is(app, true), Timer::after(DHCP_PATIENCE)).await
     {
         defmt::warn!("no answer from DHCP in {=u64} s", DHCP_PATIENCE.as_secs());
         *source = Source::GivenUp;
         set_config(app, ConfigV4::Static(fallback(&app.settings)));
     }
-    stack.wait_config_up().await;
+    v4_is(app, true).await;
     if *source == Source::Asked {
         *source = Source::Leased;
     }
     if let Some(config) = stack.config_v4() {
         defmt::info!("address {}", defmt::Display2Format(&config.address));
-        app.has_address.signal(());
     }
     loop {
-        match select(stack.wait_config_down(), Timer::after(DHCP_AGAIN)).await {
+        match select(v4_is(app, false), Timer::after(DHCP_AGAIN)).await {
             Either::First(()) => return,
             // Asking takes the address away: not from somebody who uses it.
             Either::Second(()) if *source == Source::GivenUp && !has_connections(app) => {

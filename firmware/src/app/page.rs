@@ -155,6 +155,11 @@ impl Page<'_> {
             Some(config) => self.field("address", config.address, false)?,
             None => self.field("address", "none", false)?,
         }
+        #[cfg(feature = "ipv6")]
+        match app.stack.config_v6() {
+            Some(config) => self.field("address_v6", config.address, false)?,
+            None => self.field("address_v6", "none", false)?,
+        }
         self.field("connections", connections, true)?;
         self.field("half_open", half_open, true)?;
         self.field("time_wait", time_wait, true)?;

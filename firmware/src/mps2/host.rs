@@ -1,6 +1,6 @@
 //! What the host gives by semihosting: random octets and arguments. The log is `defmt-semihosting`'s.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use defmt_semihosting as _;
 use embassy_time::Duration;
@@ -27,8 +27,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     octets
 }
 
-/// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `server=10.69.0.1:7000`, `restart_after=5` and `panic_after=5`
-/// in seconds. What is not understood is told in the log and passed over.
+/// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `address_v6=fd10:69::2`, `server=10.69.0.1:7000`,
+/// `restart_after=5` and `panic_after=5` in seconds. What is not understood is told in the log and passed over.
 pub(super) fn arguments_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
         defmt::warn!("the host gives no arguments");
@@ -41,6 +41,9 @@ pub(super) fn arguments_into(settings: &mut Settings) {
             Some(("dhcp", "on")) => settings.uses_dhcp = true,
             Some(("address", text)) if text.parse::<Ipv4Addr>().is_ok() => {
                 settings.fallback.0 = text.parse().unwrap_or(settings.fallback.0);
+            }
+            Some(("address_v6", text)) if text.parse::<Ipv6Addr>().is_ok() => {
+                settings.address_v6 = text.parse().ok().map(|addr| (addr, 64));
             }
             Some(("server", text)) => settings.set_server(text),
             Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),

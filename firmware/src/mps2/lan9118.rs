@@ -70,8 +70,10 @@ const MII_DATA: u32 = 7;
 const MAC_CR_FULL_DUPLEX: u32 = 1 << 20;
 const MAC_CR_TX_ON: u32 = 1 << 3;
 const MAC_CR_RX_ON: u32 = 1 << 2;
-/// Perfect filter: our own address and broadcast come in, other stations' and groups' frames do not.
-const MAC_CR_RUN: u32 = MAC_CR_FULL_DUPLEX | MAC_CR_TX_ON | MAC_CR_RX_ON;
+const MAC_CR_PASS_GROUPS: u32 = 1 << 19;
+/// Perfect filter: our own address and broadcast come in, other stations' frames do not. IPv6 asks for addresses by groups.
+const MAC_CR_RUN: u32 =
+    MAC_CR_FULL_DUPLEX | MAC_CR_TX_ON | MAC_CR_RX_ON | if cfg!(feature = "ipv6") { MAC_CR_PASS_GROUPS } else { 0 };
 
 const PHY: u32 = 1;
 const MII_BUSY: u32 = 1 << 0;

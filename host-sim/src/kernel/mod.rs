@@ -22,7 +22,7 @@ mod wire;
 pub use namespace::{Forbidden, enter, set_net_sysctl};
 pub use socket::{KernelListener, KernelStream};
 pub use state::kernel_state_of;
-pub use wire::{ETHERNET_HEADER_LEN, Mac, Wire, WireKind};
+pub use wire::{ETHERNET_HEADER_LEN, Mac, Network, Wire, WireKind};
 
 use std::io;
 

@@ -2,12 +2,12 @@
 //! request and its answer at a time.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -87,14 +87,17 @@ impl Netlink {
         self.change_link(change, format!("set the MAC of {}", link.name))
     }
 
-    pub(super) fn add_address(&mut self, link: &Link, address: Ipv4Addr, prefix: u8) -> Result<(), Forbidden> {
+    /// Gives the device an address, which is used at once: nobody is asked whether it is free.
+    pub(super) fn add_address(&mut self, link: &Link, address: IpAddr, prefix: u8) -> Result<(), Forbidden> {
         let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
+        message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         message.header.prefix_len = prefix;
         message.header.index = link.index;
         // On a broadcast medium the two are the same; the kernel wants both.
-        message.attributes =
-            vec![AddressAttribute::Local(IpAddr::V4(address)), AddressAttribute::Address(IpAddr::V4(address))];
+        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+        if address.is_ipv6() {
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
         let what = format!("give {} the address {address}/{prefix}", link.name);
         let request = RouteNetlinkMessage::NewAddress(message);
         self.order(request, NLM_F_CREATE | NLM_F_EXCL).map_err(|error| Forbidden::from_io(what, &error))

@@ -1,7 +1,7 @@
 //! The kernel's own TCP sockets, as the peer of our stack. None of them blocks.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddrV4};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use nix::sys::socket::sockopt::TcpRepair;
@@ -32,7 +32,7 @@ pub struct KernelListener {
 impl KernelListener {
     /// Listens on `addr`, with room for `backlog` connections not accepted yet.
     /// The port may have connections left over from an earlier listener.
-    pub fn bind(addr: SocketAddrV4, backlog: u16) -> io::Result<Self> {
+    pub fn bind(addr: SocketAddr, backlog: u16) -> io::Result<Self> {
         let socket = bound_socket(addr)?;
         socket.listen(backlog.into())?;
         Ok(Self { socket })
@@ -57,19 +57,19 @@ pub struct KernelStream {
 impl KernelStream {
     /// Starts a connection from `local`, whose port may be 0 for any, to
     /// `remote`. [`KernelStream::is_connected`] tells when it is there.
-    pub fn connect(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Self> {
+    pub fn connect(local: SocketAddr, remote: SocketAddr) -> io::Result<Self> {
         Self::start(bound_socket(local)?, remote)
     }
 
     /// As [`KernelStream::connect`], with a receive buffer of `bytes` from the
     /// SYN on: set later, it comes too late for the window scale.
-    pub fn connect_with_recv_buffer(local: SocketAddrV4, remote: SocketAddrV4, bytes: usize) -> io::Result<Self> {
+    pub fn connect_with_recv_buffer(local: SocketAddr, remote: SocketAddr, bytes: usize) -> io::Result<Self> {
         let socket = bound_socket(local)?;
         socket.set_recv_buffer_size(bytes)?;
         Self::start(socket, remote)
     }
 
-    fn start(socket: Socket, remote: SocketAddrV4) -> io::Result<Self> {
+    fn start(socket: Socket, remote: SocketAddr) -> io::Result<Self> {
         match socket.connect(&remote.into()) {
             Ok(()) => Ok(Self { socket }),
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Self { socket }),
@@ -78,13 +78,13 @@ impl KernelStream {
     }
 
     /// Returns the kernel's own address and port.
-    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
-        ipv4(&self.socket.local_addr()?)
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        ip(&self.socket.local_addr()?)
     }
 
     /// Returns the other side's address and port; an error unless connected.
-    pub fn peer_addr(&self) -> io::Result<SocketAddrV4> {
-        ipv4(&self.socket.peer_addr()?)
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        ip(&self.socket.peer_addr()?)
     }
 
     /// Returns whether the connection has been made and not ended. Errors are
@@ -146,14 +146,14 @@ impl KernelStream {
 }
 
 /// A socket bound to `addr`, also if a past connection lingers on its port.
-fn bound_socket(addr: SocketAddrV4) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn bound_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
-fn ipv4(address: &SockAddr) -> io::Result<SocketAddrV4> {
-    address.as_socket_ipv4().ok_or_else(|| io::Error::other("the kernel gave an IPv4 socket another kind of address"))
+fn ip(address: &SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(|| io::Error::other("the kernel gave a TCP socket another kind of address"))
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::State;
 
-/// The connections and listeners of the namespace that the calling thread is in.
-const TABLE: &str = "/proc/thread-self/net/tcp";
+/// The connections and listeners of the namespace that the calling thread is in, over IPv4 and over IPv6.
+const TABLES: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
 
 /// Reads the kernel's number of a state, `linux/tcp_states.h`.
 pub(super) fn from_kernel(number: u8) -> io::Result<State> {
@@ -34,19 +34,19 @@ pub(super) fn from_kernel(number: u8) -> io::Result<State> {
 /// Returns the state the kernel keeps for the connection from `local`, its own
 /// side, to `remote`, also when no socket holds it any more. Without such a
 /// connection, returns LISTEN if a listener would take one, else `None`.
-pub fn kernel_state_of(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<State>> {
-    let table = fs::read_to_string(TABLE)?;
+pub fn kernel_state_of(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<State>> {
+    let table = fs::read_to_string(TABLES[usize::from(local.is_ipv6())])?;
     look_up(&table, local, remote)
 }
 
 /// One line of the kernel's table.
 struct Entry {
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
+    local: SocketAddr,
+    remote: SocketAddr,
     state: State,
 }
 
-fn look_up(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<State>> {
+fn look_up(table: &str, local: SocketAddr, remote: SocketAddr) -> io::Result<Option<State>> {
     let mut listening = None;
     // The first line is the heading.
     for line in table.lines().skip(1) {
@@ -61,7 +61,7 @@ fn look_up(table: &str, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result
     Ok(listening)
 }
 
-fn listens_for(entry: &Entry, local: SocketAddrV4) -> bool {
+fn listens_for(entry: &Entry, local: SocketAddr) -> bool {
     let takes_address = entry.local.ip().is_unspecified() || entry.local.ip() == local.ip();
     entry.state == State::Listen && takes_address && entry.local.port() == local.port()
 }
@@ -73,20 +73,33 @@ fn parse_entry(line: &str) -> io::Result<Entry> {
     let remote = fields.next().and_then(parse_address);
     let number = fields.next().and_then(|hex| u8::from_str_radix(hex, 16).ok());
     let (Some(local), Some(remote), Some(number)) = (local, remote, number) else {
-        let text = format!("{TABLE} has a line that is no TCP entry: '{line}'");
+        let text = format!("the kernel's table of connections has a line that is no TCP entry: '{line}'");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     };
     let state = from_kernel(number)?;
     Ok(Entry { local, remote, state })
 }
 
-/// Reads "0100000A:1F90": the address as the machine's integer over the bytes
-/// in network order, the port as a number.
-fn parse_address(field: &str) -> Option<SocketAddrV4> {
-    let (address, port) = field.split_once(':')?;
-    let address = u32::from_str_radix(address, 16).ok()?;
+/// Reads "0100000A:1F90": the address as the machine's integers over the bytes
+/// in network order, one or four of them, the port as a number.
+fn parse_address(field: &str) -> Option<SocketAddr> {
+    const WORD: usize = 8;
+    let (digits, port) = field.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(SocketAddrV4::new(Ipv4Addr::from(address.to_ne_bytes()), port))
+    let word = |at: usize| u32::from_str_radix(digits.get(at * WORD..(at + 1) * WORD)?, 16).ok();
+    let octets = |at: usize| word(at).map(u32::to_ne_bytes);
+    let ip: IpAddr = match digits.len() / WORD {
+        1 => octets(0)?.into(),
+        4 => {
+            let mut whole = [0; 16];
+            for (at, part) in whole.as_chunks_mut().0.iter_mut().enumerate() {
+                *part = octets(at)?;
+            }
+            whole.into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -96,20 +109,24 @@ mod tests {
     const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when";
 
     /// An entry in the kernel's notation on this machine.
-    fn line(local: SocketAddrV4, remote: SocketAddrV4, state: &str) -> String {
-        let hex = |address: SocketAddrV4| {
-            let number = u32::from_ne_bytes(address.ip().octets());
-            format!("{number:08X}:{:04X}", address.port())
+    fn line(local: SocketAddr, remote: SocketAddr, state: &str) -> String {
+        let hex = |address: SocketAddr| {
+            let octets = match address.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            let words = octets.as_chunks().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word)));
+            format!("{}:{:04X}", words.collect::<String>(), address.port())
         };
         format!("   0: {} {} {state} 00000000:00000000 00:00000000", hex(local), hex(remote))
     }
 
-    fn address(last: u8, port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, last), port)
+    fn address(last: u8, port: u16) -> SocketAddr {
+        SocketAddr::new([10, 0, 0, last].into(), port)
     }
 
-    fn any(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)
+    fn any(port: u16) -> SocketAddr {
+        SocketAddr::new([0; 4].into(), port)
     }
 
     #[test]
@@ -128,6 +145,14 @@ mod tests {
         let state = |port| look_up(&table, address(1, port), address(2, 40000)).unwrap();
         assert_eq!(state(8080), Some(State::Listen));
         assert_eq!(state(8081), None);
+    }
+
+    #[test]
+    fn connection_over_ipv6_is_found() {
+        let at = |last: u16, port| SocketAddr::new([0xfd10, 0x69, 0, 0, 0, 0, 0, last].into(), port);
+        let table = [HEADING, &line(at(1, 8080), at(2, 40000), "01")].join("\n");
+        assert_eq!(look_up(&table, at(1, 8080), at(2, 40000)).unwrap(), Some(State::Established));
+        assert_eq!(look_up(&table, at(1, 8080), at(3, 40000)).unwrap(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,6 +50,17 @@ impl fmt::Display for WireKind {
     }
 }
 
+/// A network that both ends of the wire are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// The address of the kernel's end.
+    pub kernel: IpAddr,
+    /// The address of our end, which our stack answers for.
+    pub ours: IpAddr,
+    /// Bits of the prefix.
+    pub prefix: u8,
+}
+
 /// A virtual Ethernet cable with our stack at one end and the kernel's TCP at
 /// the other. Carries Ethernet II frames without the frame check sequence.
 /// There can be one per namespace; its devices go when it is dropped.
@@ -61,28 +72,35 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Lays the wire in the namespace entered: gives the kernel's end the
-    /// address `kernel_addr/prefix`, and leaves `our_addr` and `our_mac` to our
-    /// stack, which must answer ARP for them.
+    /// Lays the wire in the namespace entered: gives the kernel's end its
+    /// address in `network`, and leaves our address and `our_mac` to our stack,
+    /// which must answer ARP or neighbour solicitations for them.
     ///
     /// Without a `kind`, tries a TAP and falls back to a veth pair.
-    pub fn open(
-        kernel_addr: Ipv4Addr,
-        prefix: u8,
-        our_addr: Ipv4Addr,
-        our_mac: Mac,
-        kind: Option<WireKind>,
-    ) -> Result<Self, Forbidden> {
-        check_addresses(kernel_addr, prefix, our_addr, our_mac)?;
+    pub fn open(network: &Network, our_mac: Mac, kind: Option<WireKind>) -> Result<Self, Forbidden> {
+        check_addresses(network)?;
+        check_mac(our_mac)?;
         let mut netlink = Netlink::open()?;
         let end = End::open(kind)?;
-        let kernel_mac = mac_for(kernel_addr, our_mac);
-        set_up_kernel_end(&mut netlink, kernel_mac, kernel_addr, prefix)?;
+        let kernel_mac = mac_for(network.kernel, our_mac);
+        set_up_kernel_end(&mut netlink, kernel_mac, network)?;
         if let End::Veth(veth) = &end {
             await_running(&mut netlink, veth.our_end())?;
         }
         let kernel_end = await_running(&mut netlink, KERNEL_END)?;
         Ok(Self { end, kernel_end, kernel_mac })
+    }
+
+    /// Puts both ends on one network more.
+    pub fn add_network(&mut self, network: &Network) -> Result<(), Forbidden> {
+        check_addresses(network)?;
+        add_kernel_address(&mut Netlink::open()?, &self.kernel_end, network)
+    }
+
+    /// Returns the number of the kernel's end among its devices: the zone of
+    /// link-local addresses there.
+    pub fn kernel_index(&self) -> u32 {
+        self.kernel_end.index
     }
 
     /// Returns what the wire is made of.
@@ -180,35 +198,46 @@ impl End {
     }
 }
 
-fn check_addresses(kernel_addr: Ipv4Addr, prefix: u8, our_addr: Ipv4Addr, our_mac: Mac) -> Result<(), Forbidden> {
-    let reject = |what: String, how| Err(Forbidden::with_remedy(what, Errno::EINVAL, how));
-    if !share_prefix(kernel_addr, our_addr, prefix) {
-        let what = format!("join {kernel_addr} and {our_addr} by one wire of prefix /{prefix}");
-        return reject(what, "choose two different addresses of one prefix, /1 to /31");
+fn check_addresses(network: &Network) -> Result<(), Forbidden> {
+    let Network { kernel, ours, prefix } = network;
+    if share_prefix(network) {
+        return Ok(());
     }
-    if is_group(our_mac) || our_mac == [0; 6] {
-        let what = format!("use the MAC {our_mac:02x?}");
-        return reject(what, "choose a MAC of one station, such as 02:00:00:00:00:01");
-    }
-    Ok(())
+    let what = format!("join {kernel} and {ours} by one wire of prefix /{prefix}");
+    let how = "choose two different addresses of one family and prefix, /1 to /31 (IPv4) or /127 (IPv6)";
+    Err(Forbidden::with_remedy(what, Errno::EINVAL, how))
 }
 
-fn share_prefix(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
-    let (1..=31) = prefix else {
-        return false;
+fn check_mac(ours: Mac) -> Result<(), Forbidden> {
+    if !is_group(ours) && ours != [0; 6] {
+        return Ok(());
+    }
+    let how = "choose a MAC of one station, such as 02:00:00:00:00:01";
+    Err(Forbidden::with_remedy(format!("use the MAC {ours:02x?}"), Errno::EINVAL, how))
+}
+
+fn share_prefix(network: &Network) -> bool {
+    let prefix = u32::from(network.prefix);
+    let (apart, bits) = match (network.kernel, network.ours) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits() ^ b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
     };
-    let host_bits = Ipv4Addr::BITS - u32::from(prefix);
-    a != b && a.to_bits() >> host_bits == b.to_bits() >> host_bits
+    (1..bits).contains(&prefix) && apart != 0 && apart >> (bits - prefix) == 0
 }
 
 fn is_group(mac: Mac) -> bool {
     mac[0] & 1 != 0
 }
 
-/// Makes an address of the kernel's end from its IPv4 address, so that captures
-/// of different runs compare; locally administered, and never `ours`.
-fn mac_for(kernel_addr: Ipv4Addr, ours: Mac) -> Mac {
-    let [a, b, c, d] = kernel_addr.octets();
+/// Makes an address of the kernel's end from the last octets of its IP address,
+/// so that captures of different runs compare; locally administered, and never
+/// `ours`.
+fn mac_for(kernel_addr: IpAddr, ours: Mac) -> Mac {
+    let [a, b, c, d] = match kernel_addr {
+        IpAddr::V4(addr) => addr.octets(),
+        IpAddr::V6(addr) => (addr.to_bits() as u32).to_be_bytes(),
+    };
     let mac = [0x02, 0x00, a, b, c, d];
     if mac == ours {
         return [0x06, 0x00, a, b, c, d];
@@ -216,14 +245,29 @@ fn mac_for(kernel_addr: Ipv4Addr, ours: Mac) -> Mac {
     mac
 }
 
-fn set_up_kernel_end(netlink: &mut Netlink, mac: Mac, address: Ipv4Addr, prefix: u8) -> Result<(), Forbidden> {
+fn set_up_kernel_end(netlink: &mut Netlink, mac: Mac, network: &Network) -> Result<(), Forbidden> {
     let link = netlink.find_link(KERNEL_END)?;
-    // IPv6 would send unasked; without the setting it does, and no harm is done.
-    let _ = set_net_sysctl(&format!("ipv6/conf/{KERNEL_END}/disable_ipv6"), "1");
+    // IPv6 sends unasked: not before it is wanted. Without the settings it does, and no harm is done.
+    set_ipv6("disable_ipv6", "1");
     offload::switch_off(KERNEL_END)?;
     netlink.set_mac(&link, mac)?;
-    netlink.add_address(&link, address, prefix)?;
-    netlink.bring_up(&link)
+    netlink.bring_up(&link)?;
+    add_kernel_address(netlink, &link, network)
+}
+
+fn add_kernel_address(netlink: &mut Netlink, link: &Link, network: &Network) -> Result<(), Forbidden> {
+    if network.kernel.is_ipv6() {
+        // Nobody else is on this wire, and no router.
+        set_ipv6("accept_dad", "0");
+        set_ipv6("router_solicitations", "0");
+        set_ipv6("disable_ipv6", "0");
+    }
+    netlink.add_address(link, network.kernel, network.prefix)
+}
+
+/// Where a system mounts these settings read-only they stay as they are.
+fn set_ipv6(name: &str, value: &str) {
+    let _ = set_net_sysctl(&format!("ipv6/conf/{KERNEL_END}/{name}"), value);
 }
 
 /// Waits until the device really takes frames. A veth does so a moment after
@@ -268,33 +312,36 @@ mod tests {
 
     const OURS: Mac = [0x02, 0, 0, 0, 0, 1];
 
-    fn rejected(kernel: [u8; 4], prefix: u8, our: [u8; 4], mac: Mac) -> bool {
-        check_addresses(kernel.into(), prefix, our.into(), mac).is_err()
+    fn rejected(kernel: impl Into<IpAddr>, prefix: u8, ours: impl Into<IpAddr>) -> bool {
+        check_addresses(&Network { kernel: kernel.into(), ours: ours.into(), prefix }).is_err()
     }
 
     #[test]
     fn addresses_of_one_prefix_are_accepted() {
-        assert!(!rejected([10, 0, 0, 1], 24, [10, 0, 0, 2], OURS));
-        assert!(!rejected([10, 0, 0, 0], 31, [10, 0, 0, 1], OURS));
+        assert!(!rejected([10, 0, 0, 1], 24, [10, 0, 0, 2]));
+        assert!(!rejected([10, 0, 0, 0], 31, [10, 0, 0, 1]));
+        assert!(!rejected([0xfd00u16, 0, 0, 0, 0, 0, 0, 1], 64, [0xfd00u16, 0, 0, 0, 0, 0, 0, 2]));
     }
 
     #[test]
     fn addresses_that_cannot_meet_are_rejected() {
-        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 1, 2], OURS));
-        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 0, 1], OURS));
-        assert!(rejected([10, 0, 0, 1], 0, [10, 0, 0, 2], OURS));
-        assert!(rejected([10, 0, 0, 1], 33, [10, 0, 0, 2], OURS));
+        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 1, 2]));
+        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 0, 1]));
+        assert!(rejected([10, 0, 0, 1], 0, [10, 0, 0, 2]));
+        assert!(rejected([10, 0, 0, 1], 33, [10, 0, 0, 2]));
+        assert!(rejected([10, 0, 0, 1], 24, [0u16, 0, 0, 0, 0, 0, 0, 2]));
+        assert!(rejected([0xfd00u16, 0, 0, 0, 0, 0, 0, 1], 128, [0xfd00u16, 0, 0, 0, 0, 0, 0, 2]));
     }
 
     #[test]
     fn macs_of_no_single_station_are_rejected() {
-        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 0, 2], [0xff; 6]));
-        assert!(rejected([10, 0, 0, 1], 24, [10, 0, 0, 2], [0; 6]));
+        assert!(check_mac([0xff; 6]).is_err() && check_mac([0; 6]).is_err());
+        assert!(check_mac(OURS).is_ok());
     }
 
     #[test]
     fn kernel_mac_differs_from_ours() {
-        let kernel = Ipv4Addr::new(10, 0, 0, 1);
+        let kernel = IpAddr::from([10, 0, 0, 1]);
         let usual = mac_for(kernel, OURS);
         assert_eq!(usual, [0x02, 0, 10, 0, 0, 1]);
         assert_ne!(mac_for(kernel, usual), usual);

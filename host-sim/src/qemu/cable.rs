@@ -1,8 +1,8 @@
-//! The wire between the kernel and the board: frames pass both ways, TCP is noted, DHCP is answered here.
+//! The wire between the kernel and the board: frames pass both ways, TCP is noted, DHCP and who asks for routers are answered here.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,12 +12,16 @@ use std::time::Instant as WallClock;
 
 use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
+};
 use tcp_reset_core::Instant;
 
 use super::dhcp::{self, Lease};
-use super::{BOARD_ADDR, BOARD_MAC, KERNEL_ADDR};
-use crate::endpoint::{MAX_FRAME, PREFIX};
+use super::slaac::{self, Advertised};
+use super::{BOARD_ADDR, BOARD_MAC, KERNEL_ADDR, PREFIX};
+use crate::endpoint::MAX_FRAME;
+use crate::family::Family;
 use crate::frame::Seen;
 use crate::kernel::Wire;
 use crate::pcap::Capture;
@@ -27,6 +31,7 @@ use crate::trace::Way;
 const REMEMBERED: usize = 65_536;
 /// How often the kernel's side asks whether it shall stop, in milliseconds.
 const LOOK_MS: u16 = 100;
+/// How long a lease and a prefix are good for.
 const LEASE_SECONDS: u32 = 3_600;
 
 /// The wire, and what has passed over it.
@@ -44,6 +49,8 @@ struct Shared {
     unreachables: AtomicU32,
     /// What DHCP gives; `None`: it does not answer.
     lease: Mutex<Option<Lease>>,
+    /// What the router advertises.
+    advertised: Advertised,
     capture: Mutex<Option<Capture>>,
     /// Why the capture ended before its time.
     capture_failure: Mutex<Option<anyhow::Error>>,
@@ -69,6 +76,7 @@ impl Cable {
             seen: Mutex::default(),
             unreachables: AtomicU32::new(0),
             lease: Mutex::new(Some(lease)),
+            advertised: Advertised { prefix: PREFIX, router_mac: kernel_mac, seconds: LEASE_SECONDS.into() },
             capture: Mutex::new(capture),
             capture_failure: Mutex::new(None),
             started: WallClock::now(),
@@ -127,6 +135,17 @@ impl Cable {
         *lock(&self.shared.lease) = addr.map(|addr| lease_of(addr, self.shared.kernel_mac));
     }
 
+    /// Lets the router say that its prefix is good for so many seconds more.
+    ///
+    /// # Errors
+    /// If no machine runs.
+    pub(super) fn advertise(&self, seconds: u64) -> Result<()> {
+        let advertisement = slaac::advertisement(&Advertised { seconds, ..self.shared.advertised });
+        self.shared.note(Way::ToUs, &advertisement);
+        ensure!(self.shared.to_board(&advertisement), "the board does not run");
+        Ok(())
+    }
+
     /// Gives the kernel's Ethernet address.
     pub(super) fn kernel_mac(&self) -> [u8; 6] {
         self.shared.kernel_mac
@@ -138,7 +157,7 @@ impl Cable {
     }
 
     /// Gives the last segment of the board's on a connection.
-    pub(super) fn last_from_board(&self, board: SocketAddrV4, kernel: SocketAddrV4) -> Option<Seen> {
+    pub(super) fn last_from_board(&self, board: SocketAddr, kernel: SocketAddr) -> Option<Seen> {
         let seen = lock(&self.shared.seen);
         let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToPeer && (seen.from, seen.to) == (board, kernel);
         seen.iter().rev().find(is_it).map(|(_, seen)| *seen)
@@ -159,7 +178,7 @@ impl Cable {
 }
 
 fn lease_of(addr: Ipv4Addr, kernel_mac: [u8; 6]) -> Lease {
-    let netmask = Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(PREFIX)));
+    let netmask = Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(Family::Ipv4.prefix())));
     Lease { addr, netmask, server: KERNEL_ADDR, server_mac: kernel_mac, seconds: LEASE_SECONDS }
 }
 
@@ -187,7 +206,8 @@ impl Shared {
             let frame = &buf[..len];
             self.note(Way::ToPeer, frame);
             let lease = *lock(&self.lease);
-            if let Some(answer) = lease.and_then(|lease| dhcp::answer(frame, &lease)) {
+            let answer = lease.and_then(|lease| dhcp::answer(frame, &lease));
+            if let Some(answer) = answer.or_else(|| slaac::answer(frame, &self.advertised)) {
                 self.note(Way::ToUs, &answer);
                 self.to_board(&answer);
             } else {
@@ -243,10 +263,15 @@ fn read_frame(stream: &mut UnixStream, buf: &mut [u8]) -> io::Result<usize> {
 
 fn is_tcp_unreachable(frame: &[u8]) -> bool {
     let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
-    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
-        return false;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => is_tcp_unreachable_v4(ethernet.payload()),
+        EthernetProtocol::Ipv6 => is_tcp_unreachable_v6(ethernet.payload()),
+        EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => false,
     }
-    let Ok(ipv4) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
+}
+
+fn is_tcp_unreachable_v4(packet: &[u8]) -> bool {
+    let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return false };
     if ipv4.next_header() != IpProtocol::Icmp {
         return false;
     }
@@ -255,4 +280,16 @@ fn is_tcp_unreachable(frame: &[u8]) -> bool {
     let quoted = ipv4.payload().get(8..).map(Ipv4Packet::new_unchecked);
     icmp.msg_type() == Icmpv4Message::DstUnreachable
         && quoted.is_some_and(|quoted| quoted.check_len().is_ok() && quoted.next_header() == IpProtocol::Tcp)
+}
+
+/// A protocol that is not spoken is a parameter problem there.
+fn is_tcp_unreachable_v6(packet: &[u8]) -> bool {
+    let Ok(ipv6) = Ipv6Packet::new_checked(packet) else { return false };
+    if ipv6.next_header() != IpProtocol::Icmpv6 {
+        return false;
+    }
+    let Ok(icmp) = Icmpv6Packet::new_checked(ipv6.payload()) else { return false };
+    let quoted = ipv6.payload().get(8..).filter(|quoted| quoted.len() >= smoltcp::wire::IPV6_HEADER_LEN);
+    icmp.msg_type().is_error()
+        && quoted.is_some_and(|quoted| Ipv6Packet::new_unchecked(quoted).next_header() == IpProtocol::Tcp)
 }

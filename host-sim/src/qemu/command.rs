@@ -1,7 +1,7 @@
 //! `host-sim qemu`: starts the firmware, shows its log, lets commands loose on it, and attacks it on request.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +15,8 @@ use tcp_reset_core::Control;
 
 use super::lab::{Lab, PATIENCE, echo};
 use super::scenarios::{self, SCENARIOS, Scenario};
-use super::{BOARD_ADDR, Board};
+use super::{Board, board_addr};
+use crate::family::Family;
 use crate::image;
 
 /// The echo service's port.
@@ -29,6 +30,9 @@ pub struct Options {
     /// The board
     #[arg(long, default_value_t, value_enum)]
     board: Board,
+    /// Attack and play only over this family of addresses; without it attacks are over IPv4, scenarios over both
+    #[arg(long, value_enum)]
+    family: Option<Family>,
     /// Start this image instead of building one
     #[arg(long, value_name = "ELF")]
     image: Option<PathBuf>,
@@ -40,7 +44,7 @@ pub struct Options {
     forge: Vec<Forgery>,
     /// The server that the board's client connects to
     #[arg(long, value_name = "ADDR:PORT")]
-    server: Option<SocketAddrV4>,
+    server: Option<SocketAddr>,
     /// Write every frame to this pcapng file
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -76,7 +80,8 @@ fn scenario_named(name: &str) -> Result<&'static Scenario, String> {
 pub fn run(options: &Options) -> Result<i32> {
     if options.list {
         for scenario in SCENARIOS {
-            anstream::println!("{:<24} {}", scenario.name, scenario.title);
+            let families = scenario.families.iter().map(Family::to_string).collect::<Vec<_>>().join(" ");
+            anstream::println!("{:<24} {families:<9} {}", scenario.name, scenario.title);
         }
         return Ok(0);
     }
@@ -88,7 +93,7 @@ pub fn run(options: &Options) -> Result<i32> {
     let mut lab = Lab::open(options.board, image, options.pcap.as_deref(), !plays)?;
     if plays {
         let chosen = if options.scenario.is_empty() { SCENARIOS.iter().collect() } else { options.scenario.clone() };
-        let holds = scenarios::play_all(&mut lab, &chosen);
+        let holds = scenarios::play_all(&mut lab, &chosen, options.family);
         lab.cable.check_capture()?;
         return Ok(i32::from(!holds));
     }
@@ -101,6 +106,7 @@ pub fn run(options: &Options) -> Result<i32> {
 fn attend(lab: &mut Lab, options: &Options) -> Result<i32> {
     let arguments: Vec<_> = options.server.iter().map(|server| format!("server={server}")).collect();
     lab.power_on(&arguments)?;
+    lab.speak(options.family.unwrap_or(Family::Ipv4))?;
     for &forgery in &options.forge {
         attack(lab, forgery)?;
     }
@@ -148,10 +154,11 @@ fn stay(lab: &mut Lab) -> Result<i32> {
     lab.forget_folder()?;
     let qemu = lab.machine()?.id();
     let namespaces = if geteuid().is_root() && is_own_user_namespace() { "-U -n --preserve-credentials" } else { "-n" };
+    let [v4, v6] = Family::ALL.map(board_addr);
     anstream::println!(
-        "\nThe board is at {BOARD_ADDR}: ping, echo on port 7, discard on 9, http://{BOARD_ADDR}/ and /status.json.\n\
-         From another terminal: nsenter -t {qemu} {namespaces} curl http://{BOARD_ADDR}/\n\
-         Here, without another: cargo qemu --exec 'curl http://{BOARD_ADDR}/', cargo qemu --forge rst\n\
+        "\nThe board is at {v4} and {v6}: ping, echo on port 7, discard on 9, http://{v4}/ and /status.json.\n\
+         From another terminal: nsenter -t {qemu} {namespaces} curl http://{v4}/ 'http://[{v6}]/'\n\
+         Here, without another: cargo qemu --exec 'curl http://{v4}/', cargo qemu --forge rst --family ipv6\n\
          Enter or Ctrl-C pulls the plug.\n"
     );
     let mut line = String::new();

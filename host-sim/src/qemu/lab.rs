@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use super::cable::Cable;
 use super::log::Log;
 use super::machine::{Machine, Plan};
-use super::{BOARD_ADDR, BOARD_MAC, Board, KERNEL_ADDR};
-use crate::endpoint::PREFIX;
+use super::{BOARD_MAC, Board, board_addr, network};
+use crate::family::Family;
 use crate::frame::Seen;
-use crate::kernel::{self, Wire};
+use crate::kernel::{self, Forbidden, Wire};
 use crate::pcap::Capture;
 
 /// How long anything of the board's is waited for: far above what a loaded machine needs.
@@ -30,6 +30,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// What stands on the bench.
 pub(super) struct Lab {
     board: Board,
+    /// The family that the board is spoken to in.
+    pub(super) family: Family,
+    /// The kernel's zone of link-local addresses on the wire.
+    zone: u32,
+    /// Why this machine's kernel does not speak IPv6, if it does not.
+    no_ipv6: Option<Forbidden>,
     image: PathBuf,
     /// Where QEMU's sockets are.
     folder: Option<TempDir>,
@@ -51,9 +57,22 @@ impl Lab {
         let folder = Some(tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?);
         let capture = capture.map(Capture::create).transpose()?;
         kernel::enter()?;
-        let wire = Wire::open(KERNEL_ADDR, PREFIX, BOARD_ADDR, BOARD_MAC, None)?;
+        let mut wire = Wire::open(&network(Family::Ipv4), BOARD_MAC, None)?;
+        let no_ipv6 = wire.add_network(&network(Family::Ipv6)).err();
+        let zone = wire.kernel_index();
         let cable = Cable::new(wire, capture)?;
-        Ok(Lab { board, image, folder, log, cable, machine: None, deepest_stack: Cell::new(0) })
+        Ok(Lab {
+            board,
+            family: Family::Ipv4,
+            zone,
+            no_ipv6,
+            image,
+            folder,
+            log,
+            cable,
+            machine: None,
+            deepest_stack: Cell::new(0),
+        })
     }
 
     /// Gives the board's name, as its log says it.
@@ -61,7 +80,19 @@ impl Lab {
         self.board.binary()
     }
 
-    /// Powers the board on, and waits until it has an address.
+    /// Speaks to the board in another family from now on.
+    ///
+    /// # Errors
+    /// If this machine's kernel does not speak it.
+    pub(super) fn speak(&mut self, family: Family) -> Result<()> {
+        match (family, &self.no_ipv6) {
+            (Family::Ipv6, Some(forbidden)) => bail!("the kernel does not speak IPv6 here: {forbidden}"),
+            (Family::Ipv4 | Family::Ipv6, _) => self.family = family,
+        }
+        Ok(())
+    }
+
+    /// Powers the board on, and waits until it has an address of every family that it speaks.
     ///
     /// # Errors
     /// If it does not come up.
@@ -74,7 +105,19 @@ impl Lab {
         drop(self.log.follow(output));
         self.machine = Some(machine);
         self.cable.plug(ethernet)?;
-        self.log.wait_for("address ", 0, PATIENCE)?;
+        self.await_addresses(0)
+    }
+
+    /// Waits until the board tells its addresses, from a place in the log on.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(super) fn await_addresses(&self, from: usize) -> Result<()> {
+        self.log.wait_for("address 1", from, PATIENCE)?;
+        // What embassy-net says at the start tells whether the image speaks IPv6.
+        if self.log.lines().iter().any(|line| line.text == "IPv6: DOWN") {
+            self.log.wait_for("address fd", from, PATIENCE)?;
+        }
         Ok(())
     }
 
@@ -100,9 +143,24 @@ impl Lab {
         self.machine.as_ref().context("the board is not powered on")
     }
 
+    /// Gives the board's address.
+    pub(super) fn board_addr(&self) -> IpAddr {
+        board_addr(self.family)
+    }
+
     /// Gives the board's endpoint at a port.
-    pub(super) fn at(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(BOARD_ADDR, port)
+    pub(super) fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.board_addr(), port)
+    }
+
+    /// Gives the kernel's endpoint at a port.
+    pub(super) fn kernel_at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.family.peer_addr(), port)
+    }
+
+    /// Gives the kernel's zone of link-local addresses on the wire.
+    pub(super) fn zone(&self) -> u32 {
+        self.zone
     }
 
     /// Connects the kernel to a port of the board's, from any port or from one chosen.
@@ -118,14 +176,7 @@ impl Lab {
     /// # Errors
     /// As the kernel says.
     pub(super) fn connect_within(&self, port: u16, from: u16, patience: Duration) -> std::io::Result<TcpStream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddrV4::new(KERNEL_ADDR, from).into())?;
-        socket.connect_timeout(&Self::at(port).into(), patience)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        socket.set_tcp_nodelay(true)?;
-        Ok(socket.into())
+        connect(self.kernel_at(from), self.at(port), patience)
     }
 
     /// Asks for the status page as JSON.
@@ -185,12 +236,21 @@ impl Lab {
     }
 }
 
+/// A connection of the kernel's.
+pub(super) fn connect(from: SocketAddr, to: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&from.into())?;
+    socket.connect_timeout(&to.into(), patience)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
+
 /// The kernel's end and the board's.
-pub(super) fn ends(stream: &TcpStream) -> Result<(SocketAddrV4, SocketAddrV4)> {
-    match (stream.local_addr()?, stream.peer_addr()?) {
-        (SocketAddr::V4(kernel), SocketAddr::V4(board)) => Ok((kernel, board)),
-        (SocketAddr::V4(_) | SocketAddr::V6(_), _) => bail!("the connection is not IPv4"),
-    }
+pub(super) fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr)> {
+    Ok((stream.local_addr()?, stream.peer_addr()?))
 }
 
 /// Sends octets to the echo service, and sees them come back.

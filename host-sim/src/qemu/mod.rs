@@ -3,7 +3,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `machine` | a QEMU process, from power-on to power-off |
-//! | `cable` | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP is answered, frames can be forged |
+//! | `cable` | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP and who asks for routers are answered, frames can be forged |
 //! | `log` | the firmware's log, decoded |
 //! | `lab` | all of these together |
 //! | `command` | `host-sim qemu` |
@@ -19,17 +19,36 @@ mod log;
 mod machine;
 mod ping;
 mod scenarios;
+mod slaac;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::ValueEnum;
 
-/// Our kernel's address on the wire; it is the router too.
+use crate::family::Family;
+use crate::kernel::Network;
+
+/// Our kernel's IPv4 address on the wire; it is the router too.
 const KERNEL_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 1);
-/// The address that DHCP gives the board.
+/// The IPv4 address that DHCP gives the board.
 const BOARD_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
+/// The /64 prefix that the router advertises, which both ends make their IPv6 addresses of.
+const PREFIX: Ipv6Addr = Ipv6Addr::new(0xfd10, 0x69, 0, 0, 0, 0, 0, 0);
 /// The board's Ethernet address, locally administered.
 const BOARD_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 3];
+
+/// The board's address as it comes up.
+fn board_addr(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => BOARD_ADDR.into(),
+        Family::Ipv6 => slaac::address_of(PREFIX, BOARD_MAC).into(),
+    }
+}
+
+/// The network that board and kernel are on.
+fn network(family: Family) -> Network {
+    Network { kernel: family.peer_addr(), ours: board_addr(family), prefix: family.prefix() }
+}
 
 /// The boards that QEMU has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]

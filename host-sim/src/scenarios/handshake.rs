@@ -15,8 +15,8 @@ const STRANGE: u16 = 9;
 
 fn segment(w: &World<'_>, control: Control, seq: Seq, ack: Seq, their_port: u16, our_port: u16) -> Seen {
     Seen {
-        from: World::their_end(w.port(their_port)),
-        to: World::our_end(w.port(our_port)),
+        from: w.their_end(w.port(their_port)),
+        to: w.our_end(w.port(our_port)),
         seq,
         ack,
         control,
@@ -81,7 +81,7 @@ pub(super) fn bad_ack_in_syn_sent(w: &mut World<'_>) -> Result<()> {
         Ok(theirs.is_some())
     })?;
     let theirs = theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))?;
-    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    let pair = Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) };
     is_alive(w, &pair)
 }
 
@@ -89,7 +89,8 @@ pub(super) fn bad_ack_in_syn_received(w: &mut World<'_>) -> Result<()> {
     let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
     let listener = w.listen(our_port)?;
     w.note("the peer connects; before its ACK a wrong one arrives");
-    let theirs = w.peer().connect(their_port, World::our_end(our_port), false)?;
+    let our_end = w.our_end(our_port);
+    let theirs = w.peer().connect(their_port, our_end, false)?;
     w.until("the peer's SYN is answered", |w| Ok(w.trace.from_us(Control::SYN | Control::ACK) == 1))?;
     let irs = first_seq(w, Way::ToUs, Control::SYN)?;
     let iss = first_seq(w, Way::ToPeer, Control::SYN | Control::ACK)?;
@@ -99,7 +100,7 @@ pub(super) fn bad_ack_in_syn_received(w: &mut World<'_>) -> Result<()> {
     ensure!(verdict.state == State::SynReceived, "it met {}", verdict.state);
     ensure!(w.trace.resets(ResetReason::BadAckInHandshake) == 1, "the wrong ACK drew no RST");
     let ours = w.accept(listener)?;
-    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    let pair = Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) };
     is_alive(w, &pair)
 }
 

@@ -11,13 +11,13 @@ use crate::world::{Pair, World};
 /// small a window is used only after the override timeout (RFC 9293 §3.8.6.2.1).
 pub(super) fn simultaneous_open(w: &mut World<'_>) -> Result<()> {
     let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_CLIENT));
-    let our_end = World::our_end(our_port);
+    let our_end = w.our_end(our_port);
     w.note("both connect to each other's port before either has seen the other's SYN");
     let ours = w.connect(our_port, their_port)?;
     // Where our SYN still waits for the peer's Ethernet address, it leaves once that is known: the peer must not be asked before.
     w.until("our SYN is out or waits only for the peer", |w| Ok(w.state_at(our_port, their_port) == State::SynSent))?;
     let theirs = w.peer().connect(their_port, our_end, false)?;
-    let pair = Pair { ours, theirs, our_end, their_end: World::their_end(their_port) };
+    let pair = Pair { ours, theirs, our_end, their_end: w.their_end(their_port) };
     if let Err(failure) = w.peer_connected(theirs)? {
         bail!("the peer could not connect: {failure}");
     }
@@ -30,7 +30,8 @@ pub(super) fn simultaneous_open(w: &mut World<'_>) -> Result<()> {
 pub(super) fn refused_by_us(w: &mut World<'_>) -> Result<()> {
     let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
     w.note("the peer connects to a port nobody listens on");
-    let theirs = w.peer().connect(their_port, World::our_end(our_port), false)?;
+    let our_end = w.our_end(our_port);
+    let theirs = w.peer().connect(their_port, our_end, false)?;
     let outcome = w.peer_connected(theirs)?;
     ensure!(outcome == Err(Failure::Refused), "the peer's process saw {outcome:?}, not ECONNREFUSED");
     w.note("the peer's process sees ECONNREFUSED");

@@ -27,10 +27,11 @@ pub(super) fn peer_opens(w: &mut World<'_>) -> Result<(Pair, ListenerHandle)> {
 pub(super) fn peer_opens_again(w: &mut World<'_>, listener: ListenerHandle, is_narrow: bool) -> Result<Pair> {
     let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
     w.note(format!("the peer connects from port {their_port} to our port {our_port}"));
-    let theirs = w.peer().connect(their_port, World::our_end(our_port), is_narrow)?;
+    let our_end = w.our_end(our_port);
+    let theirs = w.peer().connect(their_port, our_end, is_narrow)?;
     let ours = w.accept(listener)?;
     w.peer_connected(theirs)?.map_err(|failure| anyhow!("the peer could not connect: {failure}"))?;
-    Ok(Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) })
+    Ok(Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) })
 }
 
 /// We connect to a listener of the peer's.
@@ -52,7 +53,7 @@ pub(super) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair>
         Ok(theirs.is_some())
     })?;
     let theirs = theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))?;
-    let pair = Pair { ours, theirs, our_end: World::our_end(our_port), their_end: World::their_end(their_port) };
+    let pair = Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) };
     expect_our_state(w, &pair, State::Established)?;
     Ok(pair)
 }

@@ -1,14 +1,13 @@
 //! What the board does about forged and strange segments.
 
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tcp_reset_core::{Control, Rule, Seq};
 
-use super::super::BOARD_ADDR;
 use super::super::lab::{Lab, PATIENCE, echo};
 use super::super::ping::ping;
 use crate::frame::Seen;
@@ -95,11 +94,11 @@ pub(super) fn syn_flood(lab: &mut Lab) -> Result<()> {
     let began = Instant::now();
     for burst in 0..FLOOD / BURST {
         for n in 0..BURST {
-            lab.cable.forge(&syn_from_nowhere(burst * BURST + n))?;
+            lab.cable.forge(&syn_from_nowhere(lab, burst * BURST + n))?;
         }
         echo(&mut stream, &burst.to_be_bytes().repeat(64))
             .with_context(|| format!("after {} SYNs", (burst + 1) * BURST))?;
-        ping(BOARD_ADDR, burst as u16, b"still there?").context("ping during the flood")?;
+        ping(lab.board_addr(), burst as u16, b"still there?").context("ping during the flood")?;
     }
     let took = began.elapsed();
     // Handshakes that never complete are given up after 30 s, and then others have their turn.
@@ -114,12 +113,12 @@ pub(super) fn syn_flood(lab: &mut Lab) -> Result<()> {
 }
 
 /// A client in the network that is not there. Its address is never asked for: the answer goes where the frame came from.
-fn syn_from_nowhere(n: u32) -> Seen {
-    let host = Ipv4Addr::from_bits(Ipv4Addr::new(10, 69, 0, 64).to_bits() + n % 128);
+fn syn_from_nowhere(lab: &Lab, n: u32) -> Seen {
+    let host = lab.family.host(64 + (n % 128) as u8);
     let port = 1_024 + (n / 128) as u16;
     Seen {
-        from: SocketAddrV4::new(host, port),
-        to: Lab::at(ECHO),
+        from: SocketAddr::new(host, port),
+        to: lab.at(ECHO),
         seq: Seq(n.wrapping_mul(0x9e37_79b9)),
         ack: Seq(0),
         control: Control::SYN,
@@ -157,7 +156,7 @@ pub(super) fn garbage(lab: &mut Lab) -> Result<()> {
         let mut long = good.clone();
         long.resize(1_600 + round, 0xee);
         lab.cable.inject(&long)?;
-        ping(BOARD_ADDR, round as u16, b"still there?").context("ping among garbage")?;
+        ping(lab.board_addr(), round as u16, b"still there?").context("ping among garbage")?;
     }
     // What was changed may have been a sequence number the board believed to be text; it cannot have been the checksum's luck.
     echo(&mut stream, b"alive after")?;

@@ -1,7 +1,7 @@
 //! What happens when one side loses the connection, or the way to it.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use nix::libc;
 use tcp_reset_core::{Rule, State};
 
-use super::super::BOARD_ADDR;
-use super::super::lab::{Lab, PATIENCE, echo, ends, vanish};
+use super::super::lab::{Lab, PATIENCE, connect, echo, ends, vanish};
+use super::super::{BOARD_ADDR, KERNEL_ADDR};
 use crate::kernel::kernel_state_of;
 
 const ECHO: u16 = 7;
@@ -104,7 +104,7 @@ pub(super) fn panic(lab: &mut Lab) -> Result<()> {
 /// The same machine comes up again, and knows why.
 fn restarted(lab: &mut Lab, cause: &str) -> Result<()> {
     let at = lab.log.wait_for(&format!("started by: {cause}"), 0, PATIENCE)?;
-    lab.log.wait_for("address ", at, PATIENCE)?;
+    lab.await_addresses(at)?;
     let status = lab.status()?;
     ensure!(status["reset_cause"] == cause, "the page says {}", status["reset_cause"]);
     let mut fresh = lab.connect(ECHO, 0).context("a client after the restart")?;
@@ -142,6 +142,21 @@ pub(super) fn slow_router(lab: &mut Lab) -> Result<()> {
     let lines = lab.log.lines();
     ensure!(lines.iter().all(|line| !line.text.contains("no answer from DHCP")), "the board has given its address up");
     echo(&mut stream, b"after the power cut")
+}
+
+/// The router takes its prefix back: the addresses made of it are nobody's any more (RFC 4862 §5.5.4).
+pub(super) fn prefix_lost(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"while the prefix is good")?;
+    let log_end = lab.log.len();
+    lab.cable.advertise(0)?;
+    lab.log.wait_for(&format!("address {}/64 lost", lab.board_addr()), log_end, PATIENCE)?;
+    lab.log.wait_for("connection ended: address lost", log_end, PATIENCE)?;
+    // IPv4 is not concerned.
+    let (from, to) = (SocketAddr::from((KERNEL_ADDR, 0)), SocketAddr::from((BOARD_ADDR, ECHO)));
+    echo(&mut connect(from, to, PATIENCE)?, b"over IPv4")?;
+    lab.power_off();
+    Ok(())
 }
 
 pub(super) fn other_address(lab: &mut Lab) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What the board does for honest clients.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -10,15 +10,19 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tcp_reset_core::{CloseReason, Control, ResetReason, Rule};
 
-use super::super::lab::{Lab, PATIENCE, echo, ends};
+use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
 use super::super::ping::ping;
-use super::super::{BOARD_ADDR, KERNEL_ADDR};
+use super::super::{BOARD_ADDR, BOARD_MAC, PREFIX, board_addr, slaac};
+use crate::family::Family;
+use crate::frame::Seen;
 use crate::trace::Way;
 
 const ECHO: u16 = 7;
 const DISCARD: u16 = 9;
 /// Where nobody listens.
 const CLOSED: u16 = 4_321;
+/// Where two connections come from.
+const TWIN: u16 = 23_459;
 /// Where the client's server is.
 const SERVER: u16 = 7_000;
 /// The most of the stack that the application may ever use, in octets.
@@ -31,19 +35,30 @@ const GOLDEN_START: &str = include_str!("start.log");
 pub(super) fn start(lab: &mut Lab) -> Result<()> {
     lab.power_on(&[])?;
     let lines = lab.log.lines();
-    let shown: String = lines.iter().map(|line| format!("{:<5} {}\n", line.level, line.text)).collect();
+    let mut lines: Vec<_> = lines.iter().map(|line| format!("{:<5} {}\n", line.level, line.text)).collect();
+    // Which of the two addresses comes first is up to who answers first.
+    let addresses = lines.len().saturating_sub(Family::ALL.len());
+    lines[addresses..].sort();
+    let shown = lines.concat();
     let golden = GOLDEN_START.replace("{board}", lab.board_name());
     ensure!(shown == golden, "the log's start is\n{shown}and not\n{golden}");
     let status = lab.status()?;
-    ensure!(status["address"] == format!("{BOARD_ADDR}/24"), "the address is {}", status["address"]);
+    for (family, name) in [(Family::Ipv4, "address"), (Family::Ipv6, "address_v6")] {
+        let expected = format!("{}/{}", board_addr(family), family.prefix());
+        ensure!(status[name] == expected, "the address is {}, not {expected}", status[name]);
+    }
     ensure!(status["reset_cause"] == "power-on", "the reset's cause is {}", status["reset_cause"]);
     Ok(())
 }
 
-pub(super) fn ping_answers(_lab: &mut Lab) -> Result<()> {
-    for (seq_no, len) in [0, 1, 56, 500, 1_000, 1_472].into_iter().enumerate() {
+pub(super) fn ping_answers(lab: &mut Lab) -> Result<()> {
+    let longest = match lab.family {
+        Family::Ipv4 => 1_472,
+        Family::Ipv6 => 1_452,
+    };
+    for (seq_no, len) in [0, 1, 56, 500, 1_000, longest].into_iter().enumerate() {
         let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
-        ping(BOARD_ADDR, seq_no as u16, &data).with_context(|| format!("{len} octets"))?;
+        ping(lab.board_addr(), seq_no as u16, &data).with_context(|| format!("{len} octets"))?;
     }
     Ok(())
 }
@@ -88,9 +103,9 @@ pub(super) fn ports(lab: &mut Lab) -> Result<()> {
     for port in [ECHO, DISCARD, 80] {
         lab.connect(port, 0).with_context(|| format!("the open port {port}"))?;
     }
-    let refusals = lab
-        .cable
-        .count(|way, seen| way == Way::ToPeer && seen.is(Control::RST | Control::ACK) && seen.from.port() == CLOSED);
+    let closed = lab.at(CLOSED);
+    let is_refusal = |seen: &Seen| seen.is(Control::RST | Control::ACK) && seen.from == closed;
+    let refusals = lab.cable.count(|way, seen| way == Way::ToPeer && is_refusal(seen));
     ensure!(refusals == 1, "one SYN drew {refusals} RSTs");
     ensure!(lab.cable.unreachables() == 0, "ICMP called TCP unreachable {} times", lab.cable.unreachables());
     Ok(())
@@ -106,7 +121,7 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
     let mut held = lab.connect(ECHO, 0)?;
     echo(&mut held, b"held")?;
 
-    let url = format!("http://{BOARD_ADDR}");
+    let url = format!("http://{}", lab.at(80));
     let html = curl(&format!("{url}/"))?;
     for word in ["<title>tcp-reset-core</title>", "reset_cause", "Slots", "ESTABLISHED", "ClosedNoAck", "Last resets"] {
         ensure!(html.contains(word), "the page lacks \"{word}\": {html}");
@@ -140,7 +155,9 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
 }
 
 fn curl(url: &str) -> Result<String> {
-    let output = Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "20", url]).output();
+    let output = Command::new("curl")
+        .args(["--globoff", "--silent", "--show-error", "--fail", "--max-time", "20", url])
+        .output();
     let output = output.context("cannot run curl; install it (Debian: apt-get install curl)")?;
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "curl {url}: {told}");
@@ -173,7 +190,7 @@ pub(super) fn bad_requests(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn client(lab: &mut Lab) -> Result<()> {
-    let server = SocketAddrV4::new(KERNEL_ADDR, SERVER);
+    let server = lab.kernel_at(SERVER);
     // Nobody listens at first.
     lab.power_on(&[format!("server={server}")])?;
     lab.log.wait_for("refused; again in 1 s", 0, PATIENCE)?;
@@ -217,7 +234,7 @@ pub(super) fn static_address(lab: &mut Lab) -> Result<()> {
         powered?;
         let mut stream = lab.connect(ECHO, 0)?;
         echo(&mut stream, b"without DHCP")?;
-        ping(BOARD_ADDR, 1, b"without DHCP")?;
+        ping(BOARD_ADDR.into(), 1, b"without DHCP")?;
     }
     let log_end = lab.log.wait_for("no answer from DHCP", 0, PATIENCE)?;
     // With the cable in again it asks again.
@@ -229,6 +246,61 @@ pub(super) fn static_address(lab: &mut Lab) -> Result<()> {
     lab.log.wait_for(&format!("address {other}"), log_end, PATIENCE)?;
     lab.power_off();
     Ok(())
+}
+
+/// Link-local addresses need no router, and mean nothing without their zone.
+pub(super) fn link_local(lab: &mut Lab) -> Result<()> {
+    let on_wire = |mac, port| SocketAddrV6::new(slaac::link_local_of(mac), port, 0, lab.zone()).into();
+    let (board, kernel): (SocketAddr, SocketAddr) = (on_wire(BOARD_MAC, ECHO), on_wire(lab.cable.kernel_mac(), 0));
+    let mut stream = connect(kernel, board, PATIENCE).context("the echo service's link-local address")?;
+    echo(&mut stream, &[0x5a; 4_096])?;
+    close_orderly(stream)?;
+    // And the other way round: the board asks for the kernel's by neighbour discovery.
+    let listener = TcpListener::bind(on_wire(lab.cable.kernel_mac(), SERVER)).context("the server's address")?;
+    let server = SocketAddr::new(kernel.ip(), SERVER);
+    lab.power_on(&[format!("server={server}")])?;
+    let (mut stream, from) = listener.accept().context("the client does not come")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    expect_line(&mut stream, "hello")?;
+    ensure!(from.ip() == board.ip(), "the client comes from {from}, and not from its link-local address");
+    lab.power_off();
+    Ok(())
+}
+
+/// An IPv6 address that is set takes the place of the one that is made of a prefix.
+pub(super) fn static_address_v6(lab: &mut Lab) -> Result<()> {
+    let fixed = Ipv6Addr::from_bits(slaac::address_of(PREFIX, [0; 6]).to_bits() | 0x77);
+    lab.power_on(&[format!("address_v6={fixed}")])?;
+    let mut stream = connect(lab.kernel_at(0), SocketAddr::new(fixed.into(), ECHO), PATIENCE)?;
+    echo(&mut stream, b"at a fixed address")?;
+    let made = connect(lab.kernel_at(0), lab.at(ECHO), Duration::from_secs(2));
+    ensure!(made.is_err(), "the address that the prefix would give answers too");
+    lab.power_off();
+    Ok(())
+}
+
+/// Two connections that differ in nothing but their family.
+pub(super) fn both_families(lab: &mut Lab) -> Result<()> {
+    let mut streams = Vec::new();
+    for family in Family::ALL {
+        let (from, to) = (SocketAddr::new(family.peer_addr(), TWIN), SocketAddr::new(board_addr(family), ECHO));
+        streams.push(connect(from, to, PATIENCE).with_context(|| format!("over {family}"))?);
+    }
+    let [v4, v6] = &mut streams[..] else { bail!("there are not two connections") };
+    for round in 0..16_u8 {
+        v4.write_all(&[round; 700])?;
+        v6.write_all(&[!round; 700])?;
+        for (stream, octet) in [(&mut *v4, round), (&mut *v6, !round)] {
+            let mut back = [0; 700];
+            stream.read_exact(&mut back).context("the echo")?;
+            ensure!(back == [octet; 700], "a connection got other octets than its own");
+        }
+    }
+    // What ends the one does not touch the other.
+    let rst = lab.segment_for(v4, Control::RST)?;
+    lab.cable.forge(&rst)?;
+    ensure!(echo(v4, b"reset").is_err(), "the reset connection lives");
+    echo(v6, b"not reset")
 }
 
 /// The processor's time that QEMU takes is the board's: one that polls takes all there is.
