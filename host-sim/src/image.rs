@@ -2,23 +2,62 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Builds one of the firmware's binaries, whose feature has the same name, and gives the image's place.
+/// The families that an image is built for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Speaks {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv4 alone, in a smaller image.
+    Ipv4,
+}
+
+impl Speaks {
+    fn name(self) -> &'static str {
+        match self {
+            Speaks::Both => "both",
+            Speaks::Ipv4 => "ipv4",
+        }
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Speaks::Both => &[],
+            Speaks::Ipv4 => &["--no-default-features"],
+        }
+    }
+}
+
+/// Builds one of the firmware's binaries, whose feature has the same name, and gives the image's place, which no other build touches.
 ///
 /// # Errors
 /// If cargo cannot build it; what cargo says is on standard error.
-pub(crate) fn build(target: &str, binary: &str) -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+pub(crate) fn build(target: &str, binary: &str, speaks: Speaks) -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Cargo has one place for a binary, whatever its features: until the image is copied, nobody else may build.
+    let lock = File::open(workspace.join("Cargo.toml")).context("cannot find the workspace")?;
+    lock.lock().context("cannot wait for another build")?;
+    let built = run_cargo(&workspace, target, binary, speaks)?;
+    let image = built.with_file_name(format!("{binary}-{}", speaks.name()));
+    let fresh = built.with_file_name(format!("{binary}-{}-{}", speaks.name(), std::process::id()));
+    // In one step, since a machine may be starting from the image there is.
+    fs::copy(&built, &fresh).and_then(|_| fs::rename(&fresh, &image)).context("cannot copy the image")?;
+    Ok(image)
+}
+
+fn run_cargo(workspace: &Path, target: &str, binary: &str, speaks: Speaks) -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
         .current_dir(workspace)
         .args(["build", "--quiet", "--locked", "--package", "firmware", "--profile", "firmware"])
         .args(["--bin", binary, "--features", binary, "--target", target])
+        .args(speaks.arguments())
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()

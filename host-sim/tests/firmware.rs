@@ -11,17 +11,18 @@ fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The scenarios that a listing names.
+/// The scenarios that a listing names, each once for each of its families.
 fn scenarios() -> usize {
     let output = host_sim(&["qemu", "--list"]);
     assert!(output.status.success(), "{}", told(&output));
-    told(&output).lines().count()
+    let families = |line: &str| line.matches("IPv4 ").count() + line.matches("IPv6 ").count();
+    told(&output).lines().map(families).sum()
 }
 
 #[test]
 fn every_scenario_of_the_firmware_holds() {
     let count = scenarios();
-    assert!(count >= 20, "{count} scenarios");
+    assert!(count >= 45, "{count} scenarios");
     let output = host_sim(&["qemu", "--scenarios"]);
     let text = told(&output);
     assert!(output.status.success(), "{text}");
@@ -38,31 +39,52 @@ fn the_cortex_m7_board_runs_the_same_application() {
     let output = host_sim(&arguments);
     let text = told(&output);
     assert!(output.status.success(), "{text}");
-    let count = chosen.len();
+    // All but the first over both families.
+    let count = 2 * chosen.len() - 1;
     assert!(text.contains(&format!("{count} of {count} scenarios hold, 0 fail.")), "{text}");
 }
 
 #[test]
 fn commands_run_beside_the_board_and_their_exit_code_is_passed_on() {
-    let command = "curl --silent --fail http://10.69.0.2/status.json && exit 7";
+    let command = "curl --silent --fail http://10.69.0.2/status.json && \
+                   curl --silent --fail --globoff 'http://[fd10:69::54:43ff:fe50:3]/status.json' && exit 7";
     let output = host_sim(&["qemu", "--exec", command]);
     let text = told(&output);
     assert_eq!(output.status.code(), Some(7), "{text}");
-    assert!(text.contains("\"board\":\"qemu-mps2-an385\"") && text.contains("address 10.69.0.2/24"), "{text}");
+    assert_eq!(text.matches("\"board\":\"qemu-mps2-an385\"").count(), 2, "{text}");
+    assert!(text.contains("address 10.69.0.2/24") && text.contains("address fd10:69::54:43ff:fe50:3/64"), "{text}");
 }
 
 #[test]
 fn forged_segments_are_shown_to_be_challenged() {
-    let output = host_sim(&["qemu", "--forge", "rst", "--forge", "syn"]);
+    for family in ["ipv4", "ipv6"] {
+        let output = host_sim(&["qemu", "--forge", "rst", "--forge", "syn", "--family", family]);
+        let text = told(&output);
+        assert!(output.status.success(), "{family}: {text}");
+        for line in [
+            "the connection lives",
+            "RstInWindow: RST in the window, challenged, connection untouched",
+            "SynSynchronized: SYN on a live connection, challenged",
+        ] {
+            assert!(text.contains(line), "{family}: \"{line}\" is missing: {text}");
+        }
+    }
+}
+
+/// The smaller image is the same application.
+#[test]
+fn an_image_that_speaks_ipv4_alone_serves_as_well() {
+    let output = host_sim(&[
+        "qemu",
+        "--ipv4-only",
+        "--forge",
+        "rst",
+        "--exec",
+        "curl --silent --fail http://10.69.0.2/status.json",
+    ]);
     let text = told(&output);
     assert!(output.status.success(), "{text}");
-    for line in [
-        "the connection lives",
-        "RstInWindow: RST in the window, challenged, connection untouched",
-        "SynSynchronized: SYN on a live connection, challenged",
-    ] {
-        assert!(text.contains(line), "\"{line}\" is missing: {text}");
-    }
+    assert!(text.contains("\"address\":\"10.69.0.2/24\"") && !text.contains("IPv6: DOWN"), "{text}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use host_sim::family::Family;
 use host_sim::scenarios::SCENARIOS;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
@@ -19,7 +20,7 @@ fn stdout(output: &Output) -> String {
 fn assert_all_hold(output: &Output) {
     let text = stdout(output);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    let count = SCENARIOS.len();
+    let count = Family::ALL.len() * SCENARIOS.len();
     assert!(text.contains(&format!("{count} of {count} scenarios hold, 0 fail.")), "{text}");
     assert!(!text.contains("FAILS"), "{text}");
 }
@@ -51,8 +52,17 @@ fn a_ladder_names_states_segments_and_rules_and_is_plain_when_piped() {
 fn two_runs_in_memory_differ_in_nothing_a_ladder_shows() {
     let run = || stdout(&host_sim(&["--memory", "--scenario", "we-reboot"]));
     // The table's last but two columns tell how long it took.
-    let ladder = |text: &str| text.split("scenario                 peer").next().map(str::to_owned);
+    let ladder = |text: &str| text.split("scenario                 family").next().map(str::to_owned);
     assert_eq!(ladder(&run()), ladder(&run()));
+}
+
+#[test]
+fn one_family_can_be_asked_for() {
+    let output = host_sim(&["--memory", "--family", "ipv6", "--scenario", "forged-syn", "--scenario", "echo-we-close"]);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("2 of 2 scenarios hold, 0 fail.") && text.contains("forged-syn over IPv6"), "{text}");
+    assert!(!text.contains("IPv4"), "{text}");
 }
 
 #[test]
@@ -81,12 +91,13 @@ fn a_capture_holds_the_frames_and_says_which_are_forged() {
     }
     // Two of ARP, three to open, the forged one, and what goes between and after.
     assert!(frames >= 8, "{frames} frames");
-    assert_eq!(comments, 1, "one frame is forged");
+    assert_eq!(comments, 2, "one frame is forged in each family");
 }
 
 #[test]
 fn wrong_arguments_are_told_with_the_way_out() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 4] = [
+        (&["--family", "ipx"], "possible values: ipv4, ipv6"),
         (&["--scenario", "nonsense"], "--list names them"),
         (&["--memory", "--kernel"], "cannot be used with"),
         (&["--memory", "--pcap", "/nowhere/at/all.pcapng"], "cannot create the capture /nowhere/at/all.pcapng"),

@@ -10,7 +10,7 @@ use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkSt
 use embassy_time::Timer;
 
 use super::state::{State, TcpResources, now};
-use crate::config::{ChecksumBy, Config, MIN_MTU_IPV6, SecretKey};
+use crate::config::{ChecksumBy, Config, SecretKey};
 use crate::link::{Link, LinkOutput, Medium, Received};
 use crate::output::Hop;
 use crate::tcp::Tcp;
@@ -41,7 +41,7 @@ pub struct TcpShared(pub(super) &'static RefCell<State>);
 /// Wraps a device. Gives the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
 ///
 /// The device says who does the checksums and how long frames may be: `config.checksum` is replaced, `config.mss` is lowered where it
-/// must be. A device whose frames are too short for IPv6 ([`MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
+/// must be. A device whose frames are too short for IPv6 ([`crate::MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
 ///
 /// # Errors
 /// [`UnsupportedMedium`].
@@ -57,13 +57,13 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
         HardwareAddress::Ieee802154(_) | _ => return Err(UnsupportedMedium),
     };
     let Capabilities { max_transmission_unit, checksum, .. } = device.capabilities();
-    let most = max_transmission_unit.saturating_sub(header + IP_AND_TCP_HEADERS);
+    let ip_mtu = max_transmission_unit.saturating_sub(header);
+    let most = ip_mtu.saturating_sub(IP_AND_TCP_HEADERS);
     config.mss = config.mss.min(u16::try_from(most).unwrap_or(u16::MAX));
-    let speaks_ipv6 = max_transmission_unit.saturating_sub(header) >= usize::from(MIN_MTU_IPV6);
     config.checksum = checksum_by(checksum.tcp);
     let TcpResources { storage, waiters, acceptors, state } = resources;
     let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
-    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors, speaks_ipv6)));
+    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors, ip_mtu)));
     Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
 }
 

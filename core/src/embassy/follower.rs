@@ -1,7 +1,5 @@
 //! Which addresses are ours: embassy-net's, whenever they change.
 
-use core::net::IpAddr;
-
 use heapless::Vec;
 
 use crate::addr::Addr;
@@ -10,9 +8,9 @@ use crate::link::{Interface, Link, MAX_ADDRESSES};
 /// An address, its prefix, and the router.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Lease {
-    addr: IpAddr,
+    addr: Addr,
     prefix: u8,
-    router: Option<IpAddr>,
+    router: Option<Addr>,
 }
 
 /// One family's lease.
@@ -31,7 +29,7 @@ impl Followed {
     /// Says whether embassy-net's has changed, and whether the core's must. While the cable is out, and until DHCP has decided after that,
     /// the core keeps its address: a cable pulled for a moment ends no connection, and the same address given again keeps them all.
     /// Without an answer from DHCP that is for good; a project that wants an end to it sets a configuration of its own.
-    fn look(&mut self, lease: Option<Lease>, is_link_up: bool) -> (bool, bool) {
+    fn look(&mut self, lease: Option<Lease>, is_link_up: bool) -> Change {
         let is_new = lease != self.seen;
         self.seen = lease;
         self.was_down = lease.is_none() && (self.was_down || !is_link_up);
@@ -39,89 +37,128 @@ impl Followed {
         if is_other {
             self.applied = lease;
         }
-        (is_new, is_other)
+        Change { is_new, is_other }
     }
+}
+
+/// What a look has found.
+pub(super) struct Change {
+    /// embassy-net's configuration is another than at the last look.
+    pub(super) is_new: bool,
+    /// The core's addresses are others now.
+    pub(super) is_other: bool,
 }
 
 /// Compares embassy-net's configuration with the one the core has. embassy-net keeps one waker for configuration changes, which is the
 /// application's: so it is looked at after each pass of the runner, and before each call that needs an address.
 pub(super) struct Follower {
-    /// IPv4 and IPv6.
-    families: [Followed; 2],
-    /// The device carries what every IPv6 link must (RFC 8200 §5).
-    speaks_ipv6: bool,
-    /// The link-local address that the core has.
-    link_local: Option<IpAddr>,
+    v4: Followed,
+    #[cfg(feature = "ipv6")]
+    v6: FollowedV6,
 }
 
 impl Follower {
-    pub(super) const fn new(speaks_ipv6: bool) -> Follower {
-        Follower { families: [Followed::NONE, Followed::NONE], speaks_ipv6, link_local: None }
+    /// `ip_mtu` is what the device carries, in octets.
+    #[cfg_attr(not(feature = "ipv6"), expect(unused_variables, reason = "IPv4 is content with little"))]
+    pub(super) const fn new(ip_mtu: usize) -> Follower {
+        Follower {
+            v4: Followed::NONE,
+            #[cfg(feature = "ipv6")]
+            v6: FollowedV6 {
+                lease: Followed::NONE,
+                link_local: None,
+                is_spoken: ip_mtu >= crate::config::MIN_MTU_IPV6 as usize,
+            },
+        }
     }
 
-    /// Brings the core's addresses and routers to embassy-net's; says whether embassy-net's have changed, and whether the core's have.
-    pub(super) fn look(&mut self, stack: embassy_net::Stack<'_>, link: &mut Link<'_>) -> (bool, bool) {
-        let is_up = stack.is_link_up();
-        let [v4, v6] = &mut self.families;
-        let (is_new, mut is_other) = v4.look(lease_v4(stack), is_up);
-        let lease = if self.speaks_ipv6 { lease_v6(stack) } else { None };
-        let (is_new_v6, is_other_v6) = v6.look(lease, is_up);
-        is_other |= is_other_v6;
-        let link_local = if self.speaks_ipv6 { link_local(link) } else { None };
-        is_other |= link_local != self.link_local;
-        self.link_local = link_local;
-        if is_other {
+    /// Brings the core's addresses and routers to embassy-net's.
+    pub(super) fn look(&mut self, stack: embassy_net::Stack<'_>, link: &mut Link<'_>) -> Change {
+        let change = self.v4.look(lease_v4(stack), stack.is_link_up());
+        #[cfg(feature = "ipv6")]
+        let change = {
+            let v6 = self.v6.look(stack, link);
+            Change { is_new: change.is_new || v6.is_new, is_other: change.is_other || v6.is_other }
+        };
+        if change.is_other {
             self.apply(link);
         }
-        (is_new || is_new_v6, is_other)
+        change
     }
 
     /// embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
     fn apply(&self, link: &mut Link<'_>) {
-        let is_one_host = |addr: IpAddr| Addr::of(addr).is_some_and(Addr::is_one_host);
-        let leases =
-            || self.families.iter().filter_map(|family| family.applied).filter(|lease| is_one_host(lease.addr));
-        let given = leases().map(|Lease { addr, prefix, .. }| Interface { addr, prefix });
-        let own = self.link_local.map(|addr| Interface { addr, prefix: 64 });
-        let interfaces: Vec<Interface, MAX_ADDRESSES> = given.chain(own).take(MAX_ADDRESSES).collect();
-        let routers = leases().filter_map(|lease| lease.router).filter(|router| is_one_host(*router));
-        // All of them can be set: there are few, and one router of each family.
+        let mut interfaces: Vec<Interface, MAX_ADDRESSES> = Vec::new();
+        let mut routers: Vec<_, 2> = Vec::new();
+        for lease in self.leases().filter(|lease| lease.addr.is_one_host()) {
+            // There are fewer than fit.
+            let _ = interfaces.push(Interface { addr: lease.addr.ip(), prefix: lease.prefix });
+            routers.extend(lease.router.filter(|router| router.is_one_host()).map(Addr::ip));
+        }
+        // What is left can be set.
         let _ = link.set_addresses(&interfaces, routers);
+    }
+
+    #[cfg(feature = "ipv6")]
+    fn leases(&self) -> impl Iterator<Item = Lease> {
+        let link_local = self.v6.link_local.map(|addr| Lease { addr, prefix: 64, router: None });
+        [self.v4.applied, self.v6.lease.applied, link_local].into_iter().flatten()
+    }
+
+    #[cfg(not(feature = "ipv6"))]
+    fn leases(&self) -> impl Iterator<Item = Lease> {
+        self.v4.applied.into_iter()
     }
 }
 
 fn lease_v4(stack: embassy_net::Stack<'_>) -> Option<Lease> {
     stack.config_v4().map(|config| Lease {
-        addr: config.address.address().into(),
+        addr: Addr::v4(config.address.address()),
         prefix: config.address.prefix_len(),
-        router: config.gateway.map(IpAddr::V4),
+        router: config.gateway.map(Addr::v4),
     })
+}
+
+/// IPv6's lease, and the address that needs none.
+#[cfg(feature = "ipv6")]
+struct FollowedV6 {
+    lease: Followed,
+    /// The link-local address that the core has.
+    link_local: Option<Addr>,
+    /// The device carries what every link must that IPv6 is spoken on (RFC 8200 §5).
+    is_spoken: bool,
+}
+
+#[cfg(feature = "ipv6")]
+impl FollowedV6 {
+    fn look(&mut self, stack: embassy_net::Stack<'_>, link: &Link<'_>) -> Change {
+        if !self.is_spoken {
+            return Change { is_new: false, is_other: false };
+        }
+        let Change { is_new, is_other } = self.lease.look(lease_v6(stack), stack.is_link_up());
+        let link_local = link_local(link);
+        let has_moved = link_local != self.link_local;
+        self.link_local = link_local;
+        Change { is_new, is_other: is_other || has_moved }
+    }
 }
 
 #[cfg(feature = "ipv6")]
 fn lease_v6(stack: embassy_net::Stack<'_>) -> Option<Lease> {
-    stack.config_v6().map(|config| Lease {
-        addr: config.address.address().into(),
-        prefix: config.address.prefix_len(),
-        router: config.gateway.map(IpAddr::V6),
-    })
-}
-
-#[cfg(not(feature = "ipv6"))]
-fn lease_v6(_stack: embassy_net::Stack<'_>) -> Option<Lease> {
-    None
+    let config = stack.config_v6()?;
+    let addr = Addr::v6(config.address.address())?;
+    Some(Lease { addr, prefix: config.address.prefix_len(), router: config.gateway.and_then(Addr::v6) })
 }
 
 /// The address that embassy-net gives itself on the link, from the hardware address (RFC 4291 appendix A); it does so only with its feature
 /// `slaac`.
 #[cfg(feature = "slaac")]
-fn link_local(link: &Link<'_>) -> Option<IpAddr> {
+fn link_local(link: &Link<'_>) -> Option<Addr> {
     let [a, b, c, d, e, f] = link.hardware_address()?.0;
-    let octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
-    Some(core::net::Ipv6Addr::from(octets).into())
+    Addr::v6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f].into())
 }
 
-#[cfg(not(feature = "slaac"))]
-fn link_local(_link: &Link<'_>) -> Option<IpAddr> {
+#[cfg(all(feature = "ipv6", not(feature = "slaac")))]
+fn link_local(_link: &Link<'_>) -> Option<Addr> {
     None
 }

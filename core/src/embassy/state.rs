@@ -5,7 +5,7 @@ use core::task::Waker;
 
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 
-use super::follower::Follower;
+use super::follower::{Change, Follower};
 use crate::link::Link;
 use crate::output::{ConnectionHandle, Event, ListenerHandle};
 use crate::storage::Storage;
@@ -100,7 +100,7 @@ impl State {
         link: Link<'static>,
         waiters: &'static mut [Waiters],
         acceptors: &'static mut [Acceptors],
-        speaks_ipv6: bool,
+        ip_mtu: usize,
     ) -> State {
         State {
             link,
@@ -110,14 +110,14 @@ impl State {
             drained: MultiWakerRegistration::new(),
             configured: MultiWakerRegistration::new(),
             configurations: 0,
-            follower: Follower::new(speaks_ipv6),
+            follower: Follower::new(ip_mtu),
         }
     }
 
     /// Takes over embassy-net's addresses and routers, if they have changed; says whether they have.
     pub(super) fn follow_address(&mut self, stack: embassy_net::Stack<'_>) -> bool {
         let State { link, follower, .. } = self;
-        let (is_new, is_other) = follower.look(stack, link);
+        let Change { is_new, is_other } = follower.look(stack, link);
         if is_new {
             self.configurations = self.configurations.wrapping_add(1);
             self.configured.wake();

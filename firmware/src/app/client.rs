@@ -1,7 +1,6 @@
 //! The client: holds a connection to a server, and says why it lost the last one.
 
 use core::fmt::Write as _;
-use core::net::SocketAddr;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
@@ -10,7 +9,7 @@ use heapless::String;
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{CloseReason, Error};
 
-use super::{App, net, stream_options};
+use super::{App, Server, net, stream_options};
 
 /// How long to wait after the first failure; it doubles.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -21,8 +20,8 @@ const HELD: Duration = Duration::from_secs(60);
 const REPORT: Duration = Duration::from_secs(10);
 
 #[embassy_executor::task]
-pub(super) async fn client(app: &'static App, server: SocketAddr) {
-    net::has_address(app, server.ip()).await;
+pub(super) async fn client(app: &'static App, server: Server) {
+    net::has_address(app, &server).await;
     let mut back_off = FIRST_BACK_OFF;
     loop {
         let (error, held) = hold(app, server).await;
@@ -37,7 +36,7 @@ pub(super) async fn client(app: &'static App, server: SocketAddr) {
 }
 
 /// One connection from its beginning to its end; gives how it ended, or why there was none, and how long it was there.
-async fn hold(app: &App, server: SocketAddr) -> (Error, Duration) {
+async fn hold(app: &App, server: Server) -> (Error, Duration) {
     app.client.borrow_mut().attempts += 1;
     let mut stream = match app.tcp.connect(server, stream_options()).await {
         Ok(stream) => stream,

@@ -10,7 +10,7 @@ mod status;
 mod watch;
 
 use core::cell::RefCell;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
@@ -73,6 +73,13 @@ pub trait Panel {
     }
 }
 
+/// Where a server may be.
+#[cfg(feature = "ipv6")]
+pub type Server = core::net::SocketAddr;
+/// Where a server may be.
+#[cfg(not(feature = "ipv6"))]
+pub type Server = core::net::SocketAddrV4;
+
 /// What is set for one device.
 #[derive(Clone, Copy)]
 pub struct Settings {
@@ -84,7 +91,7 @@ pub struct Settings {
     /// case.
     pub address_v6: Option<(Ipv6Addr, u8)>,
     /// The server the client connects to; none: no client.
-    pub server: Option<SocketAddr>,
+    pub server: Option<Server>,
     /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
     pub end: Option<(Duration, End)>,
 }

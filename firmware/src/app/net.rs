@@ -1,12 +1,10 @@
 //! The addresses: DHCP and what is done without an answer, and IPv6's own.
 
-use core::net::IpAddr;
-
 use embassy_futures::select::{Either, select};
 use embassy_net::{Config, ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
 use embassy_time::{Duration, Timer};
 
-use super::{App, Settings};
+use super::{App, Server, Settings};
 
 /// How long DHCP is waited for with the cable in.
 const DHCP_PATIENCE: Duration = Duration::from_secs(20);
@@ -39,18 +37,25 @@ fn fallback(settings: &Settings) -> StaticConfigV4 {
     StaticConfigV4 { address: Ipv4Cidr::new(addr, prefix), gateway, dns_servers: Default::default() }
 }
 
-/// Waits until there is an address that `peer` can be spoken to from.
-pub(super) async fn has_address(app: &App, peer: IpAddr) {
-    let has = || match peer {
-        IpAddr::V4(_) => app.stack.config_v4().is_some(),
-        #[cfg(feature = "ipv6")]
-        IpAddr::V6(peer) => peer.is_unicast_link_local() || app.stack.config_v6().is_some(),
-        #[cfg(not(feature = "ipv6"))]
-        IpAddr::V6(_) => true,
-    };
-    while !has() {
-        app.tcp.address_changed().await;
+/// Waits until there is an address that a server can be spoken to from.
+#[cfg(feature = "ipv6")]
+pub(super) async fn has_address(app: &App, server: &Server) {
+    match server {
+        Server::V4(_) => v4_is(app, true).await,
+        // There is one of that kind from the start.
+        Server::V6(server) if server.ip().is_unicast_link_local() => {}
+        Server::V6(_) => {
+            while app.stack.config_v6().is_none() {
+                app.tcp.address_changed().await;
+            }
+        }
     }
+}
+
+/// The same over the one family there is.
+#[cfg(not(feature = "ipv6"))]
+pub(super) async fn has_address(app: &App, _server: &Server) {
+    v4_is(app, true).await;
 }
 
 /// Waits until there is an IPv4 address, or none. embassy-net's own waiting would take one of IPv6 for it.

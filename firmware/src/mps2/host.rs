@@ -1,6 +1,6 @@
 //! What the host gives by semihosting: random octets and arguments. The log is `defmt-semihosting`'s.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use defmt_semihosting as _;
 use embassy_time::Duration;
@@ -42,7 +42,8 @@ pub(super) fn arguments_into(settings: &mut Settings) {
             Some(("address", text)) if text.parse::<Ipv4Addr>().is_ok() => {
                 settings.fallback.0 = text.parse().unwrap_or(settings.fallback.0);
             }
-            Some(("address_v6", text)) if text.parse::<Ipv6Addr>().is_ok() => {
+            #[cfg(feature = "ipv6")]
+            Some(("address_v6", text)) if text.parse::<core::net::Ipv6Addr>().is_ok() => {
                 settings.address_v6 = text.parse().ok().map(|addr| (addr, 64));
             }
             Some(("server", text)) => settings.set_server(text),

@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
 
 use self::elf::Image;
-use crate::image;
+use crate::image::{self, Speaks};
 
 /// The most that each binary may take, beside the firmware's sources.
 const BUDGET: &str = "../firmware/budget.toml";
@@ -22,18 +22,42 @@ const BUDGET: &str = "../firmware/budget.toml";
 struct Binary {
     name: &'static str,
     target: &'static str,
+    /// The families it is built for, each an image of its own.
+    speaks: &'static [Speaks],
     /// The chip as probe-rs calls it; none for a board that is no chip's.
     chip: Option<&'static str>,
 }
 
+const BOTH: &[Speaks] = &[Speaks::Both, Speaks::Ipv4];
+const IPV4: &[Speaks] = &[Speaks::Ipv4];
+
 const BINARIES: &[Binary] = &[
-    Binary { name: "qemu-mps2-an385", target: "thumbv7m-none-eabi", chip: None },
-    Binary { name: "qemu-mps2-an500", target: "thumbv7em-none-eabihf", chip: None },
-    Binary { name: "nucleo-h743zi", target: "thumbv7em-none-eabihf", chip: Some("STM32H743ZITx") },
-    Binary { name: "w5500-evb-pico2", target: "thumbv8m.main-none-eabihf", chip: Some("RP235x") },
-    Binary { name: "bench-core", target: "thumbv7m-none-eabi", chip: None },
-    Binary { name: "bench-embassy-net", target: "thumbv7m-none-eabi", chip: None },
+    Binary { name: "qemu-mps2-an385", target: "thumbv7m-none-eabi", speaks: BOTH, chip: None },
+    Binary { name: "qemu-mps2-an500", target: "thumbv7em-none-eabihf", speaks: BOTH, chip: None },
+    Binary { name: "nucleo-h743zi", target: "thumbv7em-none-eabihf", speaks: BOTH, chip: Some("STM32H743ZITx") },
+    Binary { name: "w5500-evb-pico2", target: "thumbv8m.main-none-eabihf", speaks: BOTH, chip: Some("RP235x") },
+    Binary { name: "bench-core", target: "thumbv7m-none-eabi", speaks: IPV4, chip: None },
+    Binary { name: "bench-embassy-net", target: "thumbv7m-none-eabi", speaks: IPV4, chip: None },
 ];
+
+/// What the binaries may take, by the families they are built for and by name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budgets {
+    both: BTreeMap<String, Budget>,
+    ipv4: BTreeMap<String, Budget>,
+}
+
+impl Budgets {
+    fn of(&self, binary: &Binary, speaks: Speaks) -> Result<Budget> {
+        let (table, budgets) = match speaks {
+            Speaks::Both => ("both", &self.both),
+            Speaks::Ipv4 => ("ipv4", &self.ipv4),
+        };
+        let budget = budgets.get(binary.name).copied();
+        budget.with_context(|| format!("{BUDGET} has no [{table}.{}]", binary.name))
+    }
+}
 
 /// What a binary may take, in octets.
 #[derive(Clone, Copy, Deserialize)]
@@ -51,30 +75,16 @@ pub fn run() -> Result<bool> {
     let budgets = read_budgets(&Path::new(env!("CARGO_MANIFEST_DIR")).join(BUDGET))?;
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["binary", "flash", "budget", "RAM", "budget", "left for the stack"]);
+    table.set_header(["binary", "families", "flash", "budget", "RAM", "budget", "left for the stack"]);
     let mut faults = Vec::new();
     for binary in BINARIES {
-        let path = image::build(binary.target, binary.name)?;
-        let image = Image::read(&path)?;
-        let budget = budgets.get(binary.name).with_context(|| format!("{BUDGET} has no [{}]", binary.name))?;
-        let (flash, ram) = (image.flash(), image.ram());
-        for (what, takes, may) in [("flash", flash, budget.flash), ("RAM", ram, budget.ram)] {
-            if takes > may {
-                faults.push(format!("{} takes {takes} octets of {what}, and may take {may}", binary.name));
-            }
+        for &speaks in binary.speaks {
+            let (row, found) = weigh(binary, speaks, budgets.of(binary, speaks)?)?;
+            table.add_row(row);
+            faults.extend(found);
         }
-        let stack = image.stack().with_context(|| format!("{} tells no end of its stack", binary.name))?;
-        table.add_row([
-            binary.name.to_owned(),
-            flash.to_string(),
-            budget.flash.to_string(),
-            ram.to_string(),
-            budget.ram.to_string(),
-            stack.to_string(),
-        ]);
-        faults.extend(check_chip(binary, &image)?);
     }
-    for column in table.column_iter_mut().skip(1) {
+    for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     anstream::println!(
@@ -87,6 +97,28 @@ pub fn run() -> Result<bool> {
         anstream::println!("FAULT: {fault}");
     }
     Ok(faults.is_empty())
+}
+
+/// Builds a binary; gives its row of the table, and what is wrong with it.
+fn weigh(binary: &Binary, speaks: Speaks, budget: Budget) -> Result<([String; 7], Vec<String>)> {
+    let path = image::build(binary.target, binary.name, speaks)?;
+    let image = Image::read(&path)?;
+    let families = match speaks {
+        Speaks::Both => "IPv4, IPv6",
+        Speaks::Ipv4 => "IPv4",
+    };
+    let name = binary.name;
+    let (flash, ram) = (image.flash(), image.ram());
+    let mut faults = check_chip(binary, &image)?;
+    for (what, takes, may) in [("flash", flash, budget.flash), ("RAM", ram, budget.ram)] {
+        if takes > may {
+            faults.push(format!("{name} ({families}) takes {takes} octets of {what}, and may take {may}"));
+        }
+    }
+    let stack = image.stack().with_context(|| format!("{name} tells no end of its stack"))?;
+    let [flash, flash_budget, ram, ram_budget, stack] =
+        [flash, budget.flash, ram, budget.ram, stack].map(|octets| octets.to_string());
+    Ok(([name.to_owned(), families.to_owned(), flash, flash_budget, ram, ram_budget, stack], faults))
 }
 
 #[cfg(feature = "probe-rs")]
@@ -105,7 +137,7 @@ fn check_chip(binary: &Binary, _image: &Image) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-fn read_budgets(path: &Path) -> Result<BTreeMap<String, Budget>> {
+fn read_budgets(path: &Path) -> Result<Budgets> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the budget {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("the budget {} is not understood", path.display()))
 }

@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::Board;
 use super::log::Log;
 use super::machine::{Machine, Plan};
-use crate::image;
+use crate::image::{self, Speaks};
 
 /// The firmware's binaries, ours first.
 const BINARIES: [&str; 2] = ["bench-core", "bench-embassy-net"];
@@ -33,7 +33,8 @@ struct Cost {
 /// If a machine does not come to its end.
 pub fn run() -> Result<()> {
     let board = Board::An385;
-    let images = BINARIES.iter().map(|binary| image::build(board.target(), binary)).collect::<Result<Vec<_>>>()?;
+    let images =
+        BINARIES.iter().map(|binary| image::build(board.target(), binary, Speaks::Ipv4)).collect::<Result<Vec<_>>>()?;
     let [ours, theirs] = &images[..] else { bail!("there are not two images") };
     let (ours, theirs) = (measure(board, ours)?, measure(board, theirs)?);
     anstream::println!("{}", table(&ours, &theirs)?);

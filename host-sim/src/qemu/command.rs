@@ -17,7 +17,7 @@ use super::lab::{Lab, PATIENCE, echo};
 use super::scenarios::{self, SCENARIOS, Scenario};
 use super::{Board, board_addr};
 use crate::family::Family;
-use crate::image;
+use crate::image::{self, Speaks};
 
 /// The echo service's port.
 const ECHO: u16 = 7;
@@ -33,6 +33,9 @@ pub struct Options {
     /// Attack and play only over this family of addresses; without it attacks are over IPv4, scenarios over both
     #[arg(long, value_enum)]
     family: Option<Family>,
+    /// Build an image that speaks IPv4 alone
+    #[arg(long, conflicts_with = "image")]
+    ipv4_only: bool,
     /// Start this image instead of building one
     #[arg(long, value_name = "ELF")]
     image: Option<PathBuf>,
@@ -57,6 +60,12 @@ pub struct Options {
     /// List the firmware's scenarios and end
     #[arg(long)]
     list: bool,
+}
+
+impl Options {
+    fn speaks(&self) -> Speaks {
+        if self.ipv4_only { Speaks::Ipv4 } else { Speaks::Both }
+    }
 }
 
 /// What can be forged.
@@ -87,7 +96,7 @@ pub fn run(options: &Options) -> Result<i32> {
     }
     let image = match &options.image {
         Some(image) => image.clone(),
-        None => image::build(options.board.target(), options.board.binary())?,
+        None => image::build(options.board.target(), options.board.binary(), options.speaks())?,
     };
     let plays = options.scenarios || !options.scenario.is_empty();
     let mut lab = Lab::open(options.board, image, options.pcap.as_deref(), !plays)?;

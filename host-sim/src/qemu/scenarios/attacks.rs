@@ -10,12 +10,17 @@ use tcp_reset_core::{Control, Rule, Seq};
 
 use super::super::lab::{Lab, PATIENCE, echo};
 use super::super::ping::ping;
+use crate::family::Family;
 use crate::frame::Seen;
 
 const ECHO: u16 = 7;
 /// SYNs of the flood, and how many are sent in one go: the chip's RX FIFO holds 165 of the shortest frames.
 const FLOOD: u32 = 4_000;
 const BURST: u32 = 100;
+
+/// Octets of an IPv6 frame that no checksum covers and any router may change: traffic class, flow label, hop limit. With others there the
+/// segment is as good as before.
+const UNCHECKED: [usize; 5] = [14, 15, 16, 17, 21];
 
 /// A connection that is known to live.
 fn live(lab: &Lab) -> Result<TcpStream> {
@@ -146,6 +151,7 @@ pub(super) fn garbage(lab: &mut Lab) -> Result<()> {
             // A frame that is nearly right: cut short, one octet changed, or both.
             let mut frame = good.clone();
             let at = 12 + next() as usize % (frame.len() - 12);
+            let at = if lab.family == Family::Ipv6 && UNCHECKED.contains(&at) { 12 } else { at };
             frame[at] ^= 1 + (next() % 255) as u8;
             if next() % 2 == 0 {
                 frame.truncate(14 + next() as usize % (frame.len() - 14));
