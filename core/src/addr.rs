@@ -13,9 +13,24 @@ const V4: usize = WORDS - 1;
 /// the other.
 const MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 
+/// `::1`.
+const LOOPBACK: [u32; 4] = [0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])];
+
 /// An address: its octets in their order, so that a checksum takes the words as they stand.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Eq, Debug)]
 pub(crate) struct Addr([u32; WORDS]);
+
+/// Word by word without a branch: the derived one is a call that looks at each octet.
+impl PartialEq for Addr {
+    fn eq(&self, other: &Addr) -> bool {
+        differences(&self.0, &other.0) == 0
+    }
+}
+
+/// Zero where both are the same.
+fn differences(a: &[u32], b: &[u32]) -> u32 {
+    a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b))
+}
 
 impl Addr {
     /// What an unused record holds. To a listener: all addresses of ours, of every family this build speaks.
@@ -23,7 +38,9 @@ impl Addr {
 
     pub(crate) fn v4(addr: Ipv4Addr) -> Addr {
         let mut words = [0; WORDS];
-        words[..V4].copy_from_slice(&MAPPED[..V4]);
+        for (word, mapped) in words[..V4].iter_mut().zip(MAPPED) {
+            *word = mapped;
+        }
         words[V4] = u32::from_ne_bytes(addr.octets());
         Addr(words)
     }
@@ -54,7 +71,7 @@ impl Addr {
     }
 
     pub(crate) fn is_v4(self) -> bool {
-        self.0[..V4] == MAPPED[..V4]
+        differences(&self.0[..V4], &MAPPED) == 0
     }
 
     pub(crate) fn as_v4(self) -> Option<Ipv4Addr> {
@@ -73,21 +90,35 @@ impl Addr {
 
     /// Says whether it can be one host's.
     pub(crate) fn is_one_host(self) -> bool {
-        match self.ip() {
-            IpAddr::V4(addr) => {
+        match self.as_v4() {
+            Some(addr) => {
                 let is_this_network = addr.octets()[0] == 0;
                 !is_this_network && !addr.is_multicast() && !addr.is_broadcast()
             }
-            IpAddr::V6(addr) => !addr.is_unspecified() && !addr.is_multicast(),
+            None => self != Addr::ZERO && !self.is_multicast(),
+        }
+    }
+
+    /// Says whether it means a group.
+    pub(crate) fn is_multicast(self) -> bool {
+        match self.as_v4() {
+            Some(addr) => addr.is_multicast(),
+            None => self.0[0].to_ne_bytes()[0] == 0xff,
+        }
+    }
+
+    /// Says whether it means the host itself.
+    pub(crate) fn is_loopback(self) -> bool {
+        match self.as_v4() {
+            Some(addr) => addr.is_loopback(),
+            None => differences(&self.0, &LOOPBACK) == 0,
         }
     }
 
     /// Says whether it is good only on the link it is used on (RFC 4291 §2.5.6), so that a zone belongs to it. IPv4's are used without.
     pub(crate) fn is_link_local(self) -> bool {
-        match self.ip() {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(addr) => addr.is_unicast_link_local(),
-        }
+        let [a, b, ..] = self.0[0].to_ne_bytes();
+        !self.is_v4() && (a, b & 0xc0) == (0xfe, 0x80)
     }
 
     /// How many bits two addresses begin with in common; `None` between families.
@@ -126,10 +157,13 @@ impl Addr {
     }
 
     pub(crate) fn as_v6(self) -> Option<Ipv6Addr> {
+        if self.is_v4() {
+            return None;
+        }
         let mut octets = [0; 16];
         for (to, from) in octets.as_chunks_mut::<4>().0.iter_mut().zip(&self.0) {
             *to = from.to_ne_bytes();
         }
-        (!self.is_v4()).then(|| Ipv6Addr::from(octets))
+        Some(octets.into())
     }
 }

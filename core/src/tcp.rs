@@ -37,11 +37,16 @@ pub struct Arrival {
     pub hop: Hop,
 }
 
-/// The same, of one family and parsed.
+/// The same, of one family; the ports are the segment's to tell.
 pub(crate) struct Path {
-    pub(crate) src: Addr,
-    pub(crate) dst: Addr,
+    pub(crate) tuple: Tuple,
     pub(crate) hop: Hop,
+}
+
+impl Path {
+    pub(crate) fn new(src: Addr, dst: Addr, hop: Hop) -> Path {
+        Path { tuple: Tuple { local_addr: dst, remote_addr: src, local_port: 0, remote_port: 0 }, hop }
+    }
 }
 
 /// A parsed segment on its way through the engine.
@@ -129,16 +134,17 @@ impl<'s> Tcp<'s> {
     /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         match Addr::both(arrival.src, arrival.dst) {
-            Some((src, dst)) => self.handle_segment_on(now, &Path { src, dst, hop: arrival.hop }, bytes),
+            Some((src, dst)) => self.handle_segment_on(now, Path::new(src, dst, arrival.hop), bytes),
             None => self.refuse(Rule::NotAnswerable),
         }
     }
 
-    pub(crate) fn handle_segment_on(&mut self, now: Instant, path: &Path, bytes: &[u8]) -> Verdict {
+    pub(crate) fn handle_segment_on(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Verdict {
         self.catch_up(now);
         count(&mut self.counters.segments_in);
-        let verdict = match self.admit(path, bytes) {
-            Ok((tuple, seg)) => self.dispatch(&tuple, &Delivery { now, hop: path.hop, seg: &seg }),
+        let Path { mut tuple, hop } = path;
+        let verdict = match self.admit(&mut tuple, bytes) {
+            Ok(seg) => self.dispatch(&tuple, &Delivery { now, hop, seg: &seg }),
             Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
         self.counters.judged(&verdict);
@@ -153,25 +159,23 @@ impl<'s> Tcp<'s> {
         verdict
     }
 
-    /// Everything that can be wrong before a connection is looked for.
-    fn admit<'b>(&self, path: &Path, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
-        let parsed = Segment::parse_between(bytes, &path.src, &path.dst, self.settings.checksum);
+    /// Everything that can be wrong before a connection is looked for. Fills in the ports.
+    fn admit<'b>(&self, tuple: &mut Tuple, bytes: &'b [u8]) -> Result<Segment<'b>, Rule> {
+        let Tuple { local_addr, remote_addr, .. } = tuple;
+        let parsed = Segment::parse_between(bytes, remote_addr, local_addr, self.settings.checksum);
         let seg = parsed.map_err(|error| match error {
             ParseError::Malformed => Rule::Malformed,
             ParseError::ChecksumWrong => Rule::ChecksumWrong,
             ParseError::UnknownFamily => Rule::NotAnswerable,
         })?;
-        let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
-        if !has_ports || !is_pair_answerable(path.src, path.dst) {
-            return Err(Rule::NotAnswerable);
+        tuple.local_port = seg.header.dst_port;
+        tuple.remote_port = seg.header.src_port;
+        let has_ports = tuple.local_port != 0 && tuple.remote_port != 0;
+        if has_ports && is_pair_answerable(tuple.remote_addr, tuple.local_addr) {
+            Ok(seg)
+        } else {
+            Err(Rule::NotAnswerable)
         }
-        let tuple = Tuple {
-            local_addr: path.dst,
-            remote_addr: path.src,
-            local_port: seg.header.dst_port,
-            remote_port: seg.header.src_port,
-        };
-        Ok((tuple, seg))
     }
 
     fn dispatch(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
@@ -332,6 +336,6 @@ impl<'s> Tcp<'s> {
 /// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one
 /// host's; nor from ourselves over the wire (the LAND attack, CVE-1999-0016).
 fn is_pair_answerable(src: Addr, dst: Addr) -> bool {
-    let is_martian = src.ip().is_loopback() && !dst.ip().is_loopback();
+    let is_martian = src.is_loopback() && !dst.is_loopback();
     src.is_one_host() && dst.is_one_host() && src != dst && !is_martian
 }

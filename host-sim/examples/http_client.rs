@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorKind, Read as _};
 use embedded_nal_async::{AddrType, Dns};
-use host_sim::world::PEER_ADDR;
+use host_sim::family::Family;
 use reqwless::client::HttpClient;
 use reqwless::request::{Method, RequestBuilder};
 use tcp_reset_core::StreamOptions;
@@ -35,17 +35,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> Result<ExitCode> {
     support::run(|_, tcp| async move {
-        let listener = TcpListener::bind((PEER_ADDR, PORT)).context("cannot listen on the kernel's side")?;
-        thread::spawn(move || serve(&listener));
-        let played = with_timeout(PATIENCE, play(tcp)).await;
-        played.map_err(|_| anyhow!("the server has not answered in time"))??;
+        for family in Family::ALL {
+            let listener =
+                TcpListener::bind((family.peer_addr(), PORT)).context("cannot listen on the kernel's side")?;
+            thread::spawn(move || serve(&listener));
+            let played = with_timeout(PATIENCE, play(tcp, family)).await;
+            played.map_err(|_| anyhow!("the server has not answered over {family} in time"))??;
+        }
         Ok(0)
     })
 }
 
 /// Makes the requests and judges what comes.
-async fn play(tcp: TcpStack) -> Result<()> {
-    let url = format!("http://{PEER_ADDR}:{PORT}/");
+async fn play(tcp: TcpStack, family: Family) -> Result<()> {
+    let host = name_of(family);
+    let url = format!("http://{host}:{PORT}/");
 
     let (status, body) = request(tcp, Method::GET, &url, None).await.context("GET")?;
     println!("GET {url}: {status}, {:?}", String::from_utf8_lossy(&body));
@@ -56,7 +60,7 @@ async fn play(tcp: TcpStack) -> Result<()> {
     println!("POST {url}: {status}, {} of {BODY_LEN} octets came back", body.len());
     ensure!(status == 200 && body == sent, "this is not what was sent");
 
-    let url = format!("http://{PEER_ADDR}:{CLOSED_PORT}/");
+    let url = format!("http://{host}:{CLOSED_PORT}/");
     match request(tcp, Method::GET, &url, None).await {
         Ok((status, _)) => bail!("GET {url}: {status}, though nobody listens"),
         Err(error) => {
@@ -74,7 +78,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 /// Makes one request on a connection of its own; gives the status and the body.
 async fn request(tcp: TcpStack, method: Method, url: &str, body: Option<&[u8]>) -> Result<(u16, Vec<u8>)> {
     let client = TcpClient::new(tcp, StreamOptions::default());
-    let mut http = HttpClient::new(&client, &Addresses);
+    let mut http = HttpClient::new(&client, &Names);
     let mut request = http.request(method, url).await?.body(body);
     let mut response_head = [0; HEAD_LEN];
     let response = request.send(&mut response_head).await?;
@@ -89,14 +93,23 @@ async fn request(tcp: TcpStack, method: Method, url: &str, body: Option<&[u8]>) 
     }
 }
 
-/// Knows no names, only addresses.
-struct Addresses;
+/// What the kernel is called in a family: reqwless's URLs take no IPv6 address.
+fn name_of(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "kernel-by-ipv4",
+        Family::Ipv6 => "kernel-by-ipv6",
+    }
+}
 
-impl Dns for Addresses {
-    type Error = std::net::AddrParseError;
+/// Knows two names.
+struct Names;
+
+impl Dns for Names {
+    type Error = io::Error;
 
     async fn get_host_by_name(&self, host: &str, _kind: AddrType) -> Result<IpAddr, Self::Error> {
-        host.parse()
+        let family = Family::ALL.into_iter().find(|family| name_of(*family) == host);
+        family.map(Family::peer_addr).ok_or_else(|| io::Error::other(format!("nobody is called {host}")))
     }
 
     async fn get_host_by_address(&self, addr: IpAddr, result: &mut [u8]) -> Result<usize, Self::Error> {

@@ -9,6 +9,7 @@
 mod support;
 
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 use std::process::{self, Command, ExitCode};
 use std::thread;
 
@@ -19,7 +20,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::Timer;
 use embedded_io_async::Write as _;
-use host_sim::world::OUR_ADDR;
+use host_sim::family::Family;
 use picoserve::io::ReadExt;
 use picoserve::mem::{BorrowedBuffer, BorrowedCursor};
 use picoserve::routing::{get, post};
@@ -58,7 +59,7 @@ async fn serve_and_execute(spawner: Spawner, tcp: TcpStack, arguments: Arguments
     // A response's last segment is seldom full: with Nagle's algorithm it would wait for the acknowledgement of those before.
     let stream = StreamOptions { nagle: false, ..StreamOptions::default() };
     let options = ListenOptions { backlog: BACKLOG, stream, ..ListenOptions::default() };
-    let listener: &TcpListener = LISTENER.init(tcp.listen((OUR_ADDR, PORT), options)?);
+    let listener: &TcpListener = LISTENER.init(tcp.listen((Ipv6Addr::UNSPECIFIED, PORT), options)?);
     for _ in 0..SERVERS {
         spawner.spawn(serve(tcp, listener, arguments.keep_alive).map_err(|error| anyhow!("{error}"))?);
     }
@@ -127,10 +128,11 @@ async fn execute(command: String) -> Result<u8> {
 fn explain() {
     let pid = process::id();
     let namespaces = if is_own_user_namespace() { "-U -n --preserve-credentials" } else { "-n" };
+    let [v4, v6] = Family::ALL.map(Family::our_addr);
     println!(
-        "The server is at http://{OUR_ADDR}/, in a network namespace of its own: / and /status, and /echo for POST.\n\
-         From another terminal: nsenter -t {pid} {namespaces} curl http://{OUR_ADDR}/status\n\
-         Here, without another: --exec 'curl http://{OUR_ADDR}/status'\n\
+        "The server is at http://{v4}/ and http://[{v6}]/, in a network namespace of its own: / and /status, and /echo for POST.\n\
+         From another terminal: nsenter -t {pid} {namespaces} curl http://{v4}/status\n\
+         Here, without another: --exec 'curl http://{v4}/status'\n\
          Ctrl-C ends it."
     );
 }

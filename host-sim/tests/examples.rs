@@ -67,7 +67,7 @@ fn curl(server_arguments: &[&str], curl_arguments: &str) -> String {
 
 #[test]
 fn server_greets() {
-    assert_eq!(curl(&[], "http://10.69.0.2/"), GREETING);
+    assert_eq!(curl(&[], "--globoff http://10.69.0.2/ 'http://[fd10:69::2]/'"), GREETING.repeat(2));
 }
 
 #[test]
@@ -123,11 +123,13 @@ fn client_gets_posts_and_is_refused() {
     let output = run("http_client", &[]);
     assert!(output.status.success(), "{}", shown(&output));
     let text = String::from_utf8_lossy(&output.stdout);
-    for told in [
-        "GET http://10.69.0.1:8080/: 200, \"Hello from the kernel.\\n\"",
-        "POST http://10.69.0.1:8080/: 200, 65536 of 65536 octets came back",
-        "GET http://10.69.0.1:8081/: Network(ConnectionRefused)",
-    ] {
-        assert!(text.contains(told), "{}", shown(&output));
+    for host in ["kernel-by-ipv4", "kernel-by-ipv6"] {
+        for told in [
+            format!("GET http://{host}:8080/: 200, \"Hello from the kernel.\\n\""),
+            format!("POST http://{host}:8080/: 200, 65536 of 65536 octets came back"),
+            format!("GET http://{host}:8081/: Network(ConnectionRefused)"),
+        ] {
+            assert!(text.contains(&told), "{}", shown(&output));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Our addresses and routers: what is ours, what means many hosts, which address of ours speaks to a peer, and through whom.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 #[cfg(feature = "ipv6")]
 use core::net::Ipv6Addr;
@@ -44,11 +44,12 @@ impl Network {
 
     /// RFC 919; networks of two addresses or one have none (RFC 3021), and IPv6 has none at all.
     fn is_broadcast(&self, addr: Addr) -> bool {
-        let is_last = |host: core::net::Ipv4Addr| {
+        // What is true of few is asked first.
+        let is_last = |host: Ipv4Addr| {
             let host_bits = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
             host.to_bits() & host_bits == host_bits
         };
-        self.prefix < 31 && self.has(addr) && addr.as_v4().is_some_and(is_last)
+        self.prefix < 31 && addr.as_v4().is_some_and(is_last) && self.has(addr)
     }
 }
 
@@ -84,11 +85,8 @@ impl Addresses {
 
     /// Says whether an address means many hosts.
     pub(super) fn is_shouted(&self, addr: Addr) -> bool {
-        let is_for_all = match addr.ip() {
-            IpAddr::V4(addr) => addr.is_broadcast() || addr.is_multicast(),
-            IpAddr::V6(addr) => addr.is_multicast(),
-        };
-        is_for_all || self.networks.iter().any(|network| network.is_broadcast(addr))
+        let is_broadcast = addr.as_v4().is_some_and(|addr| addr.is_broadcast());
+        is_broadcast || addr.is_multicast() || self.networks.iter().any(|network| network.is_broadcast(addr))
     }
 
     /// Says whether we have an address of this one's family.

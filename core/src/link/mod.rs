@@ -270,9 +270,9 @@ impl<'s> Link<'s> {
         if ipv4.version() != 4 || ipv4.next_header() != IpProtocol::Tcp {
             return Received::NotMine;
         }
-        let path = Path { src: Addr::v4(ipv4.src_addr()), dst: Addr::v4(ipv4.dst_addr()), hop };
-        let is_shouted = self.addresses.is_shouted(path.dst);
-        if !self.addresses.is_ours(path.dst) && !is_shouted {
+        let (src, dst) = (Addr::v4(ipv4.src_addr()), Addr::v4(ipv4.dst_addr()));
+        let is_shouted = !self.addresses.is_ours(dst);
+        if is_shouted && !self.addresses.is_shouted(dst) {
             return Received::OtherTcp;
         }
         let is_checked = !self.checksum.is_verified_here() || is_header_right(&ipv4);
@@ -283,7 +283,7 @@ impl<'s> Link<'s> {
         } else {
             Ok(ipv4.payload())
         };
-        self.handle_tcp(now, &path, found, is_group || is_shouted)
+        self.handle_tcp(now, Path::new(src, dst, hop), found, is_group || is_shouted)
     }
 
     #[cfg(feature = "ipv6")]
@@ -297,8 +297,8 @@ impl<'s> Link<'s> {
         if ipv6.version() != 6 {
             return Received::NotMine;
         }
-        let path = Path { src, dst, hop };
-        let (is_ours, is_shouted) = (self.addresses.is_ours(dst), self.addresses.is_shouted(dst));
+        let is_ours = self.addresses.is_ours(dst);
+        let is_shouted = !is_ours && self.addresses.is_shouted(dst);
         let found = match chain::walk(ipv6.next_header().into(), ipv6.payload()) {
             Behind::Other => return Received::NotMine,
             Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message),
@@ -310,7 +310,7 @@ impl<'s> Link<'s> {
             Behind::TooManyHeaders => Err(Rule::TooManyHeaders),
             Behind::CutShort => Err(Rule::Malformed),
         };
-        self.handle_tcp(now, &path, found, is_group || is_shouted)
+        self.handle_tcp(now, Path::new(src, dst, hop), found, is_group || is_shouted)
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -335,9 +335,9 @@ impl<'s> Link<'s> {
     }
 
     /// A segment, or why there is none, on its way to the engine: the IP layer must not let everything through.
-    fn handle_tcp(&mut self, now: Instant, path: &Path, found: Result<&[u8], Rule>, is_to_group: bool) -> Received {
-        let is_ours = self.addresses.is_ours(path.src);
-        let is_answerable = !is_to_group && !is_ours && !self.addresses.is_shouted(path.src);
+    fn handle_tcp(&mut self, now: Instant, path: Path, found: Result<&[u8], Rule>, is_to_group: bool) -> Received {
+        let src = path.tuple.remote_addr;
+        let is_answerable = !is_to_group && !self.addresses.is_ours(src) && !self.addresses.is_shouted(src);
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),

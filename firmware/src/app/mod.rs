@@ -10,7 +10,7 @@ mod status;
 mod watch;
 
 use core::cell::RefCell;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
@@ -31,10 +31,6 @@ const BUFFER: usize = 4_096;
 
 /// embassy-net's sockets: DHCP's.
 const NET_SOCKETS: usize = 1;
-
-/// Where the services are: at every address of every family there is.
-const EVERY_ADDRESS: IpAddr =
-    if cfg!(feature = "ipv6") { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
 
 pub const ECHO_PORT: u16 = 7;
 pub const DISCARD_PORT: u16 = 9;
@@ -193,7 +189,7 @@ pub fn start<D: Driver>(
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |port: u16, backlog: u8| {
         let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
-        tcp.listen((EVERY_ADDRESS, port), options).map_err(StartError::Listen)
+        tcp.listen((crate::EVERY_ADDRESS, port), options).map_err(StartError::Listen)
     };
     let app = APP.init(App {
         settings,

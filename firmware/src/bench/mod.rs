@@ -3,6 +3,7 @@
 //! The peer is a script in the board's own memory behind an embassy-net driver; its own work is not counted. Each stack gets the same
 //! frames, on the same board, through the same driver, and the same application on `embedded-io-async`.
 
+mod family;
 mod meter;
 mod peer;
 mod wire;
@@ -12,21 +13,12 @@ use core::future::Future;
 use embassy_time::Timer;
 use embedded_io_async::{Read, Write};
 
+pub use family::{Family, config};
 pub use peer::{PORT, Script};
 pub use wire::Wire;
-use wire::{BOARD_ADDR, PREFIX};
 
 /// Buffers of a connection, in octets, in each stack.
 pub const BUFFER: usize = 4_096;
-
-/// The board's address on the wire.
-pub fn config() -> embassy_net::Config {
-    embassy_net::Config::ipv4_static(embassy_net::StaticConfigV4 {
-        address: embassy_net::Ipv4Cidr::new(BOARD_ADDR, PREFIX),
-        gateway: None,
-        dns_servers: Default::default(),
-    })
-}
 
 /// A stack as the measurement needs it.
 pub trait Server {
@@ -38,27 +30,30 @@ pub trait Server {
     fn finish(&mut self, stream: Self::Stream) -> impl Future<Output = ()>;
 }
 
-/// Plays all scripts, tells each result, and ends the machine.
+/// Plays all scripts in all families, tells each result, and ends the machine.
 pub async fn measure(name: &'static str, wire: Wire, server: &mut impl Server) -> ! {
-    for script in Script::ALL {
-        wire.begin(script);
-        if script.has_connection() {
-            let mut stream = server.accept().await;
-            serve(script, &mut stream).await;
-            server.finish(stream).await;
+    for family in Family::ALL {
+        for script in Script::ALL {
+            wire.begin(script, *family);
+            if script.has_connection() {
+                let mut stream = server.accept().await;
+                serve(script, &mut stream).await;
+                server.finish(stream).await;
+            }
+            while !wire.is_done() {
+                Timer::after_millis(1).await;
+            }
+            let result = wire.result();
+            defmt::println!(
+                "bench {=str} {=str} {=str} {=u32} segments in, {=u32} out, {=u32} instructions each",
+                name,
+                family.name(),
+                script.name(),
+                result.segments_in,
+                result.segments_out,
+                result.per_segment()
+            );
         }
-        while !wire.is_done() {
-            Timer::after_millis(1).await;
-        }
-        let result = wire.result();
-        defmt::println!(
-            "bench {=str} {=str} {=u32} segments in, {=u32} out, {=u32} instructions each",
-            name,
-            script.name(),
-            result.segments_in,
-            result.segments_out,
-            result.per_segment()
-        );
     }
     semihosting::process::exit(0)
 }

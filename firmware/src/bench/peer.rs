@@ -1,13 +1,14 @@
 //! The peer: scripts that a TCP client would play, without its losses and timers.
 
-use core::net::Ipv4Addr;
-
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr,
     Ipv4Packet, TcpOption, TcpPacket, TcpSeqNumber,
 };
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::{Icmpv6Packet, Icmpv6Repr, Ipv6Address, Ipv6Packet, NdiscNeighborFlags, NdiscRepr};
 
-use super::wire::BOARD_ADDR;
+use super::family::Family;
 
 /// The longest frame: MTU 1,500 and an Ethernet header.
 pub(super) const MAX_FRAME: usize = 1_514;
@@ -19,16 +20,13 @@ pub(super) const BOARD_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const PORT: u16 = 7;
 
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const PEER_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 1);
 /// Where nobody listens.
 const CLOSED_PORT: u16 = 9;
 const FIRST_PORT: u16 = 20_000;
-const MSS: u16 = 1_460;
 /// Octets of an echo's text.
 const ECHO: u16 = 64;
-const IP_HEADER: usize = 20;
 const TCP_HEADER: usize = 20;
-const HEADERS: usize = 14 + IP_HEADER + TCP_HEADER;
+const ETHERNET_HEADER: usize = 14;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +76,7 @@ enum State {
 }
 
 pub(super) struct Peer {
+    family: Family,
     script: Script,
     state: State,
     port: u16,
@@ -88,7 +87,8 @@ pub(super) struct Peer {
     window: u32,
     /// Segments with text that we have not acknowledged.
     unacked: u32,
-    is_arp_due: bool,
+    /// The stack is to be told our Ethernet address.
+    is_address_due: bool,
     /// The last SYN was answered.
     is_answered: bool,
     turn: u16,
@@ -104,6 +104,7 @@ const ACK: u8 = 0x10;
 impl Peer {
     pub(super) const fn new() -> Peer {
         Peer {
+            family: Family::Ipv4,
             script: Script::SynToClosedPort,
             state: State::Idle,
             port: FIRST_PORT,
@@ -112,17 +113,17 @@ impl Peer {
             acked: 0,
             window: 0,
             unacked: 0,
-            is_arp_due: false,
+            is_address_due: false,
             is_answered: true,
             turn: 0,
         }
     }
 
-    pub(super) fn begin(&mut self, script: Script) {
+    pub(super) fn begin(&mut self, script: Script, family: Family) {
         let port = self.port + 1;
         let state = if script.has_connection() { State::SynDue } else { State::Established };
         // embassy-net forgets an answer over asking for the neighbour: it is told before it asks.
-        *self = Peer { script, state, port, seq: u32::from(port) << 12, is_arp_due: true, ..Peer::new() };
+        *self = Peer { family, script, state, port, seq: u32::from(port) << 12, is_address_due: true, ..Peer::new() };
     }
 
     /// The measurement is over.
@@ -141,9 +142,9 @@ impl Peer {
 
     /// The next frame for the stack.
     pub(super) fn next_frame(&mut self, buf: &mut Frame) -> Option<usize> {
-        if self.is_arp_due {
-            self.is_arp_due = false;
-            return Some(emit_arp_reply(buf));
+        if self.is_address_due {
+            self.is_address_due = false;
+            return Some(self.emit_address(buf));
         }
         match self.state {
             State::Idle | State::SynSent => None,
@@ -162,7 +163,7 @@ impl Peer {
                     self.turn = self.turn.wrapping_add(1);
                     Some(self.emit(buf, PORT, ACK, self.seq, 0))
                 }
-                Script::BulkIn => self.next_text(buf, MSS),
+                Script::BulkIn => self.next_text(buf, self.family.mss()),
                 Script::BulkOut => self.next_ack(buf),
                 Script::Echo if self.is_answered => {
                     self.is_answered = false;
@@ -203,20 +204,30 @@ impl Peer {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
         match ethernet.ethertype() {
             EthernetProtocol::Arp => {
-                self.is_arp_due = true;
+                self.is_address_due = true;
                 false
             }
-            EthernetProtocol::Ipv4 => self.take_packet(ethernet.payload()),
-            EthernetProtocol::Ipv6 | EthernetProtocol::Unknown(_) => false,
+            EthernetProtocol::Ipv4 => match Ipv4Packet::new_checked(ethernet.payload()) {
+                Ok(ipv4) if ipv4.next_header() == IpProtocol::Tcp => self.take_segment(ipv4.payload()),
+                Ok(_) | Err(_) => false,
+            },
+            #[cfg(feature = "ipv6")]
+            EthernetProtocol::Ipv6 => match Ipv6Packet::new_checked(ethernet.payload()) {
+                Ok(ipv6) if ipv6.next_header() == IpProtocol::Tcp => self.take_segment(ipv6.payload()),
+                Ok(ipv6) => {
+                    self.is_address_due |= ipv6.next_header() == IpProtocol::Icmpv6;
+                    false
+                }
+                Err(_) => false,
+            },
+            #[cfg(not(feature = "ipv6"))]
+            EthernetProtocol::Ipv6 => false,
+            EthernetProtocol::Unknown(_) => false,
         }
     }
 
-    fn take_packet(&mut self, packet: &[u8]) -> bool {
-        let Ok(ipv4) = Ipv4Packet::new_checked(packet) else { return false };
-        let Ok(tcp) = TcpPacket::new_checked(ipv4.payload()) else { return false };
-        if ipv4.next_header() != IpProtocol::Tcp {
-            return false;
-        }
+    fn take_segment(&mut self, segment: &[u8]) -> bool {
+        let Ok(tcp) = TcpPacket::new_checked(segment) else { return false };
         if tcp.rst() {
             self.is_answered = true;
             return true;
@@ -241,21 +252,16 @@ impl Peer {
     fn emit(&self, buf: &mut Frame, to: u16, control: u8, seq: u32, text: u16) -> usize {
         // MSS on the SYN.
         let options = if control & SYN != 0 { 4 } else { 0 };
-        let len = HEADERS + options + usize::from(text);
+        let (from, board) = (self.family.peer(), self.family.board());
+        let segment = TCP_HEADER + options + usize::from(text);
+        let ip = IpRepr::new(from, board, IpProtocol::Tcp, segment, 64);
+        let len = ETHERNET_HEADER + ip.buffer_len();
         let buf = &mut buf[..len];
         buf.fill(0);
-        emit_ethernet(buf, EthernetProtocol::Ipv4);
-        let mut ipv4 = Ipv4Packet::new_unchecked(&mut buf[14..]);
-        ipv4.set_version(4);
-        ipv4.set_header_len(IP_HEADER as u8);
-        ipv4.set_total_len((len - 14) as u16);
-        ipv4.set_dont_frag(true);
-        ipv4.set_hop_limit(64);
-        ipv4.set_next_header(IpProtocol::Tcp);
-        ipv4.set_src_addr(PEER_ADDR);
-        ipv4.set_dst_addr(BOARD_ADDR);
-        ipv4.fill_checksum();
-        let mut tcp = TcpPacket::new_unchecked(ipv4.payload_mut());
+        emit_ethernet(buf, ethertype(from));
+        let packet = &mut buf[ETHERNET_HEADER..];
+        ip.emit(&mut *packet, &ChecksumCapabilities::default());
+        let mut tcp = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
         tcp.set_src_port(self.port);
         tcp.set_dst_port(to);
         tcp.set_seq_number(TcpSeqNumber(seq as i32));
@@ -269,10 +275,29 @@ impl Peer {
         // A window that changes, so that no ACK is a duplicate of the last.
         tcp.set_window_len(60_000 + self.turn % 2);
         if options > 0 {
-            TcpOption::MaxSegmentSize(MSS).emit(tcp.options_mut());
+            TcpOption::MaxSegmentSize(self.family.mss()).emit(tcp.options_mut());
         }
-        tcp.fill_checksum(&IpAddress::Ipv4(PEER_ADDR), &IpAddress::Ipv4(BOARD_ADDR));
+        tcp.fill_checksum(&from, &board);
         len
+    }
+
+    /// Tells our Ethernet address, asked or not.
+    fn emit_address(&self, buf: &mut Frame) -> usize {
+        match (self.family.peer(), self.family.board()) {
+            (IpAddress::Ipv4(peer), IpAddress::Ipv4(board)) => emit_arp_reply(buf, peer, board),
+            #[cfg(feature = "ipv6")]
+            (IpAddress::Ipv6(peer), IpAddress::Ipv6(board)) => emit_advertisement(buf, peer, board),
+            #[cfg(feature = "ipv6")]
+            (IpAddress::Ipv4(_), IpAddress::Ipv6(_)) | (IpAddress::Ipv6(_), IpAddress::Ipv4(_)) => 0,
+        }
+    }
+}
+
+fn ethertype(addr: IpAddress) -> EthernetProtocol {
+    match addr {
+        IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
+        #[cfg(feature = "ipv6")]
+        IpAddress::Ipv6(_) => EthernetProtocol::Ipv6,
     }
 }
 
@@ -283,16 +308,33 @@ fn emit_ethernet(buf: &mut [u8], protocol: EthernetProtocol) {
     ethernet.set_ethertype(protocol);
 }
 
-fn emit_arp_reply(buf: &mut Frame) -> usize {
+fn emit_arp_reply(buf: &mut Frame, peer: core::net::Ipv4Addr, board: core::net::Ipv4Addr) -> usize {
     let reply = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Reply,
         source_hardware_addr: EthernetAddress(PEER_MAC),
-        source_protocol_addr: PEER_ADDR,
+        source_protocol_addr: peer,
         target_hardware_addr: EthernetAddress(BOARD_MAC),
-        target_protocol_addr: BOARD_ADDR,
+        target_protocol_addr: board,
     };
-    let len = 14 + reply.buffer_len();
+    let len = ETHERNET_HEADER + reply.buffer_len();
     emit_ethernet(&mut buf[..len], EthernetProtocol::Arp);
-    reply.emit(&mut ArpPacket::new_unchecked(&mut buf[14..len]));
+    reply.emit(&mut ArpPacket::new_unchecked(&mut buf[ETHERNET_HEADER..len]));
+    len
+}
+
+#[cfg(feature = "ipv6")]
+fn emit_advertisement(buf: &mut Frame, peer: Ipv6Address, board: Ipv6Address) -> usize {
+    let message = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+        flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
+        target_addr: peer,
+        lladdr: Some(EthernetAddress(PEER_MAC).into()),
+    });
+    let ip = IpRepr::new(peer.into(), board.into(), IpProtocol::Icmpv6, message.buffer_len(), 255);
+    let len = ETHERNET_HEADER + ip.buffer_len();
+    emit_ethernet(&mut buf[..len], EthernetProtocol::Ipv6);
+    let packet = &mut buf[ETHERNET_HEADER..len];
+    let checksums = ChecksumCapabilities::default();
+    ip.emit(&mut *packet, &checksums);
+    message.emit(&peer, &board, &mut Icmpv6Packet::new_unchecked(&mut packet[ip.header_len()..]), &checksums);
     len
 }

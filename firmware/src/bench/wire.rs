@@ -1,20 +1,15 @@
 //! The driver in whose place a board has its Ethernet: the peer is at its other end.
 
 use core::cell::RefCell;
-use core::net::Ipv4Addr;
 use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
 use static_cell::StaticCell;
 
+use super::family::Family;
 use super::meter::Meter;
 use super::peer::{BOARD_MAC, Frame, MAX_FRAME, Peer, Script};
-
-/// The board's address.
-pub(super) const BOARD_ADDR: Ipv4Addr = Ipv4Addr::new(10, 69, 0, 2);
-/// Bits of the network.
-pub(super) const PREFIX: u8 = 24;
 
 /// Segments before the measurement begins.
 const WARM_UP: u32 = 100;
@@ -105,9 +100,9 @@ impl Wire {
     }
 
     /// Begins a script.
-    pub fn begin(&self, script: Script) {
+    pub fn begin(&self, script: Script, family: Family) {
         let mut shared = self.shared.borrow_mut();
-        shared.peer.begin(script);
+        shared.peer.begin(script, family);
         (shared.sent, shared.received, shared.received_before, shared.is_done) = (0, 0, 0, false);
         WAKER.wake();
     }

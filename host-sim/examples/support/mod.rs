@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -15,12 +16,12 @@ use std::task::Context as TaskContext;
 use anyhow::{Context, Result, anyhow};
 use async_io::Async;
 use embassy_executor::{Executor, Spawner};
-use embassy_net::{Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_net::{ConfigV4, ConfigV6, Ipv4Cidr, Ipv6Cidr, Stack, StackResources, StaticConfigV4, StaticConfigV6};
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::{Duration, with_timeout};
-use host_sim::endpoint::PREFIX;
+use host_sim::family::Family;
 use host_sim::kernel::{self, ETHERNET_HEADER_LEN, Wire};
-use host_sim::world::{OUR_ADDR, OUR_MAC, PEER_ADDR};
+use host_sim::world::OUR_MAC;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{TcpResources, TcpRunner, TcpStack};
 use tcp_reset_core::{Config, SecretKey};
@@ -66,16 +67,28 @@ fn join_stacks(device: WireDevice) -> Result<(TcpStack, Stack<'static>, TcpRunne
     static NET: StaticCell<StackResources<2>> = StaticCell::new();
     let key = SecretKey::new(random()?)?;
     let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)?;
-    let address = StaticConfigV4 {
-        address: Ipv4Cidr::new(OUR_ADDR, PREFIX),
-        gateway: Some(PEER_ADDR),
-        dns_servers: Default::default(),
-    };
-    let config = embassy_net::Config::ipv4_static(address);
+    let config = Family::ALL.into_iter().fold(embassy_net::Config::default(), with_address);
     let seed = u64::from_ne_bytes(random()?);
     let (stack, net) = embassy_net::new(driver, config, NET.init(StackResources::new()), seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     Ok((tcp, stack, runner))
+}
+
+/// The configuration with our address and router in one family more.
+fn with_address(mut config: embassy_net::Config, family: Family) -> embassy_net::Config {
+    let dns_servers = Default::default();
+    match (family.our_addr(), family.peer_addr()) {
+        (IpAddr::V4(ours), IpAddr::V4(router)) => {
+            let address = Ipv4Cidr::new(ours, family.prefix());
+            config.ipv4 = ConfigV4::Static(StaticConfigV4 { address, gateway: Some(router), dns_servers });
+        }
+        (IpAddr::V6(ours), IpAddr::V6(router)) => {
+            let (address, dns_servers) = (Ipv6Cidr::new(ours, family.prefix()), Default::default());
+            config.ipv6 = ConfigV6::Static(StaticConfigV6 { address, gateway: Some(router), dns_servers });
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+    }
+    config
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {
@@ -113,7 +126,8 @@ pub(crate) struct WireDevice {
 impl WireDevice {
     fn lay() -> Result<WireDevice> {
         kernel::enter()?;
-        let wire = Wire::open(PEER_ADDR, PREFIX, OUR_ADDR, OUR_MAC, None)?;
+        let mut wire = Wire::open(&Family::Ipv4.network(), OUR_MAC, None)?;
+        wire.add_network(&Family::Ipv6.network())?;
         let file = wire.as_fd().try_clone_to_owned().context("cannot share the wire's file")?;
         let readiness = Async::new(file).context("cannot wait for the wire")?;
         let buffer = vec![0; wire.mtu() + ETHERNET_HEADER_LEN].into_boxed_slice();

@@ -22,22 +22,17 @@ const BUDGET: &str = "../firmware/budget.toml";
 struct Binary {
     name: &'static str,
     target: &'static str,
-    /// The families it is built for, each an image of its own.
-    speaks: &'static [Speaks],
     /// The chip as probe-rs calls it; none for a board that is no chip's.
     chip: Option<&'static str>,
 }
 
-const BOTH: &[Speaks] = &[Speaks::Both, Speaks::Ipv4];
-const IPV4: &[Speaks] = &[Speaks::Ipv4];
-
 const BINARIES: &[Binary] = &[
-    Binary { name: "qemu-mps2-an385", target: "thumbv7m-none-eabi", speaks: BOTH, chip: None },
-    Binary { name: "qemu-mps2-an500", target: "thumbv7em-none-eabihf", speaks: BOTH, chip: None },
-    Binary { name: "nucleo-h743zi", target: "thumbv7em-none-eabihf", speaks: BOTH, chip: Some("STM32H743ZITx") },
-    Binary { name: "w5500-evb-pico2", target: "thumbv8m.main-none-eabihf", speaks: BOTH, chip: Some("RP235x") },
-    Binary { name: "bench-core", target: "thumbv7m-none-eabi", speaks: IPV4, chip: None },
-    Binary { name: "bench-embassy-net", target: "thumbv7m-none-eabi", speaks: IPV4, chip: None },
+    Binary { name: "qemu-mps2-an385", target: "thumbv7m-none-eabi", chip: None },
+    Binary { name: "qemu-mps2-an500", target: "thumbv7em-none-eabihf", chip: None },
+    Binary { name: "nucleo-h743zi", target: "thumbv7em-none-eabihf", chip: Some("STM32H743ZITx") },
+    Binary { name: "w5500-evb-pico2", target: "thumbv8m.main-none-eabihf", chip: Some("RP235x") },
+    Binary { name: "bench-core", target: "thumbv7m-none-eabi", chip: None },
+    Binary { name: "bench-embassy-net", target: "thumbv7m-none-eabi", chip: None },
 ];
 
 /// What the binaries may take, by the families they are built for and by name.
@@ -78,7 +73,7 @@ pub fn run() -> Result<bool> {
     table.set_header(["binary", "families", "flash", "budget", "RAM", "budget", "left for the stack"]);
     let mut faults = Vec::new();
     for binary in BINARIES {
-        for &speaks in binary.speaks {
+        for speaks in [Speaks::Both, Speaks::Ipv4] {
             let (row, found) = weigh(binary, speaks, budgets.of(binary, speaks)?)?;
             table.add_row(row);
             faults.extend(found);

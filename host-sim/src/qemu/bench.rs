@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Board;
@@ -16,11 +16,15 @@ use crate::image::{self, Speaks};
 const BINARIES: [&str; 2] = ["bench-core", "bench-embassy-net"];
 /// What each of them measures.
 const TRAFFIC: [&str; 5] = ["syn-to-closed-port", "pure-ack", "bulk-in", "bulk-out", "echo-64"];
+/// The table's columns.
+const HEAD: [&str; 7] =
+    ["image", "traffic", "segments in, out", "tcp-reset-core", "segments in, out", "embassy-net", "ratio"];
 /// How long one machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What one script cost one stack.
 struct Cost {
+    family: String,
     script: String,
     segments_in: u64,
     segments_out: u64,
@@ -32,20 +36,22 @@ struct Cost {
 /// # Errors
 /// If a machine does not come to its end.
 pub fn run() -> Result<()> {
-    let board = Board::An385;
-    let images =
-        BINARIES.iter().map(|binary| image::build(board.target(), binary, Speaks::Ipv4)).collect::<Result<Vec<_>>>()?;
-    let [ours, theirs] = &images[..] else { bail!("there are not two images") };
-    let (ours, theirs) = (measure(board, ours)?, measure(board, theirs)?);
-    anstream::println!("{}", table(&ours, &theirs)?);
+    let mut table = new_table();
+    for (speaks, image) in [(Speaks::Ipv4, "IPv4"), (Speaks::Both, "both")] {
+        let [ours, theirs] = BINARIES.map(|binary| measure(Board::An385, binary, speaks));
+        add_rows(&mut table, image, &ours?, &theirs?)?;
+    }
+    anstream::println!("{table}");
     anstream::println!(
         "Instructions for each segment that passes, in and out counted, driver and peer not. Cortex-M3, opt-level \"s\",\n\
-         checksums in software, IP layer and runner included; -icount shift=0. Of each run the first 100 segments are left out."
+         checksums in software, IP layer and runner included; -icount shift=0. Of each run the first 100 segments are left out.\n\
+         Image: the families that it is built for. Traffic: the family that is measured."
     );
     Ok(())
 }
 
-fn measure(board: Board, image: &Path) -> Result<Vec<Cost>> {
+fn measure(board: Board, binary: &str, speaks: Speaks) -> Result<Vec<Cost>> {
+    let image = &image::build(board.target(), binary, speaks)?;
     let octets = fs::read(image).with_context(|| format!("cannot read the image {}", image.display()))?;
     let log = Log::of_image(&octets, false)?;
     let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
@@ -70,31 +76,42 @@ fn name_of(image: &Path) -> String {
     PathBuf::from(image.file_name().unwrap_or_default()).display().to_string()
 }
 
-/// "bench STACK SCRIPT N segments in, N out, N instructions each".
+/// "bench STACK FAMILY SCRIPT N segments in, N out, N instructions each".
 fn parse(line: &str) -> Result<Cost> {
     let words: Vec<_> = line.split_whitespace().collect();
     let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
     let cost = (|| {
         Some(Cost {
-            script: (*words.get(2)?).to_owned(),
-            segments_in: number(3)?,
-            segments_out: number(6)?,
-            instructions: number(8)?,
+            family: (*words.get(2)?).to_owned(),
+            script: (*words.get(3)?).to_owned(),
+            segments_in: number(4)?,
+            segments_out: number(7)?,
+            instructions: number(9)?,
         })
     })();
     cost.with_context(|| format!("the firmware's result cannot be read: {line}"))
 }
 
-fn table(ours: &[Cost], theirs: &[Cost]) -> Result<Table> {
+fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["traffic", "segments in, out", "tcp-reset-core", "segments in, out", "embassy-net", "ratio"]);
+    table.set_header(HEAD);
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn add_rows(table: &mut Table, image: &str, ours: &[Cost], theirs: &[Cost]) -> Result<()> {
+    ensure!(ours.len() == theirs.len(), "{} results stand beside {}", ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(theirs) {
-        ensure!(ours.script == theirs.script, "{} stands beside {}", ours.script, theirs.script);
+        let names = |cost: &Cost| format!("{} {}", cost.family, cost.script);
+        ensure!(names(ours) == names(theirs), "{} stands beside {}", names(ours), names(theirs));
         let passed = |cost: &Cost| format!("{}, {}", cost.segments_in, cost.segments_out);
         let ratio = ours.instructions as f64 / theirs.instructions as f64;
         table.add_row([
-            ours.script.clone(),
+            image.to_owned(),
+            names(ours),
             passed(ours),
             ours.instructions.to_string(),
             passed(theirs),
@@ -102,8 +119,5 @@ fn table(ours: &[Cost], theirs: &[Cost]) -> Result<Table> {
             format!("{ratio:.2}"),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(())
 }
