@@ -12,7 +12,7 @@
 //! | fragment header, later fragment of something else | left to the IP stack |
 //! | more than [`MAX_EXTENSION_HEADERS`] | dropped and counted |
 //! | a header beyond the packet's end | dropped as malformed |
-//! | ICMPv6 | neighbour discovery and errors are looked at, and passed on |
+//! | ICMPv6 | neighbour discovery and errors are looked at, and passed on; not behind any fragment header (RFC 6980) |
 //! | anything else, hop-by-hop options elsewhere, ESP, AH, no next header | left to the IP stack |
 
 /// How many extension headers are stepped over. RFC 8200 §4.1 names six that a sender may want, one of them twice.
@@ -49,6 +49,13 @@ pub(super) enum Behind<'p> {
     Other,
 }
 
+/// What the headers that were stepped over say of all that follows.
+#[derive(Default)]
+struct Seen {
+    has_fragment_header: bool,
+    is_fragment: bool,
+}
+
 /// Where the walk along the headers goes from one of them.
 enum Step<'p> {
     /// To the next header, of this protocol.
@@ -59,16 +66,17 @@ enum Step<'p> {
 
 /// Walks along the headers; `protocol` is what the IPv6 header says of the first.
 pub(super) fn walk(mut protocol: u8, mut octets: &[u8]) -> Behind<'_> {
-    let mut is_fragment = false;
+    let mut seen = Seen::default();
     for at in 0..=MAX_EXTENSION_HEADERS {
         let step = match protocol {
-            TCP if is_fragment => Step::End(Behind::TcpFragment),
+            TCP if seen.is_fragment => Step::End(Behind::TcpFragment),
             TCP => Step::End(Behind::Tcp(octets)),
-            ICMPV6 if !is_fragment => Step::End(Behind::Icmpv6(octets)),
+            ICMPV6 if !seen.has_fragment_header => Step::End(Behind::Icmpv6(octets)),
+            DESTINATION | ROUTING | FRAGMENT if at == MAX_EXTENSION_HEADERS => Step::End(Behind::TooManyHeaders),
             HOP_BY_HOP if at == 0 => over_options(octets),
             DESTINATION => over_options(octets),
             ROUTING => over_routing(octets),
-            FRAGMENT => over_fragment(octets, &mut is_fragment),
+            FRAGMENT => over_fragment(octets, &mut seen),
             _ => Step::End(Behind::Other),
         };
         match step {
@@ -112,11 +120,12 @@ fn over_routing(octets: &[u8]) -> Step<'_> {
 }
 
 /// Only the first fragment shows what comes next; of a later one the header tells it.
-fn over_fragment<'p>(octets: &'p [u8], is_fragment: &mut bool) -> Step<'p> {
+fn over_fragment<'p>(octets: &'p [u8], seen: &mut Seen) -> Step<'p> {
     let Some((header, rest)) = octets.split_at_checked(UNIT) else { return Step::End(Behind::CutShort) };
     let field = u16::from_be_bytes([header[2], header[3]]);
     let (offset, more_follow) = (field >> 3, field & 1 != 0);
-    *is_fragment |= offset != 0 || more_follow;
+    seen.has_fragment_header = true;
+    seen.is_fragment |= more_follow;
     match offset {
         0 => Step::On(header[0], rest),
         _ if header[0] == TCP => Step::End(Behind::TcpFragment),

@@ -3,8 +3,7 @@
 use core::net::Ipv6Addr;
 
 use smoltcp::wire::{
-    EthernetAddress, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, Ipv6Packet, NdiscNeighborFlags, NdiscOption,
-    NdiscOptionType, NdiscRepr,
+    EthernetAddress, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, Ipv6Packet, NdiscNeighborFlags, NdiscRepr,
 };
 
 use super::chain::{self, Behind};
@@ -20,6 +19,10 @@ use crate::tcb::Tuple;
 pub(super) const SOLICITATION_LEN: usize = 32;
 /// No router has passed it on, so it is from this link (RFC 4861 §7.1).
 pub(super) const HOP_LIMIT: u8 = 255;
+
+/// The option that tells the target's link address (RFC 4861 §4.6), and the unit of options' lengths.
+const TARGET_LINK_ADDRESS: u8 = 2;
+const OPTION_UNIT: usize = 8;
 
 /// What a message is to us.
 pub(super) enum Message {
@@ -75,18 +78,17 @@ fn read_advertisement(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) ->
     Some(if is_answer { Lesson::Answer(target, hop) } else { Lesson::Doubt(target, hop) })
 }
 
-/// The target's link address, if every option is well formed and one of them tells it.
+/// The target's link address, if one option tells it and all have a length; what others hold is not looked at (RFC 4861 §7.1.2).
 fn target_link_address(mut options: &[u8]) -> Option<Hop> {
     let mut found = None;
-    while !options.is_empty() {
-        let option = NdiscOption::new_checked(options).ok()?;
-        let (octets, rest) = options.split_at_checked(8 * usize::from(option.data_len()))?;
-        if option.option_type() == NdiscOptionType::TargetLinkLayerAddr {
-            found = octets[2..].first_chunk::<6>().map(|addr| Hop(*addr));
+    while let [kind, len, ..] = *options {
+        let (option, rest) = options.split_at_checked(OPTION_UNIT * usize::from(len)).filter(|_| len > 0)?;
+        if kind == TARGET_LINK_ADDRESS {
+            found = option[2..].first_chunk::<6>().map(|addr| Hop(*addr));
         }
         options = rest;
     }
-    found
+    found.filter(|_| options.is_empty())
 }
 
 /// The segment an error quotes, if it is one of TCP and all is there that names it.

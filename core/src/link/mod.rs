@@ -121,8 +121,11 @@ pub struct Frame<'t, 's> {
 
 #[derive(Clone, Copy)]
 enum Content {
-    /// Who has this address?
-    Question(Addr),
+    /// Who has this address? Tell this one of ours.
+    Question {
+        addr: Addr,
+        source: Addr,
+    },
     Segment(What, Hop),
 }
 
@@ -291,17 +294,17 @@ impl<'s> Link<'s> {
         let Ok(ipv6) = Ipv6Packet::new_checked(packet) else {
             return Received::NotMine;
         };
-        let (Some(src), Some(dst)) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr())) else {
-            return Received::NotMine;
-        };
         if ipv6.version() != 6 {
             return Received::NotMine;
         }
+        // An IPv4 address in IPv6 guise is nobody's here.
+        let (src, dst) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr()).unwrap_or(Addr::ZERO));
         let is_ours = self.addresses.is_ours(dst);
         let is_shouted = !is_ours && self.addresses.is_shouted(dst);
         let found = match chain::walk(ipv6.next_header().into(), ipv6.payload()) {
             Behind::Other => return Received::NotMine,
-            Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message),
+            Behind::Icmpv6(_) if !is_ours && !is_shouted => return Received::NotMine,
+            Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message, is_ours),
             // Nobody knows what it would have been.
             Behind::TooManyHeaders | Behind::CutShort if !is_ours => return Received::NotMine,
             Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_shouted => return Received::OtherTcp,
@@ -310,7 +313,8 @@ impl<'s> Link<'s> {
             Behind::TooManyHeaders => Err(Rule::TooManyHeaders),
             Behind::CutShort => Err(Rule::Malformed),
         };
-        self.handle_tcp(now, Path::new(src, dst, hop), found, is_group || is_shouted)
+        let path = Path::new(src.unwrap_or(Addr::ZERO), dst, hop);
+        self.handle_tcp(now, path, found, is_group || is_shouted)
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -319,9 +323,11 @@ impl<'s> Link<'s> {
     }
 
     #[cfg(feature = "ipv6")]
-    fn handle_icmpv6(&mut self, now: Instant, packet: &Ipv6Packet<&[u8]>, message: &[u8]) -> Received {
+    fn handle_icmpv6(&mut self, now: Instant, packet: &Ipv6Packet<&[u8]>, message: &[u8], is_to_us: bool) -> Received {
         match discovery::read(packet, message) {
             Message::Lesson(lesson) => self.learn(lesson, now),
+            // Nobody sends such to a group.
+            Message::Error(_) if !is_to_us => count(&mut self.counters.icmp_errors_ignored),
             Message::Error(undelivered) => {
                 let Undelivered { tuple, seq, mtu } = undelivered;
                 let is_believed = self.tcp.handle_undelivered(now, &tuple, seq, mtu);
@@ -375,8 +381,8 @@ impl<'s> Link<'s> {
             return LinkOutput::Event(event);
         }
         loop {
-            if let Some(addr) = self.neighbours.question() {
-                return LinkOutput::Transmit(Frame { link: self, content: Content::Question(addr), now });
+            if let Some((addr, source)) = self.neighbours.question() {
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, now });
             }
             match self.tcp.next_output(now) {
                 Next::Event(event) => return LinkOutput::Event(event),
@@ -420,11 +426,11 @@ impl<'s> Link<'s> {
             return Some(hop);
         }
         let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
-        let remote = what.tuple(&self.tcp).remote_addr;
+        let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
         let found = match self.next_hop(remote) {
-            Some(next) if !is_last_word => self.neighbours.resolve(next, now, is_doubted),
+            Some(next) if !is_last_word => self.neighbours.resolve(next, local, now, is_doubted),
             // Not where nothing was ever heard.
             Some(_) | None => (last != Hop::default()).then_some(last),
         };
@@ -442,7 +448,7 @@ impl Frame<'_, '_> {
     pub fn len(&self) -> usize {
         let header = self.link.medium.header_len();
         match self.content {
-            Content::Question(addr) => header + question_len(addr),
+            Content::Question { addr, .. } => header + question_len(addr),
             Content::Segment(what, _) => {
                 let ip_header = emit::ip_header_len(what.tuple(&self.link.tcp).remote_addr);
                 header + ip_header + self.link.tcp.len_of(what)
@@ -453,7 +459,7 @@ impl Frame<'_, '_> {
     /// Gives the reason, if the frame carries an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
-            Content::Question(_) => None,
+            Content::Question { .. } => None,
             Content::Segment(what, _) => what.reset_reason(),
         }
     }
@@ -467,7 +473,7 @@ impl Frame<'_, '_> {
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         let Frame { link, content, now } = self;
         match content {
-            Content::Question(addr) => link.emit_question(addr, now, buf),
+            Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
             Content::Segment(what, hop) => link.emit_segment(what, hop, now, buf)?,
         }
         count(&mut link.counters.frames_out);
@@ -476,10 +482,10 @@ impl Frame<'_, '_> {
 }
 
 impl Link<'_> {
-    fn emit_question(&mut self, addr: Addr, now: Instant, buf: &mut [u8]) {
+    fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
         self.neighbours.asked(addr, now);
-        // Asked for only on Ethernet, and only where there is an address of ours to ask from.
-        let (Medium::Ethernet(ours), Some(source)) = (self.medium, self.addresses.source_for(addr, addr)) else {
+        let Medium::Ethernet(ours) = self.medium else {
+            // Asked for only there.
             return buf.fill(0);
         };
         if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {

@@ -40,6 +40,8 @@ struct Neighbour {
 
 struct Query {
     addr: Addr,
+    /// The address of ours that wants to know (RFC 4861 §7.2.2).
+    source: Addr,
     /// When the question went out; `None`: it wants to.
     asked_at: Option<Instant>,
 }
@@ -60,7 +62,7 @@ impl Neighbours {
     }
 
     /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
-    pub(crate) fn resolve(&mut self, addr: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
+    pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
         let lifetime = if is_doubted { RETRY } else { LIFETIME };
         let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < lifetime;
         if let Some(neighbour) = self.known.iter().find(fresh) {
@@ -69,14 +71,14 @@ impl Neighbours {
         if !self.queries.iter().any(|query| query.addr == addr) {
             // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
             // others come first.
-            let _ = self.queries.push(Query { addr, asked_at: None });
+            let _ = self.queries.push(Query { addr, source, asked_at: None });
         }
         None
     }
 
-    /// The next address to ask for.
-    pub(crate) fn question(&self) -> Option<Addr> {
-        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| query.addr)
+    /// The next address to ask for, and the address of ours to ask from.
+    pub(crate) fn question(&self) -> Option<(Addr, Addr)> {
+        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))
     }
 
     pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {
@@ -100,9 +102,10 @@ impl Neighbours {
         false
     }
 
-    /// Only an answer to a question of ours makes a new entry. Says whether it was one.
+    /// Only an answer to a question of ours that has left makes a new entry. Says whether it was one.
     fn answered(&mut self, addr: Addr, hop: Hop, now: Instant) -> bool {
-        if let Some(at) = self.queries.iter().position(|query| query.addr == addr) {
+        let is_it = |query: &Query| query.addr == addr && query.asked_at.is_some();
+        if let Some(at) = self.queries.iter().position(is_it) {
             self.queries.swap_remove(at);
             self.remember(Neighbour { addr, hop, learned_at: now });
             return true;
