@@ -39,8 +39,8 @@ fn fold(sum: u64) -> u16 {
 /// RFC 9293 §3.1, RFC 8200 §8.1: both addresses, the protocol and the length take part, in either family to the same sum.
 fn pseudo_header(src: &Addr, dst: &Addr, len: usize) -> u64 {
     let [high, low] = (len as u16).to_be_bytes();
-    let words = src.words().iter().chain(dst.words());
-    words.map(|word| u64::from(*word)).sum::<u64>() + u64::from(u32::from_ne_bytes([0, TCP, high, low]))
+    let sum = |addr: &Addr| addr.words().iter().map(|word| u64::from(*word)).sum::<u64>();
+    sum(src) + sum(dst) + u64::from(u32::from_ne_bytes([0, TCP, high, low]))
 }
 
 /// Says whether a header that carries its own checksum is whole.

@@ -1,9 +1,7 @@
 //! Which addresses are ours: embassy-net's, whenever they change.
 
-use heapless::Vec;
-
 use crate::addr::Addr;
-use crate::link::{Interface, Link, MAX_ADDRESSES};
+use crate::link::{Addresses, Link};
 
 /// An address, its prefix, and the router.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,17 +84,16 @@ impl Follower {
         change
     }
 
-    /// embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router.
+    /// embassy-net does not check what it is configured with: an address that is no host's is none, and so is such a router. All others
+    /// have a place.
     fn apply(&self, link: &mut Link<'_>) {
-        let mut interfaces: Vec<Interface, MAX_ADDRESSES> = Vec::new();
-        let mut routers: Vec<_, 2> = Vec::new();
-        for lease in self.leases().filter(|lease| lease.addr.is_one_host()) {
-            // There are fewer than fit.
-            let _ = interfaces.push(Interface { addr: lease.addr.ip(), prefix: lease.prefix });
-            routers.extend(lease.router.filter(|router| router.is_one_host()).map(Addr::ip));
+        let mut addresses = Addresses::new();
+        for Lease { addr, prefix, router } in self.leases() {
+            if addresses.add(addr, prefix).is_ok() {
+                let _ = router.map(|router| addresses.add_router(router));
+            }
         }
-        // What is left can be set.
-        let _ = link.set_addresses(&interfaces, routers);
+        link.use_addresses(addresses);
     }
 
     #[cfg(feature = "ipv6")]

@@ -13,7 +13,7 @@ use crate::output::Error;
 /// How many addresses of ours a link can have, of both families together.
 pub const MAX_ADDRESSES: usize = if cfg!(feature = "ipv6") { 8 } else { 4 };
 /// One router for each family.
-const MAX_ROUTERS: usize = 2;
+const MAX_ROUTERS: usize = if cfg!(feature = "ipv6") { 2 } else { 1 };
 
 /// An address of ours and the length of its network's prefix, in bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,11 +33,6 @@ struct Network {
 }
 
 impl Network {
-    fn of(interface: &Interface) -> Option<Network> {
-        let addr = Addr::of(interface.addr).filter(|addr| addr.is_one_host())?;
-        Some(Network { addr, prefix: interface.prefix })
-    }
-
     fn has(&self, addr: Addr) -> bool {
         self.addr.shares_prefix(addr, self.prefix)
     }
@@ -53,30 +48,30 @@ impl Network {
     }
 }
 
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     networks: Vec<Network, MAX_ADDRESSES>,
     routers: Vec<Addr, MAX_ROUTERS>,
 }
 
 impl Addresses {
-    pub(super) const fn new() -> Addresses {
+    pub(crate) const fn new() -> Addresses {
         Addresses { networks: Vec::new(), routers: Vec::new() }
     }
 
-    pub(super) fn of(interfaces: &[Interface], routers: impl Iterator<Item = IpAddr>) -> Result<Addresses, Error> {
-        let mut all = Addresses::new();
-        for interface in interfaces {
-            let network = Network::of(interface).ok_or(Error::InvalidAddress)?;
-            all.networks.push(network).map_err(|_| Error::InvalidAddress)?;
+    /// An address more of ours; an error where it cannot be a host's, or has no place.
+    pub(crate) fn add(&mut self, addr: Addr, prefix: u8) -> Result<(), Error> {
+        if !addr.is_one_host() {
+            return Err(Error::InvalidAddress);
         }
-        for router in routers {
-            let addr = Addr::of(router).filter(|addr| addr.is_one_host()).ok_or(Error::InvalidAddress)?;
-            if all.router(addr).is_some() {
-                return Err(Error::InvalidAddress);
-            }
-            all.routers.push(addr).map_err(|_| Error::InvalidAddress)?;
+        self.networks.push(Network { addr, prefix }).map_err(|_| Error::InvalidAddress)
+    }
+
+    /// The router of its family; an error where it cannot be a host's, or there is one.
+    pub(crate) fn add_router(&mut self, addr: Addr) -> Result<(), Error> {
+        if !addr.is_one_host() || self.router(addr).is_some() {
+            return Err(Error::InvalidAddress);
         }
-        Ok(all)
+        self.routers.push(addr).map_err(|_| Error::InvalidAddress)
     }
 
     pub(super) fn is_ours(&self, addr: Addr) -> bool {
@@ -98,7 +93,10 @@ impl Addresses {
     /// covers goes to the router (RFC 4861 §5.2: without one it is not taken to be on the link).
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         let is_on_link = |network: &Network| network.has(addr) || addr.is_link_local();
-        if self.of_family(addr).any(is_on_link) { Some(addr) } else { self.router(addr) }
+        if self.of_family(addr).any(is_on_link) {
+            return Some(addr);
+        }
+        self.router(addr).filter(|_| self.speaks_family_of(addr))
     }
 
     /// The address of ours that speaks to `peer`, whom `next` leads to. IPv4: the first on the next hop's network, or else the first.
@@ -119,8 +117,7 @@ impl Addresses {
     }
 
     fn router(&self, addr: Addr) -> Option<Addr> {
-        let router = self.routers.iter().find(|router| router.is_v4() == addr.is_v4())?;
-        self.speaks_family_of(addr).then_some(*router)
+        self.routers.iter().copied().find(|router| router.is_v4() == addr.is_v4())
     }
 }
 

@@ -19,7 +19,7 @@ use core::net::{IpAddr, SocketAddr};
 use smoltcp::wire::Ipv6Packet;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
 
-use self::addresses::Addresses;
+pub(crate) use self::addresses::Addresses;
 #[cfg(feature = "ipv6")]
 use self::chain::Behind;
 #[cfg(feature = "ipv6")]
@@ -156,11 +156,22 @@ impl<'s> Link<'s> {
         interfaces: &[Interface],
         routers: impl IntoIterator<Item = IpAddr>,
     ) -> Result<(), Error> {
-        self.addresses = Addresses::of(interfaces, routers.into_iter())?;
+        let mut addresses = Addresses::new();
+        for Interface { addr, prefix } in interfaces {
+            addresses.add(Addr::of(*addr).ok_or(Error::InvalidAddress)?, *prefix)?;
+        }
+        for router in routers {
+            addresses.add_router(Addr::of(router).ok_or(Error::InvalidAddress)?)?;
+        }
+        self.use_addresses(addresses);
+        Ok(())
+    }
+
+    pub(crate) fn use_addresses(&mut self, addresses: Addresses) {
+        self.addresses = addresses;
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
         self.forget_neighbours();
-        Ok(())
     }
 
     /// Forgets what was learned about neighbours, because the cable may lead elsewhere now. Segments that waited for one ask anew.
@@ -450,7 +461,10 @@ impl Frame<'_, '_> {
         match self.content {
             Content::Question { addr, .. } => header + question_len(addr),
             Content::Segment(what, _) => {
-                let ip_header = emit::ip_header_len(what.tuple(&self.link.tcp).remote_addr);
+                let ip_header = match cfg!(feature = "ipv6") {
+                    true => emit::ip_header_len(what.tuple(&self.link.tcp).remote_addr),
+                    false => emit::IPV4_HEADER,
+                };
                 header + ip_header + self.link.tcp.len_of(what)
             }
         }
