@@ -9,6 +9,7 @@
 //! Nothing here blocks except [`Wire::wait`], which says for how long, and
 //! [`Wire::open`], which waits a bounded time for the devices to come up.
 
+mod headers;
 mod interface;
 mod namespace;
 mod netlink;
@@ -19,6 +20,7 @@ mod tap;
 mod veth;
 mod wire;
 
+pub use headers::send_with_options;
 pub use namespace::{Forbidden, enter, set_net_sysctl};
 pub use socket::{KernelListener, KernelStream};
 pub use state::kernel_state_of;

@@ -238,7 +238,18 @@ impl Lab {
 
 /// A connection of the kernel's.
 pub(super) fn connect(from: SocketAddr, to: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
+    connect_with(from, to, patience, |_| Ok(()))
+}
+
+/// The same, after something was set of its socket.
+pub(super) fn connect_with(
+    from: SocketAddr,
+    to: SocketAddr,
+    patience: Duration,
+    set: impl FnOnce(&Socket) -> std::io::Result<()>,
+) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    set(&socket)?;
     socket.set_reuse_address(true)?;
     socket.bind(&from.into())?;
     socket.connect_timeout(&to.into(), patience)?;

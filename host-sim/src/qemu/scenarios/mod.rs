@@ -176,6 +176,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: serving::link_local,
     },
     Scenario {
+        name: "extension-headers",
+        title: "a client is served whose every segment comes behind hop-by-hop and destination options",
+        families: V6,
+        play: serving::extension_headers,
+    },
+    Scenario {
         name: "static-address-v6",
         title: "a fixed IPv6 address takes the place of the prefix's",
         families: V6,

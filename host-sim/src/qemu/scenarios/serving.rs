@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tcp_reset_core::{CloseReason, Control, ResetReason, Rule};
 
-use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
+use super::super::lab::{Lab, PATIENCE, connect, connect_with, echo, ends};
 use super::super::ping::ping;
 use super::super::{BOARD_ADDR, BOARD_MAC, PREFIX, board_addr, slaac};
 use crate::family::Family;
 use crate::frame::Seen;
+use crate::kernel::send_with_options;
 use crate::trace::Way;
 
 const ECHO: u16 = 7;
@@ -265,6 +266,22 @@ pub(super) fn link_local(lab: &mut Lab) -> Result<()> {
     ensure!(from.ip() == board.ip(), "the client comes from {from}, and not from its link-local address");
     lab.power_off();
     Ok(())
+}
+
+/// The kernel puts two extension headers in front of every segment of a connection.
+pub(super) fn extension_headers(lab: &mut Lab) -> Result<()> {
+    let mut stream = connect_with(lab.kernel_at(0), lab.at(ECHO), PATIENCE, send_with_options)
+        .context("a client whose segments come behind extension headers")?;
+    for round in 0..8_u8 {
+        echo(&mut stream, &[round; 1_024])?;
+    }
+    let (kernel, board) = ends(&stream)?;
+    // Such segments are no segments to the wire's own reader: it must have seen the board's alone.
+    let from_kernel = lab.cable.count(|way, seen| way == Way::ToUs && seen.from == kernel);
+    let from_board = lab.cable.count(|way, seen| way == Way::ToPeer && (seen.from, seen.to) == (board, kernel));
+    ensure!(from_kernel == 0, "{from_kernel} of the kernel's segments had no extension headers");
+    ensure!(from_board >= 8, "the board has answered {from_board} times");
+    close_orderly(stream)
 }
 
 /// An IPv6 address that is set takes the place of the one that is made of a prefix.
