@@ -71,12 +71,22 @@ mod tests {
     use proptest::prelude::*;
     use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
 
+    fn as_smoltcp(addr: IpAddr) -> IpAddress {
+        match addr {
+            IpAddr::V4(addr) => addr.into(),
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(addr) => addr.into(),
+            #[cfg(not(feature = "ipv6"))]
+            IpAddr::V6(addr) => panic!("{addr} is of a family that is not spoken"),
+        }
+    }
+
     fn agrees(octets: &mut [u8], src: IpAddr, dst: IpAddr) -> Result<(), TestCaseError> {
         let Some((from, to)) = Addr::both(src, dst) else { return Err(TestCaseError::reject("IPv4-mapped")) };
         octets[16..18].fill(0);
         let ours = of_segment(octets, &from, &to);
         let mut packet = TcpPacket::new_unchecked(octets.to_vec());
-        packet.fill_checksum(&IpAddress::from(src), &IpAddress::from(dst));
+        packet.fill_checksum(&as_smoltcp(src), &as_smoltcp(dst));
         prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
         octets[16..18].copy_from_slice(&ours);
         prop_assert!(is_segment_right(octets, &from, &to));

@@ -45,6 +45,24 @@ fn every_row_has_its_test() {
     }
 }
 
+/// What runs a test of `rules.rs` over each family.
+const RUNNERS: &[&str] = &["on_link(", "on_link_with(", "with_delayed_ack(", "on_pair(", "over_each("];
+/// Tests of what has no family, or only one.
+const FAMILYLESS: &[&str] = &["weak_key_is_refused", "any_state_too_many_headers_are_dropped"];
+
+#[test]
+fn every_test_of_a_rule_runs_over_each_family() {
+    for text in include_str!("rules.rs").split("#[test]\nfn ").skip(1) {
+        let (name, rest) = text.split_once('(').unwrap_or((text, ""));
+        let body = rest.split_once("\n}\n").map_or(rest, |(body, _)| body);
+        let runs = RUNNERS.iter().any(|runner| body.contains(runner));
+        assert!(runs != FAMILYLESS.contains(&name), "{name}: over each family, {runs}");
+    }
+    for word in ["Ipv4Addr", "Family::V4", "SocketAddrV4"] {
+        assert!(!include_str!("rules.rs").contains(word), "a test of rules names {word}");
+    }
+}
+
 #[test]
 fn every_test_of_a_rule_is_in_the_table() {
     let names = include_str!("rules.rs").split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());

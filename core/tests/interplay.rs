@@ -1,12 +1,14 @@
-//! What several segments, timers, calls and neighbours do together: stories no single segment shows.
+//! Over each family: what several segments, timers, calls and neighbours do together: stories no single segment shows.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod bench;
+mod family;
 mod table;
 use bench::{
-    LargeStore, Link, PEER, PEER_ISN, Raw, START, Store, US, World, packet, quick_config, small_listener, small_stream,
+    LargeStore, Link, PEER_ISN, Raw, START, Store, World, peer, quick_config, small_listener, small_stream, us,
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use family::{ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, over_each, read_question};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use table::{ACK, FIN, RST, SYN, Seg};
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium};
@@ -15,26 +17,33 @@ use tcp_reset_core::*;
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
-fn on(test: impl FnOnce(&mut Link<'_>)) {
-    let mut store = Box::new(Store::new());
-    test(&mut Link::new(World::new(&mut *store, quick_config()), PEER_ISN));
+fn on(test: impl Fn(&mut Link<'_>)) {
+    on_with(quick_config(), test);
+}
+fn on_with(config: Config, test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
+    });
 }
 
 #[test]
 fn a_new_engine_forgets_the_handshakes_of_the_old_one() {
-    let mut store = Box::new(Store::new());
-    {
-        let mut l = Link::new(World::new(&mut *store, quick_config()), PEER_ISN);
-        l.knock();
-        assert_eq!(l.world.tcp.in_use().1, 1);
-    }
-    let mut w = World::new(&mut *store, quick_config());
-    let h = w.tcp.listen(SocketAddr::V4(US), small_listener()).unwrap();
-    assert_eq!(w.tcp.in_use(), (0, 0, 0));
-    w.tcp.unlisten(w.now, h).unwrap();
-    w.drain();
-    assert_eq!(w.sent, []);
-    assert_eq!(w.tcp.in_use(), (0, 0, 0));
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        {
+            let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+            l.knock();
+            assert_eq!(l.world.tcp.in_use().1, 1);
+        }
+        let mut w = World::new(&mut *store, quick_config());
+        let h = w.tcp.listen(us(family), small_listener()).unwrap();
+        assert_eq!(w.tcp.in_use(), (0, 0, 0));
+        w.tcp.unlisten(w.now, h).unwrap();
+        w.drain();
+        assert_eq!(w.sent, []);
+        assert_eq!(w.tcp.in_use(), (0, 0, 0));
+    });
 }
 
 #[test]
@@ -95,58 +104,63 @@ fn the_orphan_time_begins_at_the_close() {
 
 #[test]
 fn a_crossing_syn_does_not_rebind_the_next_hop() {
-    let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
-    let good = Hop([2, 0, 0, 0, 0, 9]);
-    let evil = Hop([2, 6, 6, 6, 6, 6]);
-    tcp.connect(START, US.into(), PEER.into(), Some(good), small_stream()).unwrap();
-    let mut buf = [0; 2048];
-    if let Output::Transmit(t) = tcp.poll_output(START) {
-        t.emit(&mut buf).unwrap();
-    }
-    let arrival = Arrival { src: IpAddr::V4(*PEER.ip()), dst: IpAddr::V4(*US.ip()), hop: evil };
-    let _ = tcp.handle_segment(
-        START,
-        &arrival,
-        &Raw { seq: 0x12345, flags: SYN, wnd: 1, ..Raw::default() }.bytes(PEER, US),
-    );
-    loop {
-        match tcp.poll_output(START) {
-            Output::Transmit(t) => {
-                assert_eq!(t.hop(), Some(good));
-                t.emit(&mut buf).unwrap();
-            }
-            Output::Timeout(_) => break,
-            _ => {}
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
+        let (us, peer) = (us(family), peer(family));
+        let good = Hop([2, 0, 0, 0, 0, 9]);
+        let evil = Hop([2, 6, 6, 6, 6, 6]);
+        tcp.connect(START, us, peer, Some(good), small_stream()).unwrap();
+        let mut buf = [0; 2048];
+        if let Output::Transmit(t) = tcp.poll_output(START) {
+            t.emit(&mut buf).unwrap();
         }
-    }
+        let arrival = Arrival { src: peer.ip(), dst: us.ip(), hop: evil };
+        let _ = tcp.handle_segment(
+            START,
+            &arrival,
+            &Raw { seq: 0x12345, flags: SYN, wnd: 1, ..Raw::default() }.bytes(peer, us),
+        );
+        loop {
+            match tcp.poll_output(START) {
+                Output::Transmit(t) => {
+                    assert_eq!(t.hop(), Some(good));
+                    t.emit(&mut buf).unwrap();
+                }
+                Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+    });
 }
 
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-fn frames_with(test: impl FnOnce(&mut Frames<'_>)) {
-    let mut store = Box::new(LargeStore::new());
-    let mut tcp = Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, bench::key(1));
-    let opts = small_listener();
-    tcp.listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80), opts).unwrap();
-    let mut frames = Frames::new(tcp, Medium::Ethernet(Hop(MAC)), ChecksumBy::Software);
-    frames
-        .set_addresses(&[Interface { addr: (*US.ip()).into(), prefix: 24 }], Some(Ipv4Addr::new(10, 0, 0, 254).into()))
-        .unwrap();
-    test(&mut frames);
+const MAC: Mac = [2, 0, 0, 0, 0, 1];
+/// The peer's.
+const ITS_MAC: Mac = [2, 0, 0, 0, 0, 9];
+
+/// Our one address.
+fn ours(family: Family) -> [Interface; 1] {
+    [Interface { addr: us(family).ip(), prefix: family.prefix() }]
 }
-fn eth(to: [u8; 6], from: [u8; 6], ty: u16, payload: &[u8]) -> Vec<u8> {
-    [&to[..], &from[..], &ty.to_be_bytes()[..], payload].concat()
+fn router(family: Family) -> Option<IpAddr> {
+    Some(family.host(254))
 }
-fn tcp_frame(from: [u8; 6], src: SocketAddrV4, dst: SocketAddrV4, raw: Raw<'_>) -> Vec<u8> {
-    eth(MAC, from, 0x0800, &packet(*src.ip(), *dst.ip(), 0x4000, &raw.bytes(src, dst)))
+fn frames_with(test: impl Fn(&mut Frames<'_>, Family)) {
+    over_each(|family| {
+        let mut store = Box::new(LargeStore::new());
+        let mut tcp = Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, bench::key(1));
+        tcp.listen(SocketAddr::new(family.unspecified(), 80), small_listener()).unwrap();
+        let mut frames = Frames::new(tcp, Medium::Ethernet(Hop(MAC)), ChecksumBy::Software);
+        frames.set_addresses(&ours(family), router(family)).unwrap();
+        test(&mut frames, family);
+    });
 }
-fn arp_reply(mac: [u8; 6], ip: Ipv4Addr) -> Vec<u8> {
-    let mut p = vec![0, 1, 8, 0, 6, 4, 0, 2];
-    p.extend(mac);
-    p.extend(ip.octets());
-    p.extend(MAC);
-    p.extend(US.ip().octets());
-    eth(MAC, mac, 0x0806, &p)
+fn tcp_frame(from: Mac, src: SocketAddr, dst: SocketAddr, raw: Raw<'_>) -> Vec<u8> {
+    ethernet(MAC, from, &ip_packet(src.ip(), dst.ip(), &raw.bytes(src, dst)))
+}
+/// The peer tells its Ethernet address.
+fn peer_answers(family: Family) -> Vec<u8> {
+    answer((ITS_MAC, peer(family).ip()), (MAC, us(family).ip()))
 }
 type Drained = (Vec<Vec<u8>>, Vec<Event>, Option<(Instant, Timer)>);
 
@@ -165,53 +179,50 @@ fn drain(f: &mut Frames<'_>, now: Instant) -> Drained {
     }
     panic!("endless");
 }
-fn is_arp(f: &[u8]) -> bool {
-    f[12..14] == [8, 6]
+fn is_question(f: &[u8]) -> bool {
+    read_question(f).is_some()
+}
+/// The segment in a frame.
+fn segment_in(f: &[u8]) -> &[u8] {
+    family::read_ip(&f[ETHERNET_HEADER..]).2
 }
 fn seq_of(f: &[u8]) -> u32 {
-    u32::from_be_bytes(f[38..42].try_into().unwrap())
+    u32::from_be_bytes(segment_in(f)[4..8].try_into().unwrap())
 }
 fn flags_of(f: &[u8]) -> u8 {
-    f[47]
+    segment_in(f)[13]
 }
 
 #[test]
 fn a_frame_from_a_group_address_is_not_answered() {
-    frames_with(|f| {
-        let fr = tcp_frame([0xff; 6], PEER, US, Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
+    frames_with(|f, family| {
+        let fr = tcp_frame([0xff; 6], peer(family), us(family), Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
         let _ = f.handle_frame(START, &fr);
         let (out, ..) = drain(f, START);
         assert!(out.iter().all(|o| o[0] & 1 == 0), "reply broadcast: {:x?}", &out[0][..6]);
     });
 }
 
-/// ESTABLISHED through frames; peer at `mac`.
-fn establish(f: &mut Frames<'_>, now: Instant, mac: [u8; 6]) -> (ConnectionHandle, u32) {
-    let h = f.connect(now, 5000, PEER.into(), small_stream()).unwrap();
+/// ESTABLISHED through frames.
+fn establish(f: &mut Frames<'_>, family: Family, now: Instant) -> (ConnectionHandle, u32) {
+    let h = f.connect(now, 5000, peer(family), small_stream()).unwrap();
     let (out, ..) = drain(f, now);
-    assert!(is_arp(&out[0]));
-    let _ = f.handle_frame(now, &arp_reply(mac, *PEER.ip()));
+    assert!(is_question(&out[0]));
+    let _ = f.handle_frame(now, &peer_answers(family));
     let (out, ..) = drain(f, now);
     let iss = seq_of(&out[0]);
-    let us = SocketAddrV4::new(*US.ip(), 5000);
-    let _ = f.handle_frame(
-        now,
-        &tcp_frame(
-            mac,
-            PEER,
-            us,
-            Raw { seq: 100, ack: iss.wrapping_add(1), flags: SYN | ACK, wnd: 1000, ..Raw::default() },
-        ),
-    );
+    let us = SocketAddr::new(us(family).ip(), 5000);
+    let ack = iss.wrapping_add(1);
+    let syn_ack = Raw { seq: 100, ack, flags: SYN | ACK, wnd: 1000, ..Raw::default() };
+    let _ = f.handle_frame(now, &tcp_frame(ITS_MAC, peer(family), us, syn_ack));
     let _ = drain(f, now);
     (h, iss)
 }
 
 #[test]
 fn after_r1_the_neighbour_is_asked_for_anew() {
-    frames_with(|f| {
-        let old = [2, 0, 0, 0, 0, 9];
-        let (h, _) = establish(f, START, old);
+    frames_with(|f, family| {
+        let (h, _) = establish(f, family, START);
         f.tcp().send(START, h, b"hello").unwrap();
         let (_, _, mut due) = drain(f, START);
         let (mut arps, mut dests, mut stalled) = (0, vec![], 0);
@@ -220,7 +231,7 @@ fn after_r1_the_neighbour_is_asked_for_anew() {
             f.handle_timeout(at);
             let (out, ev, d) = drain(f, at);
             for o in out {
-                if is_arp(&o) { arps += 1 } else { dests.push((at.duration_since(START).as_secs(), o[5])) }
+                if is_question(&o) { arps += 1 } else { dests.push((at.duration_since(START).as_secs(), o[5])) }
             }
             stalled += ev.iter().filter(|e| matches!(e, Event::Stalled(_))).count();
             due = d;
@@ -231,15 +242,9 @@ fn after_r1_the_neighbour_is_asked_for_anew() {
 
 #[test]
 fn without_an_address_nobody_is_asked_for() {
-    frames_with(|f| {
-        f.set_addresses(
-            &[Interface { addr: (*US.ip()).into(), prefix: 24 }],
-            Some(Ipv4Addr::new(10, 0, 0, 254).into()),
-        )
-        .unwrap();
-        f.connect(START, 5000, PEER.into(), small_stream()).unwrap();
-        let gw = Some(Ipv4Addr::new(10, 0, 0, 254).into());
-        f.set_addresses(&[], gw).unwrap();
+    frames_with(|f, family| {
+        f.connect(START, 5000, peer(family), small_stream()).unwrap();
+        f.set_addresses(&[], router(family)).unwrap();
         let (out, ..) = drain(f, START);
         for o in &out {
             eprintln!("{o:x?}");
@@ -250,10 +255,9 @@ fn without_an_address_nobody_is_asked_for() {
 
 #[test]
 fn a_connect_without_route_waits_for_one() {
-    frames_with(|f| {
-        let far = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 80);
-        let gw = Ipv4Addr::new(10, 0, 0, 254);
-        f.connect(START, 5000, far.into(), small_stream()).unwrap();
+    frames_with(|f, family| {
+        let far = SocketAddr::new(family.far(), 80);
+        f.connect(START, 5000, far, small_stream()).unwrap();
         let (_, _, mut due) = drain(f, START);
         let run = |f: &mut Frames<'_>,
                    due: &mut Option<(Instant, Timer)>,
@@ -266,7 +270,7 @@ fn a_connect_without_route_waits_for_one() {
                 f.handle_timeout(at);
                 let (out, _, d) = drain(f, at);
                 for o in out {
-                    log.push((at.duration_since(START).as_secs(), is_arp(&o), o[..6].try_into().unwrap()));
+                    log.push((at.duration_since(START).as_secs(), is_question(&o), o[..6].try_into().unwrap()));
                 }
                 *due = d;
             }
@@ -274,14 +278,13 @@ fn a_connect_without_route_waits_for_one() {
         let mut log = vec![];
         run(f, &mut due, START + Duration::from_secs(10), &mut log);
         let t = START + Duration::from_secs(10);
-        let ours = [Interface { addr: (*US.ip()).into(), prefix: 24 }];
-        f.set_addresses(&ours, None).unwrap(); // lease gone
+        f.set_addresses(&ours(family), None).unwrap(); // lease gone
         let (out, ..) = drain(f, t);
         for o in out {
-            log.push((10, is_arp(&o), o[..6].try_into().unwrap()));
+            log.push((10, is_question(&o), o[..6].try_into().unwrap()));
         }
         let t2 = START + Duration::from_secs(11);
-        f.set_addresses(&ours, Some(gw.into())).unwrap(); // and back
+        f.set_addresses(&ours(family), router(family)).unwrap(); // and back
         let (_, _, d) = drain(f, t2);
         let mut due = d;
         log.clear();
@@ -292,10 +295,9 @@ fn a_connect_without_route_waits_for_one() {
 
 #[test]
 fn a_segment_that_waits_for_its_neighbour_leaves_when_the_peer_speaks() {
-    frames_with(|f| {
-        let mac = [2, 0, 0, 0, 0, 9];
-        let (h, iss) = establish(f, START, mac);
-        let us = SocketAddrV4::new(*US.ip(), 5000);
+    frames_with(|f, family| {
+        let (h, iss) = establish(f, family, START);
+        let us = SocketAddr::new(us(family).ip(), 5000);
         // forget the neighbour's cache entry by age
         let now = START + Duration::from_secs(70);
         f.tcp().send(now, h, b"hello").unwrap();
@@ -307,7 +309,7 @@ fn a_segment_that_waits_for_its_neighbour_leaves_when_the_peer_speaks() {
             at = t;
             let (out, _, d) = drain(f, t);
             due = d;
-            if out.iter().any(|o| is_arp(o)) {
+            if out.iter().any(|o| is_question(o)) {
                 break;
             }
         }
@@ -316,21 +318,21 @@ fn a_segment_that_waits_for_its_neighbour_leaves_when_the_peer_speaks() {
         let _ = f.handle_frame(
             t,
             &tcp_frame(
-                mac,
-                PEER,
+                ITS_MAC,
+                peer(family),
                 us,
                 Raw { seq: 101, ack: iss.wrapping_add(6), flags: ACK, wnd: 1000, text: b"world", ..Raw::default() },
             ),
         );
         let (out, ..) = drain(f, t);
-        assert!(out.iter().any(|o| !is_arp(o) && flags_of(o) & ACK != 0), "no ACK goes out: {out:x?}");
+        assert!(out.iter().any(|o| !is_question(o) && flags_of(o) & ACK != 0), "no ACK goes out: {out:x?}");
     });
 }
 
 #[test]
 fn time_spent_on_arp_is_no_retransmission() {
-    frames_with(|f| {
-        f.connect(START, 5000, PEER.into(), small_stream()).unwrap();
+    frames_with(|f, family| {
+        f.connect(START, 5000, peer(family), small_stream()).unwrap();
         let (_, _, mut due) = drain(f, START);
         let mut stalled = 0;
         while let Some((at, _)) = due {
@@ -343,7 +345,7 @@ fn time_spent_on_arp_is_no_retransmission() {
             stalled += ev.iter().filter(|e| matches!(e, Event::Stalled(_))).count();
         }
         let t = START + Duration::from_secs(32);
-        let _ = f.handle_frame(t, &arp_reply([2, 0, 0, 0, 0, 9], *PEER.ip()));
+        let _ = f.handle_frame(t, &peer_answers(family));
         let (out, _, due) = drain(f, t);
         assert_eq!(out.len(), 1);
         let retr = f.tcp_ref().counters().retransmissions;
@@ -358,39 +360,39 @@ fn time_spent_on_arp_is_no_retransmission() {
 
 #[test]
 fn a_listener_handle_stays_stale() {
-    let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
-    let old = tcp.listen(US.into(), small_listener()).unwrap();
-    tcp.unlisten(START, old).unwrap();
-    for _ in 0..255 {
-        let h = tcp.listen(US.into(), small_listener()).unwrap();
-        tcp.unlisten(START, h).unwrap();
-    }
-    let _new = tcp.listen(SocketAddr::new(IpAddr::V4(*US.ip()), 443), small_listener()).unwrap();
-    assert_eq!(tcp.unlisten(START, old), Err(Error::StaleHandle));
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
+        let old = tcp.listen(us(family), small_listener()).unwrap();
+        tcp.unlisten(START, old).unwrap();
+        for _ in 0..255 {
+            let h = tcp.listen(us(family), small_listener()).unwrap();
+            tcp.unlisten(START, h).unwrap();
+        }
+        let _new = tcp.listen(SocketAddr::new(us(family).ip(), 443), small_listener()).unwrap();
+        assert_eq!(tcp.unlisten(START, old), Err(Error::StaleHandle));
+    });
 }
 
 #[test]
-fn connecting_to_a_broadcast_address_is_refused() {
-    frames_with(|f| {
-        let r = f.connect(START, 5000, "10.0.0.255:80".parse().unwrap(), small_stream());
-        assert_eq!(r.err(), Some(Error::InvalidAddress));
+fn connecting_to_everybody_is_refused() {
+    frames_with(|f, family| {
+        for all in family.nobodies().into_iter().chain([family.everybody_here()]) {
+            let r = f.connect(START, 5000, SocketAddr::new(all, 80), small_stream());
+            assert_eq!(r.err(), Some(Error::InvalidAddress), "{all}");
+        }
     });
 }
 
 #[test]
 fn connecting_to_an_address_of_ours_is_refused() {
-    frames_with(|f| {
-        f.set_addresses(
-            &[
-                Interface { addr: (*US.ip()).into(), prefix: 24 },
-                Interface { addr: Ipv4Addr::new(10, 0, 0, 7).into(), prefix: 24 },
-            ],
-            None,
-        )
-        .unwrap();
-        let r = f.connect(START, 5000, "10.0.0.7:80".parse().unwrap(), small_stream());
-        assert_eq!(r.err(), Some(Error::InvalidAddress));
+    frames_with(|f, family| {
+        let also = Interface { addr: family.host(7), prefix: family.prefix() };
+        f.set_addresses(&[ours(family)[0], also], None).unwrap();
+        for addr in [us(family).ip(), also.addr] {
+            let r = f.connect(START, 5000, SocketAddr::new(addr, 80), small_stream());
+            assert_eq!(r.err(), Some(Error::InvalidAddress));
+        }
     });
 }
 
@@ -430,33 +432,34 @@ fn a_toggling_window_does_not_hold_a_closed_connection() {
 /// Release builds: a segment from a peer never returns.
 #[test]
 fn a_new_engine_over_used_storage_takes_many_syns() {
-    let mut store = Box::new(Storage::<1, 1, 1, 1, 256>::new());
-    {
-        let mut l = Link::new(World::new(&mut *store, quick_config()), PEER_ISN);
-        l.knock();
-    }
-    let mut w = World::new(&mut *store, quick_config());
-    let h = w.tcp.listen(SocketAddr::V4(US), small_listener()).unwrap();
-    w.tcp.unlisten(w.now, h).unwrap();
-    w.drain();
-    let _ = w.tcp.listen(SocketAddr::V4(US), small_listener()).unwrap();
-    let (tx, rx) = std::sync::mpsc::channel();
-    for port in 1..4u16 {
-        let src = SocketAddrV4::new(*PEER.ip(), port);
-        let _ = w.arrive(src, US, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
-    }
-    let _ = tx.send(());
-    let _ = rx;
+    over_each(|family| {
+        let mut store = Box::new(Storage::<1, 1, 1, 1, 256>::new());
+        {
+            let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+            l.knock();
+        }
+        let mut w = World::new(&mut *store, quick_config());
+        let h = w.tcp.listen(us(family), small_listener()).unwrap();
+        w.tcp.unlisten(w.now, h).unwrap();
+        w.drain();
+        let _ = w.tcp.listen(us(family), small_listener()).unwrap();
+        let (tx, rx) = std::sync::mpsc::channel();
+        for port in 1..4u16 {
+            let src = SocketAddr::new(peer(family).ip(), port);
+            let _ = w.arrive(src, us(family), &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
+        }
+        let _ = tx.send(());
+        let _ = rx;
+    });
 }
 
 #[test]
 fn the_longest_handshake_expires() {
-    let mut store = Box::new(Store::new());
-    let c = Config { syn_received_timeout: MAX_PERIOD, ..quick_config() };
-    let mut l = Link::new(World::new(&mut *store, c), PEER_ISN);
-    l.knock();
-    l.world.wait(Duration::from_secs(86_400 * 60));
-    assert_eq!(l.world.tcp.in_use().1, 0);
+    on_with(Config { syn_received_timeout: MAX_PERIOD, ..quick_config() }, |l| {
+        l.knock();
+        l.world.wait(Duration::from_secs(86_400 * 60));
+        assert_eq!(l.world.tcp.in_use().1, 0);
+    });
 }
 
 #[test]
@@ -473,9 +476,8 @@ fn nothing_is_taken_from_behind_a_held_fin() {
 
 #[test]
 fn an_rst_does_not_wait_for_a_neighbour() {
-    frames_with(|f| {
-        let mac = [2, 0, 0, 0, 0, 9];
-        let (h, _) = establish(f, START, mac);
+    frames_with(|f, family| {
+        let (h, _) = establish(f, family, START);
         let now = START + Duration::from_secs(70);
         f.tcp().send(now, h, b"hello").unwrap();
         let (_, _, mut due) = drain(f, now);
@@ -486,12 +488,12 @@ fn an_rst_does_not_wait_for_a_neighbour() {
             at = t;
             let (out, _, d) = drain(f, t);
             due = d;
-            if out.iter().any(|o| is_arp(o)) {
+            if out.iter().any(|o| is_question(o)) {
                 break;
             }
         }
         f.tcp().abort(at, h).unwrap();
         let (out, ..) = drain(f, at);
-        assert!(out.iter().any(|o| !is_arp(o) && flags_of(o) & RST != 0));
+        assert!(out.iter().any(|o| !is_question(o) && flags_of(o) & RST != 0));
     });
 }

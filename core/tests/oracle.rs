@@ -1,14 +1,15 @@
 //! Every state, flag combination and interesting sequence and acknowledgement number against the engine, by the table.
 //!
-//! Each case builds its state anew through a handshake on the wire, delivers one segment, and compares the verdict, what goes
-//! out, the state afterwards, STATUS and the counters with what the table computes.
+//! Over each family, each case builds its state anew through a handshake on the wire, delivers one segment, and compares the verdict,
+//! what goes out, the state afterwards, STATUS and the counters with what the table computes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod bench;
+mod family;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant as Clock};
 
 use tcp_reset_core::{
@@ -21,7 +22,8 @@ use bench::reach::{
     fin_wait_2_gone, knock, last_ack, open, probe_outstanding, send_window_closed, send_window_shrunk, text_in_flight,
     time_wait, time_wait_of_listener,
 };
-use bench::{BUFFER, Link, PEER_ISN, START, Sent, Store, US, World, key, quick_config, small_listener, small_stream};
+use bench::{BUFFER, Link, PEER_ISN, START, Sent, Store, World, key, quick_config, small_listener, small_stream};
+use family::{Family, over_each};
 use table::{ACK, Effect, FIN, Model, PSH, Port, RST, Reply, SYN, Seg, ahead, decide};
 
 /// Rules that no segment of the enumeration can meet, each with the test in `rules.rs` that shows it.
@@ -189,26 +191,26 @@ fn peer_finishes(link: &mut Link<'_>) {
 }
 
 fn listen_elsewhere(link: &mut Link<'_>) {
-    let other = SocketAddr::V4(SocketAddrV4::new(*US.ip(), 81));
+    let other = SocketAddr::new(link.us.ip(), 81);
     link.world.tcp.listen(other, small_listener()).unwrap();
 }
 
 fn listen_anywhere(link: &mut Link<'_>) {
-    link.us = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, US.port());
+    let us = link.us;
+    link.us.set_ip(link.family.unspecified());
     link.listen(small_listener());
-    link.us = US;
+    link.us = us;
 }
 
 /// A peer other than the one under test begins a handshake.
 fn stranger_knocks(link: &mut Link<'_>, port: u16) -> Sent {
-    let us = link.us;
     let raw = bench::Raw { seq: 5, flags: SYN, wnd: 100, ..bench::Raw::default() };
-    let _ = link.world.arrive(stranger(port), us, &raw);
+    let _ = link.world.arrive(stranger(link, port), link.us, &raw);
     link.world.only().clone()
 }
 
-fn stranger(port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 3), port)
+fn stranger(link: &Link<'_>, port: u16) -> SocketAddr {
+    SocketAddr::new(link.family.host(3), port)
 }
 
 fn listen_full(link: &mut Link<'_>, overflow: Overflow) {
@@ -228,9 +230,8 @@ fn knock_without_slot(link: &mut Link<'_>) {
     link.listen(ListenOptions { backlog: 1, ..small_listener() });
     let _ = link.say(SYN, 0);
     let reply = stranger_knocks(link, 1_001);
-    let us = link.us;
     let raw = bench::Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..bench::Raw::default() };
-    let _ = link.world.arrive(stranger(1_001), us, &raw);
+    let _ = link.world.arrive(stranger(link, 1_001), link.us, &raw);
     link.model.state = State::SynReceived;
     link.model.passive = true;
     link.model.has_slot = false;
@@ -326,19 +327,20 @@ fn time_wait_after_closing(link: &mut Link<'_>) {
     link.model.max_snd_wnd = 65_535;
 }
 
-/// Where the numbers of both sides begin.
+/// Over which family a scene plays, and where the numbers of both sides begin.
 #[derive(Clone, Copy)]
-struct Numbers {
+struct Setting {
     name: &'static str,
+    family: Family,
     isn: u32,
     start: Instant,
 }
 
 /// Builds the scene; the link is as it was after the last scripted segment.
-fn build<'s>(scene: &Scene, numbers: Numbers, store: &'s mut Store) -> Link<'s> {
+fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Link<'s> {
     let mut config = quick_config();
     (scene.configure)(&mut config);
-    let mut link = Link::new(World::with(store, config, key(0x5a), numbers.start), numbers.isn);
+    let mut link = Link::new(World::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
     for step in scene.build {
         step(&mut link);
     }
@@ -425,7 +427,7 @@ impl Report {
 
 /// One segment in one scene, before and after.
 struct Case {
-    numbers: &'static str,
+    setting: &'static str,
     model: Model,
     seg: Seg,
     expected_rule: Rule,
@@ -452,7 +454,7 @@ impl std::fmt::Display for Case {
         writeln!(f, "  engine   {:?}, then {}", self.verdict, self.state)?;
         writeln!(f, "  sent     {:?}", self.sent)?;
         writeln!(f, "  before   {:?}", self.status_before)?;
-        writeln!(f, "  after    {:?} ({} numbers)", self.status, self.numbers)
+        writeln!(f, "  after    {:?} ({} numbers)", self.status, self.setting)
     }
 }
 
@@ -477,7 +479,7 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &'static str, got: T, wanted: T)
 }
 
 /// Tries one segment and says whether everything went by the rules.
-fn try_segment(scene: &Scene, mut link: Link<'_>, numbers: &'static str, seg: &Seg, report: &mut Report) -> bool {
+fn try_segment(scene: &Scene, mut link: Link<'_>, setting: &'static str, seg: &Seg, report: &mut Report) -> bool {
     let model = link.model;
     let (row, effect) = decide(&model, seg);
     let expected_rule = row.rule.unwrap();
@@ -495,7 +497,7 @@ fn try_segment(scene: &Scene, mut link: Link<'_>, numbers: &'static str, seg: &S
     }
     let sent = link.world.sent.clone();
     let (status, state) = (link.status(), link.state());
-    let case = Case { numbers, model, seg: *seg, expected_rule, effect, verdict, sent, status_before, status, state };
+    let case = Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, status_before, status, state };
     let result = check_verdict(&case)
         .and_then(|()| check_reply(&case))
         .and_then(|()| check_state(&case))
@@ -641,25 +643,25 @@ fn answers_questions(m: &Model) -> bool {
     }
 }
 
-fn run_scene(scene: &Scene, numbers: Numbers, store: &mut Store) -> Report {
+fn run_scene(scene: &Scene, setting: Setting, store: &mut Store) -> Report {
     let mut report = Report::default();
     let model = {
-        let link = build(scene, numbers, store);
+        let link = build(scene, setting, store);
         let (state, status) = (link.state(), link.status());
         assert_eq!(state, link.model.state, "{}: the script reached its state", scene.name);
         check_books(scene, &link.model, status);
         link.model
     };
     let all = segments(&model, scene);
-    let right = |seg: &&Seg| try_segment(scene, build(scene, numbers, store), numbers.name, seg, &mut report);
+    let right = |seg: &&Seg| try_segment(scene, build(scene, setting, store), setting.name, seg, &mut report);
     let right: Vec<&Seg> = all.iter().filter(right).collect();
     let leading = right.into_iter().filter(|seg| leads_on(&model, seg)).collect();
     for first in sample(leading, FIRST_OF_TWO) {
-        let after = after_first(scene, numbers, first, store).model;
+        let after = after_first(scene, setting, first, store).model;
         for second in sample(segments(&after, scene).iter().collect(), SECOND_OF_TWO) {
-            let link = after_first(scene, numbers, first, store);
+            let link = after_first(scene, setting, first, store);
             report.pairs += 1;
-            let _ = try_segment(scene, link, numbers.name, second, &mut report);
+            let _ = try_segment(scene, link, setting.name, second, &mut report);
         }
     }
     report
@@ -677,8 +679,8 @@ fn leads_on(model: &Model, seg: &Seg) -> bool {
 }
 
 /// Builds the scene and delivers the first of two segments; the books follow.
-fn after_first<'s>(scene: &Scene, numbers: Numbers, first: &Seg, store: &'s mut Store) -> Link<'s> {
-    let mut link = build(scene, numbers, store);
+fn after_first<'s>(scene: &Scene, setting: Setting, first: &Seg, store: &'s mut Store) -> Link<'s> {
+    let mut link = build(scene, setting, store);
     let mut after = decide(&link.model, first).1.after;
     let _ = link.inject(first);
     for sent in link.world.sent.iter().filter(|sent| sent.flags & (ACK | RST) == ACK) {
@@ -712,20 +714,31 @@ fn check_books(scene: &Scene, model: &Model, status: Option<Status>) {
     assert_eq!(told, wire, "{}: SND.UNA, SND.NXT, SND.WND, RCV.NXT, RCV.WND by STATUS and on the wire", scene.name);
 }
 
-/// Moves the start so that our ISS lies just before zero: it grows by one each 4 us.
-fn start_with_wrapping_iss(store: &mut Store, isn: u32) -> Instant {
-    let iss = build(&scene("", &[dial]), Numbers { name: "", isn, start: START }, store).model.iss;
-    START + Duration::from_micros(4 * u64::from(0xffff_fffb_u32.wrapping_sub(iss)))
+/// Nothing wraps.
+fn plain(family: Family) -> Setting {
+    Setting { name: "plain", family, isn: PEER_ISN, start: START }
 }
 
-fn run(numbers: &[Numbers]) -> Report {
-    let tasks: Vec<(&Scene, Numbers)> =
-        SCENES.iter().flat_map(|scene| numbers.iter().map(move |n| (scene, *n))).collect();
+/// The numbers of both sides wrap: the start is where our ISS, which grows by one each 4 us, lies just before zero.
+fn both_wrap(family: Family) -> Setting {
+    let setting = Setting { name: "both wrap", isn: 0xffff_fffe, ..plain(family) };
+    let iss = build(&scene("", &[dial]), setting, &mut Store::new()).model.iss;
+    let start = START + Duration::from_micros(4 * u64::from(0xffff_fffb_u32.wrapping_sub(iss)));
+    Setting { start, ..setting }
+}
+
+fn peer_wraps_at_the_edge(family: Family) -> Setting {
+    Setting { name: "peer wraps at the edge", isn: 0_u32.wrapping_sub(BUFFER), ..plain(family) }
+}
+
+fn run(settings: &[Setting]) -> Report {
+    let tasks: Vec<(&Scene, Setting)> =
+        SCENES.iter().flat_map(|scene| settings.iter().map(move |setting| (scene, *setting))).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let (mut store, mut report) = (Box::new(Store::new()), Report::default());
-        while let Some((scene, numbers)) = tasks.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            report.merge(run_scene(scene, *numbers, &mut store));
+        while let Some((scene, setting)) = tasks.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            report.merge(run_scene(scene, *setting, &mut store));
         }
         report
     };
@@ -757,19 +770,15 @@ fn print(report: &Report, clock: Clock) {
 
 #[test]
 fn every_segment_in_every_state_meets_the_rules() {
-    let clock = Clock::now();
-    let mut store = Box::new(Store::new());
-    let numbers = [
-        Numbers { name: "plain", isn: PEER_ISN, start: START },
-        Numbers { name: "both wrap", isn: 0xffff_fffe, start: start_with_wrapping_iss(&mut store, 0xffff_fffe) },
-        Numbers { name: "peer wraps at the edge", isn: 0_u32.wrapping_sub(BUFFER), start: START },
-    ];
-    let report = run(&numbers);
-    print(&report, clock);
-    let missed: Vec<_> = Rule::ALL.iter().filter(|rule| !report.met.contains(rule.name())).collect();
-    let elsewhere: Vec<_> = ELSEWHERE.iter().map(|(rule, _)| rule).collect();
-    assert_eq!(missed, elsewhere, "rules that the enumeration never met");
-    assert_eq!(report.mismatches, 0, "mismatches");
+    over_each(|family| {
+        let clock = Clock::now();
+        let report = run(&[plain(family), both_wrap(family), peer_wraps_at_the_edge(family)]);
+        print(&report, clock);
+        let missed: Vec<_> = Rule::ALL.iter().filter(|rule| !report.met.contains(rule.name())).collect();
+        let elsewhere: Vec<_> = ELSEWHERE.iter().map(|(rule, _)| rule).collect();
+        assert_eq!(missed, elsewhere, "rules that the enumeration never met");
+        assert_eq!(report.mismatches, 0, "mismatches");
+    });
 }
 
 #[test]
@@ -781,18 +790,19 @@ fn rules_met_elsewhere_have_their_tests() {
 
 #[test]
 fn scenes_show_every_state() {
-    let mut store = Box::new(Store::new());
-    let numbers = Numbers { name: "plain", isn: PEER_ISN, start: START };
-    let states: Vec<State> = SCENES.iter().map(|scene| build(scene, numbers, &mut store).model.state).collect();
-    assert!(State::ALL.iter().all(|state| states.contains(state)), "{states:?}");
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let state = |scene| build(scene, plain(family), &mut store).model.state;
+        let states: Vec<State> = SCENES.iter().map(state).collect();
+        assert!(State::ALL.iter().all(|state| states.contains(state)), "{states:?}");
+    });
 }
 
 #[test]
 fn verdicts_without_effect_leave_the_books_alone() {
     let mut store = Box::new(Store::new());
-    let numbers = Numbers { name: "plain", isn: PEER_ISN, start: START };
     for scene in SCENES {
-        let model = build(scene, numbers, &mut store).model;
+        let model = build(scene, plain(Family::V4), &mut store).model;
         for seg in segments(&model, scene).iter().step_by(97) {
             let effect = decide(&model, seg).1;
             let quiet = matches!(effect.action, Action::Dropped | Action::Challenged | Action::Limited);
@@ -803,13 +813,15 @@ fn verdicts_without_effect_leave_the_books_alone() {
 
 #[test]
 fn default_streams_fit_the_same_rules() {
-    let mut store = Box::new(bench::LargeStore::new());
-    let mut link = Link::new(World::new(&mut *store, quick_config()), PEER_ISN);
-    link.open_with(StreamOptions::default());
-    assert_ne!(StreamOptions::default(), small_stream());
-    let model = link.model;
-    assert_eq!(model.rcv_wnd, 4_096);
-    let seg = Seg::new(RST, model.rcv_nxt.wrapping_add(4_095), 0, 0, 0);
-    let expected = decide(&model, &seg).0.rule;
-    assert_eq!(Some(link.inject(&seg).rule), expected);
+    over_each(|family| {
+        let mut store = Box::new(bench::LargeStore::new());
+        let mut link = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+        link.open_with(StreamOptions::default());
+        assert_ne!(StreamOptions::default(), small_stream());
+        let model = link.model;
+        assert_eq!(model.rcv_wnd, 4_096);
+        let seg = Seg::new(RST, model.rcv_nxt.wrapping_add(4_095), 0, 0, 0);
+        let expected = decide(&model, &seg).0.rule;
+        assert_eq!(Some(link.inject(&seg).rule), expected);
+    });
 }

@@ -1,10 +1,15 @@
-//! What must hold whatever arrives and whatever is asked for: parser, long random lives of two hosts, and time.
+//! What must hold whatever arrives and whatever is asked for: parser, long random lives of two hosts, and time. Over each family, and
+//! where both share one engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
+mod family;
+#[cfg(feature = "ipv6")]
+#[path = "properties/side_by_side.rs"]
+mod side_by_side;
 mod world;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -15,22 +20,29 @@ use tcp_reset_core::{
     StreamOptions, Tcp, Verdict,
 };
 
-use world::{ACK, FIN, MOST_OUTPUTS, RST, SYN, Seg, URG, ahead, ip_packet, key, read_ip, tcp_checksum};
+use family::{
+    ETHERNET_HEADER, Family, ON_LINK_HOPS, ethernet, icmpv6, ip_packet, is_about_neighbours, over_each, read_question,
+    tcp_checksum,
+};
+use world::{ACK, FIN, MOST_OUTPUTS, RST, SYN, Seg, URG, ahead, key, read_ip};
 
-const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
 const HOP: Hop = Hop([2, 0, 0, 0, 0, 9]);
 
-fn arrival(src: Ipv4Addr, dst: Ipv4Addr) -> Arrival {
-    Arrival { src: src.into(), dst: dst.into(), hop: HOP }
+/// Hosts of the tests: two that the engines are on, and one that nobody knows.
+fn a(family: Family) -> IpAddr {
+    family.host(1)
 }
 
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(_) => panic!("IPv6 in an IPv4 world"),
-    }
+fn b(family: Family) -> IpAddr {
+    family.host(2)
+}
+
+fn stranger(family: Family) -> IpAddr {
+    family.host(3)
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop::sample::select(Family::ALL)
 }
 
 // The parser.
@@ -52,7 +64,7 @@ fn checksum_by() -> impl Strategy<Value = ChecksumBy> {
 }
 
 /// Makes bytes into something that passes for a segment: data offset and checksum are right.
-fn mend(bytes: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr) {
+fn mend(bytes: &mut [u8], src: IpAddr, dst: IpAddr) {
     let words = (bytes.len() / 4).clamp(5, 15) as u8;
     let offset = 5 + (bytes[12] >> 4) % (words - 4);
     bytes[12] = offset << 4;
@@ -107,15 +119,17 @@ proptest! {
 
     #[test]
     fn parse_takes_any_bytes(
+        family in family(),
         mut bytes in prop::collection::vec(any::<u8>(), 0..140),
         mended in any::<bool>(),
         checksum in checksum_by(),
     ) {
+        let (a, b) = (a(family), b(family));
         let is_mended = mended && bytes.len() >= 20;
         if is_mended {
-            mend(&mut bytes, B, A);
+            mend(&mut bytes, b, a);
         }
-        match Segment::parse(&bytes, B.into(), A.into(), checksum) {
+        match Segment::parse(&bytes, b, a, checksum) {
             Ok(seg) => {
                 let offset = usize::from(bytes[12] >> 4) * 4;
                 prop_assert_eq!(&bytes[offset..], seg.text);
@@ -132,46 +146,51 @@ proptest! {
 
     #[test]
     fn emit_then_parse_is_identity_and_writes_every_octet(
+        family in family(),
         header in header(),
         text in prop::collection::vec(any::<u8>(), 0..1_500),
         checksum in checksum_by(),
         spare in 0_usize..8,
     ) {
+        let (a, b) = (a(family), b(family));
         let seg = Segment { header, text: &text };
         let mut one = vec![0xaa; header.wire_len() + text.len() + spare];
         let mut other = vec![0x55; one.len()];
-        let len = seg.emit(&mut one, A.into(), B.into(), checksum).unwrap();
-        prop_assert_eq!(seg.emit(&mut other, A.into(), B.into(), checksum), Ok(len));
+        let len = seg.emit(&mut one, a, b, checksum).unwrap();
+        prop_assert_eq!(seg.emit(&mut other, a, b, checksum), Ok(len));
         prop_assert_eq!(&one[..len], &other[..len]);
         prop_assert!(one[len..].iter().all(|&octet| octet == 0xaa), "beyond the end");
-        prop_assert_eq!(Segment::parse(&one[..len], A.into(), B.into(), checksum), Ok(seg));
+        prop_assert_eq!(Segment::parse(&one[..len], a, b, checksum), Ok(seg));
         if checksum == ChecksumBy::Software {
-            prop_assert_eq!(tcp_checksum(A, B, &one[..len]), 0);
+            prop_assert_eq!(tcp_checksum(a, b, &one[..len]), 0);
         }
         for short in 0..len.min(30) {
             let mut buf = vec![0; len - 1 - short];
-            prop_assert!(seg.emit(&mut buf, A.into(), B.into(), checksum).is_err());
+            prop_assert!(seg.emit(&mut buf, a, b, checksum).is_err());
         }
     }
 
     #[test]
     fn one_wrong_octet_never_passes_the_checksum(
+        family in family(),
         header in header(),
         text in prop::collection::vec(any::<u8>(), 0..60),
         at in any::<prop::sample::Index>(),
         flip in 1_u8..=255,
     ) {
+        let (a, b) = (a(family), b(family));
         let seg = Segment { header, text: &text };
         let mut bytes = vec![0; header.wire_len() + text.len()];
-        seg.emit(&mut bytes, A.into(), B.into(), ChecksumBy::Software).unwrap();
+        seg.emit(&mut bytes, a, b, ChecksumBy::Software).unwrap();
         bytes[at.index(header.wire_len() + text.len())] ^= flip;
-        prop_assert!(Segment::parse(&bytes, A.into(), B.into(), ChecksumBy::Software).is_err());
+        prop_assert!(Segment::parse(&bytes, a, b, ChecksumBy::Software).is_err());
     }
 }
 
 // An engine with something in every state.
 
-type Zoo = Storage<12, 2, 4, 4, 8_192>;
+/// Room for the inhabitants of two families, and for whoever comes along.
+type Zoo = Storage<40, 2, 20, 20, 16_384>;
 
 /// Ports of the stranger's side, one for each state.
 const HALF_OPEN: u16 = 1_001;
@@ -195,78 +214,123 @@ const KEPT: [(u16, State); 8] = [
 ];
 const IRS: u32 = 500_000;
 
+/// Between which addresses connections in every state live, all of them on our port 80.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Habitat {
+    us: IpAddr,
+    them: IpAddr,
+}
+
+impl Habitat {
+    fn of(family: Family) -> Habitat {
+        Habitat { us: a(family), them: stranger(family) }
+    }
+
+    fn local(self) -> SocketAddr {
+        SocketAddr::new(self.us, 80)
+    }
+
+    fn remote(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.them, port)
+    }
+}
+
 struct Zookeeper<'s> {
     tcp: Tcp<'s>,
     now: Instant,
-    out: Vec<(SocketAddr, Seg)>,
+    /// What the last call sent: from where, to where.
+    out: Vec<(SocketAddr, SocketAddr, Seg)>,
     events: Vec<Event>,
-    /// SND.NXT as last seen, by port of the stranger.
-    ends: HashMap<u16, u32>,
+    /// SND.NXT as last seen, by remote endpoint.
+    ends: HashMap<SocketAddr, u32>,
 }
 
 impl<'s> Zookeeper<'s> {
-    fn new(store: &'s mut Zoo) -> Zookeeper<'s> {
+    /// One habitat, with a listener of its own.
+    fn new(store: &'s mut Zoo, home: Habitat) -> Zookeeper<'s> {
+        Zookeeper::with(store, Config::default(), &[home], None)
+    }
+
+    /// Several habitats, on one listener or on one for each.
+    fn with(store: &'s mut Zoo, config: Config, homes: &[Habitat], any: Option<IpAddr>) -> Zookeeper<'s> {
         let mut zoo = Zookeeper {
-            tcp: Tcp::new(store, Config::default(), key(3)),
+            tcp: Tcp::new(store, config, key(3)),
             now: Instant::from_millis(5_000),
             out: Vec::new(),
             events: Vec::new(),
             ends: HashMap::new(),
         };
-        let options = ListenOptions { backlog: 9, stream: small(), ..ListenOptions::default() };
-        let listener = zoo.tcp.listen(SocketAddr::new(A.into(), 80), options).unwrap();
-        zoo.say(HALF_OPEN, SYN, 0, &[]);
-        for port in [ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT, TIME_WAIT, FIN_WAIT_1, IN_FLIGHT] {
-            zoo.say(port, SYN, 0, &[]);
-            zoo.say(port, ACK, 1, &[]);
-            let handle = zoo.tcp.accept(zoo.now, listener).unwrap();
-            match port {
-                FIN_WAIT_1 | FIN_WAIT_2 | TIME_WAIT => {
-                    zoo.tcp.shutdown(zoo.now, handle).unwrap();
-                    zoo.drain();
-                }
-                IN_FLIGHT => {
-                    zoo.tcp.send(zoo.now, handle, &[7; 50]).unwrap();
-                    zoo.drain();
-                }
-                _ => {}
-            }
-            match port {
-                FIN_WAIT_2 => zoo.say(port, ACK, 1, &[]),
-                CLOSE_WAIT | TIME_WAIT => zoo.say(port, FIN | ACK, 1, &[]),
-                _ => {}
-            }
+        let options = ListenOptions { backlog: 20, half_open: 20, stream: small(), ..ListenOptions::default() };
+        let shared = any.map(|any| zoo.tcp.listen(SocketAddr::new(any, 80), options).unwrap());
+        for &home in homes {
+            let listener = shared.unwrap_or_else(|| zoo.tcp.listen(home.local(), options).unwrap());
+            zoo.populate(home, listener);
         }
-        let remote = SocketAddr::new(STRANGER.into(), SYN_SENT);
-        zoo.tcp.connect(zoo.now, SocketAddr::new(A.into(), 80), remote, Some(HOP), small()).unwrap();
-        zoo.drain();
-        for (port, state) in KEPT {
-            assert_eq!(zoo.state(port), state);
+        for &home in homes {
+            for (port, state) in KEPT {
+                assert_eq!(zoo.state(home, port), state);
+            }
         }
         zoo
     }
 
-    fn state(&self, port: u16) -> State {
-        let remote = SocketAddr::new(STRANGER.into(), port);
-        self.tcp.state_of(SocketAddr::new(A.into(), 80), remote)
+    fn populate(&mut self, home: Habitat, listener: ListenerHandle) {
+        self.say(home, HALF_OPEN, SYN, 0, &[]);
+        for port in [ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT, TIME_WAIT, FIN_WAIT_1, IN_FLIGHT] {
+            self.say(home, port, SYN, 0, &[]);
+            self.say(home, port, ACK, 1, &[]);
+            let handle = self.tcp.accept(self.now, listener).unwrap();
+            match port {
+                FIN_WAIT_1 | FIN_WAIT_2 | TIME_WAIT => {
+                    self.tcp.shutdown(self.now, handle).unwrap();
+                    self.drain();
+                }
+                IN_FLIGHT => {
+                    self.tcp.send(self.now, handle, &[7; 50]).unwrap();
+                    self.drain();
+                }
+                _ => {}
+            }
+            match port {
+                FIN_WAIT_2 => self.say(home, port, ACK, 1, &[]),
+                CLOSE_WAIT | TIME_WAIT => self.say(home, port, FIN | ACK, 1, &[]),
+                _ => {}
+            }
+        }
+        self.tcp.connect(self.now, home.local(), home.remote(SYN_SENT), Some(HOP), small()).unwrap();
+        self.drain();
     }
 
-    fn say(&mut self, port: u16, flags: u8, after_irs: u32, text: &[u8]) {
+    fn state(&self, home: Habitat, port: u16) -> State {
+        self.tcp.state_of(home.local(), home.remote(port))
+    }
+
+    /// The number that acknowledges everything sent to that port of a habitat.
+    fn end(&self, home: Habitat, port: u16) -> u32 {
+        self.ends.get(&home.remote(port)).copied().unwrap_or(0)
+    }
+
+    fn say(&mut self, home: Habitat, port: u16, flags: u8, after_irs: u32, text: &[u8]) {
         let seg = Seg {
             src_port: port,
             dst_port: 80,
             seq: IRS + after_irs,
-            ack: self.ends.get(&port).copied().unwrap_or(0),
+            ack: self.end(home, port),
             flags,
             wnd: 1_000,
             text: text.to_vec(),
             ..Seg::default()
         };
-        let _ = self.arrive(&seg.write(STRANGER, A));
+        let _ = self.hear(home, &seg);
     }
 
-    fn arrive(&mut self, bytes: &[u8]) -> Verdict {
-        let verdict = self.tcp.handle_segment(self.now, &arrival(STRANGER, A), bytes);
+    fn hear(&mut self, home: Habitat, seg: &Seg) -> Verdict {
+        self.arrive(home, &seg.write(home.them, home.us))
+    }
+
+    fn arrive(&mut self, home: Habitat, bytes: &[u8]) -> Verdict {
+        let arrival = Arrival { src: home.them, dst: home.us, hop: HOP };
+        let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
         self.drain();
         verdict
     }
@@ -279,11 +343,12 @@ impl<'s> Zookeeper<'s> {
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(_) => return,
                 Output::Transmit(transmit) => {
-                    let (len, remote) = (transmit.len(), transmit.remote());
+                    let (len, local, remote) = (transmit.len(), transmit.local(), transmit.remote());
                     assert_eq!(transmit.emit(&mut buf), Ok(len));
-                    let seg = Seg::read(&buf[..len], A, STRANGER);
-                    self.ends.insert(seg.dst_port, seg.end());
-                    self.out.push((remote, seg));
+                    let seg = Seg::read(&buf[..len], local.ip(), remote.ip());
+                    assert_eq!((seg.src_port, seg.dst_port), (local.port(), remote.port()));
+                    self.ends.insert(remote, seg.end());
+                    self.out.push((local, remote, seg));
                 }
             }
         }
@@ -326,56 +391,58 @@ proptest! {
     /// Bytes as they come, with right lengths, checksum and ports half of the time, to an engine with something in every state.
     #[test]
     fn engine_takes_any_bytes_and_gives_well_formed_replies(
+        family in family(),
         rounds in prop::collection::vec(
             (prop::collection::vec(any::<u8>(), 0..120), any::<bool>(), HALF_OPEN..=NOBODY), 1..40),
     ) {
+        let home = Habitat::of(family);
         let mut store = Box::new(Zoo::new());
-        let mut zoo = Zookeeper::new(&mut store);
+        let mut zoo = Zookeeper::new(&mut store, home);
         for (mut bytes, mended, port) in rounds {
             if mended && bytes.len() >= 20 {
                 bytes[0..2].copy_from_slice(&port.to_be_bytes());
                 bytes[2..4].copy_from_slice(&80_u16.to_be_bytes());
-                mend(&mut bytes, STRANGER, A);
+                mend(&mut bytes, home.them, home.us);
             }
-            let _ = zoo.arrive(&bytes);
-            for (remote, seg) in &zoo.out {
-                prop_assert_eq!(remote.ip(), IpAddr::V4(STRANGER));
-                prop_assert_eq!(seg.dst_port, remote.port());
+            let _ = zoo.arrive(home, &bytes);
+            for (local, remote, _) in &zoo.out {
+                prop_assert_eq!((local.ip(), remote.ip()), (home.us, home.them));
             }
         }
         // Numbers drawn from all 2^32 with no knowledge end nothing.
         for port in [ESTABLISHED, IN_FLIGHT] {
-            prop_assert_eq!(zoo.state(port), State::Established);
+            prop_assert_eq!(zoo.state(home, port), State::Established);
         }
     }
 
     /// The option area changes nothing about the verdict or the answer, whatever stands in it, and never resets anything.
     #[test]
-    fn options_never_decide((port, mut seg) in near()) {
+    fn options_never_decide(family in family(), (port, mut seg) in near()) {
+        let home = Habitat::of(family);
         let (mut store, mut plain_store) = (Box::new(Zoo::new()), Box::new(Zoo::new()));
-        let mut zoo = Zookeeper::new(&mut store);
-        let mut plain = Zookeeper::new(&mut plain_store);
-        let end = zoo.ends.get(&port).copied().unwrap_or(0);
-        seg.ack = seg.ack.wrapping_add(end);
-        let verdict = zoo.arrive(&seg.write(STRANGER, A));
+        let mut zoo = Zookeeper::new(&mut store, home);
+        let mut plain = Zookeeper::new(&mut plain_store, home);
+        seg.ack = seg.ack.wrapping_add(zoo.end(home, port));
+        let verdict = zoo.hear(home, &seg);
         seg.options.clear();
         seg.urgent = 0;
-        let expected = plain.arrive(&seg.write(STRANGER, A));
+        let expected = plain.hear(home, &seg);
         prop_assert_eq!(verdict, expected);
         prop_assert_eq!(&zoo.out, &plain.out);
         prop_assert_eq!(&zoo.events, &plain.events);
-        prop_assert_eq!(zoo.state(port), plain.state(port));
+        prop_assert_eq!(zoo.state(home, port), plain.state(home, port));
     }
 
     /// A reply to an RST is never an RST, in no state.
     #[test]
-    fn reset_is_never_answered_by_reset((port, mut seg) in near()) {
+    fn reset_is_never_answered_by_reset(family in family(), (port, mut seg) in near()) {
+        let home = Habitat::of(family);
         let mut store = Box::new(Zoo::new());
-        let mut zoo = Zookeeper::new(&mut store);
-        seg.ack = seg.ack.wrapping_add(zoo.ends.get(&port).copied().unwrap_or(0));
+        let mut zoo = Zookeeper::new(&mut store, home);
+        seg.ack = seg.ack.wrapping_add(zoo.end(home, port));
         seg.flags |= RST;
-        let _ = zoo.arrive(&seg.write(STRANGER, A));
-        for (_, out) in &zoo.out {
+        let _ = zoo.hear(home, &seg);
+        for (_, _, out) in &zoo.out {
             prop_assert!(!out.has(RST), "{out:?}");
         }
     }
@@ -383,32 +450,28 @@ proptest! {
     /// Frames of any content, from noise to almost right ones.
     #[test]
     fn link_takes_any_frame(
-        ethernet in any::<bool>(),
+        family in family(),
+        is_ethernet in any::<bool>(),
         rounds in prop::collection::vec(
             (prop::collection::vec(any::<u8>(), 0..100), 0_u8..6, any::<prop::sample::Index>(), any::<u8>(), near()), 1..30),
     ) {
+        let home = Habitat::of(family);
         let mut store = Box::new(Zoo::new());
-        let mut zoo = Zookeeper::new(&mut store);
-        let keys = zoo.ends.clone();
-        zoo.drain();
+        let zoo = Zookeeper::new(&mut store, home);
+        let ends: Vec<u32> = rounds.iter().map(|(.., (port, _))| zoo.end(home, *port)).collect();
         let Zookeeper { tcp, now, .. } = zoo;
-        let mac = [2, 0, 0, 0, 0, 1];
-        let medium = if ethernet { Medium::Ethernet(Hop(mac)) } else { Medium::Ip };
+        let medium = if is_ethernet { Medium::Ethernet(MAC) } else { Medium::Ip };
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr: A.into(), prefix: 24 }], None).unwrap();
-        for (noise, kind, at, octet, (port, mut seg)) in rounds {
-            seg.ack = seg.ack.wrapping_add(keys.get(&port).copied().unwrap_or(0));
-            let mut frame = Vec::new();
-            if ethernet && kind > 0 {
-                frame.extend_from_slice(&mac);
-                frame.extend_from_slice(&HOP.0);
-                frame.extend_from_slice(if kind == 1 { &[8, 6] } else { &[8, 0] });
-            }
-            if kind <= 2 {
-                frame.extend_from_slice(&noise);
-            } else {
-                frame.extend(ip_packet(STRANGER, A, &seg.write(STRANGER, A)));
-            }
+        link.set_addresses(&[Interface { addr: home.us, prefix: family.prefix() }], None).unwrap();
+        for ((noise, kind, at, octet, (_, mut seg)), end) in rounds.into_iter().zip(ends) {
+            seg.ack = seg.ack.wrapping_add(end);
+            let mut frame = match kind {
+                0 => noise,
+                1 => noise_about_neighbours(home, &noise, is_ethernet),
+                2 if is_ethernet => [&MAC.0[..], &HOP.0, &family.ethertype(), &noise].concat(),
+                2 => noise,
+                _ => framed(&ip_packet(home.them, home.us, &seg.write(home.them, home.us)), is_ethernet),
+            };
             if kind >= 4 && !frame.is_empty() {
                 let at = at.index(frame.len());
                 frame[at] = octet;
@@ -417,12 +480,29 @@ proptest! {
                 frame.truncate(at.index(frame.len() + 1));
             }
             let _ = link.handle_frame(now, &frame);
-            drain_link(&mut link, now, ethernet);
+            drain_link(&mut link, now, home, is_ethernet);
         }
     }
 }
 
-fn drain_link(link: &mut Link<'_>, now: Instant, ethernet: bool) {
+const MAC: Hop = Hop([2, 0, 0, 0, 0, 1]);
+
+fn framed(packet: &[u8], is_ethernet: bool) -> Vec<u8> {
+    if is_ethernet { ethernet(MAC.0, HOP.0, packet) } else { packet.to_vec() }
+}
+
+/// A message of ARP or of neighbour discovery whose content is noise; its checksum is right.
+fn noise_about_neighbours(home: Habitat, noise: &[u8], is_ethernet: bool) -> Vec<u8> {
+    if home.us.is_ipv4() {
+        return [&MAC.0[..], &HOP.0, &[8, 6], noise].concat();
+    }
+    let mut message = [noise, &[0; 4]].concat();
+    // A router's and a neighbour's question and answer, and the redirect (RFC 4861 §4).
+    message[0] = 133 + message[0] % 5;
+    framed(&icmpv6(home.them, home.us, ON_LINK_HOPS, message), is_ethernet)
+}
+
+fn drain_link(link: &mut Link<'_>, now: Instant, home: Habitat, is_ethernet: bool) {
     let mut buf = [0; 2_048];
     for _ in 0..MOST_OUTPUTS {
         match link.poll_output(now) {
@@ -431,12 +511,12 @@ fn drain_link(link: &mut Link<'_>, now: Instant, ethernet: bool) {
             LinkOutput::Transmit(frame) => {
                 let len = frame.len();
                 assert_eq!(frame.emit(&mut buf), Ok(len));
-                let header = if ethernet { 14 } else { 0 };
-                if ethernet && buf[12..14] == [8, 6] {
-                    assert_eq!(len, 42);
+                if is_ethernet && is_about_neighbours(&buf[..len]) {
+                    assert_eq!(read_question(&buf[..len]), Some(((MAC.0, home.us), home.them)));
                 } else {
+                    let header = if is_ethernet { ETHERNET_HEADER } else { 0 };
                     let (src, dst, _) = read_ip(&buf[header..len]);
-                    assert_eq!((src, dst), (A, STRANGER));
+                    assert_eq!((src, dst), (home.us, home.them));
                 }
             }
         }
@@ -447,48 +527,63 @@ fn drain_link(link: &mut Link<'_>, now: Instant, ethernet: bool) {
 /// Every octet of a frame is written: what stood in the buffer before never shows.
 #[test]
 fn frames_do_not_depend_on_what_the_buffer_held() {
-    for ethernet in [false, true] {
-        let mut outputs = Vec::new();
-        for fill in [0xaa, 0x55] {
-            let mut store = Box::new(Zoo::new());
-            let tcp = Tcp::new(&mut *store, Config::default(), key(3));
-            let medium = if ethernet { Medium::Ethernet(Hop([2; 6])) } else { Medium::Ip };
-            let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-            let interface = Interface { addr: A.into(), prefix: 24 };
-            link.set_addresses(&[interface], None).unwrap();
-            let now = Instant::from_millis(9);
-            let remote = SocketAddr::new(B.into(), 80);
-            link.connect(now, 0, remote, small()).unwrap();
-            let syn = Seg { src_port: 9, dst_port: 10, flags: SYN, ..Seg::default() };
-            let mut frame = Vec::new();
-            if ethernet {
-                frame.extend_from_slice(&[2; 6]);
-                frame.extend_from_slice(&[4; 6]);
-                frame.extend_from_slice(&[8, 0]);
-            }
-            frame.extend(ip_packet(STRANGER, A, &syn.write(STRANGER, A)));
-            let _ = link.handle_frame(now, &frame);
-            let mut all = Vec::new();
-            while let LinkOutput::Transmit(frame) = link.poll_output(now) {
-                let mut buf = [fill; 200];
-                let len = frame.emit(&mut buf).unwrap();
-                all.push(buf[..len].to_vec());
-            }
-            assert_eq!(all.len(), 2, "the question or the SYN, and the reset");
-            outputs.push(all);
+    over_each(|family| {
+        for is_ethernet in [false, true] {
+            let outputs = [0xaa, 0x55].map(|fill| frames_over(family, is_ethernet, fill));
+            assert_eq!(outputs[0].len(), 2, "the question or the SYN, and the reset");
+            assert_eq!(outputs[0], outputs[1]);
         }
-        assert_eq!(outputs[0], outputs[1]);
+    });
+}
+
+/// What a link sends that connects and is spoken to by a stranger, in a buffer that was full of something.
+fn frames_over(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
+    let mut store = Box::new(Zoo::new());
+    let tcp = Tcp::new(&mut *store, Config::default(), key(3));
+    let medium = if is_ethernet { Medium::Ethernet(MAC) } else { Medium::Ip };
+    let mut link = Link::new(tcp, medium, ChecksumBy::Software);
+    let interface = Interface { addr: a(family), prefix: family.prefix() };
+    link.set_addresses(&[interface], None).unwrap();
+    let now = Instant::from_millis(9);
+    link.connect(now, 0, SocketAddr::new(b(family), 80), small()).unwrap();
+    let syn = Seg { src_port: 9, dst_port: 10, flags: SYN, ..Seg::default() };
+    let (us, them) = (a(family), stranger(family));
+    let _ = link.handle_frame(now, &framed(&ip_packet(them, us, &syn.write(them, us)), is_ethernet));
+    let mut all = Vec::new();
+    while let LinkOutput::Transmit(frame) = link.poll_output(now) {
+        let mut buf = [fill; 200];
+        let len = frame.emit(&mut buf).unwrap();
+        all.push(buf[..len].to_vec());
     }
+    all
 }
 
 // Long lives.
 
-/// What an application does.
+/// The families that a life's hosts speak, one or both.
+type Stack = &'static [Family];
+
+fn alone(family: Family) -> Stack {
+    match family {
+        Family::V4 => &[Family::V4],
+        Family::V6 => &[Family::V6],
+    }
+}
+
+fn stack() -> impl Strategy<Value = Stack> {
+    let mut all: Vec<Stack> = Family::ALL.iter().map(|&family| alone(family)).collect();
+    if Family::ALL.len() > 1 {
+        all.push(Family::ALL);
+    }
+    prop::sample::select(all)
+}
+
+/// What an application does. `family` chooses among those of the host.
 #[derive(Clone, Debug)]
 enum Call {
-    Listen { port: u8, any: bool, sizes: (u8, u8), backlog: u8, half_open: u8, refuse: bool },
+    Listen { family: u8, port: u8, any: bool, sizes: (u8, u8), backlog: u8, half_open: u8, refuse: bool },
     Unlisten(u8),
-    Connect { to: u8, port: u8, sizes: (u8, u8), hop: bool },
+    Connect { family: u8, to: u8, port: u8, sizes: (u8, u8), hop: bool },
     Accept(u8),
     Send(u8, u16),
     Recv(u8, u16),
@@ -513,6 +608,29 @@ enum Op {
     Hold(u8),
 }
 
+/// Flags of forged segments.
+const FLAGS: [u8; 20] = [
+    ACK,
+    ACK,
+    ACK,
+    ACK,
+    ACK | 8,
+    ACK | 8,
+    SYN,
+    SYN,
+    SYN | ACK,
+    RST,
+    RST | ACK,
+    FIN | ACK,
+    FIN | ACK,
+    FIN,
+    0,
+    URG | ACK,
+    SYN | FIN,
+    SYN | RST,
+    0x3f,
+    SYN | FIN | ACK,
+];
 const SIZES: [usize; 10] = [64, 64, 64, 128, 256, 512, 1_024, 100, 0, 65_536];
 const LENGTHS: [usize; 8] = [0, 1, 2, 10, 63, 64, 200, 1_500];
 const WAITS_MS: [u64; 16] =
@@ -521,14 +639,14 @@ const WAITS_MS: [u64; 16] =
 fn call() -> impl Strategy<Value = Call> {
     let sizes = || (0_u8..12, 0_u8..12);
     prop_oneof![
-        2 => (0_u8..3, any::<bool>(), sizes(), 0_u8..4, 0_u8..4, any::<bool>()).prop_map(
-            |(port, any, sizes, backlog, half_open, refuse)| Call::Listen {
-                port, any, sizes, backlog, half_open, refuse
+        2 => (0_u8..2, 0_u8..3, any::<bool>(), sizes(), 0_u8..4, 0_u8..4, any::<bool>()).prop_map(
+            |(family, port, any, sizes, backlog, half_open, refuse)| Call::Listen {
+                family, port, any, sizes, backlog, half_open, refuse
             }
         ),
         1 => any::<u8>().prop_map(Call::Unlisten),
-        3 => (0_u8..12, 0_u8..4, sizes(), prop::bool::weighted(0.8)).prop_map(
-            |(to, port, sizes, hop)| Call::Connect { to, port, sizes, hop }
+        3 => (0_u8..2, 0_u8..12, 0_u8..4, sizes(), prop::bool::weighted(0.8)).prop_map(
+            |(family, to, port, sizes, hop)| Call::Connect { family, to, port, sizes, hop }
         ),
         4 => any::<u8>().prop_map(Call::Accept),
         6 => (any::<u8>(), 0_u16..8).prop_map(|(h, n)| Call::Send(h, n)),
@@ -556,10 +674,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The last family of a stack has a listener on all of its addresses; over IPv6 that is on those of both.
+fn listen() -> Call {
+    Call::Listen { family: 1, port: 0, any: true, sizes: (0, 0), backlog: 3, half_open: 3, refuse: false }
+}
+
+fn dial(family: u8, port: u8) -> Call {
+    Call::Connect { family, to: 0, port, sizes: (0, 0), hop: true }
+}
+
 /// Most lives begin with somebody who listens and somebody who connects, or with two who connect to each other.
 fn script() -> impl Strategy<Value = Vec<Op>> {
-    let listen = Call::Listen { port: 0, any: true, sizes: (0, 0), backlog: 3, half_open: 3, refuse: false };
-    let dial = |port| Call::Connect { to: 0, port, sizes: (0, 0), hop: true };
+    let dial = |port| dial(0, port);
+    let listen = listen();
     let carry = Op::Carry { count: 3, fate: 0 };
     let met = vec![Op::Call(false, listen), Op::Call(true, dial(0)), carry.clone(), Op::Call(false, Call::Accept(0))];
     let crossed = vec![Op::Call(false, dial(1)), Op::Call(true, dial(1))];
@@ -612,16 +739,17 @@ struct Track {
 struct Host<'s> {
     is_b: bool,
     tcp: Tcp<'s>,
-    addr: Ipv4Addr,
+    stack: Stack,
     capacity: (usize, usize, usize),
     held: HashMap<ConnectionHandle, Held>,
     handles: Vec<ConnectionHandle>,
     listeners: Vec<ListenerHandle>,
     foreign: ConnectionHandle,
     tracks: HashMap<ConnectionHandle, Track>,
-    /// The last segment sent to each peer.
-    last: Vec<(SocketAddrV4, Seg)>,
-    wire: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The last segment sent to each peer: from where, to where.
+    last: Vec<(SocketAddr, SocketAddr, Seg)>,
+    /// Segments for the other host: from where, to where.
+    wire: VecDeque<(IpAddr, IpAddr, Vec<u8>)>,
     drops: u8,
     is_small: bool,
     defers: bool,
@@ -644,6 +772,7 @@ struct Life<'s> {
 struct Mode {
     begin: u64,
     is_busy_honoured: bool,
+    stack: Stack,
     config: Config,
 }
 
@@ -652,19 +781,18 @@ const BEGIN: u64 = 10_000_000_000;
 impl<'s> Host<'s> {
     fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
         store: &'s mut Storage<C, L, H, T, P>,
-        config: Config,
+        mode: Mode,
         is_b: bool,
-        foreign: ConnectionHandle,
     ) -> Host<'s> {
         Host {
             is_b,
-            tcp: Tcp::new(store, config, key(if is_b { 9 } else { 8 })),
-            addr: if is_b { B } else { A },
+            tcp: Tcp::new(store, mode.config, key(if is_b { 9 } else { 8 })),
+            stack: mode.stack,
             capacity: (C, H, T),
             held: HashMap::new(),
             handles: Vec::new(),
             listeners: Vec::new(),
-            foreign,
+            foreign: foreign(),
             tracks: HashMap::new(),
             last: Vec::new(),
             wire: VecDeque::new(),
@@ -675,6 +803,27 @@ impl<'s> Host<'s> {
             is_drained: true,
             deadline: None,
         }
+    }
+
+    /// One of the host's families.
+    fn family(&self, which: u8) -> Family {
+        self.stack[usize::from(which) % self.stack.len()]
+    }
+
+    fn addr(&self, family: Family) -> IpAddr {
+        if self.is_b { b(family) } else { a(family) }
+    }
+
+    /// The address of the host at the other end of the wire.
+    fn other(&self, family: Family) -> IpAddr {
+        if self.is_b { a(family) } else { b(family) }
+    }
+
+    /// From whom to whom a segment goes between the same hosts in another of the host's families.
+    fn in_other_family(&self, us: IpAddr, peer: IpAddr) -> (IpAddr, IpAddr) {
+        let old = Family::of(us);
+        let new = self.stack.iter().copied().find(|&family| family != old).unwrap_or(old);
+        (if peer == stranger(old) { stranger(new) } else { self.other(new) }, self.addr(new))
     }
 
     /// A handle of this host, live or stale, the newest first; beyond them one of another engine.
@@ -706,22 +855,7 @@ impl<'s> Host<'s> {
             ..StreamOptions::default()
         };
         match *call {
-            Call::Listen { port, any, sizes, backlog, half_open, refuse } => {
-                let addr = if any { Ipv4Addr::UNSPECIFIED } else { self.addr };
-                let options = ListenOptions {
-                    backlog,
-                    half_open,
-                    overflow: if refuse { Overflow::Refuse } else { Overflow::Drop },
-                    accept_from: None,
-                    stream: stream(sizes),
-                };
-                let port = [80, 81, 0][usize::from(port)];
-                let result = self.tcp.listen(SocketAddr::new(addr.into(), port), options);
-                if let Ok(listener) = result {
-                    self.listeners.push(listener);
-                }
-                format!("{result:?}")
-            }
+            Call::Listen { sizes, .. } => self.listen(call, stream(sizes)),
             Call::Unlisten(which) => {
                 let n = self.listeners.len().max(1);
                 let Some(&listener) = self.listeners.get(usize::from(which) % n) else {
@@ -741,7 +875,9 @@ impl<'s> Host<'s> {
                 }
                 format!("{result:?}")
             }
-            Call::Connect { to, port, sizes, hop } => self.connect(now, to, port, &stream(sizes), hop),
+            Call::Connect { family, to, port, sizes, hop } => {
+                self.connect(now, self.family(family), to, port, &stream(sizes), hop)
+            }
             Call::Send(which, len) => {
                 let handle = self.handle(which);
                 let data = vec![0x33; LENGTHS[usize::from(len)]];
@@ -774,35 +910,48 @@ impl<'s> Host<'s> {
                 }
                 format!("{result:?}")
             }
-            Call::Abort(which) => {
-                let handle = self.handle(which);
-                let result = self.tcp.abort(now, handle);
-                let Some(held) = self.held.get_mut(&handle) else {
-                    assert_eq!(result, Err(Error::StaleHandle));
-                    return String::new();
-                };
-                assert!(held.is_given_up || result.is_ok(), "{result:?}");
-                held.is_given_up = true;
-                format!("{result:?}")
-            }
+            Call::Abort(which) => self.abort(now, self.handle(which)),
         }
     }
 
-    fn connect(&mut self, now: Instant, to: u8, port: u8, stream: &StreamOptions, hop: bool) -> String {
-        let other = if self.is_b { A } else { B };
-        let remote: SocketAddr = match to {
-            0..=3 => SocketAddrV4::new(other, 80).into(),
-            4 | 5 => SocketAddrV4::new(STRANGER, 80).into(),
-            6 => SocketAddrV4::new(other, 81).into(),
-            7 => SocketAddrV4::new(Ipv4Addr::BROADCAST, 80).into(),
-            8 => SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 80).into(),
-            9 => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 80).into(),
-            10 => SocketAddrV4::new(other, 0).into(),
-            _ => SocketAddrV4::new(self.addr, 80).into(),
+    fn listen(&mut self, call: &Call, stream: StreamOptions) -> String {
+        let Call::Listen { family, port, any, backlog, half_open, refuse, .. } = *call else {
+            return String::new();
         };
+        let family = self.family(family);
+        let addr = if any { family.unspecified() } else { self.addr(family) };
+        let overflow = if refuse { Overflow::Refuse } else { Overflow::Drop };
+        let options = ListenOptions { backlog, half_open, overflow, accept_from: None, stream };
+        let port = [80, 81, 0][usize::from(port)];
+        let result = self.tcp.listen(SocketAddr::new(addr, port), options);
+        self.listeners.extend(result);
+        format!("{result:?}")
+    }
+
+    fn abort(&mut self, now: Instant, handle: ConnectionHandle) -> String {
+        let result = self.tcp.abort(now, handle);
+        let Some(held) = self.held.get_mut(&handle) else {
+            assert_eq!(result, Err(Error::StaleHandle));
+            return String::new();
+        };
+        assert!(held.is_given_up || result.is_ok(), "{result:?}");
+        held.is_given_up = true;
+        format!("{result:?}")
+    }
+
+    fn connect(&mut self, now: Instant, family: Family, to: u8, port: u8, stream: &StreamOptions, hop: bool) -> String {
+        let nobodies = family.nobodies();
+        let (ip, remote_port) = match to {
+            0..=3 => (self.other(family), 80),
+            4 | 5 => (stranger(family), 80),
+            6 => (self.other(family), 81),
+            7..=9 => (nobodies[usize::from(to - 7)], 80),
+            10 => (self.other(family), 0),
+            _ => (self.addr(family), 80),
+        };
+        let remote = SocketAddr::new(ip, remote_port);
         // Port 80 on both sides makes simultaneous opens.
-        let local = [0, 80, 80, 5_000][usize::from(port)];
-        let local = SocketAddrV4::new(self.addr, local).into();
+        let local = SocketAddr::new(self.addr(family), [0, 80, 80, 5_000][usize::from(port)]);
         let result = self.tcp.connect(now, local, remote, hop.then_some(HOP), *stream);
         if let Ok(handle) = result {
             assert!(to <= 6, "connected to {remote}");
@@ -846,8 +995,10 @@ impl<'s> Host<'s> {
 
     /// Checks a segment before it counts as sent.
     fn look(&mut self, local: SocketAddr, remote: SocketAddr, seg: &Seg) {
-        let to = *v4(remote).ip();
-        assert!(!to.is_broadcast() && !to.is_multicast() && !to.is_unspecified() && to != self.addr, "sent to {to}");
+        let (from, to) = (local.ip(), remote.ip());
+        let family = Family::of(to);
+        assert_eq!(from, self.addr(family), "sent from {from} to {to}");
+        assert!(!family.nobodies().contains(&to) && !to.is_multicast() && to != from, "sent to {to}");
         assert_eq!((seg.src_port, seg.dst_port), (local.port(), remote.port()));
         let Some((handle, status)) = self.connection(remote, local).filter(|_| !seg.has(RST)) else {
             return;
@@ -928,7 +1079,12 @@ impl<'s> Host<'s> {
     }
 }
 
-impl Life<'_> {
+impl<'s> Life<'s> {
+    fn new(a: Host<'s>, b: Host<'s>, mode: Mode) -> Life<'s> {
+        let Mode { begin, is_busy_honoured, .. } = mode;
+        Life { hosts: [a, b], begin, now: begin, hold: 0, is_busy_honoured, seen: Vec::new() }
+    }
+
     fn at(&self) -> Instant {
         Instant::from_micros(self.now)
     }
@@ -1000,19 +1156,18 @@ impl Life<'_> {
                     };
                     assert_eq!(transmit.emit(&mut buf), Ok(what.2));
                     let bytes = buf[..what.2].to_vec();
-                    let (src, dst) = (*v4(what.0).ip(), *v4(what.1).ip());
+                    let (src, dst) = (what.0.ip(), what.1.ip());
                     let seg = Seg::read(&bytes, src, dst);
                     let is_same = host.connection(what.1, what.0).map(|(h, _)| h) == before;
                     if is_same {
                         host.look(what.0, what.1, &seg);
                     }
                     if seg.has(ACK) && !seg.has(RST) {
-                        let peer = v4(what.1);
-                        host.last.retain(|(to, _)| *to != peer);
-                        host.last.push((peer, seg.clone()));
+                        host.last.retain(|(_, to, _)| *to != what.1);
+                        host.last.push((what.0, what.1, seg.clone()));
                     }
-                    if dst == if i == 0 { B } else { A } {
-                        host.wire.push_back((what.1, bytes));
+                    if dst == host.other(Family::of(dst)) {
+                        host.wire.push_back((src, dst, bytes));
                     }
                     self.saw(i == 1, what.1, seg);
                 }
@@ -1031,13 +1186,12 @@ impl Life<'_> {
         self.hosts[i].track();
     }
 
-    fn deliver(&mut self, to: usize, src: Ipv4Addr, bytes: &[u8]) {
+    fn deliver(&mut self, to: usize, src: IpAddr, dst: IpAddr, bytes: &[u8]) {
         let at = self.at();
         let was_drained = self.hosts[to].is_drained && self.hold == 0;
         let from = self.seen.len();
         let host = &mut self.hosts[to];
-        let dst = host.addr;
-        let verdict = host.tcp.handle_segment(at, &arrival(src, dst), bytes);
+        let verdict = host.tcp.handle_segment(at, &Arrival { src, dst, hop: HOP }, bytes);
         host.is_drained = false;
         host.track();
         self.seen.push(Seen::Called(to == 1, format!("{verdict:?}")));
@@ -1053,70 +1207,51 @@ impl Life<'_> {
     fn carry(&mut self, count: u8, fate: u8) {
         for n in 0..count {
             for i in 0..2 {
-                let Some((_, bytes)) = self.hosts[i].wire.pop_front() else {
+                let Some((src, dst, bytes)) = self.hosts[i].wire.pop_front() else {
                     continue;
                 };
-                let src = self.hosts[i].addr;
                 match (fate, n) {
                     (8, 0) => {}
-                    (9, 0) => self.hosts[i].wire.push_back((src_of(src), bytes)),
+                    (9, 0) => self.hosts[i].wire.push_back((src, dst, bytes)),
                     (10, 0) => {
-                        self.deliver(1 - i, src, &bytes);
-                        self.deliver(1 - i, src, &bytes);
+                        self.deliver(1 - i, src, dst, &bytes);
+                        self.deliver(1 - i, src, dst, &bytes);
                     }
                     (11, 0) => {
                         let mut bad = bytes.clone();
                         bad[usize::from(count)] ^= 0x10;
-                        self.deliver(1 - i, src, &bad);
+                        self.deliver(1 - i, src, dst, &bad);
                     }
-                    _ => self.deliver(1 - i, src, &bytes),
+                    _ => self.deliver(1 - i, src, dst, &bytes),
                 }
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one for each field of a segment")]
-    fn forge(&mut self, whom: u8, flags: u8, seq: u8, ack: u8, wnd: u8, text: u8, extra: u8) {
-        const FLAGS: [u8; 20] = [
-            ACK,
-            ACK,
-            ACK,
-            ACK,
-            ACK | 8,
-            ACK | 8,
-            SYN,
-            SYN,
-            SYN | ACK,
-            RST,
-            RST | ACK,
-            FIN | ACK,
-            FIN | ACK,
-            FIN,
-            0,
-            URG | ACK,
-            SYN | FIN,
-            SYN | RST,
-            0x3f,
-            SYN | FIN | ACK,
-        ];
+    /// Whom a forged segment is for and from whom it seems to come: one of the connections, one of the peers that were spoken to, or
+    /// nobody known. RCV.NXT, RCV.WND, SND.UNA, SND.NXT of the connection, as far as they can be known.
+    fn victim(&self, whom: u8, extra: u8) -> (SocketAddr, SocketAddr, (u32, u32, u32, u32)) {
         let base = 90_000_u32.wrapping_add(self.isn_shift());
         let host = &self.hosts[0];
         let live: Vec<Status> = host.tcp.connections().map(|(_, s)| s).collect();
         let n = live.len() + host.last.len() + 2;
         let which = usize::from(whom) % n;
-        // RCV.NXT, RCV.WND, SND.UNA, SND.NXT of the connection, as far as they can be known.
-        let (peer, port, (rcv_nxt, rcv_wnd, snd_una, snd_nxt)) = if let Some(s) = live.get(which) {
+        if let Some(s) = live.get(which) {
             // Before the peer's SYN there is no RCV.NXT.
             let rcv_nxt = if s.rcv_nxt.0 == 0 { base } else { s.rcv_nxt.0 };
-            let numbers = (rcv_nxt, s.rcv_wnd, s.snd_una.0, s.snd_nxt.0);
-            (v4(s.remote), s.local.port(), numbers)
-        } else if let Some((peer, seg)) = host.last.get(which - live.len()) {
-            let numbers = (seg.ack, u32::from(seg.wnd), seg.seq, seg.end());
-            (*peer, seg.src_port, numbers)
+            (s.local, s.remote, (rcv_nxt, s.rcv_wnd, s.snd_una.0, s.snd_nxt.0))
+        } else if let Some((us, peer, seg)) = host.last.get(which - live.len()) {
+            (*us, *peer, (seg.ack, u32::from(seg.wnd), seg.seq, seg.end()))
         } else {
-            let peer = SocketAddrV4::new(STRANGER, 7_000 + u16::from(extra % 5));
-            (peer, 80, (base, 64, base, base))
-        };
+            let family = host.family(extra / 5);
+            let peer = SocketAddr::new(stranger(family), 7_000 + u16::from(extra % 5));
+            (SocketAddr::new(a(family), 80), peer, (base, 64, base, base))
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one for each field of a segment")]
+    fn forge(&mut self, whom: u8, flags: u8, seq: u8, ack: u8, wnd: u8, text: u8, extra: u8) {
+        let (us, peer, (rcv_nxt, rcv_wnd, snd_una, snd_nxt)) = self.victim(whom, extra);
         let far = u32::from(extra).wrapping_mul(0x0101_0101);
         let seq = match seq {
             0..=6 => rcv_nxt,
@@ -1142,7 +1277,7 @@ impl Life<'_> {
         };
         let mut seg = Seg {
             src_port: peer.port(),
-            dst_port: port,
+            dst_port: us.port(),
             seq,
             ack,
             flags: FLAGS[usize::from(flags)],
@@ -1154,14 +1289,15 @@ impl Life<'_> {
         if extra.is_multiple_of(4) {
             seg.options = vec![2, 4, 0, extra];
         }
-        let src = match extra {
-            250 => Ipv4Addr::BROADCAST,
-            251 => Ipv4Addr::new(224, 0, 0, 5),
-            252 => Ipv4Addr::UNSPECIFIED,
-            253 => A,
-            _ => *peer.ip(),
+        let family = Family::of(us.ip());
+        let (src, dst) = match extra {
+            // The same hosts and ports in the other family, if the host speaks it.
+            246..=249 => self.hosts[0].in_other_family(us.ip(), peer.ip()),
+            250..=252 => (family.nobodies()[usize::from(extra - 250)], us.ip()),
+            253 => (us.ip(), us.ip()),
+            _ => (peer.ip(), us.ip()),
         };
-        self.deliver(0, src, &seg.write(src, A));
+        self.deliver(0, src, dst, &seg.write(src, dst));
     }
 
     fn wait(&mut self, how_long: u8, in_steps: bool) {
@@ -1282,8 +1418,9 @@ impl Life<'_> {
             let mut handles = Vec::new();
             let at = self.at();
             let host = &mut self.hosts[i];
-            let local = SocketAddr::new(host.addr.into(), 0);
-            let remote = SocketAddr::new(STRANGER.into(), 9_999);
+            let family = host.family(0);
+            let local = SocketAddr::new(host.addr(family), 0);
+            let remote = SocketAddr::new(stranger(family), 9_999);
             while let Ok(handle) = host.tcp.connect(at, local, remote, Some(HOP), stream) {
                 host.got(handle);
                 handles.push(handle);
@@ -1303,17 +1440,13 @@ impl Life<'_> {
     }
 }
 
-fn src_of(addr: Ipv4Addr) -> SocketAddr {
-    SocketAddr::new(addr.into(), 0)
-}
-
 type BStore = Storage<3, 1, 2, 2, 2_048>;
 
 fn foreign() -> ConnectionHandle {
     let mut store = Box::new(Storage::<9, 0, 0, 0, 2_048>::new());
     let mut tcp = Tcp::new(&mut *store, Config::default(), key(1));
-    let remote = SocketAddr::new(B.into(), 80);
-    let local = SocketAddr::new(A.into(), 0);
+    let remote = SocketAddr::new(b(Family::V4), 80);
+    let local = SocketAddr::new(a(Family::V4), 0);
     let mut handle = None;
     for _ in 0..9 {
         handle = tcp.connect(Instant::ZERO, local, remote, None, small()).ok();
@@ -1329,14 +1462,9 @@ fn live<const C: usize, const L: usize, const H: usize, const T: usize, const P:
     let mut fresh_store = Box::new(Storage::<C, L, H, T, P>::new());
     let mut a_store = Box::new(Storage::<C, L, H, T, P>::new());
     let (mut b_store, mut b_fresh_store) = (Box::new(BStore::new()), Box::new(BStore::new()));
-    let Mode { begin, is_busy_honoured, config } = mode;
-    let life = |hosts| Life { hosts, begin, now: begin, hold: 0, is_busy_honoured, seen: Vec::new() };
-    let mut fresh = life([
-        Host::new(&mut *fresh_store, config, false, foreign()),
-        Host::new(&mut *b_fresh_store, config, true, foreign()),
-    ]);
-    let mut used =
-        life([Host::new(&mut *a_store, config, false, foreign()), Host::new(&mut *b_store, config, true, foreign())]);
+    let mut fresh =
+        Life::new(Host::new(&mut *fresh_store, mode, false), Host::new(&mut *b_fresh_store, mode, true), mode);
+    let mut used = Life::new(Host::new(&mut *a_store, mode, false), Host::new(&mut *b_store, mode, true), mode);
     for op in ops {
         used.step(op);
     }
@@ -1348,18 +1476,18 @@ fn live<const C: usize, const L: usize, const H: usize, const T: usize, const P:
     seen
 }
 
-fn mode(config: Config) -> Mode {
-    Mode { begin: BEGIN, is_busy_honoured: true, config }
+fn mode(stack: Stack, config: Config) -> Mode {
+    Mode { begin: BEGIN, is_busy_honoured: true, stack, config }
 }
 
 macro_rules! lives {
     ($($name:ident: $c:literal, $l:literal, $h:literal, $t:literal, $p:literal;)*) => {
         proptest! {
-            #![proptest_config(cases(1_500))]
+            #![proptest_config(cases(4_500))]
             $(
                 #[test]
-                fn $name(ops in script(), config in config()) {
-                    let _ = live::<$c, $l, $h, $t, $p>(&ops, mode(config));
+                fn $name(stack in stack(), ops in script(), config in config()) {
+                    let _ = live::<$c, $l, $h, $t, $p>(&ops, mode(stack, config));
                 }
             )*
         }
@@ -1381,17 +1509,17 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn same_script_gives_the_same_octets(ops in script(), config in config()) {
-        let one = live::<3, 1, 2, 2, 1_024>(&ops, mode(config));
-        let other = live::<3, 1, 2, 2, 1_024>(&ops, mode(config));
+    fn same_script_gives_the_same_octets(stack in stack(), ops in script(), config in config()) {
+        let one = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
+        let other = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
         prop_assert_eq!(one, other);
     }
 
     /// A transmitter that is busy, or has too small a buffer, changes nothing but when things go out.
     #[test]
-    fn dropped_segments_are_offered_again_unchanged(ops in script(), config in config()) {
-        let busy = live::<3, 1, 2, 2, 1_024>(&ops, mode(config));
-        let idle = Mode { is_busy_honoured: false, ..mode(config) };
+    fn dropped_segments_are_offered_again_unchanged(stack in stack(), ops in script(), config in config()) {
+        let busy = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
+        let idle = Mode { is_busy_honoured: false, ..mode(stack, config) };
         let idle = live::<3, 1, 2, 2, 1_024>(&ops, idle);
         prop_assert_eq!(busy, idle);
     }
@@ -1399,6 +1527,7 @@ proptest! {
     /// The clock's width shows nowhere: microseconds and milliseconds wrap at 2^32 in the middle of a life.
     #[test]
     fn same_script_at_another_time_does_the_same(
+        stack in stack(),
         ops in script(),
         config in config(),
         wraps_at in prop::sample::select(vec![
@@ -1408,29 +1537,23 @@ proptest! {
     ) {
         let config = Config { challenge_limit: 255, ..config };
         let begin = (wraps_at / 1_000 - before_ms) * 1_000;
-        let one = live::<3, 1, 2, 2, 1_024>(&ops, mode(config));
-        let other = live::<3, 1, 2, 2, 1_024>(&ops, Mode { begin, ..mode(config) });
+        let one = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
+        let other = live::<3, 1, 2, 2, 1_024>(&ops, Mode { begin, ..mode(stack, config) });
         prop_assert_eq!(one, other);
     }
 }
 
 // Idle for long.
 
-/// Two hosts, connected.
-fn connected<'s>(a: &'s mut BStore, b: &'s mut BStore, begin: u64) -> (Life<'s>, [ConnectionHandle; 2]) {
-    let config = Config::default();
-    let mut life = Life {
-        hosts: [Host::new(a, config, false, foreign()), Host::new(b, config, true, foreign())],
-        begin,
-        now: begin,
-        hold: 0,
-        is_busy_honoured: true,
-        seen: Vec::new(),
-    };
-    let listen = Call::Listen { port: 0, any: true, sizes: (0, 0), backlog: 3, half_open: 3, refuse: false };
-    let dial = Call::Connect { to: 0, port: 0, sizes: (0, 0), hop: true };
-    life.step(&Op::Call(false, listen));
-    life.step(&Op::Call(true, dial));
+/// In microseconds.
+const DAY: u64 = 24 * 3_600 * 1_000_000;
+
+/// Two hosts, connected over the last family of their stack.
+fn connected<'s>(stack: Stack, a: &'s mut BStore, b: &'s mut BStore, begin: u64) -> (Life<'s>, [ConnectionHandle; 2]) {
+    let mode = Mode { begin, ..mode(stack, Config::default()) };
+    let mut life = Life::new(Host::new(a, mode, false), Host::new(b, mode, true), mode);
+    life.step(&Op::Call(false, listen()));
+    life.step(&Op::Call(true, dial(1, 0)));
     life.step(&Op::Carry { count: 4, fate: 0 });
     life.step(&Op::Call(false, Call::Accept(0)));
     let handles = [life.hosts[0].handles[0], life.hosts[1].handles[0]];
@@ -1460,70 +1583,73 @@ fn talk(life: &mut Life<'_>, handles: [ConnectionHandle; 2]) {
 
 #[test]
 fn idle_for_weeks_connection_goes_on_as_if_nothing_had_been() {
-    const DAY: u64 = 24 * 3_600 * 1_000_000;
-    for days in [1, 12, 13, 24, 25, 37, 49, 50, 60, 99] {
-        for (is_polled, begin) in [(false, BEGIN), (true, BEGIN), (false, 1_000)] {
-            let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
-            let (mut life, handles) = connected(&mut a, &mut b, begin);
-            talk(&mut life, handles);
-            life.now += days * DAY;
-            if is_polled {
-                for i in 0..2 {
-                    life.expire(i);
+    over_each(|family| {
+        for days in [1, 12, 13, 24, 25, 37, 49, 50, 60, 99] {
+            for (is_polled, begin) in [(false, BEGIN), (true, BEGIN), (false, 1_000)] {
+                let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
+                let (mut life, handles) = connected(alone(family), &mut a, &mut b, begin);
+                talk(&mut life, handles);
+                life.now += days * DAY;
+                if is_polled {
+                    for i in 0..2 {
+                        life.expire(i);
+                    }
                 }
+                talk(&mut life, handles);
+                life.now += days * DAY;
+                // And an orderly end.
+                life.step(&Op::Call(false, Call::Shutdown(0)));
+                life.step(&Op::Carry { count: 4, fate: 0 });
+                life.step(&Op::Call(true, Call::Close(0)));
+                life.step(&Op::Carry { count: 4, fate: 0 });
+                let told = |i: usize| life.hosts[i].held[&handles[i]].told;
+                assert_eq!(told(0), Some(CloseReason::LocalClosed));
+                assert_eq!(told(1), Some(CloseReason::PeerClosed));
+                life.finish();
             }
-            talk(&mut life, handles);
-            life.now += days * DAY;
-            // And an orderly end.
-            life.step(&Op::Call(false, Call::Shutdown(0)));
-            life.step(&Op::Carry { count: 4, fate: 0 });
-            life.step(&Op::Call(true, Call::Close(0)));
-            life.step(&Op::Carry { count: 4, fate: 0 });
-            let told = |i: usize| life.hosts[i].held[&handles[i]].told;
-            assert_eq!(told(0), Some(CloseReason::LocalClosed));
-            assert_eq!(told(1), Some(CloseReason::PeerClosed));
-            life.finish();
         }
-    }
+    });
 }
 
 /// After weeks of silence a peer that is gone is found out as if it had been a minute.
 #[test]
 fn idle_for_weeks_then_a_dead_peer_is_given_up_after_r2() {
-    const DAY: u64 = 24 * 3_600 * 1_000_000;
-    for days in [1, 13, 25, 37, 50, 60] {
-        let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
-        let (mut life, handles) = connected(&mut a, &mut b, BEGIN);
-        talk(&mut life, handles);
-        life.now += days * DAY;
-        let at = life.at();
-        assert_eq!(life.hosts[0].tcp.send(at, handles[0], &[5; 10]), Ok(10));
-        life.drain(0);
-        life.run_out(0);
-        assert!(life.now >= at.as_micros() + 100_000_000);
-        assert!(life.now <= at.as_micros() + 240_000_000, "{}", life.now);
-        assert!(life.hosts[0].held[&handles[0]].told.is_some());
-    }
+    over_each(|family| {
+        for days in [1, 13, 25, 37, 50, 60] {
+            let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
+            let (mut life, handles) = connected(alone(family), &mut a, &mut b, BEGIN);
+            talk(&mut life, handles);
+            life.now += days * DAY;
+            let at = life.at();
+            assert_eq!(life.hosts[0].tcp.send(at, handles[0], &[5; 10]), Ok(10));
+            life.drain(0);
+            life.run_out(0);
+            assert!(life.now >= at.as_micros() + 100_000_000);
+            assert!(life.now <= at.as_micros() + 240_000_000, "{}", life.now);
+            assert!(life.hosts[0].held[&handles[0]].told.is_some());
+        }
+    });
 }
 
 /// A device may sleep through a deadline for as long as it likes: "at the time the last poll named, or later".
 #[test]
 fn deadline_served_weeks_late_is_still_due() {
-    const DAY: u64 = 24 * 3_600 * 1_000_000;
-    for days in [1, 12, 24, 25, 40, 60] {
-        let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
-        let (mut life, handles) = connected(&mut a, &mut b, BEGIN);
-        talk(&mut life, handles);
-        let at = life.at();
-        assert_eq!(life.hosts[0].tcp.send(at, handles[0], &[5; 10]), Ok(10));
-        life.drain(0);
-        life.now += days * DAY;
-        let late = life.now;
-        life.expire(0);
-        // R2 is long over: one last attempt is made, and its timeout is the end.
-        life.run_out(0);
-        assert!(life.hosts[0].held[&handles[0]].told.is_some(), "nothing is done about it after {days} days");
-        let waited = Duration::from_micros(life.now - late);
-        assert!(waited <= Duration::from_secs(60), "after {days} days it took {waited:?} more");
-    }
+    over_each(|family| {
+        for days in [1, 12, 24, 25, 40, 60] {
+            let (mut a, mut b) = (Box::new(BStore::new()), Box::new(BStore::new()));
+            let (mut life, handles) = connected(alone(family), &mut a, &mut b, BEGIN);
+            talk(&mut life, handles);
+            let at = life.at();
+            assert_eq!(life.hosts[0].tcp.send(at, handles[0], &[5; 10]), Ok(10));
+            life.drain(0);
+            life.now += days * DAY;
+            let late = life.now;
+            life.expire(0);
+            // R2 is long over: one last attempt is made, and its timeout is the end.
+            life.run_out(0);
+            assert!(life.hosts[0].held[&handles[0]].told.is_some(), "nothing is done about it after {days} days");
+            let waited = Duration::from_micros(life.now - late);
+            assert!(waited <= Duration::from_secs(60), "after {days} days it took {waited:?} more");
+        }
+    });
 }

@@ -1,19 +1,20 @@
-//! One test for each rule, in the order of the table: state, stimulus, effect.
+//! One test for each rule, in the order of the table: state, stimulus, effect. Each runs over both families.
 //!
-//! Each looks at the verdict, the bytes on the wire, what the application is told and what is counted. Checksums are verified
+//! A test looks at the verdict, the bytes on the wire, what the application is told and what is counted. Checksums are verified
 //! and acknowledgements are sent at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod bench;
+mod family;
 mod table;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, MAX_EXTENSION_HEADERS, Medium, Received};
+use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
 use tcp_reset_core::{
-    Action, ChecksumBy, CloseReason, Config, Error, Event, Hop, ListenOptions, Overflow, ResetReason, RstPolicy, Rule,
-    SecretKey, Seq, State, StreamOptions, Tcp, Timer, Verdict,
+    Action, ChecksumBy, CloseReason, Config, ConnectionHandle, Error, Event, Hop, ListenOptions, Overflow, ResetReason,
+    RstPolicy, Rule, SecretKey, Seq, State, StreamOptions, Tcp, Timer, Verdict,
 };
 
 use bench::reach::{
@@ -21,21 +22,27 @@ use bench::reach::{
     fin_wait_1_gone, fin_wait_2, fin_wait_2_gone, knock, last_ack, open, probe_outstanding, text_in_flight, time_wait,
     time_wait_of_listener,
 };
-use bench::{BUFFER, LargeStore, Link, PEER, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, US, World};
+use bench::{BUFFER, LargeStore, Link, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, World, peer, us};
+use family::{Family, over_each};
 use table::{ACK, FIN, PSH, RST, SYN, Seg, URG};
 
 fn config() -> Config {
     Config { delayed_ack: Duration::ZERO, ..Config::default() }
 }
 
-/// Runs a test on a fresh engine and a peer.
-fn on_link(test: impl FnOnce(&mut Link<'_>)) {
+/// Runs a test on a fresh engine and a peer, over each family.
+fn on_link(test: impl Fn(&mut Link<'_>)) {
     on_link_with(config(), test);
 }
 
-fn on_link_with(config: Config, test: impl FnOnce(&mut Link<'_>)) {
+fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| on_link_of(family, config, &test));
+}
+
+/// The same over one family.
+fn on_link_of(family: Family, config: Config, test: impl FnOnce(&mut Link<'_>)) {
     let mut store = Box::new(Store::new());
-    test(&mut Link::new(World::new(&mut *store, config), PEER_ISN));
+    test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
 }
 
 #[track_caller]
@@ -55,7 +62,7 @@ fn assert_silent(link: &Link<'_>) {
 fn assert_sent(link: &Link<'_>, flags: u8, seq: u32, ack: u32) {
     let sent = link.world.only();
     assert_eq!((sent.flags, sent.seq, sent.ack, sent.text.len()), (flags, seq, ack, 0), "{sent:?}");
-    assert_eq!((sent.src, sent.dst), (SocketAddr::V4(link.us), SocketAddr::V4(link.peer)));
+    assert_eq!((sent.src, sent.dst), (link.us, link.peer));
 }
 
 /// The last call sent `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
@@ -128,10 +135,10 @@ fn any_state_malformed_header_is_dropped() {
     for build in scripts {
         on_link_with(bench::quick_config(), |l| {
             build(l);
-            let good = Raw { seq: l.model.rcv_nxt, flags: RST, ..Raw::default() }.bytes(PEER, US);
+            let good = Raw { seq: l.model.rcv_nxt, flags: RST, ..Raw::default() }.bytes(l.peer, l.us);
             let before = l.state();
             for bytes in malformed(&good) {
-                let verdict = l.world.arrive_bytes(*PEER.ip(), *US.ip(), &bytes);
+                let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
                 assert_eq!((verdict.rule, verdict.action), (Rule::Malformed, Action::Dropped), "{bytes:?}");
                 assert_silent(l);
             }
@@ -145,11 +152,11 @@ fn any_state_wrong_checksum_is_dropped() {
     on_link(|l| {
         l.open();
         let raw = Raw { seq: l.model.rcv_nxt, flags: RST, text: b"odd", ..Raw::default() };
-        let good = raw.bytes(PEER, US);
+        let good = raw.bytes(l.peer, l.us);
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let verdict = l.world.arrive_bytes(*PEER.ip(), *US.ip(), &bytes);
+            let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
             let ports_or_offset = bit / 8 < 4 || bit / 8 == 12;
             assert!(
                 verdict.rule == Rule::ChecksumWrong || (ports_or_offset && verdict.rule == Rule::Malformed),
@@ -158,20 +165,21 @@ fn any_state_wrong_checksum_is_dropped() {
             assert_silent(l);
         }
         assert_eq!(l.state(), State::Established);
-        let verdict = l.world.arrive_bytes(Ipv4Addr::new(10, 0, 0, 3), *US.ip(), &good);
+        let verdict = l.world.arrive_bytes(l.family.host(3), l.us.ip(), &good);
         assert_eq!(verdict.rule, Rule::ChecksumWrong, "the pseudo header counts");
-        let verdict = l.world.arrive_bytes(*PEER.ip(), *US.ip(), &good);
+        let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &good);
         assert_eq!(verdict.rule, Rule::RstExact);
     });
 }
 
 /// Pairs of source and destination that nobody may answer.
-fn unanswerable() -> Vec<(SocketAddrV4, SocketAddrV4)> {
-    let at = |ip: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(ip), port);
-    let groups = [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1], [239, 255, 255, 250]];
-    let mut all: Vec<_> = groups.iter().flat_map(|&ip| [(at(ip, 40_000), US), (PEER, at(ip, 80))]).collect();
-    all.extend([(US, US), (at([10, 0, 0, 1], 40_000), US)]);
-    all.extend([(at([10, 0, 0, 2], 0), US), (PEER, at([10, 0, 0, 1], 0))]);
+fn unanswerable(family: Family) -> Vec<(SocketAddr, SocketAddr)> {
+    let (us, peer) = (us(family), peer(family));
+    let at = SocketAddr::new;
+    let nobodies = family.nobodies();
+    let mut all: Vec<_> = nobodies.iter().flat_map(|&ip| [(at(ip, 40_000), us), (peer, at(ip, 80))]).collect();
+    all.extend([(us, us), (at(us.ip(), 40_000), us), (at(family.loopback(), 40_000), us)]);
+    all.extend([(at(peer.ip(), 0), us), (peer, at(us.ip(), 0))]);
     all
 }
 
@@ -180,36 +188,38 @@ fn any_state_unanswerable_address_is_dropped() {
     let closed = |_: &mut Link<'_>| {};
     let listen_here = |l: &mut Link<'_>| l.listen(bench::small_listener());
     let listen_anywhere = |l: &mut Link<'_>| {
-        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80);
+        let any = SocketAddr::new(l.family.unspecified(), 80);
         l.world.tcp.listen(any, bench::small_listener()).unwrap();
     };
-    for build in [closed, listen_here, listen_anywhere] as [Script; 3] {
-        for (src, dst) in unanswerable() {
-            for flags in [SYN, ACK, SYN | ACK, FIN, 0, RST] {
-                on_link(|l| {
-                    build(l);
-                    let verdict = l.world.arrive(src, dst, &Raw { flags, seq: 1, ack: 1, ..Raw::default() });
-                    assert_eq!(
-                        (verdict.rule, verdict.action),
-                        (Rule::NotAnswerable, Action::Dropped),
-                        "{src} {dst} {flags}"
-                    );
-                    assert_silent(l);
-                    let half = l.world.tcp.state_of(SocketAddr::V4(US), SocketAddr::V4(src));
-                    assert_ne!(half, State::SynReceived, "{src} {dst}");
-                });
+    over_each(|family| {
+        for build in [closed, listen_here, listen_anywhere] as [Script; 3] {
+            for (src, dst) in unanswerable(family) {
+                for flags in [SYN, ACK, SYN | ACK, FIN, 0, RST] {
+                    on_link_of(family, config(), |l| {
+                        build(l);
+                        assert_unanswered(l, src, dst, flags);
+                    });
+                }
             }
         }
-    }
+    });
 }
 
-/// A listener behind frames; the interfaces are 10.0.0.1/24 and 10.0.0.7/24.
-fn on_frames(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
+#[track_caller]
+fn assert_unanswered(link: &mut Link<'_>, src: SocketAddr, dst: SocketAddr, flags: u8) {
+    let verdict = link.world.arrive(src, dst, &Raw { flags, seq: 1, ack: 1, ..Raw::default() });
+    assert_eq!((verdict.rule, verdict.action), (Rule::NotAnswerable, Action::Dropped), "{src} {dst} {flags}");
+    assert_silent(link);
+    assert_ne!(link.world.tcp.state_of(link.us, src), State::SynReceived, "{src} {dst}");
+}
+
+/// A listener behind frames; the hosts 1 and 7 are ours.
+fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
     let mut tcp = Tcp::new(&mut *store, config(), bench::key(1));
-    tcp.listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 80), bench::small_listener()).unwrap();
+    tcp.listen(SocketAddr::new(family.unspecified(), 80), bench::small_listener()).unwrap();
     let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
-    let ours = [[10, 0, 0, 1], [10, 0, 0, 7]].map(|addr| Interface { addr: Ipv4Addr::from(addr).into(), prefix: 24 });
+    let ours = [1, 7].map(|n| Interface { addr: family.host(n), prefix: family.prefix() });
     frames.set_addresses(&ours, None).unwrap();
     test(&mut frames);
 }
@@ -226,70 +236,73 @@ fn deliver(frames: &mut Frames<'_>, frame: &[u8]) -> (Option<Rule>, bool) {
 
 #[test]
 fn any_state_fragment_is_dropped() {
-    let syn = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() }.bytes(PEER, US);
-    let (more, reserved, dont) = (0x2000, 0x8000, 0x4000);
-    for fragment in [more, 1, more | 1, 0x1fff, dont | 1] {
-        on_frames(Medium::Ip, |frames| {
-            let packet = bench::packet(*PEER.ip(), *US.ip(), fragment, &syn);
-            assert_eq!(deliver(frames, &packet), (Some(Rule::Fragment), false), "{fragment:#x}");
-            assert_eq!(frames.tcp_ref().state_of(SocketAddr::V4(US), SocketAddr::V4(PEER)), State::Listen);
-        });
-    }
-    for whole in [0, dont, reserved] {
-        on_frames(Medium::Ip, |frames| {
-            let packet = bench::packet(*PEER.ip(), *US.ip(), whole, &syn);
-            assert_eq!(deliver(frames, &packet), (Some(Rule::ListenSyn), true), "{whole:#x}");
-        });
-    }
+    // 24 octets: all parts but the last are multiples of eight.
+    let syn = Raw { seq: 1, flags: SYN, wnd: 100, options: &[1; 4], ..Raw::default() };
+    let parts = [(0, true), (1, false), (1, true), (0x1fff, false)];
+    over_each(|family| {
+        let (peer, us) = (peer(family), us(family));
+        for spare in [false, true] {
+            let part = |(offset, more)| family::ip_part(peer.ip(), us.ip(), offset, more, spare, &syn.bytes(peer, us));
+            for which in parts {
+                on_frames_of(family, Medium::Ip, |frames| {
+                    assert_eq!(deliver(frames, &part(which)), (Some(Rule::Fragment), false), "{which:?} {spare}");
+                    assert_eq!(frames.tcp_ref().state_of(us, peer), State::Listen);
+                });
+            }
+            on_frames_of(family, Medium::Ip, |frames| {
+                assert_eq!(deliver(frames, &part((0, false))), (Some(Rule::ListenSyn), true), "whole, {spare}");
+            });
+        }
+    });
 }
 
+/// Only IPv6 has extension headers.
+#[cfg(feature = "ipv6")]
 #[test]
 fn any_state_too_many_headers_are_dropped() {
-    let (peer, us) = (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
-    let padded = [60, 0, 1, 4, 0, 0, 0, 0];
-    let mut segment = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() }.bytes(PEER, US);
-    segment[16..18].fill(0);
-    let pseudo = [&peer.octets()[..], &us.octets(), &[0, 0, 0, segment.len() as u8, 0, 0, 0, 6]].concat();
-    let sum = bench::internet_checksum(&[&pseudo, &segment[..]].concat()).to_be_bytes();
-    segment[16..18].copy_from_slice(&sum);
+    use tcp_reset_core::link::MAX_EXTENSION_HEADERS;
+    let (peer, us) = (peer(Family::V6), us(Family::V6));
+    let (tcp, destination_options) = (family::TCP, 60);
+    let padded = [destination_options, 0, 1, 4, 0, 0, 0, 0];
+    let segment = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() }.bytes(peer, us);
     for headers in [0, 1, MAX_EXTENSION_HEADERS, MAX_EXTENSION_HEADERS + 1, MAX_EXTENSION_HEADERS + 100] {
-        on_frames(Medium::Ip, |frames| {
-            frames.set_addresses(&[Interface { addr: us.into(), prefix: 64 }], None).unwrap();
+        on_frames_of(Family::V6, Medium::Ip, |frames| {
             let mut chain = padded.repeat(headers);
             if let Some(last) = chain.len().checked_sub(padded.len()) {
-                chain[last] = 6;
+                chain[last] = tcp;
             }
-            let first = if headers == 0 { 6 } else { 60 };
-            let len = ((chain.len() + segment.len()) as u16).to_be_bytes();
-            let header = [&[0x60, 0, 0, 0, len[0], len[1], first, 64], &peer.octets()[..], &us.octets()].concat();
+            let mut packet = family::ip_packet(peer.ip(), us.ip(), &[chain, segment.clone()].concat());
+            packet[6] = if headers == 0 { tcp } else { destination_options };
             let expected = if headers > MAX_EXTENSION_HEADERS {
                 (Some(Rule::TooManyHeaders), false)
             } else {
                 (Some(Rule::ListenSyn), true)
             };
-            assert_eq!(deliver(frames, &[header, chain, segment.clone()].concat()), expected, "{headers} headers");
+            assert_eq!(deliver(frames, &packet), expected, "{headers} headers");
         });
     }
 }
 
 #[test]
 fn frame_to_or_from_a_group_draws_nothing() {
-    let (mac, all, group) = ([2, 0, 0, 0, 0, 1], [0xff; 6], [0x01, 0, 0x5e, 0, 0, 1]);
-    let at = |last: u8| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, last), 80);
-    let cases = [(mac, at(2), at(1), true), (all, at(2), at(1), false), (group, at(2), at(1), false)];
-    let addresses = [(mac, at(2), at(255), false), (mac, at(255), at(1), false), (mac, at(7), at(1), false)];
-    for (to, src, dst, answered) in cases.into_iter().chain(addresses) {
-        for flags in [SYN, ACK] {
-            on_frames(Medium::Ethernet(Hop(mac)), |frames| {
-                let segment = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() }.bytes(src, dst);
-                let header = [&to[..], &[2, 0, 0, 0, 0, 2, 8, 0]].concat();
-                let packet = bench::packet(*src.ip(), *dst.ip(), 0x4000, &segment);
-                let (rule, sends) = deliver(frames, &[header, packet].concat());
-                assert_eq!(sends, answered, "{to:?} {src} {dst}");
-                assert!(answered || rule.is_none() || rule == Some(Rule::NotAnswerable), "{rule:?}");
-            });
+    let (mac, everybody) = ([2, 0, 0, 0, 0, 1], [0xff; 6]);
+    over_each(|family| {
+        let (peer, us, also_us, all) = (family.host(2), family.host(1), family.host(7), family.everybody_here());
+        let to_groups = [(everybody, peer, us, false), (family.group_mac(), peer, us, false), (mac, peer, all, false)];
+        let from_groups = [(mac, all, us, false), (mac, also_us, us, false)];
+        for (to, src, dst, answered) in [(mac, peer, us, true)].into_iter().chain(to_groups).chain(from_groups) {
+            for flags in [SYN, ACK] {
+                let segment = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };
+                let segment = segment.bytes(SocketAddr::new(src, 80), SocketAddr::new(dst, 80));
+                let frame = family::ethernet(to, [2, 0, 0, 0, 0, 2], &family::ip_packet(src, dst, &segment));
+                on_frames_of(family, Medium::Ethernet(Hop(mac)), |frames| {
+                    let (rule, sends) = deliver(frames, &frame);
+                    assert_eq!(sends, answered, "{to:?} {src} {dst}");
+                    assert!(answered || rule.is_none() || rule == Some(Rule::NotAnswerable), "{rule:?}");
+                });
+            }
         }
-    }
+    });
 }
 
 // CLOSED
@@ -362,8 +375,8 @@ fn listen_ack_draws_rst() {
 /// A listener with room for one half-open connection, which is taken.
 fn full_listener(link: &mut Link<'_>, overflow: Overflow) {
     link.listen(ListenOptions { half_open: 1, overflow, ..bench::small_listener() });
-    let other = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 3), 5_000);
-    let _ = link.world.arrive(other, US, &Raw { flags: SYN, ..Raw::default() });
+    let other = SocketAddr::new(link.family.host(3), 5_000);
+    let _ = link.world.arrive(other, link.us, &Raw { flags: SYN, ..Raw::default() });
     assert_eq!(link.world.only().flags, SYN | ACK);
 }
 
@@ -395,7 +408,8 @@ fn listen_syn_makes_half_open_and_sends_syn_ack() {
             assert_verdict(l, verdict, Rule::ListenSyn, Action::SynAcked, State::Listen);
             assert_sent(l, SYN | ACK, l.model.iss, PEER_ISN + 1);
             let sent = l.world.only();
-            assert_eq!((sent.wnd, &sent.options[..]), (BUFFER, &[2, 4, 5, 180][..]), "window, and MSS 1460 alone");
+            let [high, low] = (1_460 - l.family.mss_less()).to_be_bytes();
+            assert_eq!((sent.wnd, &sent.options[..]), (BUFFER, &[2, 4, high, low][..]), "window, and the MSS alone");
             assert_eq!(l.state(), State::SynReceived);
         });
     }
@@ -693,7 +707,7 @@ fn closing_rst_at_rcv_nxt_resets() {
 }
 
 /// ESTABLISHED with five bytes received and their acknowledgement held back.
-fn with_delayed_ack(rst_policy: RstPolicy, test: impl FnOnce(&mut Link<'_>)) {
+fn with_delayed_ack(rst_policy: RstPolicy, test: impl Fn(&mut Link<'_>)) {
     on_link_with(Config { rst_policy, ..Config::default() }, |l| {
         l.open();
         l.say(ACK, 5).rule.name();
@@ -921,10 +935,10 @@ fn syn_received_ack_without_slot_is_dropped() {
     on_link(|l| {
         l.listen(ListenOptions { backlog: 1, ..bench::small_listener() });
         let _ = l.say(SYN, 0);
-        let other = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 3), 5_000);
-        let _ = l.world.arrive(other, US, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
+        let other = SocketAddr::new(l.family.host(3), 5_000);
+        let _ = l.world.arrive(other, l.us, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
         let ack = l.world.only().end();
-        let _ = l.world.arrive(other, US, &Raw { seq: 2, ack, flags: ACK, wnd: 100, ..Raw::default() });
+        let _ = l.world.arrive(other, l.us, &Raw { seq: 2, ack, flags: ACK, wnd: 100, ..Raw::default() });
         assert_untouched(l, &seg(l, ACK, 0, 0), Rule::SynReceivedNoSlot, Action::Dropped);
         assert_silent(l);
         l.world.tcp.accept(l.world.now, l.listener.unwrap()).unwrap();
@@ -1296,42 +1310,36 @@ fn established_text_beyond_gap_is_held() {
 
 // M1, M2: two of ours
 
-const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 40_000);
-
 fn stream_options() -> StreamOptions {
     StreamOptions { rx_buffer: 1_024, tx_buffer: 1_024, ..StreamOptions::default() }
 }
 
-/// Two engines of ours; `a` listens and `b` has connected to it.
-fn on_pair(test: impl FnOnce(&mut Pair<'_>, tcp_reset_core::ConnectionHandle, tcp_reset_core::ConnectionHandle)) {
-    let (mut left, mut right) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
-    let a = World::with(&mut *left, Config::default(), bench::key(1), START);
-    let b = World::with(&mut *right, Config::default(), bench::key(2), START);
-    let mut pair = Pair::new(a, b);
-    let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
-    let listener = pair.a.tcp.listen(SocketAddr::V4(US), options).unwrap();
-    let at_b = dial_from(&mut pair.b);
-    pair.carry();
-    let at_a = pair.a.tcp.accept(pair.a.now, listener).unwrap();
-    pair.a.drain();
-    test(&mut pair, at_a, at_b);
+/// Two engines of ours, over each family; `a` listens and `b` has connected to it.
+fn on_pair(test: impl Fn(&mut Pair<'_>, ConnectionHandle, ConnectionHandle)) {
+    over_each(|family| {
+        let (mut left, mut right) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
+        let a = World::with(&mut *left, Config::default(), bench::key(1), START);
+        let b = World::with(&mut *right, Config::default(), bench::key(2), START);
+        let mut pair = Pair::new(family, a, b);
+        let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
+        let listener = pair.a.tcp.listen(us(family), options).unwrap();
+        let at_b = dial_from(&mut pair.b, family);
+        pair.carry();
+        let at_a = pair.a.tcp.accept(pair.a.now, listener).unwrap();
+        pair.a.drain();
+        test(&mut pair, at_a, at_b);
+    });
 }
 
-fn dial_from(world: &mut World<'_>) -> tcp_reset_core::ConnectionHandle {
-    let (local, remote) = (SocketAddr::V4(HERE), SocketAddr::V4(US));
+fn dial_from(world: &mut World<'_>, family: Family) -> ConnectionHandle {
+    let (local, remote) = (peer(family), us(family));
     let handle = world.tcp.connect(world.now, local, remote, Some(Hop::default()), stream_options()).unwrap();
     world.drain();
     handle
 }
 
 /// Sends what fits of `bytes` from `sent` on and reads what there is into `got`.
-fn pump(
-    world: &mut World<'_>,
-    handle: tcp_reset_core::ConnectionHandle,
-    bytes: &[u8],
-    sent: &mut usize,
-    got: &mut Vec<u8>,
-) {
+fn pump(world: &mut World<'_>, handle: ConnectionHandle, bytes: &[u8], sent: &mut usize, got: &mut Vec<u8>) {
     if let Ok(count) = world.tcp.send(world.now, handle, &bytes[*sent..]) {
         *sent += count;
     }
@@ -1425,10 +1433,11 @@ fn rebooted_peer_syn_resets_and_reconnects() {
         let now = pair.b.now + Duration::from_secs(10);
         let mut a = take(pair);
         a.now = now;
-        let mut pair = Pair::new(a, World::with(&mut *fresh, Config::default(), bench::key(3), now));
-        let at_b = dial_from(&mut pair.b);
+        let b = World::with(&mut *fresh, Config::default(), bench::key(3), now);
+        let mut pair = Pair::new(pair.family, a, b);
+        let at_b = dial_from(&mut pair.b, pair.family);
         pair.carry();
-        let (server, client) = (*US.ip(), *HERE.ip());
+        let (server, client) = (us(pair.family).ip(), peer(pair.family).ip());
         assert_eq!(pair.log, [(client, SYN), (server, ACK), (client, RST)], "SYN, challenge, RST");
         assert!(pair.a.events.contains(&Event::Closed(at_a, CloseReason::ResetByPeer)), "{:?}", pair.a.events);
         assert_eq!(pair.b.tcp.status(at_b).unwrap().state, State::SynSent, "the attempt goes on");
@@ -1450,7 +1459,8 @@ fn crashed_peer_text_draws_rst_and_ends() {
     on_pair(|pair, at_a, _| {
         let mut fresh = Box::new(LargeStore::new());
         let a = take(pair);
-        let mut pair = Pair::new(a, World::with(&mut *fresh, Config::default(), bench::key(3), START));
+        let b = World::with(&mut *fresh, Config::default(), bench::key(3), START);
+        let mut pair = Pair::new(pair.family, a, b);
         pair.a.tcp.send(pair.a.now, at_a, b"are you there?").unwrap();
         pair.a.drain();
         pair.carry();
@@ -1648,7 +1658,7 @@ fn time_wait_table_full_drops_the_oldest() {
         let idle = l.model;
         let ports = [40_001, 40_002, 40_003];
         for port in ports {
-            l.peer = SocketAddrV4::new(*PEER.ip(), port);
+            l.peer.set_port(port);
             l.model = idle;
             time_wait(l);
             l.close_handle();
@@ -1763,7 +1773,7 @@ fn urgent_pointer_changes_nothing() {
                 [(before, ACK | URG, &text[..]), (before + 3, ACK | URG, &[]), (before + 3, URG, &[])]
             {
                 let raw = Raw { seq, ack: m.snd_nxt, flags, wnd: 1_000, urgent, options: &[], text };
-                let _ = l.world.arrive(PEER, US, &raw);
+                let _ = l.world.arrive(l.peer, l.us, &raw);
             }
             assert_eq!(l.recv(), text, "urgent pointer {urgent}");
             assert_eq!(l.status().unwrap().rcv_nxt.0, before + 3);
@@ -1771,7 +1781,8 @@ fn urgent_pointer_changes_nothing() {
         on_link(|l| {
             l.dial();
             let (ack, flags) = (l.model.snd_nxt, SYN | ACK | URG);
-            let _ = l.world.arrive(PEER, US, &Raw { seq: PEER_ISN, ack, flags, wnd: 1_000, urgent, ..Raw::default() });
+            let _ =
+                l.world.arrive(l.peer, l.us, &Raw { seq: PEER_ISN, ack, flags, wnd: 1_000, urgent, ..Raw::default() });
             let status = l.status().unwrap();
             assert_eq!((status.state, status.rcv_nxt.0), (State::Established, PEER_ISN + 1));
         });
@@ -1791,11 +1802,12 @@ fn weak_key_is_refused() {
 }
 
 /// The ISS of an active open and of a listener's SYN,ACK, from the same endpoints.
-fn isns(seed: u8, micros: u64, peer: SocketAddrV4) -> (u32, u32) {
+fn isns(seed: u8, micros: u64, peer: SocketAddr) -> (u32, u32) {
     let start = START + Duration::from_micros(micros);
     let iss = |open: fn(&mut Link<'_>)| {
         let mut store = Box::new(Store::new());
-        let mut link = Link::new(World::with(&mut *store, config(), bench::key(seed), start), PEER_ISN);
+        let mut link =
+            Link::new(World::with(&mut *store, config(), bench::key(seed), start), Family::of(peer.ip()), PEER_ISN);
         link.peer = peer;
         open(&mut link);
         link.model.iss
@@ -1805,20 +1817,23 @@ fn isns(seed: u8, micros: u64, peer: SocketAddrV4) -> (u32, u32) {
 
 #[test]
 fn isn_depends_on_tuple_key_and_clock() {
-    let (active, passive) = isns(1, 0, PEER);
-    let later = isns(1, 4_000, PEER);
-    let grown = (later.0.wrapping_sub(active), later.1.wrapping_sub(passive));
-    assert_eq!(grown, (1_000, 1_000), "one more each 4 us");
-    let other_port = SocketAddrV4::new(*PEER.ip(), PEER.port() + 1);
-    let other_address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 9), PEER.port());
-    for other in [isns(2, 0, PEER), isns(1, 0, other_port), isns(1, 0, other_address)] {
-        let distance = (other.0.wrapping_sub(active), other.1.wrapping_sub(passive));
-        assert!(distance.0 > 10_000 && distance.1 > 10_000, "no relation: {distance:?}");
-    }
-    let mut seen: Vec<u32> = (1..=200).map(|n| isns(1, 0, SocketAddrV4::new(*PEER.ip(), n)).0).collect();
-    seen.sort_unstable();
-    seen.dedup();
-    assert_eq!(seen.len(), 200);
+    over_each(|family| {
+        let peer = peer(family);
+        let (active, passive) = isns(1, 0, peer);
+        let later = isns(1, 4_000, peer);
+        let grown = (later.0.wrapping_sub(active), later.1.wrapping_sub(passive));
+        assert_eq!(grown, (1_000, 1_000), "one more each 4 us");
+        let other_port = SocketAddr::new(peer.ip(), peer.port() + 1);
+        let other_address = SocketAddr::new(family.host(9), peer.port());
+        for other in [isns(2, 0, peer), isns(1, 0, other_port), isns(1, 0, other_address)] {
+            let distance = (other.0.wrapping_sub(active), other.1.wrapping_sub(passive));
+            assert!(distance.0 > 10_000 && distance.1 > 10_000, "no relation: {distance:?}");
+        }
+        let mut seen: Vec<u32> = (1..=200).map(|n| isns(1, 0, SocketAddr::new(peer.ip(), n)).0).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 200);
+    });
 }
 
 // S2
@@ -1858,7 +1873,7 @@ fn challenge_quota_limits_each_record_alone() {
             let _ = l.inject(&syn_elsewhere(l));
         }
         let (first, idle) = (l.peer, bench_model(l));
-        l.peer = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 9), first.port());
+        l.peer = SocketAddr::new(l.family.host(9), first.port());
         l.model = idle;
         l.open();
         assert_untouched(l, &syn_elsewhere(l), Rule::SynSynchronized, Action::Challenged);

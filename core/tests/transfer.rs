@@ -1,16 +1,19 @@
-//! When data, acknowledgements and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
+//! Over each family: when data, acknowledgements and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod bench;
+mod family;
 mod table;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
     CloseReason, Config, Event, Instant, ListenOptions, Overflow, Rule, State, Storage, StreamOptions, Timer,
 };
 
-use bench::{LargeStore, Link, PEER_ISN, Raw, START, World};
+use bench::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
+use family::{Family, over_each};
 use table::{ACK, FIN, PSH, SYN, Seg};
 
 /// Buffers several segments long.
@@ -21,25 +24,38 @@ fn config() -> Config {
     Config { mss: MSS as u16, ..Config::default() }
 }
 
+/// The same with room for the family's longer header, so that segments have the same text over both.
+fn fitted(config: Config, family: Family) -> Config {
+    Config { mss: config.mss + family.mss_less(), ..config }
+}
+
 fn stream() -> StreamOptions {
     StreamOptions { rx_buffer: BUFFER as usize, tx_buffer: BUFFER as usize, ..StreamOptions::default() }
 }
 
-/// A connection that the peer opened, with the MSS that both sides can send.
-fn on_open(config: Config, stream: StreamOptions, test: impl FnOnce(&mut Link<'_>)) {
-    let mut store = Box::new(LargeStore::new());
-    let mut link = Link::new(World::new(&mut *store, config), PEER_ISN);
-    link.listen(ListenOptions { stream, ..ListenOptions::default() });
-    let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options: &[2, 4, 0, 200], ..Raw::default() };
-    let _ = link.world.arrive(link.peer, link.us, &syn);
-    link.model.irs = PEER_ISN;
-    link.look();
-    link.model.rcv_nxt = PEER_ISN.wrapping_add(1);
-    link.model.snd_una = link.model.snd_nxt;
-    let _ = link.say(ACK, 0);
-    link.accept();
-    link.model.state = State::Established;
-    test(&mut link);
+/// A connection that the peer opened, with the MSS that both sides can send, over each family.
+fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Link<'_>)) {
+    on_closed(config, |link| {
+        link.listen(ListenOptions { stream, ..ListenOptions::default() });
+        let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options: &[2, 4, 0, 200], ..Raw::default() };
+        let _ = link.world.arrive(link.peer, link.us, &syn);
+        link.model.irs = PEER_ISN;
+        link.look();
+        link.model.rcv_nxt = PEER_ISN.wrapping_add(1);
+        link.model.snd_una = link.model.snd_nxt;
+        let _ = link.say(ACK, 0);
+        link.accept();
+        link.model.state = State::Established;
+        test(link);
+    });
+}
+
+/// A peer that nothing is known of yet, over each family.
+fn on_closed(config: Config, test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| {
+        let mut store = Box::new(LargeStore::new());
+        test(&mut Link::new(World::new(&mut *store, fitted(config, family)), family, PEER_ISN));
+    });
 }
 
 fn flags_and_lengths(link: &Link<'_>) -> Vec<(u8, usize)> {
@@ -203,31 +219,35 @@ fn a_small_window_is_used_only_after_the_override_timeout() {
 }
 
 #[test]
-fn announced_segment_sizes_are_clamped_and_missing_ones_are_536() {
-    let cases: [(&[u8], usize); 7] = [
-        (&[2, 4, 0, 0], 64),
-        (&[2, 4, 0, 63], 64),
-        (&[2, 4, 0, 100], 100),
-        (&[2, 4, 255, 255], 1_000),
-        (&[], 536),
-        (&[2, 3, 5], 536),
-        (&[1, 1, 99, 0, 2, 4, 0, 100], 536),
-    ];
-    for (options, mss) in cases {
-        let mut store = Box::new(LargeStore::new());
-        let config = Config { mss: 1_000, ..config() };
-        let mut link = Link::new(World::new(&mut *store, config), PEER_ISN);
-        link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
-        let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 60_000, options, ..Raw::default() };
-        let _ = link.world.arrive(link.peer, link.us, &syn);
-        let reply = link.world.only();
-        assert_eq!(reply.options, [2, 4, 3, 232], "our own: 1,000");
-        let ack = Raw { seq: PEER_ISN + 1, ack: reply.seq + 1, flags: ACK, wnd: 60_000, ..Raw::default() };
-        let _ = link.world.arrive(link.peer, link.us, &ack);
-        link.accept();
-        link.send(3_000);
-        assert_eq!(link.world.sent[0].text.len(), mss, "options {options:?}");
-    }
+fn announced_segment_sizes_are_clamped_and_missing_ones_are_the_least_that_every_host_takes() {
+    over_each(|family| {
+        let missing = usize::from(family.default_mss());
+        let cases: [(&[u8], usize); 7] = [
+            (&[2, 4, 0, 0], 64),
+            (&[2, 4, 0, 63], 64),
+            (&[2, 4, 0, 100], 100),
+            (&[2, 4, 255, 255], 1_400),
+            (&[], missing),
+            (&[2, 3, 5], missing),
+            (&[1, 1, 99, 0, 2, 4, 0, 100], missing),
+        ];
+        for (options, mss) in cases {
+            let mut store = Box::new(LargeStore::new());
+            let config = fitted(Config { mss: 1_400, ..config() }, family);
+            let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
+            link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
+            let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 60_000, options, ..Raw::default() };
+            let _ = link.world.arrive(link.peer, link.us, &syn);
+            link.look();
+            let reply = link.world.only();
+            assert_eq!(reply.options, [2, 4, 5, 120], "our own: 1,400");
+            let ack = Raw { seq: PEER_ISN + 1, ack: reply.seq + 1, flags: ACK, wnd: 60_000, ..Raw::default() };
+            let _ = link.world.arrive(link.peer, link.us, &ack);
+            link.accept();
+            link.send(3_000);
+            assert_eq!(link.world.sent[0].text.len(), mss, "options {options:?}");
+        }
+    });
 }
 
 // Timers
@@ -320,29 +340,29 @@ fn a_closed_window_without_answers_ends_as_a_probe_timeout() {
 
 #[test]
 fn an_active_open_tries_for_three_minutes() {
-    let mut store = Box::new(LargeStore::new());
-    let mut link = Link::new(World::new(&mut *store, config()), PEER_ISN);
-    link.dial_with(stream());
-    assert_eq!(flags_and_lengths(&link), [(SYN, 0)]);
-    let seen = schedule(&mut link, START, Duration::from_secs(1_000));
-    let times: Vec<u64> = seen.iter().map(|(at, ..)| *at).collect();
-    assert_eq!(times, [1, 3, 7, 15, 31, 63, 123, 180]);
-    assert!(seen.iter().all(|(_, flags, _)| *flags == SYN), "{seen:?}");
-    let closed = Event::Closed(link.handle.unwrap(), CloseReason::TimedOut(Timer::Connect));
-    assert!(link.world.events.contains(&closed));
+    on_closed(config(), |l| {
+        l.dial_with(stream());
+        assert_eq!(flags_and_lengths(l), [(SYN, 0)]);
+        let seen = schedule(l, START, Duration::from_secs(1_000));
+        let times: Vec<u64> = seen.iter().map(|(at, ..)| *at).collect();
+        assert_eq!(times, [1, 3, 7, 15, 31, 63, 123, 180]);
+        assert!(seen.iter().all(|(_, flags, _)| *flags == SYN), "{seen:?}");
+        let closed = Event::Closed(l.handle.unwrap(), CloseReason::TimedOut(Timer::Connect));
+        assert!(l.world.events.contains(&closed));
+    });
 }
 
 #[test]
 fn a_half_open_connection_is_kept_for_thirty_seconds() {
-    let mut store = Box::new(LargeStore::new());
-    let mut link = Link::new(World::new(&mut *store, config()), PEER_ISN);
-    link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
-    let _ = link.say(SYN, 0);
-    let seen = schedule(&mut link, START, Duration::from_secs(1_000));
-    assert_eq!(seen, [1, 3, 7, 15].map(|at| (at, SYN | ACK, 0)));
-    assert_eq!(link.world.now, START + Duration::from_secs(30));
-    assert_eq!(link.world.tcp.in_use(), (0, 0, 0));
-    assert_eq!(link.world.tcp.counters().half_open_expired, 1);
+    on_closed(config(), |l| {
+        l.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
+        let _ = l.say(SYN, 0);
+        let seen = schedule(l, START, Duration::from_secs(1_000));
+        assert_eq!(seen, [1, 3, 7, 15].map(|at| (at, SYN | ACK, 0)));
+        assert_eq!(l.world.now, START + Duration::from_secs(30));
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.world.tcp.counters().half_open_expired, 1);
+    });
 }
 
 #[test]
@@ -351,7 +371,7 @@ fn fin_wait_2_without_application_ends_after_a_minute_and_says_so() {
         let handle = l.handle.unwrap();
         l.close();
         l.peer_acks();
-        assert_eq!(l.world.tcp.state_of(l.us.into(), l.peer.into()), State::FinWait2);
+        assert_eq!(l.world.tcp.state_of(l.us, l.peer), State::FinWait2);
         assert_eq!(l.world.deadline, Some((l.world.now + Duration::from_secs(60), Timer::Orphan)));
         assert_eq!(l.world.next_deadline(), Timer::Orphan);
         assert_eq!(l.world.only().flags & 4, 4, "RST");
@@ -386,16 +406,18 @@ fn the_round_trip_time_sets_the_timeout() {
 
 #[test]
 fn a_listener_set_to_refuse_says_so_when_full_and_counts_it() {
-    let mut store = Box::new(Storage::<1, 1, 2, 1, 65_536>::new());
-    let mut world = World::new(&mut *store, config());
-    let options = ListenOptions { overflow: Overflow::Refuse, stream: stream(), ..ListenOptions::default() };
-    world.tcp.listen(bench::US.into(), options).unwrap();
-    let rules: Vec<Rule> = (0..3)
-        .map(|n| {
-            let from = std::net::SocketAddrV4::new(*bench::PEER.ip(), 1_000 + n);
-            world.arrive(from, bench::US, &Raw { flags: SYN, wnd: 1_000, ..Raw::default() }).rule
-        })
-        .collect();
-    assert_eq!(rules, [Rule::ListenSyn, Rule::ListenSyn, Rule::ListenSynRefused]);
-    assert_eq!(world.only().flags, 4 | ACK, "RST,ACK");
+    over_each(|family| {
+        let mut store = Box::new(Storage::<1, 1, 2, 1, 65_536>::new());
+        let mut world = World::new(&mut *store, config());
+        let options = ListenOptions { overflow: Overflow::Refuse, stream: stream(), ..ListenOptions::default() };
+        let (peer, us) = (peer(family), us(family));
+        world.tcp.listen(us, options).unwrap();
+        let knock = |n: u16| {
+            let from = SocketAddr::new(peer.ip(), 1_000 + n);
+            world.arrive(from, us, &Raw { flags: SYN, wnd: 1_000, ..Raw::default() }).rule
+        };
+        let rules: Vec<Rule> = (0..3).map(knock).collect();
+        assert_eq!(rules, [Rule::ListenSyn, Rule::ListenSyn, Rule::ListenSynRefused]);
+        assert_eq!(world.only().flags, 4 | ACK, "RST,ACK");
+    });
 }

@@ -60,7 +60,8 @@ impl Addresses {
 
     /// An address more of ours; an error where it cannot be a host's, or has no place.
     pub(crate) fn add(&mut self, addr: Addr, prefix: u8) -> Result<(), Error> {
-        if !addr.is_one_host() {
+        // RFC 1122 §3.2.1.3 (g), RFC 4291 §2.5.3: loopback is on no link.
+        if !addr.is_one_host() || addr.is_loopback() {
             return Err(Error::InvalidAddress);
         }
         self.networks.push(Network { addr, prefix }).map_err(|_| Error::InvalidAddress)

@@ -144,13 +144,13 @@ impl<'s> Link<'s> {
 
     /// Sets our addresses, of either family, and the routers for everything beyond their networks, at most one for each family.
     ///
-    /// Connections are opened from the first IPv4 address on the next hop's network, or else the first; from the IPv6 address that RFC 6724
-    /// prefers. Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from
+    /// Connections are opened from the first IPv4 address on the next hop's network (on plain IP the peer's), or else the first; from the
+    /// IPv6 address that RFC 6724 prefers. Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from
     /// it, so their peers learn it when they speak to the address's next owner, or by their own timers. Listeners stay.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's or is
-    /// of a family this build does not speak; the former ones stay then.
+    /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
+    /// a link or is of a family this build does not speak; the former ones stay then.
     pub fn set_addresses(
         &mut self,
         interfaces: &[Interface],
@@ -213,8 +213,8 @@ impl<'s> Link<'s> {
     /// Opens a connection from the address of ours that suits the peer: see [`Link::set_addresses`] and [`Tcp::connect`].
     ///
     /// # Errors
-    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses, a network's broadcast address and another zone's
-    /// link-local ones, and those of [`Tcp::connect`].
+    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses, loopback, a network's broadcast address and another
+    /// zone's link-local ones, and those of [`Tcp::connect`].
     pub fn connect(
         &mut self,
         now: Instant,
@@ -223,7 +223,7 @@ impl<'s> Link<'s> {
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         let addr = self.tcp.addr_of(remote)?;
-        if self.addresses.is_ours(addr) || self.addresses.is_shouted(addr) {
+        if addr.is_loopback() || self.addresses.is_ours(addr) || self.addresses.is_shouted(addr) {
             return Err(Error::InvalidAddress);
         }
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
@@ -325,7 +325,7 @@ impl<'s> Link<'s> {
             Behind::CutShort => Err(Rule::Malformed),
         };
         let path = Path::new(src.unwrap_or(Addr::ZERO), dst, hop);
-        self.handle_tcp(now, path, found, is_group || is_shouted)
+        self.handle_tcp(now, path, found, is_group || is_shouted || src.is_none())
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -352,9 +352,9 @@ impl<'s> Link<'s> {
     }
 
     /// A segment, or why there is none, on its way to the engine: the IP layer must not let everything through.
-    fn handle_tcp(&mut self, now: Instant, path: Path, found: Result<&[u8], Rule>, is_to_group: bool) -> Received {
+    fn handle_tcp(&mut self, now: Instant, path: Path, found: Result<&[u8], Rule>, is_unanswerable: bool) -> Received {
         let src = path.tuple.remote_addr;
-        let is_answerable = !is_to_group && !self.addresses.is_ours(src) && !self.addresses.is_shouted(src);
+        let is_answerable = !is_unanswerable && !self.addresses.is_ours(src) && !self.addresses.is_shouted(src);
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),

@@ -5,7 +5,7 @@
 
 pub(crate) mod reach;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::{
@@ -13,6 +13,7 @@ use tcp_reset_core::{
     ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Verdict,
 };
 
+use crate::family::{Family, tcp_checksum};
 use crate::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 
 /// Few of everything, so that tables fill soon.
@@ -20,8 +21,6 @@ pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;
 /// For tests that need buffers of usual size.
 pub(crate) type LargeStore = Storage<4, 3, 4, 2, 65_536>;
 
-pub(crate) const US: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 80);
-pub(crate) const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 40_000);
 /// Receive and send buffer of the connections under test, in bytes.
 pub(crate) const BUFFER: u32 = 64;
 /// The window the peer offers unless a test says otherwise, in bytes.
@@ -37,6 +36,16 @@ const LARGEST: usize = 2_048;
 const MOST_OUTPUTS: usize = 1_000;
 /// More deadlines than this within one wait are taken for an endless loop.
 const MOST_DEADLINES: usize = 100_000;
+
+/// The endpoint under test.
+pub(crate) fn us(family: Family) -> SocketAddr {
+    SocketAddr::new(family.host(1), 80)
+}
+
+/// The scripted peer's endpoint.
+pub(crate) fn peer(family: Family) -> SocketAddr {
+    SocketAddr::new(family.host(2), 40_000)
+}
 
 /// Makes a key; equal seeds give equal keys.
 pub(crate) fn key(seed: u8) -> SecretKey {
@@ -85,7 +94,7 @@ pub(crate) struct Raw<'a> {
 
 impl Raw<'_> {
     /// Writes the segment with a right checksum and gives its length.
-    pub(crate) fn write(&self, src: SocketAddrV4, dst: SocketAddrV4, checksum: bool, out: &mut [u8; LARGEST]) -> usize {
+    pub(crate) fn write(&self, src: SocketAddr, dst: SocketAddr, checksum: bool, out: &mut [u8; LARGEST]) -> usize {
         let header = HEADER + self.options.len().next_multiple_of(4);
         let len = header + self.text.len();
         out[..header].fill(0);
@@ -100,34 +109,18 @@ impl Raw<'_> {
         out[HEADER..HEADER + self.options.len()].copy_from_slice(self.options);
         out[header..len].copy_from_slice(self.text);
         if checksum {
-            let sum = checksum_of(*src.ip(), *dst.ip(), &out[..len]);
+            let sum = tcp_checksum(src.ip(), dst.ip(), &out[..len]);
             out[16..18].copy_from_slice(&sum.to_be_bytes());
         }
         len
     }
 
     /// Gives the segment's bytes with a right checksum.
-    pub(crate) fn bytes(&self, src: SocketAddrV4, dst: SocketAddrV4) -> Vec<u8> {
+    pub(crate) fn bytes(&self, src: SocketAddr, dst: SocketAddr) -> Vec<u8> {
         let mut out = [0; LARGEST];
         let len = self.write(src, dst, true, &mut out);
         out[..len].to_vec()
     }
-}
-
-/// The checksum over pseudo header and segment; zero for a segment that carries its right one.
-pub(crate) fn checksum_of(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> u16 {
-    let pseudo = [src.octets(), dst.octets(), [0, 6, (segment.len() >> 8) as u8, segment.len() as u8]].concat();
-    internet_checksum(&[&pseudo, segment].concat())
-}
-
-/// The ones' complement sum of RFC 1071.
-pub(crate) fn internet_checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum >> 16 != 0 {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 /// A segment that the engine sent.
@@ -205,15 +198,15 @@ impl<'s> World<'s> {
     }
 
     /// Delivers a segment and collects what follows.
-    pub(crate) fn arrive(&mut self, src: SocketAddrV4, dst: SocketAddrV4, raw: &Raw<'_>) -> Verdict {
+    pub(crate) fn arrive(&mut self, src: SocketAddr, dst: SocketAddr, raw: &Raw<'_>) -> Verdict {
         let mut bytes = [0; LARGEST];
         let len = raw.write(src, dst, self.software, &mut bytes);
-        self.arrive_bytes(*src.ip(), *dst.ip(), &bytes[..len])
+        self.arrive_bytes(src.ip(), dst.ip(), &bytes[..len])
     }
 
     /// Delivers bytes as they are and collects what follows.
-    pub(crate) fn arrive_bytes(&mut self, src: Ipv4Addr, dst: Ipv4Addr, bytes: &[u8]) -> Verdict {
-        let arrival = Arrival { src: IpAddr::V4(src), dst: IpAddr::V4(dst), hop: Hop::default() };
+    pub(crate) fn arrive_bytes(&mut self, src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Verdict {
+        let arrival = Arrival { src, dst, hop: Hop::default() };
         let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
         self.drain();
         verdict
@@ -236,7 +229,8 @@ impl<'s> World<'s> {
                     assert_eq!(written, len, "announced and written length");
                     let sent = Sent::read(src, dst, reason, &buffer[..written]);
                     if self.software {
-                        assert_eq!(checksum_of(v4(src), v4(dst), &buffer[..written]), 0, "checksum of {sent:?}");
+                        let sum = tcp_checksum(src.ip(), dst.ip(), &buffer[..written]);
+                        assert_eq!(sum, 0, "checksum of {sent:?}");
                     }
                     self.sent.push(sent);
                 }
@@ -284,18 +278,12 @@ impl<'s> World<'s> {
     }
 }
 
-fn v4(address: SocketAddr) -> Ipv4Addr {
-    match address {
-        SocketAddr::V4(address) => *address.ip(),
-        SocketAddr::V6(_) => panic!("IPv6 on an IPv4 bench"),
-    }
-}
-
 /// One connection between the engine and a scripted peer, which keeps a model of it from what it sees on the wire.
 pub(crate) struct Link<'s> {
     pub(crate) world: World<'s>,
-    pub(crate) us: SocketAddrV4,
-    pub(crate) peer: SocketAddrV4,
+    pub(crate) family: Family,
+    pub(crate) us: SocketAddr,
+    pub(crate) peer: SocketAddr,
     pub(crate) isn: u32,
     /// The window the peer offers from now on.
     pub(crate) peer_wnd: u32,
@@ -305,9 +293,9 @@ pub(crate) struct Link<'s> {
 }
 
 impl<'s> Link<'s> {
-    pub(crate) fn new(world: World<'s>, isn: u32) -> Link<'s> {
-        let model = nothing(isn);
-        Link { world, us: US, peer: PEER, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
+    pub(crate) fn new(world: World<'s>, family: Family, isn: u32) -> Link<'s> {
+        let (us, peer, model) = (us(family), peer(family), nothing(isn));
+        Link { world, family, us, peer, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
     }
 
     /// Delivers a segment without writing it into the books.
@@ -351,7 +339,7 @@ impl<'s> Link<'s> {
     /// Writes into the books what the engine sent.
     pub(crate) fn look(&mut self) {
         for sent in &self.world.sent {
-            if sent.dst != SocketAddr::V4(self.peer) || sent.src != SocketAddr::V4(self.us) {
+            if sent.dst != self.peer || sent.src != self.us {
                 continue;
             }
             let m = &mut self.model;
@@ -370,7 +358,7 @@ impl<'s> Link<'s> {
     }
 
     pub(crate) fn listen(&mut self, options: ListenOptions) {
-        self.listener = Some(self.world.tcp.listen(SocketAddr::V4(self.us), options).unwrap());
+        self.listener = Some(self.world.tcp.listen(self.us, options).unwrap());
         self.model.port = Port::Takes;
         self.model.state = State::Listen;
     }
@@ -389,9 +377,8 @@ impl<'s> Link<'s> {
     }
 
     pub(crate) fn dial_with(&mut self, options: StreamOptions) {
-        let (us, peer) = (SocketAddr::V4(self.us), SocketAddr::V4(self.peer));
-        let handle = self.world.tcp.connect(self.world.now, us, peer, Some(Hop::default()), options).unwrap();
-        self.handle = Some(handle);
+        let handle = self.world.tcp.connect(self.world.now, self.us, self.peer, Some(Hop::default()), options);
+        self.handle = Some(handle.unwrap());
         self.world.drain();
         self.look();
         self.model.state = State::SynSent;
@@ -551,7 +538,7 @@ impl<'s> Link<'s> {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.world.tcp.state_of(SocketAddr::V4(self.us), SocketAddr::V4(self.peer))
+        self.world.tcp.state_of(self.us, self.peer)
     }
 }
 
@@ -587,20 +574,21 @@ pub(crate) fn nothing(isn: u32) -> Model {
 
 /// Two engines and the wire between them.
 pub(crate) struct Pair<'s> {
+    pub(crate) family: Family,
     pub(crate) a: World<'s>,
     pub(crate) b: World<'s>,
     /// Where `a` lives; everything else goes to `b`.
-    pub(crate) at_a: Ipv4Addr,
+    pub(crate) at_a: IpAddr,
     /// Every so manieth segment is lost; zero loses none.
     pub(crate) lose_each: usize,
     pub(crate) carried: usize,
     /// Flags of the segments that arrived, in order.
-    pub(crate) log: Vec<(Ipv4Addr, u8)>,
+    pub(crate) log: Vec<(IpAddr, u8)>,
 }
 
 impl<'s> Pair<'s> {
-    pub(crate) fn new(a: World<'s>, b: World<'s>) -> Pair<'s> {
-        Pair { a, b, at_a: *US.ip(), lose_each: 0, carried: 0, log: Vec::new() }
+    pub(crate) fn new(family: Family, a: World<'s>, b: World<'s>) -> Pair<'s> {
+        Pair { family, a, b, at_a: us(family).ip(), lose_each: 0, carried: 0, log: Vec::new() }
     }
 
     /// Carries segments until both are silent.
@@ -614,10 +602,10 @@ impl<'s> Pair<'s> {
             if self.lose_each != 0 && self.carried.is_multiple_of(self.lose_each) {
                 continue;
             }
-            let to_a = v4(sent.dst) == self.at_a;
-            self.log.push((v4(sent.src), sent.flags));
+            let to_a = sent.dst.ip() == self.at_a;
+            self.log.push((sent.src.ip(), sent.flags));
             let to = if to_a { &mut self.a } else { &mut self.b };
-            let _ = to.arrive(as_v4(sent.src), as_v4(sent.dst), &raw_of(&sent));
+            let _ = to.arrive(sent.src, sent.dst, &raw_of(&sent));
             queue.extend(to.sent.drain(..));
         }
         panic!("the two never fall silent");
@@ -645,24 +633,8 @@ impl<'s> Pair<'s> {
     }
 }
 
-fn as_v4(address: SocketAddr) -> SocketAddrV4 {
-    SocketAddrV4::new(v4(address), address.port())
-}
-
 /// The segment that `sent` was.
 pub(crate) fn raw_of(sent: &Sent) -> Raw<'_> {
     let (seq, ack, flags, wnd) = (sent.seq, sent.ack, sent.flags, sent.wnd as u16);
     Raw { seq, ack, flags, wnd, urgent: 0, options: &sent.options, text: &sent.text }
-}
-
-/// Puts a segment into an IPv4 packet whose flags and fragment offset are `fragment`.
-pub(crate) fn packet(src: Ipv4Addr, dst: Ipv4Addr, fragment: u16, segment: &[u8]) -> Vec<u8> {
-    let len = (20 + segment.len()) as u16;
-    let mut header = [0x45, 0, 0, 0, 0, 1, 0, 0, 64, 6].to_vec();
-    header[2..4].copy_from_slice(&len.to_be_bytes());
-    header[6..8].copy_from_slice(&fragment.to_be_bytes());
-    header.extend([[0; 2].as_slice(), &src.octets(), &dst.octets()].concat());
-    let sum = internet_checksum(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    [&header, segment].concat()
 }
