@@ -99,7 +99,8 @@ impl Follower {
     #[cfg(feature = "ipv6")]
     fn leases(&self) -> impl Iterator<Item = Lease> {
         let link_local = self.v6.link_local.map(|addr| Lease { addr, prefix: 64, router: None });
-        [self.v4.applied, self.v6.lease.applied, link_local].into_iter().flatten()
+        let lease = self.v6.lease.applied.filter(|_| self.v6.is_spoken);
+        [self.v4.applied, lease, link_local].into_iter().flatten()
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -129,10 +130,11 @@ struct FollowedV6 {
 #[cfg(feature = "ipv6")]
 impl FollowedV6 {
     fn look(&mut self, stack: embassy_net::Stack<'_>, link: &Link<'_>) -> Change {
+        // It does not come and go with the cable, as DHCP's does: what is gone was taken away, or its prefix was.
+        let Change { is_new, is_other } = self.lease.look(lease_v6(stack), true);
         if !self.is_spoken {
-            return Change { is_new: false, is_other: false };
+            return Change { is_new, is_other: false };
         }
-        let Change { is_new, is_other } = self.lease.look(lease_v6(stack), stack.is_link_up());
         let link_local = link_local(link);
         let has_moved = link_local != self.link_local;
         self.link_local = link_local;

@@ -33,5 +33,5 @@ pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared, UnsupportedM
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;
-pub use state::{MOST_ACCEPTORS, TcpResources};
+pub use state::{MOST_ACCEPTORS, MOST_WATCHERS, TcpResources};
 pub use stream::{TcpReader, TcpStream, TcpWriter};

@@ -80,6 +80,7 @@ impl TcpStack {
     }
 
     /// Waits until embassy-net's configuration changes, in either family: an address given, another one, or none any more.
+    /// [`super::MOST_WATCHERS`] tasks may wait at once.
     ///
     /// embassy-net's own `wait_config_*` do not tell the families apart, and have one waker for all.
     pub async fn address_changed(&self) {

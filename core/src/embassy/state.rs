@@ -15,8 +15,8 @@ use crate::time::Instant;
 pub const MOST_ACCEPTORS: usize = 8;
 /// The same for `closed` of one stream and its halves, and for `abort_all`.
 const MOST_ENDERS: usize = 2;
-/// The same for `address_changed`.
-const MOST_WATCHERS: usize = 2;
+/// How many tasks may sleep in `address_changed` at once. More are served too, but keep waking each other.
+pub const MOST_WATCHERS: usize = 4;
 
 /// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and
 /// listeners. In a static it is nothing but zeros: RAM, no flash.

@@ -223,7 +223,8 @@ impl<'s> Link<'s> {
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         let addr = self.tcp.addr_of(remote)?;
-        if addr.is_loopback() || self.addresses.is_ours(addr) || self.addresses.is_shouted(addr) {
+        if !addr.is_one_host() || addr.is_loopback() || self.addresses.is_ours(addr) || self.addresses.is_shouted(addr)
+        {
             return Err(Error::InvalidAddress);
         }
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;

@@ -12,13 +12,13 @@ use crate::packet::{self, ACK, ETHERTYPE_IPV4, RST, SYN};
 const IPV4_SUM: usize = 14 + 10;
 const TCP_SUM: usize = 34 + 16;
 
-const ALL: [Checksum; 4] = [Checksum::Both, Checksum::Rx, Checksum::Tx, Checksum::None];
+pub const ALL: [Checksum; 4] = [Checksum::Both, Checksum::Rx, Checksum::Tx, Checksum::None];
 
-fn is_filled_in_software(by: Checksum) -> bool {
+pub fn is_filled_in_software(by: Checksum) -> bool {
     matches!(by, Checksum::Both | Checksum::Tx)
 }
 
-fn is_verified_in_software(by: Checksum) -> bool {
+pub fn is_verified_in_software(by: Checksum) -> bool {
     matches!(by, Checksum::Both | Checksum::Rx)
 }
 

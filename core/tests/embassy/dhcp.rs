@@ -19,11 +19,11 @@ const ACKNOWLEDGE: u8 = 5;
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
 
 /// The server: it gives everybody the same address for as long as it says.
-struct Server {
+pub struct Server {
     raw: Raw,
     gives: Ipv4Addr,
     lease: u32,
-    is_silent: bool,
+    pub is_silent: bool,
 }
 
 impl Server {
@@ -52,16 +52,16 @@ impl Server {
         answer[28..34].copy_from_slice(&message[28..34]);
         answer.extend(MAGIC);
         answer.extend([53, 1, kind, 54, 4]);
-        answer.extend(self.raw.addr.octets());
+        answer.extend(RAW.octets());
         answer.extend([51, 4]);
         answer.extend(self.lease.to_be_bytes());
         answer.extend([1, 4, 255, 255, 255, 0, 255]);
-        let packet = packet::udp((self.raw.addr, 67), (Ipv4Addr::BROADCAST, 68), &answer);
+        let packet = packet::udp((RAW, 67), (Ipv4Addr::BROADCAST, 68), &answer);
         self.raw.send_packet(BROADCAST, &packet);
     }
 
     /// Lets time pass while the server answers.
-    fn run(&self, world: &mut World, ms: u64) {
+    pub fn run(&self, world: &mut World, ms: u64) {
         for _ in 0..ms.div_ceil(10) {
             world.run_ms(10);
             self.serve();
@@ -83,11 +83,16 @@ fn option(message: &[u8], wanted: u8) -> Option<&[u8]> {
 
 /// A host with an address from the server, and a connection from a peer.
 fn leased(lease: u32) -> (World, Host, Server, TcpStream, Conn) {
+    leased_with(Config::dhcpv4(Default::default()), lease)
+}
+
+/// The same with a configuration that may have more in it.
+pub fn leased_with(config: Config, lease: u32) -> (World, Host, Server, TcpStream, Conn) {
     let mut world = World::new();
     let raw = world.raw(RAW);
     let server = Server { raw: raw.clone(), gives: HOST, lease, is_silent: false };
     let port = PortRef::new(Some(mac_of(HOST)));
-    let host = world.host_with(port, Config::dhcpv4(Default::default()), Default::default());
+    let host = world.host_with(port, config, Default::default());
     server.run(&mut world, 5_000);
     assert_eq!(host.stack.config_v4().map(|config| config.address.address()), Some(HOST));
     let listener = host.tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default()).unwrap();
@@ -96,13 +101,13 @@ fn leased(lease: u32) -> (World, Host, Server, TcpStream, Conn) {
     (world, host, server, stream, conn)
 }
 
-fn is_alive(world: &mut World, stream: &mut TcpStream, conn: &mut Conn) -> bool {
+pub fn is_alive(world: &mut World, stream: &mut TcpStream, conn: &mut Conn) -> bool {
     conn.send(ACK | PSH, b"alive");
     world.run_ms(5);
     world.block_on(stream.read(&mut [0; 10])) == Ok(5)
 }
 
-fn flap(world: &mut World, host: &Host, server: &Server) {
+pub fn flap(world: &mut World, host: &Host, server: &Server) {
     host.port.set_link(false);
     server.run(world, 10_000);
     host.port.set_link(true);

@@ -86,7 +86,7 @@ fn connecting_beyond_the_link_needs_a_gateway() {
     let tcp = host.tcp;
     let connecting = world.spawn(async move { tcp.connect((far, 7), StreamOptions::default()).await });
     let conn = raw.answer(&mut world, &host);
-    assert_eq!(conn.me, (far, 7), "it came to the router's hardware address");
+    assert_eq!(conn.me, (far.into(), 7), "it came to the router's hardware address");
     assert!(world.join(&connecting).is_ok());
 }
 

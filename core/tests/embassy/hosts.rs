@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -13,15 +13,19 @@ use tcp_reset_core::{ListenOptions, SecretKey, StreamOptions};
 
 use crate::exec::World;
 use crate::net::{Device, PortRef};
-use crate::packet::{self, ACK, Body, ETHERTYPE_IPV4, Mac, Packet, RST, SYN, Seg};
+use crate::packet::{self, ACK, Body, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Mac, PARAMETER_PROBLEM, Packet, RST, SYN, Seg};
 
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const RAW: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 
-/// A device's address, from the last octet of its IPv4 address.
-pub fn mac_of(addr: Ipv4Addr) -> Mac {
-    [2, 0, 0, 0, 0, addr.octets()[3]]
+/// A device's address, from the last octet of its IP address.
+pub fn mac_of(addr: impl Into<IpAddr>) -> Mac {
+    let last = match addr.into() {
+        IpAddr::V4(addr) => addr.octets()[3],
+        IpAddr::V6(addr) => addr.octets()[15],
+    };
+    [2, 0, 0, 0, 0, last]
 }
 
 /// How often the runner's task was polled, and the most frames it took in one poll.
@@ -98,8 +102,9 @@ impl World {
         Host { tcp, stack, port, polls }
     }
 
-    /// Adds a peer made by hand, whose ARP the switch answers.
-    pub fn raw(&mut self, addr: Ipv4Addr) -> Raw {
+    /// Adds a peer made by hand, whose ARP or neighbour discovery the switch answers.
+    pub fn raw(&mut self, addr: impl Into<IpAddr>) -> Raw {
+        let addr = addr.into();
         let port = PortRef::new(Some(mac_of(addr)));
         port.set(|port| port.answers_for.push(addr));
         self.net.add(port.clone());
@@ -132,7 +137,8 @@ impl World {
 
     /// The peer connects to a listener of the host's: gives the stream, and the peer's side.
     pub fn accepted(&mut self, host: &Host, raw: &Raw, port: u16) -> (TcpStream, Conn) {
-        let listener = host.tcp.listen(([0, 0, 0, 0], port), ListenOptions::default()).unwrap();
+        let any: IpAddr = if raw.addr.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+        let listener = host.tcp.listen((any, port), ListenOptions::default()).unwrap();
         let conn = raw.open(self, host, 40_000, port);
         (self.block_on(listener.accept()).unwrap(), conn)
     }
@@ -152,6 +158,17 @@ impl Host {
         (self.stack.config_v4().unwrap().address.address(), port).into()
     }
 
+    /// Where a peer of either family reaches the host.
+    pub fn reached_by(&self, peer: IpAddr, port: u16) -> SocketAddr {
+        match peer {
+            IpAddr::V4(_) => self.at(port),
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(_) => (self.stack.config_v6().unwrap().address.address(), port).into(),
+            #[cfg(not(feature = "ipv6"))]
+            IpAddr::V6(_) => panic!("IPv6 is not there"),
+        }
+    }
+
     /// The TCP segments sent since the mark.
     pub fn segments_since(&self, mark: usize) -> Vec<Seg> {
         self.port.sent_since(mark).iter().filter_map(|frame| segment_of(packet::parse(frame))).collect()
@@ -161,7 +178,7 @@ impl Host {
 pub fn segment_of(packet: Packet) -> Option<Seg> {
     match packet.body {
         Body::Tcp(seg) => Some(seg),
-        Body::Arp { .. } | Body::Icmp { .. } | Body::Udp { .. } | Body::Other => None,
+        Body::Arp { .. } | Body::Icmp { .. } | Body::Icmpv6 { .. } | Body::Udp { .. } | Body::Other => None,
     }
 }
 
@@ -170,13 +187,13 @@ pub fn segment_of(packet: Packet) -> Option<Seg> {
 pub struct Raw {
     pub port: PortRef,
     pub mac: Mac,
-    pub addr: Ipv4Addr,
+    pub addr: IpAddr,
 }
 
 impl Raw {
-    /// Sends an IPv4 packet.
+    /// Sends an IP packet.
     pub fn send_packet(&self, to: Mac, packet: &[u8]) {
-        self.port.send(packet::ethernet(to, self.mac, ETHERTYPE_IPV4, packet));
+        self.port.send(packet::on_ethernet(to, self.mac, packet));
     }
 
     /// Takes everything that has come.
@@ -191,19 +208,18 @@ impl Raw {
 
     /// The peer's side of a connection that does not exist yet.
     pub fn conn(&self, host: &Host, sport: u16, dport: u16) -> Conn {
-        let SocketAddr::V4(at) = host.at(dport) else { unreachable!() };
-        Conn { raw: self.clone(), to: host.mac(), me: (self.addr, sport), them: (*at.ip(), dport), ..Conn::BLANK(self) }
+        self.conn_to(host.reached_by(self.addr, dport), host.mac(), sport)
+    }
+
+    /// The same to an address and link address.
+    pub fn conn_to(&self, at: SocketAddr, to: Mac, sport: u16) -> Conn {
+        Conn { raw: self.clone(), to, me: (self.addr, sport), them: (at.ip(), at.port()), ..Conn::BLANK(self) }
     }
 
     /// Opens a connection to the host.
     pub fn open(&self, world: &mut World, host: &Host, sport: u16, dport: u16) -> Conn {
         let mut conn = self.conn(host, sport, dport);
-        conn.send(SYN, b"");
-        world.run_ms(2);
-        let got = conn.take();
-        assert!(matches!(&got[..], [seg] if seg.has(SYN | ACK) && seg.ack == conn.seq), "one SYN,ACK, not {got:?}");
-        conn.send(ACK, b"");
-        world.run_ms(2);
+        conn.open(world);
         conn
     }
 
@@ -228,8 +244,8 @@ impl Raw {
 pub struct Conn {
     pub raw: Raw,
     pub to: Mac,
-    pub me: (Ipv4Addr, u16),
-    pub them: (Ipv4Addr, u16),
+    pub me: (IpAddr, u16),
+    pub them: (IpAddr, u16),
     /// The next number to send.
     pub seq: u32,
     /// The next number expected.
@@ -242,7 +258,7 @@ pub struct Conn {
 impl Conn {
     #[allow(non_snake_case, reason = "what a constant would be")]
     fn BLANK(raw: &Raw) -> Conn {
-        let nobody = (Ipv4Addr::UNSPECIFIED, 0);
+        let nobody = (Ipv4Addr::UNSPECIFIED.into(), 0);
         Conn { raw: raw.clone(), to: [0; 6], me: nobody, them: nobody, seq: 7_000, ack: 0, wnd: 8_192, got: Vec::new() }
     }
 
@@ -259,6 +275,16 @@ impl Conn {
             mss: (flags & SYN != 0).then_some(1_460),
             text: text.to_vec(),
         }
+    }
+
+    /// Shakes hands.
+    pub fn open(&mut self, world: &mut World) {
+        self.send(SYN, b"");
+        world.run_ms(2);
+        let got = self.take();
+        assert!(matches!(&got[..], [seg] if seg.has(SYN | ACK) && seg.ack == self.seq), "one SYN,ACK, not {got:?}");
+        self.send(ACK, b"");
+        world.run_ms(2);
     }
 
     /// Sends a segment; the number moves over what it occupies.
@@ -294,13 +320,16 @@ impl Drop for World {
             let port = port.0.borrow();
             for (_, frame) in &port.sent {
                 let packet = if port.mac.is_some() { &frame[14..] } else { &frame[..] };
-                let is_ipv4 = port.mac.is_none() || frame[12..14] == ETHERTYPE_IPV4.to_be_bytes();
-                let Some(body) = is_ipv4.then(|| packet::parse_ipv4(packet)) else { continue };
-                if let Body::Icmp { kind: 3, code: 2, .. } = body {
+                let is_ip = [ETHERTYPE_IPV4, ETHERTYPE_IPV6].iter().any(|kind| frame[12..14] == kind.to_be_bytes());
+                if port.mac.is_some() && !is_ip {
+                    continue;
+                }
+                let body = packet::parse_ip(packet);
+                if let Body::Icmp { kind: 3, code: 2, .. } | Body::Icmpv6 { kind: PARAMETER_PROBLEM, .. } = body {
                     panic!("protocol unreachable: {frame:02x?}");
                 }
                 let is_software = matches!((port.ipv4_checksum, port.tcp_checksum), (Checksum::Both, Checksum::Both));
-                if is_software && matches!(body, Body::Tcp(_)) {
+                if is_software && matches!(body, Body::Tcp(_) | Body::Icmpv6 { .. }) {
                     assert_eq!(packet::are_checksums_right(packet), (true, true), "checksums of {frame:02x?}");
                 }
             }

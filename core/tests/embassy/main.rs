@@ -16,6 +16,8 @@ mod checksums;
 mod dhcp;
 mod dropping;
 mod errors;
+#[cfg(feature = "ipv6")]
+mod ipv6;
 mod robust;
 mod settings;
 mod sleeping;

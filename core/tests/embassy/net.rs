@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 
 use crate::clock;
-use crate::packet::{self, Body, ETHERTYPE_ARP, Mac};
+use crate::packet::{self, Body, ETHERTYPE_ARP, ETHERTYPE_IPV6, Mac, OVERRIDE, SOLICITED};
 
 /// How long a frame is on its way, in µs.
 pub const LATENCY: u64 = 200;
@@ -37,8 +37,8 @@ pub struct Port {
     pub handed_in: u64,
     /// Every frame the stack has given to the device, and when.
     pub sent: Vec<(u64, Vec<u8>)>,
-    /// For whom the switch answers ARP requests in the device's place.
-    pub answers_for: Vec<Ipv4Addr>,
+    /// For whom the switch answers ARP requests and neighbour solicitations in the device's place.
+    pub answers_for: Vec<IpAddr>,
     pub rx: VecDeque<Vec<u8>>,
     tx: VecDeque<Vec<u8>>,
     rx_waker: Option<Waker>,
@@ -270,18 +270,40 @@ impl Net {
         }
     }
 
-    /// Answers an ARP request for one whose stack is a test's hand.
+    /// Answers a question for one whose stack is a test's hand. Who answers sees no questions.
     fn answers(&self, port: &PortRef, frame: &[u8]) -> bool {
         let answers_for = port.0.borrow().answers_for.clone();
         let Some(mac) = port.0.borrow().mac else { return false };
-        if answers_for.is_empty() || frame.len() < 42 || frame[12..14] != ETHERTYPE_ARP.to_be_bytes() {
+        let is_of = |ethertype: u16| frame.len() >= 42 && frame[12..14] == ethertype.to_be_bytes();
+        let v6: Vec<_> = answers_for.iter().filter_map(in_v6).collect();
+        if !v6.is_empty() && is_of(ETHERTYPE_IPV6) {
+            return answers_v6(port, (mac, &v6), frame);
+        }
+        if answers_for.is_empty() || !is_of(ETHERTYPE_ARP) {
             return false;
         }
         let Body::Arp { op: 1, sender, target } = packet::parse(frame).body else { return false };
-        if answers_for.contains(&target.1) {
+        if answers_for.contains(&target.1.into()) {
             let answer = packet::arp(2, (mac, target.1), sender);
             port.send(packet::ethernet(sender.0, mac, ETHERTYPE_ARP, &answer));
         }
         true
     }
+}
+
+fn in_v6(addr: &IpAddr) -> Option<Ipv6Addr> {
+    match addr {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(addr) => Some(*addr),
+    }
+}
+
+/// The same for neighbour discovery.
+fn answers_v6(port: &PortRef, (mac, addrs): (Mac, &[Ipv6Addr]), frame: &[u8]) -> bool {
+    let Some((asker, target)) = packet::solicitation_of(&packet::parse(frame).body) else { return false };
+    if addrs.contains(&target) {
+        let answer = packet::advertisement((mac, target), asker.1, SOLICITED | OVERRIDE);
+        port.send(packet::on_ethernet(asker.0, mac, &answer));
+    }
+    true
 }

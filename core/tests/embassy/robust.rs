@@ -149,7 +149,7 @@ fn flood_of_syns_is_taken_in_passes() {
 }
 
 fn seg(src: Ipv4Addr, sport: u16, dport: u16, seq: u32, flags: u8) -> Seg {
-    Seg { src, dst: HOST, sport, dport, seq, ack: 0, flags, wnd: 1_000, mss: None, text: Vec::new() }
+    Seg { src: src.into(), dst: HOST.into(), sport, dport, seq, ack: 0, flags, wnd: 1_000, mss: None, text: Vec::new() }
 }
 
 #[test]

@@ -54,7 +54,13 @@ pub async fn echo(mut stream: TcpStream) -> Result<(), Error> {
 
 /// An echo through `b`'s connection to `a`: the octets that came back.
 pub fn echo_between(world: &mut World, a: &Host, b: &Host, len: usize, patience: Duration) {
-    let (accepted, mut stream) = world.pair(a, b, 7, ListenOptions::default());
+    let pair = world.pair(a, b, 7, ListenOptions::default());
+    echo_through(world, pair, len, patience);
+}
+
+/// The same through a connection that is there: the stream accepted, the one connected.
+pub fn echo_through(world: &mut World, pair: (TcpStream, TcpStream), len: usize, patience: Duration) {
+    let (accepted, mut stream) = pair;
     let server = world.spawn(echo(accepted));
     let data: &'static [u8] = pattern(len).leak();
     let client = world.spawn(async move {

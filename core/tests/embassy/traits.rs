@@ -50,8 +50,8 @@ fn client_of_a_generic_protocol_is_answered() {
     let client = TcpClient::new(b.tcp, StreamOptions::default());
     assert_eq!(world.block_on(ask(&client, (HOST, 7).into())), Ok(*b"hello"));
     assert_eq!(world.block_on(ask(&client, (HOST, 8).into())), Err(ErrorKind::ConnectionRefused));
-    let v6 = "[::1]:7".parse().unwrap();
-    assert_eq!(world.block_on(ask(&client, v6)), Err(ErrorKind::InvalidInput));
+    let group = "[ff02::1]:7".parse().unwrap();
+    assert_eq!(world.block_on(ask(&client, group)), Err(ErrorKind::InvalidInput));
 }
 
 #[test]
