@@ -1,6 +1,6 @@
 //! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::addr::Addr;
 use crate::config::{ListenOptions, StreamOptions};
@@ -20,13 +20,14 @@ use crate::verdict::{CloseReason, State};
 
 impl Tcp<'_> {
     /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
-    /// address of both families. Where several listen on a port, the one that names the address takes the SYN, then that of IPv4, then
-    /// that of both.
+    /// address of every family this build speaks. Where several listen on a port, the one that names the address takes the SYN, then that of IPv4, then
+    /// that of all.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoListener`].
     pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
-        let addr = self.addr_of(local)?;
+        let is_all = local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let addr = if is_all { Addr::ZERO } else { self.addr_of(local)? };
         if local.port() == 0 || !(addr == addr.unspecified() || addr.is_one_host()) {
             return Err(Error::InvalidAddress);
         }

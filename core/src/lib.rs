@@ -25,9 +25,9 @@
 //! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`, `storage` (the memory a user
-//! declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and `lists` (indices, heap
-//! and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
+//! Beside the way: `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
+//! `storage` (the memory a user declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and
+//! `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
 
 #[cfg(test)]
 extern crate std;

@@ -223,8 +223,8 @@ impl<'s> Tcp<'s> {
         self.wait_index.find(hash, |w| self.waits[w].tuple == *tuple)
     }
 
-    /// A listener on the very address comes before one on all of its family, and that before one on all addresses. One that does not admit the peer is not there for it, so
-    /// that the port looks closed.
+    /// A listener on the very address comes before one on all of its family, and that before one on all addresses. One that does not
+    /// admit the peer is not there for it, so that the port looks closed.
     pub(crate) fn find_listener(&self, tuple: &Tuple) -> Option<usize> {
         let on = |want: Addr| {
             let is_it = |l: &Listener| l.is_open && l.port == tuple.local_port && l.addr == want && l.admits(tuple);

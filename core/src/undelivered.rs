@@ -12,8 +12,8 @@ impl Tcp<'_> {
     /// Takes in an error that quotes SEG.SEQ `seq` of the connection `tuple`; `mtu` is what the path carries, where that was the error.
     /// Says whether it is believed: only if that number is in flight, which a blind forger has to guess (RFC 5927 §4.1).
     ///
-    /// Nothing ends for it. A path that carries less makes segments smaller, though never smaller than every IPv6 link carries
-    /// (RFC 8201 §4), and sends again what was too big.
+    /// Nothing ends for it. A path that carries less makes segments smaller, and what was too big is sent again. One that would carry less
+    /// than every IPv6 link does is not believed (RFC 8201 §4).
     pub(crate) fn handle_undelivered(&mut self, now: Instant, tuple: &Tuple, seq: Seq, mtu: Option<u32>) -> bool {
         self.catch_up(now);
         let Some(i) = self.find_connection(tuple, self.keyed.index_hash(tuple)) else { return false };
@@ -23,7 +23,10 @@ impl Tcp<'_> {
             return false;
         }
         let Some(mtu) = mtu else { return true };
-        let mss = mtu.max(u32::from(MIN_MTU_IPV6)) - u32::from(IPV6_AND_TCP_HEADERS);
+        if mtu < u32::from(MIN_MTU_IPV6) {
+            return false;
+        }
+        let mss = mtu - u32::from(IPV6_AND_TCP_HEADERS);
         if c.tcb.state().is_synchronized() && mss < u32::from(c.tcb.mss) {
             c.tcb.mss = mss as u16;
             // All that is out may have been as big.

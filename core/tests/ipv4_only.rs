@@ -32,9 +32,7 @@ fn calls_take_no_ipv6_address() {
     let (us, peer) = (us(Family::V6), peer(Family::V6));
     let mut store = Box::new(Store::new());
     let mut world = World::new(&mut *store, quick_config());
-    for local in [us, SocketAddr::new(Family::V6.unspecified(), 80)] {
-        assert_eq!(world.tcp.listen(local, small_listener()).err(), refused);
-    }
+    assert_eq!(world.tcp.listen(us, small_listener()).err(), refused);
     assert_eq!(world.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).err(), refused);
     assert_eq!(world.tcp.state_of(us, peer), State::Closed);
     with_link(Medium::Ip, |link| {
@@ -47,6 +45,18 @@ fn calls_take_no_ipv6_address() {
         assert_eq!(link.set_addresses(&[v4; MAX_ADDRESSES], None), Ok(()));
     });
     assert_eq!(MAX_ADDRESSES, 4);
+}
+
+/// What a program for both families writes means here what there is.
+#[test]
+fn every_address_of_every_family_is_every_one_of_ipv4() {
+    let mut store = Box::new(Store::new());
+    let mut world = World::new(&mut *store, quick_config());
+    world.tcp.listen(SocketAddr::new(Family::V6.unspecified(), 80), small_listener()).unwrap();
+    let (us, peer) = (us(Family::V4), peer(Family::V4));
+    assert_eq!(world.tcp.state_of(us, peer), State::Listen);
+    let again = world.tcp.listen(SocketAddr::new(Family::V4.unspecified(), 80), small_listener());
+    assert_eq!(again.err(), Some(Error::AddressInUse));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole systems by seed: two engines, a wire that loses, repeats, reorders, delays and corrupts, and applications that
-//! check every byte, over each family. A failing seed is printed; `SEED=n cargo test --test lossy_link every_byte -- --nocapture` runs that one alone,
+//! check every byte, over each family. A failing seed is printed;
+//! `SEED=n cargo test --test lossy_link every_byte -- --nocapture` runs that one alone,
 //! with its segments, and `SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 

@@ -9,12 +9,6 @@
 //! | `mps2` | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
 //! | `restart` | feature `restart`, on every board: panics and faults end in a restart that knows why |
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Where services listen: at every address of every family that is spoken.
-pub const EVERY_ADDRESS: IpAddr =
-    if cfg!(feature = "ipv6") { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-
 pub mod app;
 #[cfg(feature = "bench")]
 pub mod bench;

@@ -39,7 +39,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Boots an endpoint with a fresh random key, on a network whose prefix has `prefix` bits. Its memory is given back to nobody: a run boots a bounded number of them.
+    /// Boots an endpoint with a fresh random key, on a network whose prefix has `prefix` bits. Its memory is given back to nobody: a run
+    /// boots a bounded number of them.
     ///
     /// # Errors
     /// If the system has no random bytes to give.

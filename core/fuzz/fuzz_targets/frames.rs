@@ -1,7 +1,7 @@
 //! Octets of any kind to a link with both families, a listener and a connection of each family: nothing panics, whatever goes out is well
 //! formed to the last octet, polling ends, and records do not stay when nobody speaks any more.
 //!
-//! `cargo +nightly fuzz run frames -- -max_len=2048`, in `core/`. The seeds in `corpus/frames` are written by the test `ipv6`, which also
+//! `cargo fuzz run -s none frames -- -max_len=2048`, in `core/`. The seeds in `corpus/frames` are written by the test `ipv6`, which also
 //! says what an input means.
 #![no_main]
 #![allow(unreachable_pub, reason = "the modules are the tests'")]

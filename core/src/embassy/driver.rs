@@ -209,7 +209,12 @@ impl<T: RxToken> RxToken for TcpRxToken<T> {
             let received = shared.borrow_mut().link.handle_frame(now, frame);
             match received {
                 Received::Taken(_) | Received::OtherTcp => f(&mut []),
-                Received::Observed | Received::NotMine => f(frame),
+                Received::Observed => {
+                    #[cfg(feature = "slaac")]
+                    shared.borrow_mut().advertisements.pass(frame, now);
+                    f(frame)
+                }
+                Received::NotMine => f(frame),
             }
         })
     }

@@ -24,13 +24,14 @@ struct Followed {
 impl Followed {
     const NONE: Followed = Followed { seen: None, applied: None, was_down: true };
 
-    /// Says whether embassy-net's has changed, and whether the core's must. While the cable is out, and until DHCP has decided after that,
-    /// the core keeps its address: a cable pulled for a moment ends no connection, and the same address given again keeps them all.
-    /// Without an answer from DHCP that is for good; a project that wants an end to it sets a configuration of its own.
-    fn look(&mut self, lease: Option<Lease>, is_link_up: bool) -> Change {
+    /// Says whether embassy-net's has changed, and whether the core's must. Where an address that is gone may come back, because DHCP gives
+    /// it up while the cable is out, the core keeps it until DHCP has decided after that: a cable pulled for a moment ends no connection,
+    /// and the same address given again keeps them all. Without an answer from DHCP that is for good; a project that wants an end to it
+    /// sets a configuration of its own.
+    fn look(&mut self, lease: Option<Lease>, may_come_back: bool) -> Change {
         let is_new = lease != self.seen;
         self.seen = lease;
-        self.was_down = lease.is_none() && (self.was_down || !is_link_up);
+        self.was_down = lease.is_none() && (self.was_down || may_come_back);
         let is_other = lease != self.applied && !self.was_down;
         if is_other {
             self.applied = lease;
@@ -72,7 +73,7 @@ impl Follower {
 
     /// Brings the core's addresses and routers to embassy-net's.
     pub(super) fn look(&mut self, stack: embassy_net::Stack<'_>, link: &mut Link<'_>) -> Change {
-        let change = self.v4.look(lease_v4(stack), stack.is_link_up());
+        let change = self.v4.look(lease_v4(stack), !stack.is_link_up());
         #[cfg(feature = "ipv6")]
         let change = {
             let v6 = self.v6.look(stack, link);
@@ -131,7 +132,7 @@ struct FollowedV6 {
 impl FollowedV6 {
     fn look(&mut self, stack: embassy_net::Stack<'_>, link: &Link<'_>) -> Change {
         // It does not come and go with the cable, as DHCP's does: what is gone was taken away, or its prefix was.
-        let Change { is_new, is_other } = self.lease.look(lease_v6(stack), true);
+        let Change { is_new, is_other } = self.lease.look(lease_v6(stack), false);
         if !self.is_spoken {
             return Change { is_new, is_other: false };
         }

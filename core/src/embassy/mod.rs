@@ -2,22 +2,25 @@
 //!
 //! [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
 //! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
-//! keeps ARP, neighbour discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP.
+//! keeps ARP, neighbour discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP of the
+//! families spoken here.
 //!
 //! The README has a whole example: resources in a static, the driver wrapped, a service, a visit to a server.
 //!
 //! With feature `ipv6` both families are spoken, over the addresses that embassy-net has: a static one, or with feature `slaac` the one it
 //! makes of a router's prefix and its link-local one. embassy-net has room for two addresses unless told otherwise: a project with IPv4 and
-//! `slaac` needs three, which smoltcp's feature `iface-max-addr-count-4` gives.
+//! `slaac` needs three, which smoltcp's feature `iface-max-addr-count-3` gives; without room an address is missing without a word.
 //!
 //! # Rooms
-//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's addresses, `state` is
+//! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's addresses, `advertisements` keeps them from a forger, `state` is
 //! what they share with the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes
 //! Nothing polls. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
 //! deadline. Within one pass at most [`FRAMES_PER_PASS`] frames are taken in; then every other task has its turn.
 
+#[cfg(feature = "slaac")]
+mod advertisements;
 mod client;
 mod driver;
 mod follower;

@@ -29,7 +29,7 @@ impl TcpStack {
     }
 
     /// Listens on an address and port; the address may be unspecified, for whatever ours are or become: `0.0.0.0` over IPv4, `::` over
-    /// both families. See [`crate::Tcp::listen`].
+    /// every family spoken. See [`crate::Tcp::listen`].
     ///
     /// # Errors
     /// Those of [`crate::Tcp::listen`].

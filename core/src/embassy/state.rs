@@ -5,6 +5,8 @@ use core::task::Waker;
 
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 
+#[cfg(feature = "slaac")]
+use super::advertisements::Guard;
 use super::follower::{Change, Follower};
 use crate::link::Link;
 use crate::output::{ConnectionHandle, Event, ListenerHandle};
@@ -93,6 +95,9 @@ pub(super) struct State {
     /// How often it has.
     pub(super) configurations: u32,
     follower: Follower,
+    /// Looks at router advertisements before embassy-net does.
+    #[cfg(feature = "slaac")]
+    pub(super) advertisements: Guard,
 }
 
 impl State {
@@ -111,6 +116,8 @@ impl State {
             configured: MultiWakerRegistration::new(),
             configurations: 0,
             follower: Follower::new(ip_mtu),
+            #[cfg(feature = "slaac")]
+            advertisements: Guard::new(),
         }
     }
 

@@ -34,7 +34,7 @@ const OPTION_ACTION: u8 = 0xc0;
 
 /// What an IPv6 header is followed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Behind<'p> {
+pub(crate) enum Behind<'p> {
     /// A segment.
     Tcp(&'p [u8]),
     /// An ICMPv6 message.
@@ -65,26 +65,28 @@ enum Step<'p> {
 }
 
 /// Walks along the headers; `protocol` is what the IPv6 header says of the first.
-pub(super) fn walk(mut protocol: u8, mut octets: &[u8]) -> Behind<'_> {
+pub(crate) fn walk(mut protocol: u8, mut octets: &[u8]) -> Behind<'_> {
     let mut seen = Seen::default();
-    for at in 0..=MAX_EXTENSION_HEADERS {
+    for at in 0..MAX_EXTENSION_HEADERS {
         let step = match protocol {
-            TCP if seen.is_fragment => Step::End(Behind::TcpFragment),
-            TCP => Step::End(Behind::Tcp(octets)),
-            ICMPV6 if !seen.has_fragment_header => Step::End(Behind::Icmpv6(octets)),
-            DESTINATION | ROUTING | FRAGMENT if at == MAX_EXTENSION_HEADERS => Step::End(Behind::TooManyHeaders),
             HOP_BY_HOP if at == 0 => over_options(octets),
             DESTINATION => over_options(octets),
             ROUTING => over_routing(octets),
             FRAGMENT => over_fragment(octets, &mut seen),
-            _ => Step::End(Behind::Other),
+            _ => break,
         };
         match step {
             Step::On(next, rest) => (protocol, octets) = (next, rest),
             Step::End(behind) => return behind,
         }
     }
-    Behind::TooManyHeaders
+    match protocol {
+        TCP if seen.is_fragment => Behind::TcpFragment,
+        TCP => Behind::Tcp(octets),
+        ICMPV6 if !seen.has_fragment_header => Behind::Icmpv6(octets),
+        DESTINATION | ROUTING | FRAGMENT => Behind::TooManyHeaders,
+        _ => Behind::Other,
+    }
 }
 
 /// Parts a header that tells its own length from what follows.

@@ -21,7 +21,7 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol
 
 pub(crate) use self::addresses::Addresses;
 #[cfg(feature = "ipv6")]
-use self::chain::Behind;
+pub(crate) use self::chain::{Behind, walk};
 #[cfg(feature = "ipv6")]
 use self::discovery::{Message, Undelivered};
 use self::neighbours::{Lesson, Neighbours};
@@ -83,7 +83,7 @@ pub struct LinkCounters {
     pub arp_requests: u32,
     /// IPv6 addresses asked for on the link.
     pub neighbour_solicitations: u32,
-    /// ICMPv6 errors about a segment that a connection of ours has in flight.
+    /// ICMPv6 errors about a segment that a connection of ours has in flight. None ends it; "packet too big" makes its segments smaller.
     pub icmp_errors: u32,
     /// ICMPv6 errors about anything else, forged ones perhaps: they change nothing (RFC 5927 §4.1).
     pub icmp_errors_ignored: u32,
@@ -145,8 +145,9 @@ impl<'s> Link<'s> {
     /// Sets our addresses, of either family, and the routers for everything beyond their networks, at most one for each family.
     ///
     /// Connections are opened from the first IPv4 address on the next hop's network (on plain IP the peer's), or else the first; from the
-    /// IPv6 address that RFC 6724 prefers. Connections on an address that is no longer ours end with [`crate::CloseReason::AddressLost`]; nothing can be sent from
-    /// it, so their peers learn it when they speak to the address's next owner, or by their own timers. Listeners stay.
+    /// IPv6 address that RFC 6724 prefers. Connections on an address that is no longer ours end with
+    /// [`crate::CloseReason::AddressLost`]; nothing can be sent from it, so their peers learn it when they speak to the address's next
+    /// owner, or by their own timers. Listeners stay.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
@@ -286,8 +287,8 @@ impl<'s> Link<'s> {
             return Received::NotMine;
         }
         let (src, dst) = (Addr::v4(ipv4.src_addr()), Addr::v4(ipv4.dst_addr()));
-        let is_shouted = !self.addresses.is_ours(dst);
-        if is_shouted && !self.addresses.is_shouted(dst) {
+        let is_shouted = self.addresses.is_shouted(dst);
+        if !is_shouted && !self.addresses.is_ours(dst) {
             return Received::OtherTcp;
         }
         let is_checked = !self.checksum.is_verified_here() || is_header_right(&ipv4);
@@ -311,9 +312,8 @@ impl<'s> Link<'s> {
         }
         // An IPv4 address in IPv6 guise is nobody's here.
         let (src, dst) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr()).unwrap_or(Addr::ZERO));
-        let is_ours = self.addresses.is_ours(dst);
-        let is_shouted = !is_ours && self.addresses.is_shouted(dst);
-        let found = match chain::walk(ipv6.next_header().into(), ipv6.payload()) {
+        let (is_ours, is_shouted) = (self.addresses.is_ours(dst), self.addresses.is_shouted(dst));
+        let found = match walk(ipv6.next_header().into(), ipv6.payload()) {
             Behind::Other => return Received::NotMine,
             Behind::Icmpv6(_) if !is_ours && !is_shouted => return Received::NotMine,
             Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message, is_ours),

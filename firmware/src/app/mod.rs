@@ -189,7 +189,7 @@ pub fn start<D: Driver>(
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |port: u16, backlog: u8| {
         let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
-        tcp.listen((crate::EVERY_ADDRESS, port), options).map_err(StartError::Listen)
+        tcp.listen((Ipv6Addr::UNSPECIFIED, port), options).map_err(StartError::Listen)
     };
     let app = APP.init(App {
         settings,

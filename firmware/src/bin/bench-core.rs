@@ -2,9 +2,11 @@
 #![no_main]
 //! What a segment costs: `tcp-reset-core` on `mps2-an385`, over a wire in memory.
 
+use core::net::Ipv6Addr;
+
 use embassy_executor::Spawner;
 use firmware::bench::{self, BUFFER, PORT, Server, Wire};
-use firmware::{EVERY_ADDRESS, mps2};
+use firmware::mps2;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{TcpListener, TcpResources, TcpRunner, TcpStream};
 use tcp_reset_core::{Config, ListenOptions, SecretKey, StreamOptions};
@@ -47,7 +49,7 @@ fn start(spawner: Spawner) -> Result<(), embassy_executor::SpawnError> {
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
     let options = ListenOptions { stream, ..ListenOptions::default() };
-    let Ok(listener) = tcp.listen((EVERY_ADDRESS, PORT), options) else { defmt::panic!("cannot listen") };
+    let Ok(listener) = tcp.listen((Ipv6Addr::UNSPECIFIED, PORT), options) else { defmt::panic!("cannot listen") };
     spawner.spawn(drive(runner)?);
     spawner.spawn(application(wire, listener)?);
     Ok(())

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant as WallClock;
+use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -49,8 +49,8 @@ struct Shared {
     unreachables: AtomicU32,
     /// What DHCP gives; `None`: it does not answer.
     lease: Mutex<Option<Lease>>,
-    /// What the router advertises.
-    advertised: Advertised,
+    /// What the router advertises to who asks.
+    advertised: Mutex<Advertised>,
     capture: Mutex<Option<Capture>>,
     /// Why the capture ended before its time.
     capture_failure: Mutex<Option<anyhow::Error>>,
@@ -76,7 +76,11 @@ impl Cable {
             seen: Mutex::default(),
             unreachables: AtomicU32::new(0),
             lease: Mutex::new(Some(lease)),
-            advertised: Advertised { prefix: PREFIX, router_mac: kernel_mac, seconds: LEASE_SECONDS.into() },
+            advertised: Mutex::new(Advertised {
+                prefix: PREFIX,
+                router_mac: kernel_mac,
+                seconds: LEASE_SECONDS.into(),
+            }),
             capture: Mutex::new(capture),
             capture_failure: Mutex::new(None),
             started: WallClock::now(),
@@ -135,12 +139,17 @@ impl Cable {
         *lock(&self.shared.lease) = addr.map(|addr| lease_of(addr, self.shared.kernel_mac));
     }
 
+    /// Sets how long the prefix is good for that the router tells who asks.
+    pub(super) fn set_prefix_life(&self, life: Duration) {
+        lock(&self.shared.advertised).seconds = life.as_secs();
+    }
+
     /// Lets the router say that its prefix is good for so many seconds more.
     ///
     /// # Errors
     /// If no machine runs.
     pub(super) fn advertise(&self, seconds: u64) -> Result<()> {
-        let advertisement = slaac::advertisement(&Advertised { seconds, ..self.shared.advertised });
+        let advertisement = slaac::advertisement(&Advertised { seconds, ..*lock(&self.shared.advertised) });
         self.shared.note(Way::ToUs, &advertisement);
         ensure!(self.shared.to_board(&advertisement), "the board does not run");
         Ok(())
@@ -207,7 +216,7 @@ impl Shared {
             self.note(Way::ToPeer, frame);
             let lease = *lock(&self.lease);
             let answer = lease.and_then(|lease| dhcp::answer(frame, &lease));
-            if let Some(answer) = answer.or_else(|| slaac::answer(frame, &self.advertised)) {
+            if let Some(answer) = answer.or_else(|| slaac::answer(frame, &lock(&self.advertised))) {
                 self.note(Way::ToUs, &answer);
                 self.to_board(&answer);
             } else {

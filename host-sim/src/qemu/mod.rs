@@ -3,7 +3,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `machine` | a QEMU process, from power-on to power-off |
-//! | `cable` | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP and who asks for routers are answered, frames can be forged |
+//! | `cable` | the wire between the kernel and QEMU's Ethernet: what passes is seen, DHCP and SLAAC are served, frames can be forged |
 //! | `log` | the firmware's log, decoded |
 //! | `lab` | all of these together |
 //! | `command` | `host-sim qemu` |

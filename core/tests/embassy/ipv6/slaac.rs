@@ -90,6 +90,46 @@ fn prefix_expired_connections_on_its_address_end() {
     assert_eq!(reading.take(), LOST);
 }
 
+/// RFC 4862 §5.5.3 (e): who is not authenticated shortens no life to less than two hours.
+#[test]
+fn prefix_taken_back_by_anybody_keeps_two_hours_of_life() {
+    let prefix = [0x2001, 0xdb8, 0, 0x5];
+    // Granted first, taken back by telling so much, and how long it lives in fact, in seconds.
+    for (granted, told, lives) in [(86_400, 0, 7_200), (86_400, 60, 7_200), (86_400, 8_000, 8_000), (3_600, 0, 3_600)] {
+        let (mut world, host, router) = host_and_router();
+        advertise(&mut world, &router, prefix, granted);
+        let (mut stream, _) = connected_through(&mut world, &host, &router);
+        let reading = world.spawn(async move { stream.read(&mut [0; 10]).await });
+        for _ in 0..20 {
+            advertise(&mut world, &router, prefix, told);
+        }
+        assert!(!reading.is_done(), "{told} of {granted}");
+        for (ms, is_over) in [((lives - 10) * 1_000, false), (20_000, true)] {
+            world.run_ms(ms);
+            // embassy-net has no timer for it: it looks when a frame comes.
+            router.port.send(packet::ethernet(host.mac(), router.mac, 0x88b5, &[0; 46]));
+            world.run_ms(10);
+            assert_eq!(reading.is_done(), is_over, "{told} of {granted}");
+        }
+        assert_eq!(reading.take(), LOST);
+    }
+}
+
+/// A router goes on to advertise a short life, and it goes on.
+#[test]
+fn short_life_that_is_renewed_goes_on() {
+    let (mut world, host, router) = host_and_router();
+    let prefix = [0x2001, 0xdb8, 0, 0x5];
+    advertise(&mut world, &router, prefix, 1_800);
+    let (mut stream, _) = connected_through(&mut world, &host, &router);
+    let reading = world.spawn(async move { stream.read(&mut [0; 10]).await });
+    for _ in 0..10 {
+        world.run_ms(600_000);
+        advertise(&mut world, &router, prefix, 1_800);
+    }
+    assert!(!reading.is_done());
+}
+
 /// Before any router is heard, and without one.
 #[test]
 fn link_local_address_is_ours_from_the_start() {

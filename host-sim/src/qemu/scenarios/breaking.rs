@@ -18,6 +18,11 @@ const ECHO: u16 = 7;
 const RESTART_PORT: u16 = 23_456;
 const VANISH_PORT: u16 = 23_457;
 const REBOOT_PORT: u16 = 23_458;
+/// How long a prefix is good that is not renewed, and how long others are.
+const SHORT_LIFE: Duration = Duration::from_secs(3);
+const LONG_LIFE: Duration = Duration::from_secs(3_600);
+/// Its life is counted in the board's time, which is not ours.
+const MARGIN: Duration = Duration::from_secs(1);
 /// How long the cable is out.
 const OUT: Duration = Duration::from_secs(2);
 /// Longer than the board waits for a DHCP server that it has never heard.
@@ -144,11 +149,30 @@ pub(super) fn slow_router(lab: &mut Lab) -> Result<()> {
     echo(&mut stream, b"after the power cut")
 }
 
-/// The router takes its prefix back: the addresses made of it are nobody's any more (RFC 4862 §5.5.4).
+/// An advertisement that anybody may have forged takes the prefix back: the address stays (RFC 4862 §5.5.3).
+pub(super) fn prefix_taken_back(lab: &mut Lab) -> Result<()> {
+    let mut stream = lab.connect(ECHO, 0)?;
+    echo(&mut stream, b"while the prefix is good")?;
+    for _ in 0..3 {
+        lab.cable.advertise(0)?;
+        echo(&mut stream, b"it is good as before")?;
+    }
+    let lines = lab.log.lines();
+    ensure!(lines.iter().all(|line| !line.text.ends_with("lost")), "the board has given its address up");
+    Ok(())
+}
+
+/// The prefix is not renewed: the addresses made of it are nobody's any more (RFC 4862 §5.5.4).
 pub(super) fn prefix_lost(lab: &mut Lab) -> Result<()> {
+    lab.cable.set_prefix_life(SHORT_LIFE);
+    let powered = lab.power_on(&[]);
+    lab.cable.set_prefix_life(LONG_LIFE);
+    powered?;
     let mut stream = lab.connect(ECHO, 0)?;
     echo(&mut stream, b"while the prefix is good")?;
     let log_end = lab.log.len();
+    thread::sleep(SHORT_LIFE + MARGIN);
+    // embassy-net has no timer for it: it looks when a frame comes.
     lab.cable.advertise(0)?;
     lab.log.wait_for(&format!("address {}/64 lost", lab.board_addr()), log_end, PATIENCE)?;
     lab.log.wait_for("connection ended: address lost", log_end, PATIENCE)?;

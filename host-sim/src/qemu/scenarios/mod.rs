@@ -188,6 +188,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: serving::static_address_v6,
     },
     Scenario {
+        name: "prefix-taken-back",
+        title: "a forged advertisement takes no address away, and ends no connection",
+        families: V6,
+        play: breaking::prefix_taken_back,
+    },
+    Scenario {
         name: "prefix-lost",
         title: "connections on an address end with its prefix, the other family goes on",
         families: V6,
