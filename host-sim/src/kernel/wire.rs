@@ -32,6 +32,9 @@ const OUR_END: &str = "stack0";
 const RUNNING_POLLS: u32 = 1000;
 const RUNNING_INTERVAL: Duration = Duration::from_millis(1);
 
+/// One line for systems whose kernel does not speak IPv6.
+const HOW_TO_HAVE_IPV6: &str = "start the kernel without ipv6.disable=1, or stay with --family ipv4";
+
 /// What the wire is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireKind {
@@ -262,7 +265,10 @@ fn add_kernel_address(netlink: &mut Netlink, link: &Link, network: &Network) -> 
         set_ipv6("router_solicitations", "0");
         set_ipv6("disable_ipv6", "0");
     }
-    netlink.add_address(link, network.kernel, network.prefix)
+    netlink.add_address(link, network.kernel, network.prefix).map_err(|refused| match network.kernel {
+        IpAddr::V4(_) => refused,
+        IpAddr::V6(_) => Forbidden { how: HOW_TO_HAVE_IPV6, ..refused },
+    })
 }
 
 /// Where a system mounts these settings read-only they stay as they are.
