@@ -9,7 +9,7 @@ use smoltcp::wire::{
 };
 
 /// The hop limit that proves a message to be of this link (RFC 4861 §7.1).
-const FROM_LINK: u8 = 255;
+pub(crate) const FROM_LINK: u8 = 255;
 
 /// Answers a frame that asks for `addr`.
 pub fn answer(frame: &[u8], addr: IpAddr, mac: [u8; 6]) -> Option<Vec<u8>> {
@@ -77,19 +77,29 @@ fn answer_solicitation(frame: &EthernetFrame<&[u8]>, addr: IpAddr, mac: [u8; 6])
         target_addr,
         lladdr: Some(EthernetAddress(mac).into()),
     });
+    Some(on_link((mac, target_addr), (to_mac, to), &advertisement))
+}
+
+/// A frame with a message of neighbour discovery in it, from one pair of addresses to another.
+pub(crate) fn on_link(
+    (from_mac, from): ([u8; 6], Ipv6Addr),
+    (to_mac, to): (EthernetAddress, Ipv6Addr),
+    message: &Icmpv6Repr<'_>,
+) -> Vec<u8> {
     let header = Ipv6Repr {
-        src_addr: target_addr,
+        src_addr: from,
         dst_addr: to,
         next_header: IpProtocol::Icmpv6,
-        payload_len: advertisement.buffer_len(),
+        payload_len: message.buffer_len(),
         hop_limit: FROM_LINK,
     };
-    let mut buf = ethernet(mac, to_mac, EthernetProtocol::Ipv6, header.buffer_len() + header.payload_len);
+    let mut buf = ethernet(from_mac, to_mac, EthernetProtocol::Ipv6, header.buffer_len() + header.payload_len);
     let mut view = EthernetFrame::new_unchecked(&mut buf);
     let mut packet = Ipv6Packet::new_unchecked(view.payload_mut());
     header.emit(&mut packet);
-    advertisement.emit(&target_addr, &to, &mut Icmpv6Packet::new_unchecked(packet.payload_mut()), &checksums);
-    Some(buf)
+    let checksums = ChecksumCapabilities::default();
+    message.emit(&from, &to, &mut Icmpv6Packet::new_unchecked(packet.payload_mut()), &checksums);
+    buf
 }
 
 /// A frame with its header written and its payload still zero.

@@ -2,15 +2,14 @@
 
 use std::net::Ipv6Addr;
 
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration;
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv6Message, Icmpv6Packet, Icmpv6Repr,
-    IpProtocol, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags,
+    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet,
+    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags,
 };
 
-/// The hop limit of what is of this link.
-const FROM_LINK: u8 = 255;
+use crate::resolve::{self, FROM_LINK};
+
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: EthernetAddress = EthernetAddress([0x33, 0x33, 0, 0, 0, 1]);
 
@@ -70,24 +69,6 @@ pub(super) fn advertisement(advertised: &Advertised) -> Vec<u8> {
             prefix: advertised.prefix,
         }),
     });
-    let header = Ipv6Repr {
-        src_addr: link_local_of(advertised.router_mac),
-        dst_addr: ALL_NODES,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: message.buffer_len(),
-        hop_limit: FROM_LINK,
-    };
-    let mut buf = vec![0; EthernetFrame::<&[u8]>::buffer_len(header.buffer_len() + header.payload_len)];
-    let mut view = EthernetFrame::new_unchecked(&mut buf);
-    let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(advertised.router_mac),
-        dst_addr: ALL_NODES_MAC,
-        ethertype: EthernetProtocol::Ipv6,
-    };
-    ethernet.emit(&mut view);
-    let mut packet = Ipv6Packet::new_unchecked(view.payload_mut());
-    header.emit(&mut packet);
-    let checksums = ChecksumCapabilities::default();
-    message.emit(&header.src_addr, &ALL_NODES, &mut Icmpv6Packet::new_unchecked(packet.payload_mut()), &checksums);
-    buf
+    let router = (advertised.router_mac, link_local_of(advertised.router_mac));
+    resolve::on_link(router, (ALL_NODES_MAC, ALL_NODES), &message)
 }
