@@ -6,17 +6,13 @@ use core::ops::Range;
 use heapless::Vec;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, Ipv6Address, Ipv6Packet};
 
-use crate::link::{Behind, walk};
+use crate::link::{Behind, FROM_LINK, walk};
 use crate::time::Instant;
 
 /// How many prefixes are minded: as many as smoltcp can be built to keep.
 const PREFIXES: usize = 8;
 /// What an advertisement that is not authenticated may shorten a life to.
 const LEAST_SECONDS: u64 = 2 * 60 * 60;
-/// The hop limit of what no router has passed on (RFC 4861 §6.1.2).
-const FROM_LINK: u8 = 255;
-/// Octets of an Ethernet header.
-const ETHERNET_HEADER: usize = 14;
 /// Where the options stand in an advertisement, and the unit of their lengths.
 const OPTIONS: usize = 16;
 const UNIT: usize = 8;
@@ -120,6 +116,6 @@ fn find(frame: &[u8]) -> Option<Advertisement> {
         return None;
     }
     // The message is what the packet ends with.
-    let end = ETHERNET_HEADER + ipv6.total_len();
+    let end = EthernetFrame::<&[u8]>::header_len() + ipv6.total_len();
     Some(Advertisement { at: end - message.len()..end, src, dst })
 }

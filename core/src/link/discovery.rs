@@ -18,7 +18,7 @@ use crate::tcb::Tuple;
 /// Octets of a solicitation: 24, and the option that tells our Ethernet address.
 pub(super) const SOLICITATION_LEN: usize = 32;
 /// No router has passed it on, so it is from this link (RFC 4861 §7.1).
-pub(super) const HOP_LIMIT: u8 = 255;
+pub(crate) const FROM_LINK: u8 = 255;
 
 /// The option that tells the target's link address (RFC 4861 §4.6), and the unit of options' lengths.
 const TARGET_LINK_ADDRESS: u8 = 2;
@@ -63,7 +63,7 @@ pub(super) fn read(packet: &Ipv6Packet<&[u8]>, message: &[u8]) -> Message {
 /// one host. Only one that answers is believed; one that nobody asked for can be anybody's, and makes us ask (RFC 4861 would believe it
 /// where its override flag is set).
 fn read_advertisement(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<Lesson> {
-    let is_from_link = packet.hop_limit() == HOP_LIMIT && icmp.msg_code() == 0;
+    let is_from_link = packet.hop_limit() == FROM_LINK && icmp.msg_code() == 0;
     if !is_from_link || !icmp.verify_checksum(&packet.src_addr(), &packet.dst_addr()) {
         return None;
     }

@@ -22,6 +22,8 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol
 pub(crate) use self::addresses::Addresses;
 #[cfg(feature = "ipv6")]
 pub(crate) use self::chain::{Behind, walk};
+#[cfg(feature = "slaac")]
+pub(crate) use self::discovery::FROM_LINK;
 #[cfg(feature = "ipv6")]
 use self::discovery::{Message, Undelivered};
 use self::neighbours::{Lesson, Neighbours};
@@ -513,7 +515,7 @@ impl Link<'_> {
             count(&mut self.counters.neighbour_solicitations);
             let (group, hop) = discovery::solicited_group(target);
             let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv6);
-            emit::emit_ipv6_header(packet, source, group, IpProtocol::Icmpv6, discovery::HOP_LIMIT);
+            emit::emit_ipv6_header(packet, source, group, IpProtocol::Icmpv6, discovery::FROM_LINK);
             discovery::emit_solicitation(&mut packet[emit::IPV6_HEADER..], ours, source, target);
         }
     }

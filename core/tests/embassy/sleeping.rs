@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tcp_reset_core::ListenOptions;
+use tcp_reset_core::embassy::TcpStream;
 
 use crate::clock;
 use crate::exec::World;
-use crate::hosts::{HOST, RAW};
+use crate::hosts::{Conn, HOST, Host, RAW, Raw};
 use crate::packet::{ACK, PSH, SYN};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +55,12 @@ fn nothing_open_nothing_is_scheduled() {
 #[test]
 fn one_exchange_costs_a_handful_of_polls() {
     let (mut world, host, raw) = World::host_and_raw();
-    let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+    let (stream, conn) = world.accepted(&host, &raw, 7);
+    exchange_once(&mut world, &host, stream, conn);
+}
+
+/// A connection at rest sees one exchange, and is at rest again.
+pub fn exchange_once(world: &mut World, host: &Host, mut stream: TcpStream, mut conn: Conn) {
     world.run_for(Duration::from_secs(10));
     let before = host.polls.count.get();
     conn.send(ACK | PSH, b"ping");
@@ -73,7 +79,12 @@ fn one_exchange_costs_a_handful_of_polls() {
 fn half_open_deadline_fires_in_time_and_then_nothing_is_left() {
     let (mut world, host, raw) = World::host_and_raw();
     let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
-    raw.conn(&host, 40_000, 7).send(SYN, b"");
+    knock_once(&mut world, &host, &raw);
+}
+
+/// A handshake is begun and never completed.
+pub fn knock_once(world: &mut World, host: &Host, raw: &Raw) {
+    raw.conn(host, 40_000, 7).send(SYN, b"");
     world.run_ms(1);
     let before = host.polls.count.get();
     assert!(clock::next_wake().is_some_and(|at| at <= clock::now() + 1_100_000), "the SYN,ACK is sent again");

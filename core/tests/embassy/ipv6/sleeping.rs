@@ -8,7 +8,7 @@ use tcp_reset_core::ListenOptions;
 use super::{HOST_V6, Live};
 use crate::clock;
 use crate::exec::World;
-use crate::packet::{ACK, PSH, SYN};
+use crate::sleeping::{exchange_once, knock_once};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -57,30 +57,13 @@ fn nothing_open_nothing_is_scheduled() {
 #[test]
 fn one_exchange_costs_a_handful_of_polls() {
     let (mut world, host, raw) = World::dual_host_and_raw();
-    let Live { mut stream, mut conn } = Live::accept(&mut world, &host, &raw);
-    world.run_for(Duration::from_secs(10));
-    let before = host.polls.count.get();
-    conn.send(ACK | PSH, b"ping");
-    world.block_on(stream.read(&mut [0; 10])).unwrap();
-    world.block_on(stream.write(b"pong")).unwrap();
-    world.run_ms(20);
-    conn.take();
-    conn.send(ACK, b"");
-    world.run_for(Duration::from_secs(10));
-    let polls = host.polls.count.get() - before;
-    assert!(polls <= 12, "{polls} polls");
-    assert_eq!(clock::next_wake(), None);
+    let Live { stream, conn } = Live::accept(&mut world, &host, &raw);
+    exchange_once(&mut world, &host, stream, conn);
 }
 
 #[test]
 fn half_open_deadline_fires_in_time_and_then_nothing_is_left() {
     let (mut world, host, raw) = World::dual_host_and_raw();
     let _listener = host.tcp.listen((HOST_V6, 7), ListenOptions::default()).unwrap();
-    raw.conn(&host, 40_000, 7).send(SYN, b"");
-    world.run_ms(1);
-    let before = host.polls.count.get();
-    assert!(clock::next_wake().is_some_and(|at| at <= clock::now() + 1_100_000), "the SYN,ACK is sent again");
-    world.run_for(Duration::from_secs(40));
-    assert_eq!((host.in_use(), clock::next_wake()), ((0, 0, 0), None));
-    assert!(host.polls.count.get() - before < 30);
+    knock_once(&mut world, &host, &raw);
 }
