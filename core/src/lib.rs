@@ -62,13 +62,13 @@ mod time;
 mod timeouts;
 mod transfer;
 mod transmit;
-#[cfg(feature = "ipv6")]
 mod undelivered;
 mod verdict;
 
 pub use config::{
-    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6,
-    MSS_FLOOR, Network, Overflow, RstPolicy, SecretKey, StreamOptions, WeakKey,
+    ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2,
+    MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6,
+    MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, SecretKey, Setting, StreamOptions, WeakKey,
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};

@@ -21,12 +21,12 @@ const BUFFER: u32 = 8_192;
 const MSS: u32 = 200;
 
 fn config() -> Config {
-    Config { mss: MSS as u16, ..Config::default() }
+    Config { mss: Some(MSS as u16), ..Config::default() }
 }
 
 /// The same with room for the family's longer header, so that segments have the same text over both.
 fn fitted(config: Config, family: Family) -> Config {
-    Config { mss: config.mss + family.mss_less(), ..config }
+    Config { mss: config.mss.map(|mss| mss + family.mss_less()), ..config }
 }
 
 fn stream() -> StreamOptions {
@@ -233,7 +233,7 @@ fn announced_segment_sizes_are_clamped_and_missing_ones_are_the_least_that_every
         ];
         for (options, mss) in cases {
             let mut store = Box::new(LargeStore::new());
-            let config = fitted(Config { mss: 1_400, ..config() }, family);
+            let config = fitted(Config { mss: Some(1_400), ..config() }, family);
             let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
             link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
             let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 60_000, options, ..Raw::default() };

@@ -76,6 +76,12 @@ impl Neighbours {
         None
     }
 
+    /// Gives the neighbour's address, if it was learned not long ago; asks nobody.
+    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<Hop> {
+        let is_it = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < LIFETIME;
+        self.known.iter().find(is_it).map(|neighbour| neighbour.hop)
+    }
+
     /// The next address to ask for, and the address of ours to ask from.
     pub(crate) fn question(&self) -> Option<(Addr, Addr)> {
         self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))

@@ -819,7 +819,7 @@ impl<'s> Node<'s> {
             Medium::Ethernet(_) => Medium::Ethernet(MACS[side]),
             Medium::Ip => Medium::Ip,
         };
-        let tcp = Tcp::new(store, config, key(side as u8 + 1));
+        let tcp = Tcp::new(store, config, key(side as u8 + 1)).unwrap();
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
         let interface = Interface { addr: sides(family)[side].ip(), prefix: family.prefix() };
         link.set_addresses(&[interface], None).unwrap();
