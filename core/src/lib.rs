@@ -25,7 +25,7 @@
 //! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
+//! Beside the way: `audit` (what must always hold, for tests), `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
 //! `storage` (the memory a user declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and
 //! `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
 
@@ -35,6 +35,7 @@ extern crate std;
 mod addr;
 mod apply;
 mod arrives;
+mod audit;
 mod calls;
 mod challenge;
 mod checksum;

@@ -65,6 +65,10 @@ impl Tcp<'_> {
         }
     }
 
+    pub(crate) fn has_unresolved(&self) -> bool {
+        self.unresolved.first().is_some()
+    }
+
     /// Asks every slot that waits for a neighbour again.
     pub(crate) fn wake_unresolved(&mut self) {
         while let Some(i) = self.unresolved.pop(self.conns, out_link) {

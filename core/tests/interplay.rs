@@ -456,11 +456,14 @@ fn a_new_engine_over_used_storage_takes_many_syns() {
 
 #[test]
 fn the_longest_handshake_expires() {
-    on_with(Config { syn_received_timeout: MAX_PERIOD, ..quick_config() }, |l| {
+    on_with(Config { syn_received_timeout: MAX_SYN_RECEIVED, ..quick_config() }, |l| {
         l.knock();
         l.world.wait(Duration::from_secs(86_400 * 60));
         assert_eq!(l.world.tcp.in_use().1, 0);
     });
+    let beyond = Config { syn_received_timeout: MAX_SYN_RECEIVED + Duration::from_millis(1), ..quick_config() };
+    let refused = Tcp::new(&mut *Box::new(Store::new()), beyond, bench::key(1)).map(drop);
+    assert_eq!(refused, Err(InvalidSetting(Setting::SynReceivedTimeout)));
 }
 
 #[test]

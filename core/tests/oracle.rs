@@ -345,6 +345,8 @@ fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Link<'s> 
         step(&mut link);
     }
     link.model.exhausted = scene.exhausted;
+    // The rules are judged here, millions of times; the other tests look behind them.
+    link.world.is_audited = false;
     link
 }
 
@@ -583,7 +585,9 @@ fn check_status(case: &Case) -> Result<(), Wrong> {
     expect("SND.WND", status.snd_wnd, after.snd_wnd)?;
     let shrunk =
         ahead(status.rcv_nxt.0.wrapping_add(status.rcv_wnd), before.rcv_nxt.0.wrapping_add(before.rcv_wnd)) < 0;
-    expect("right edge of the window moved left", shrunk && case.model.state != State::SynSent, false)
+    // A SYN that is believed names another beginning.
+    let begins = case.model.state == State::SynSent || case.seg.has(SYN);
+    expect("right edge of the window moved left", shrunk && !begins, false)
 }
 
 /// Counters that the segment has to move by one.

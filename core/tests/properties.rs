@@ -341,7 +341,10 @@ impl<'s> Zookeeper<'s> {
         for _ in 0..MOST_OUTPUTS {
             match self.tcp.poll_output(self.now) {
                 Output::Event(event) => self.events.push(event),
-                Output::Timeout(_) => return,
+                Output::Timeout(_) => {
+                    assert_eq!(self.tcp.audit(), Ok(()));
+                    return;
+                }
                 Output::Transmit(transmit) => {
                     let (len, local, remote) = (transmit.len(), transmit.local(), transmit.remote());
                     assert_eq!(transmit.emit(&mut buf), Ok(len));
@@ -1120,6 +1123,7 @@ impl<'s> Life<'s> {
                     self.seen.push(Seen::Event(i == 1, event));
                 }
                 Output::Timeout(deadline) => {
+                    assert_eq!(host.tcp.audit(), Ok(()));
                     assert!(offered.is_none(), "what was dropped is not offered again");
                     host.is_drained = true;
                     host.deadline = deadline.map(|(at, _)| at);

@@ -211,6 +211,18 @@ impl<'s> Link<'s> {
         &self.tcp
     }
 
+    /// Checks what must always hold: see [`Tcp::audit`]. Whatever waits for a neighbor is asked for, or its question has a timer.
+    ///
+    /// # Errors
+    /// What does not hold, in words.
+    pub fn audit(&self) -> Result<(), &'static str> {
+        self.tcp.audit()?;
+        if self.tcp.has_unresolved() && !self.neighbours.is_asking() {
+            return Err("a slot waits for a neighbor that nobody asks for");
+        }
+        Ok(())
+    }
+
     /// Gives the counters.
     pub fn counters(&self) -> &LinkCounters {
         &self.counters

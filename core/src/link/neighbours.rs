@@ -87,6 +87,11 @@ impl Neighbours {
         self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))
     }
 
+    /// Returns whether a question waits to go out or for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
     pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {
         if let Some(query) = self.queries.iter_mut().find(|query| query.addr == addr) {
             query.asked_at = Some(now);

@@ -158,6 +158,13 @@ impl<'s> Pool<'s> {
         usize::from(self.all() - self.free) * self.granule
     }
 
+    /// Returns whether these buffers and the free runs are all there is.
+    pub(crate) fn is_accounted_for(&self, used: impl Iterator<Item = Buffers>) -> bool {
+        let used: usize = used.map(|buffers| buffers.len().div_ceil(self.granule)).sum();
+        let free = usize::from(self.free_before(NONE));
+        free == usize::from(self.free) && free + used == usize::from(self.all())
+    }
+
     /// Moves what is used to the front, so that one free run is left. `used` are all buffers there are.
     pub(crate) fn compact<'b>(&mut self, used: impl Iterator<Item = &'b mut Buffers>) {
         for buffers in used {

@@ -67,6 +67,12 @@ impl Queue {
     }
 }
 
+/// Returns whether something of ours is unacknowledged or unsent.
+pub(crate) fn is_waiting(c: &Connection) -> bool {
+    let queue = Queue::of(c);
+    queue.in_flight > 0 || queue.is_waiting()
+}
+
 /// Plans the connection's next segment.
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
     if c.has(Flags::RST_DUE) {

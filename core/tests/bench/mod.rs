@@ -178,6 +178,8 @@ pub(crate) struct World<'s> {
     /// Everything the application was told.
     pub(crate) events: Vec<Event>,
     pub(crate) deadline: Option<(Instant, Timer)>,
+    /// Whether the engine is audited after each call.
+    pub(crate) is_audited: bool,
 }
 
 impl<'s> World<'s> {
@@ -196,7 +198,7 @@ impl<'s> World<'s> {
     ) -> World<'s> {
         let software = config.checksum.is_none_or(|by| by == ChecksumBy::Software);
         let tcp = Tcp::new(store, config, key).unwrap();
-        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None }
+        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None, is_audited: true }
     }
 
     /// Delivers a segment and collects what follows.
@@ -239,6 +241,9 @@ impl<'s> World<'s> {
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
+                    if self.is_audited {
+                        assert_eq!(self.tcp.audit(), Ok(()));
+                    }
                     return;
                 }
             }

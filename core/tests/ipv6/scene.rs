@@ -186,7 +186,10 @@ impl<'s> Scene<'s> {
                 }
                 LinkOutput::Event(Event::Closed(handle, reason)) => self.ends.push((handle, reason)),
                 LinkOutput::Event(_) => {}
-                LinkOutput::Timeout(_) => return out,
+                LinkOutput::Timeout(_) => {
+                    assert_eq!(self.link.audit(), Ok(()));
+                    return out;
+                }
             }
         }
         panic!("polling never ends");

@@ -549,6 +549,7 @@ impl<'s> World<'s> {
             match node.link.poll_output(Instant::from_micros(self.now)) {
                 LinkOutput::Event(event) => node.events.push_back(event),
                 LinkOutput::Timeout(at) => {
+                    assert_eq!(node.link.audit(), Ok(()));
                     node.deadline = at.map(|(at, _)| at.as_micros());
                     node.retry_at = None;
                     return;
