@@ -21,12 +21,11 @@ const PATIENCE: u64 = 20 * SECOND;
 
 /// A connection an application holds or held.
 #[derive(Clone, Debug)]
-pub struct Conn {
+pub(super) struct Conn {
     pub id: u32,
     pub side: usize,
     pub host: usize,
     pub handle: ConnectionHandle,
-    pub boot: u32,
     pub local: Ep,
     pub remote: Ep,
     pub pair: usize,
@@ -57,11 +56,11 @@ pub struct Conn {
 
 impl Conn {
     /// Whether the engine still has it.
-    pub fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.ended.is_none() && !self.is_forgotten
     }
 
-    pub fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         self.closed_ms.is_some() || self.is_aborted
     }
 }
@@ -78,7 +77,7 @@ fn bytes(key: usize, at: u64, len: usize) -> &'static [u8] {
 }
 
 /// The number of the SYN that a record has taken, unless its FIN was taken too and the state does not say so.
-pub fn irs_of(status: &Status) -> Option<Seq> {
+pub(super) fn irs_of(status: &Status) -> Option<Seq> {
     let fin = match status.state {
         State::CloseWait | State::LastAck | State::Closing | State::TimeWait => 1,
         State::Established | State::FinWait1 | State::FinWait2 | State::SynReceived => 0,
@@ -88,12 +87,12 @@ pub fn irs_of(status: &Status) -> Option<Seq> {
 }
 
 impl World<'_> {
-    pub fn ms(&self, h: usize) -> u64 {
+    pub(super) fn ms(&self, h: usize) -> u64 {
         (self.now + self.hosts[h].ahead_us) / 1_000
     }
 
     /// What an application asks for.
-    pub fn call(&mut self, what: &What) {
+    pub(super) fn call(&mut self, what: &What) {
         match *what {
             What::Listen { host, port, options, app, accept_every_us } => {
                 let listening =
@@ -117,7 +116,7 @@ impl World<'_> {
         }
     }
 
-    pub fn open_listener(&mut self, h: usize, l: usize) {
+    pub(super) fn open_listener(&mut self, h: usize, l: usize) {
         let now = self.now;
         let listening = &mut self.hosts[h].listeners[l];
         listening.changed_at = now;
@@ -183,7 +182,7 @@ impl World<'_> {
         self.drain(h);
     }
 
-    pub fn connect(&mut self, id: u32, from: usize, to: Ep, local: u16, options: StreamOptions, app: App) -> Option<usize> {
+    pub(super) fn connect(&mut self, id: u32, from: usize, to: Ep, local: u16, options: StreamOptions, app: App) -> Option<usize> {
         if self.hosts[from].down_until > self.now || self.hosts[from].frozen_until > self.now {
             return None;
         }
@@ -228,7 +227,6 @@ impl World<'_> {
             side,
             host: h,
             handle,
-            boot: self.hosts[h].boots,
             local,
             remote,
             pair,
@@ -258,7 +256,7 @@ impl World<'_> {
         Some(c)
     }
 
-    pub fn accept(&mut self, h: usize, l: usize) {
+    pub(super) fn accept(&mut self, h: usize, l: usize) {
         if self.hosts[h].down_until > self.now || self.hosts[h].frozen_until > self.now {
             return;
         }
@@ -287,7 +285,7 @@ impl World<'_> {
     }
 
     /// The connection at the other end that belongs to this one.
-    pub fn opener_of(&self, c: usize) -> Option<usize> {
+    pub(super) fn opener_of(&self, c: usize) -> Option<usize> {
         let conn = &self.conns[c];
         let is_it = |other: &Conn| {
             other.local == conn.remote && other.remote == conn.local && conn.irs == Some(other.iss)
@@ -296,11 +294,11 @@ impl World<'_> {
         self.conns.iter().rposition(is_it)
     }
 
-    pub fn index_of(&self, h: usize, handle: ConnectionHandle) -> Option<usize> {
+    pub(super) fn index_of(&self, h: usize, handle: ConnectionHandle) -> Option<usize> {
         self.conns.iter().rposition(|c| c.host == h && c.handle == handle && !c.is_forgotten)
     }
 
-    pub fn connected(&mut self, h: usize, handle: ConnectionHandle) {
+    pub(super) fn connected(&mut self, h: usize, handle: ConnectionHandle) {
         let Some(c) = self.index_of(h, handle) else { return self.fail("news of an unknown connection") };
         if self.conns[c].is_connected {
             return self.fail("connected twice");
@@ -312,7 +310,7 @@ impl World<'_> {
         self.conn_event(h, handle);
     }
 
-    pub fn conn_event(&mut self, h: usize, handle: ConnectionHandle) {
+    pub(super) fn conn_event(&mut self, h: usize, handle: ConnectionHandle) {
         let Some(c) = self.index_of(h, handle) else { return self.fail("news of an unknown connection") };
         if self.conns[c].app.every_us == 0 || self.phase >= Phase::Closing {
             self.app_turn(c, false);
@@ -320,7 +318,7 @@ impl World<'_> {
     }
 
     /// One turn of an application: it reads, writes, and ends where it wants to.
-    pub fn app_turn(&mut self, c: usize, is_timed: bool) {
+    pub(super) fn app_turn(&mut self, c: usize, is_timed: bool) {
         let h = self.conns[c].host;
         let conn = &self.conns[c];
         if !conn.is_live() || conn.is_given_up() {
@@ -453,7 +451,7 @@ impl World<'_> {
     }
 
     /// The world is quiet: the application lets go, politely or not.
-    pub fn app_leaves(&mut self, c: usize) {
+    pub(super) fn app_leaves(&mut self, c: usize) {
         let app = &mut self.conns[c].app;
         app.every_us = 0;
         if app.ending == Ending::Abort {
@@ -525,7 +523,7 @@ impl World<'_> {
     }
 
     /// Notes how the engine has it.
-    pub fn refresh(&mut self, c: usize) {
+    pub(super) fn refresh(&mut self, c: usize) {
         let conn = &self.conns[c];
         let status = self.hosts[conn.host].link.tcp_ref().status(conn.handle).ok();
         let ms = self.ms(conn.host);
@@ -538,13 +536,13 @@ impl World<'_> {
         conn.last = status.or(conn.last);
     }
 
-    pub fn forget_connections(&mut self, h: usize) {
+    pub(super) fn forget_connections(&mut self, h: usize) {
         for conn in self.conns.iter_mut().filter(|c| c.host == h) {
             conn.is_forgotten = true;
         }
     }
 
-    pub fn closed(&mut self, h: usize, handle: ConnectionHandle, reason: CloseReason) {
+    pub(super) fn closed(&mut self, h: usize, handle: ConnectionHandle, reason: CloseReason) {
         let Some(c) = self.index_of(h, handle) else { return self.fail("the end of an unknown connection") };
         if self.conns[c].ended.is_some() {
             return self.fail("a connection ended twice");

@@ -11,14 +11,14 @@ const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
 
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
-    pub fn said_all(&mut self, h: usize) {
+    pub(super) fn said_all(&mut self, h: usize) {
         if let Some((local, remote, why)) = self.hosts[h].owed.pop() {
             self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
         }
     }
 
     /// An RST must go out before the engine falls silent, if the peer was acknowledged and may still have the connection.
-    pub fn owes_rst(&mut self, c: usize, why: &'static str) {
+    pub(super) fn owes_rst(&mut self, c: usize, why: &'static str) {
         let conn = &self.conns[c];
         let Some(status) = &conn.last else { return };
         let is_owed = status.closed.is_none()
@@ -39,7 +39,7 @@ impl World<'_> {
     }
 
     /// After every step of a host's engine.
-    pub fn after_step(&mut self, h: usize) {
+    pub(super) fn after_step(&mut self, h: usize) {
         for c in 0..self.conns.len() {
             if self.conns[c].host == h && self.conns[c].is_live() {
                 self.refresh(c);
@@ -72,7 +72,7 @@ impl World<'_> {
     }
 
     /// Whether the engine at `local` has anything for the pair.
-    pub fn has_state(&self, local: Ep, remote: Ep) -> bool {
+    pub(super) fn has_state(&self, local: Ep, remote: Ep) -> bool {
         let state = self.hosts[local.host()].link.tcp_ref().state_of(local.addr(), remote.addr());
         !matches!(state, State::Closed | State::Listen)
     }
@@ -97,7 +97,7 @@ impl World<'_> {
     }
 
     /// A connection's reason must fit what happened.
-    pub fn check_end(&mut self, c: usize, reason: CloseReason) {
+    pub(super) fn check_end(&mut self, c: usize, reason: CloseReason) {
         let conn = self.conns[c].clone();
         let wrong = match reason {
             CloseReason::PeerClosed | CloseReason::LocalClosed => self.orderly_end_is_wrong(c, &conn),
@@ -245,7 +245,7 @@ impl World<'_> {
     }
 
     /// A pool that is far from full and still refuses.
-    pub fn no_buffer(&mut self, h: usize, options: &StreamOptions) {
+    pub(super) fn no_buffer(&mut self, h: usize, options: &StreamOptions) {
         let tcp = self.hosts[h].link.tcp_ref();
         let mut used = 0;
         for (handle, status) in tcp.connections() {

@@ -25,7 +25,7 @@ struct Victim {
 }
 
 impl World<'_> {
-    pub fn forge(&mut self, id: u32, side: usize, forged: Forged, number: u32) {
+    pub(super) fn forge(&mut self, id: u32, side: usize, forged: Forged, number: u32) {
         let Some(victim) = self.victim(id, side) else { return };
         let h = victim.at.host();
         if h >= self.hosts.len() {
@@ -125,7 +125,7 @@ impl World<'_> {
     }
 
     /// SYNs of nobody, or in the name of a host that will answer with an RST.
-    pub fn flood(&mut self, h: usize, other: Option<usize>, family: Family, port: u16, count: u16) {
+    pub(super) fn flood(&mut self, h: usize, other: Option<usize>, family: Family, port: u16, count: u16) {
         self.note(|| format!("{count} SYNs to {}:{port}", name(h)));
         let mut rng = fastrand::Rng::with_seed(self.plan.seed ^ self.now);
         for _ in 0..count {

@@ -14,20 +14,20 @@ const FIRST: u8 = 10;
 /// The same of the address a host has while it is without its own.
 const ELSEWHERE: u8 = 100;
 /// Addresses nobody has.
-pub const NOBODY: u8 = 200;
+pub(super) const NOBODY: u8 = 200;
 
 /// An endpoint in one number: host, family, port.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ep(pub u32);
+pub(super) struct Ep(pub u32);
 
 impl Ep {
     /// Makes one.
-    pub fn new(host: usize, family: Family, port: u16) -> Ep {
+    pub(super) fn new(host: usize, family: Family, port: u16) -> Ep {
         Ep((host as u32) << 24 | u32::from(family == Family::Ipv6) << 16 | u32::from(port))
     }
 
     /// Reads a socket address of this network.
-    pub fn of(addr: SocketAddr) -> Ep {
+    pub(super) fn of(addr: SocketAddr) -> Ep {
         let last = match addr.ip() {
             IpAddr::V4(ip) => ip.octets()[3],
             IpAddr::V6(ip) => ip.octets()[15],
@@ -37,22 +37,22 @@ impl Ep {
     }
 
     /// The host's place among all.
-    pub fn host(self) -> usize {
+    pub(super) fn host(self) -> usize {
         (self.0 >> 24) as usize
     }
 
     /// The family.
-    pub fn family(self) -> Family {
+    pub(super) fn family(self) -> Family {
         if self.0 >> 16 & 1 == 1 { Family::Ipv6 } else { Family::Ipv4 }
     }
 
     /// The port.
-    pub fn port(self) -> u16 {
+    pub(super) fn port(self) -> u16 {
         self.0 as u16
     }
 
     /// As the engine has it.
-    pub fn addr(self) -> SocketAddr {
+    pub(super) fn addr(self) -> SocketAddr {
         SocketAddr::new(self.family().host(FIRST.wrapping_add(self.host() as u8)), self.port())
     }
 }
@@ -64,22 +64,22 @@ impl std::fmt::Display for Ep {
 }
 
 /// A host's letter.
-pub fn name(host: usize) -> char {
+pub(super) fn name(host: usize) -> char {
     char::from(b'A' + (host as u8).min(25))
 }
 
 /// The address of a host.
-pub fn address(host: usize, family: Family) -> IpAddr {
+pub(super) fn address(host: usize, family: Family) -> IpAddr {
     family.host(FIRST + host as u8)
 }
 
 /// The Ethernet address of a host.
-pub fn mac(host: usize) -> [u8; 6] {
+pub(super) fn mac(host: usize) -> [u8; 6] {
     [2, 0, 0, 0, 0, host as u8 + 1]
 }
 
 /// A listener the host wants to have.
-pub struct Listening {
+pub(super) struct Listening {
     /// Its port.
     pub port: u16,
     /// Its settings.
@@ -95,7 +95,7 @@ pub struct Listening {
 }
 
 /// One host.
-pub struct Host<'b> {
+pub(super) struct Host<'b> {
     /// The engine.
     pub link: Link<'b>,
     /// Where it comes from.
@@ -138,7 +138,7 @@ pub struct Host<'b> {
 
 impl<'b> Host<'b> {
     /// Boots the `n`th host.
-    pub fn new(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64) -> Host<'b> {
+    pub(super) fn new(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64) -> Host<'b> {
         let mut host = Host {
             link: boot(bump, n, plan, seed, 0),
             plan: plan.clone(),
@@ -165,22 +165,22 @@ impl<'b> Host<'b> {
     }
 
     /// Its clock.
-    pub fn now(&self, world: u64) -> Instant {
+    pub(super) fn now(&self, world: u64) -> Instant {
         Instant::from_micros(world + self.ahead_us)
     }
 
     /// Whether the wire reaches it.
-    pub fn is_reachable(&self, world: u64) -> bool {
+    pub(super) fn is_reachable(&self, world: u64) -> bool {
         self.down_until <= world && self.silent_until <= world
     }
 
     /// Whether it has this family's address.
-    pub fn has_address(&self, family: Family, world: u64) -> bool {
+    pub(super) fn has_address(&self, family: Family, world: u64) -> bool {
         self.lost_until[usize::from(family == Family::Ipv6)] <= world
     }
 
     /// Gives the engine the addresses it has now.
-    pub fn set_addresses(&mut self, n: usize, world: u64) {
+    pub(super) fn set_addresses(&mut self, n: usize, world: u64) {
         let interfaces = Family::ALL.map(|family| {
             let last = if self.has_address(family, world) { FIRST } else { ELSEWHERE };
             Interface { addr: family.host(last + n as u8), prefix: family.prefix() }
@@ -190,7 +190,7 @@ impl<'b> Host<'b> {
     }
 
     /// Everything is forgotten.
-    pub fn reboot(&mut self, bump: &'b Bump, n: usize, seed: u64, world: u64) {
+    pub(super) fn reboot(&mut self, bump: &'b Bump, n: usize, seed: u64, world: u64) {
         self.boots += 1;
         self.booted_at = world;
         self.link = boot(bump, n, &self.plan, seed, self.boots);
@@ -202,7 +202,7 @@ impl<'b> Host<'b> {
 }
 
 /// Connections, listeners, half-open, TIME-WAIT and bytes of a shape.
-pub const SIZES: [(usize, usize, usize, usize, usize); 5] =
+pub(super) const SIZES: [(usize, usize, usize, usize, usize); 5] =
     [(2, 2, 2, 1, 2_048), (3, 2, 3, 2, 4_096), (4, 2, 4, 4, 8_192), (6, 3, 8, 4, 16_384), (8, 4, 16, 8, 65_536)];
 
 fn boot<'b>(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64, boots: u32) -> Link<'b> {

@@ -17,7 +17,7 @@ const JUDGED: u32 = 24;
 
 /// One direction.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Way {
+pub(super) struct Way {
     /// The end of what was sent.
     high: Option<Seq>,
     /// Segments with payload, and how many of them held what was sent before.
@@ -31,7 +31,7 @@ pub struct Way {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub(super) struct Pair {
     pub ends: [Ep; 2],
     /// When something between them was last lost.
     pub lost_at: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(a: Ep, b: Ep) -> Pair {
+    pub(super) fn new(a: Ep, b: Ep) -> Pair {
         Pair {
             ends: [a, b],
             lost_at: None,
@@ -59,22 +59,22 @@ impl Pair {
         }
     }
 
-    pub fn is_of(&self, host: usize) -> bool {
+    pub(super) fn is_of(&self, host: usize) -> bool {
         self.ends.iter().any(|end| end.host() == host)
     }
 
     /// Which end it is.
-    pub fn place(&self, end: Ep) -> usize {
+    pub(super) fn place(&self, end: Ep) -> usize {
         usize::from(self.ends[1] == end)
     }
 }
 
 impl World<'_> {
-    pub fn pair_of(&self, a: Ep, b: Ep) -> Option<usize> {
+    pub(super) fn pair_of(&self, a: Ep, b: Ep) -> Option<usize> {
         self.pairs.iter().position(|pair| pair.ends == [a, b] || pair.ends == [b, a])
     }
 
-    pub fn pair_made(&mut self, a: Ep, b: Ep) -> usize {
+    pub(super) fn pair_made(&mut self, a: Ep, b: Ep) -> usize {
         self.pair_of(a, b).unwrap_or_else(|| {
             self.pairs.push(Pair::new(a, b));
             self.pairs.len() - 1
@@ -82,7 +82,7 @@ impl World<'_> {
     }
 
     /// Before a host's engine gets a segment: what it is the answer to, later.
-    pub fn before_arrival(&mut self, _h: usize, seen: &Seen, frame: &super::world::InFlight) {
+    pub(super) fn before_arrival(&mut self, _h: usize, seen: &Seen, frame: &super::world::InFlight) {
         let (from, to) = (Ep::of(seen.from), Ep::of(seen.to));
         let Some(p) = self.pair_of(from, to) else { return };
         if frame.is_corrupt {
@@ -97,7 +97,7 @@ impl World<'_> {
     }
 
     /// A host's engine sent a segment. Gives how deep in a row of answering ACKs it stands.
-    pub fn sent(&mut self, h: usize, seen: &Seen) -> u8 {
+    pub(super) fn sent(&mut self, h: usize, seen: &Seen) -> u8 {
         let (from, to) = (Ep::of(seen.from), Ep::of(seen.to));
         if from.host() != h && !self.hosts[h].listeners.is_empty() && from.host() < self.hosts.len() {
             self.fail(format!("{} speaks for another", name(h)));

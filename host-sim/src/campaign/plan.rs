@@ -11,15 +11,13 @@ use tcp_reset_core::{Config, ListenOptions, Overflow, RstPolicy, StreamOptions};
 use crate::family::Family;
 
 /// One second in the unit of world time, microseconds.
-pub const SECOND: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000_000;
 /// One millisecond.
-pub const MS: u64 = 1_000;
-/// Storage sizes a host may have: see `host::boot`.
-pub const SHAPES: u8 = 5;
+pub(super) const MS: u64 = 1_000;
 
 /// A world's content.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Where it comes from; the faults of each packet too.
     pub seed: u64,
     /// The real hosts.
@@ -34,7 +32,7 @@ pub struct Plan {
 
 /// One host.
 #[derive(Clone, Debug)]
-pub struct HostPlan {
+pub(super) struct HostPlan {
     /// Which storage.
     pub shape: u8,
     /// The engine's settings.
@@ -45,7 +43,7 @@ pub struct HostPlan {
 
 /// A peer that speaks TCP by a script and makes no honest progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rogue {
+pub(super) struct Rogue {
     /// What it does about data.
     pub manner: Manner,
     /// How often it speaks without being asked, in microseconds.
@@ -54,7 +52,7 @@ pub struct Rogue {
 
 /// See [`Rogue`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub(super) enum Manner {
     /// Acknowledges one byte now and then.
     Crumbs,
     /// Acknowledges nothing; its window is 0 and 1 in turn.
@@ -67,7 +65,7 @@ pub enum Manner {
 
 /// One operation.
 #[derive(Clone, Debug)]
-pub struct Op {
+pub(super) struct Op {
     /// When, in microseconds of world time.
     pub at: u64,
     /// What.
@@ -76,7 +74,7 @@ pub struct Op {
 
 /// The wire's faults, in thousandths, and its times.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     /// Frames lost.
     pub loss: u16,
     /// Frames delivered twice.
@@ -93,7 +91,7 @@ pub struct Wire {
 
 /// What an application does with a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct App {
+pub(super) struct App {
     /// Bytes it wants to write.
     pub total: u32,
     /// Bytes of one write.
@@ -108,7 +106,7 @@ pub struct App {
 
 /// See [`App`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub(super) enum Ending {
     /// Shuts down after writing, reads to the end of the stream, closes.
     Shutdown,
     /// Closes after writing, unread data or not.
@@ -123,7 +121,7 @@ pub enum Ending {
 
 /// What an operation does to a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Act {
+pub(super) enum Act {
     /// Half-close.
     Shutdown,
     /// Full close.
@@ -140,7 +138,7 @@ pub enum Act {
 
 /// Segments an attacker sends who knows the ports and roughly the numbers, and never the exact ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Forged {
+pub(super) enum Forged {
     /// RST inside the window, not at its left edge.
     RstInWindow,
     /// RST before the window.
@@ -170,7 +168,7 @@ pub enum Forged {
 }
 
 /// Every forgery.
-pub const FORGED: [Forged; 13] = [
+pub(super) const FORGED: [Forged; 13] = [
     Forged::RstInWindow,
     Forged::RstBefore,
     Forged::RstBeyond,
@@ -189,7 +187,7 @@ pub const FORGED: [Forged; 13] = [
 /// See [`Op`]. Hosts are indices; `side` 0 is who opened the connection, 1 its peer.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum What {
+pub(super) enum What {
     Wire(Wire),
     /// The host's cable is out.
     Silence { host: usize, for_us: u64 },
@@ -219,7 +217,7 @@ pub enum What {
 }
 
 /// Draws a world.
-pub fn draw(seed: u64, families: &[Family]) -> Plan {
+pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
     let mut rng = Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
     // The generator's first numbers are alike for seeds that are.
     for _ in 0..4 {

@@ -15,7 +15,7 @@ const SLACK: u64 = 120 * SECOND;
 
 impl World<'_> {
     /// The whole life of a world.
-    pub fn live(&mut self) {
+    pub(super) fn live(&mut self) {
         self.run_until(self.plan.busy_us);
         self.calm();
         let idle = self.idle_us();
@@ -171,7 +171,8 @@ impl World<'_> {
             if in_use != (0, 0, 0) {
                 let held: Vec<_> = tcp.connections().map(|(_, s)| format!("{} {:?}", s.state, s.closed)).collect();
                 let bound = self.bound() / SECOND;
-                self.fail(format!("{}'s tables still hold {in_use:?} after {bound} s: {held:?}", name(h)));
+                let first = held.first().map_or("no connection", String::as_str);
+                self.fail(format!("{}'s tables still hold {in_use:?} after {bound} s: {first}", name(h)));
             }
         }
         let open = self.conns.iter().find(|c| c.is_live()).map(|c| (c.host, c.local));

@@ -21,14 +21,14 @@ struct Session {
 }
 
 /// See the module.
-pub struct RogueHost {
+pub(super) struct RogueHost {
     place: usize,
     script: Rogue,
     sessions: Vec<Session>,
 }
 
 impl RogueHost {
-    pub fn new(place: usize, script: Rogue) -> RogueHost {
+    pub(super) fn new(place: usize, script: Rogue) -> RogueHost {
         RogueHost { place, script, sessions: Vec::new() }
     }
 
@@ -90,7 +90,7 @@ fn say(from: Ep, to: Ep, control: Control, seq: Seq, ack: Seq, wnd: u16) -> Seen
 }
 
 impl World<'_> {
-    pub fn rogue_hears(&mut self, bytes: &[u8]) {
+    pub(super) fn rogue_hears(&mut self, bytes: &[u8]) {
         let Some(rogue) = &mut self.rogue else { return };
         let place = rogue.place;
         if let Some(answer) = answer_of(bytes, place, |_| true) {
@@ -107,7 +107,7 @@ impl World<'_> {
     }
 
     /// It speaks without being asked.
-    pub fn rogue_turn(&mut self) {
+    pub(super) fn rogue_turn(&mut self) {
         let Some(rogue) = &mut self.rogue else { return };
         let script = rogue.script;
         let mut answers = Vec::new();

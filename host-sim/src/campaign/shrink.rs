@@ -5,21 +5,29 @@ use super::plan::Plan;
 /// Worlds tried.
 const TRIES: usize = 1_500;
 
-/// What a failure is, without the numbers in it.
-pub fn kind(failure: &str) -> String {
+/// What a failure is, without the numbers and the hosts' letters in it.
+pub(super) fn kind(failure: &str) -> String {
     let mut kind = String::new();
-    for c in failure.chars() {
-        if !c.is_ascii_digit() {
+    let mut before = ' ';
+    let mut chars = failure.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_alone = !before.is_ascii_alphanumeric() && !chars.peek().is_some_and(|next| next.is_ascii_alphanumeric() || *next == '-');
+        if c.is_ascii_digit() {
+            if !kind.ends_with('#') {
+                kind.push('#');
+            }
+        } else if c.is_ascii_uppercase() && is_alone {
+            kind.push('?');
+        } else {
             kind.push(c);
-        } else if !kind.ends_with('#') {
-            kind.push('#');
         }
+        before = c;
     }
     kind
 }
 
 /// Delta debugging over the plan's operations. `fails` says how a plan fails.
-pub fn shrink(plan: &Plan, failure: &str, mut fails: impl FnMut(&Plan) -> Option<String>) -> Plan {
+pub(super) fn shrink(plan: &Plan, failure: &str, mut fails: impl FnMut(&Plan) -> Option<String>) -> Plan {
     let want = kind(failure);
     let mut best = plan.clone();
     let (mut size, mut tries) = (best.ops.len().div_ceil(2), 0);

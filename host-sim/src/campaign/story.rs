@@ -12,18 +12,18 @@ const MOST: usize = 4_000;
 
 /// What happened, if anybody wants to know.
 #[derive(Default)]
-pub struct Story {
+pub(super) struct Story {
     lines: Option<Vec<String>>,
 }
 
 impl Story {
     /// A story that is written down.
-    pub fn told() -> Story {
+    pub(super) fn told() -> Story {
         Story { lines: Some(Vec::new()) }
     }
 
     /// Adds a line, made only if somebody listens.
-    pub fn add(&mut self, at: u64, line: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, at: u64, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             if lines.len() == MOST {
                 lines.remove(0);
@@ -33,13 +33,13 @@ impl Story {
     }
 
     /// Gives the lines.
-    pub fn lines(&self) -> &[String] {
+    pub(super) fn lines(&self) -> &[String] {
         self.lines.as_deref().unwrap_or_default()
     }
 }
 
 /// A segment in a few words.
-pub fn segment(seen: &Seen) -> String {
+pub(super) fn segment(seen: &Seen) -> String {
     let mut text = format!("{} → {}  ", Ep::of(seen.from), Ep::of(seen.to));
     let control = seen.control;
     let _ = write!(text, "{} SEQ={}", if control.is_empty() { "-".into() } else { control.to_string() }, seen.seq.0);

@@ -31,7 +31,7 @@ const DEVICE: usize = 8;
 const SPINS: u32 = 200;
 
 /// A frame on its way.
-pub struct InFlight {
+pub(super) struct InFlight {
     pub to: usize,
     pub bytes: Vec<u8>,
     /// An attacker made it.
@@ -43,7 +43,7 @@ pub struct InFlight {
 }
 
 /// What is due at a time.
-pub enum Due {
+pub(super) enum Due {
     Frame(InFlight),
     Op(usize),
     Wake(usize),
@@ -52,7 +52,6 @@ pub enum Due {
     App(usize),
     Accept(usize, usize),
     Rogue,
-    Mark,
 }
 
 struct At(u64, u64, Due);
@@ -76,7 +75,7 @@ impl Ord for At {
 
 /// How far a world has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Phase {
+pub(super) enum Phase {
     /// The plan's operations happen.
     Busy,
     /// No faults any more, everybody alive; applications wait.
@@ -89,7 +88,7 @@ pub enum Phase {
 
 /// What a world leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// TCP segments sent by hosts.
     pub segments: u64,
     /// Over all frames and their times.
@@ -97,7 +96,7 @@ pub struct Outcome {
 }
 
 /// See the module.
-pub struct World<'b> {
+pub(super) struct World<'b> {
     pub bump: &'b Bump,
     pub plan: &'b Plan,
     pub now: u64,
@@ -121,7 +120,7 @@ pub struct World<'b> {
 }
 
 impl<'b> World<'b> {
-    pub fn new(bump: &'b Bump, plan: &'b Plan, story: Story) -> World<'b> {
+    pub(super) fn new(bump: &'b Bump, plan: &'b Plan, story: Story) -> World<'b> {
         let hosts: Vec<_> = plan.hosts.iter().enumerate().map(|(n, h)| Host::new(bump, n, h, plan.seed)).collect();
         let rogue = plan.rogue.map(|rogue| RogueHost::new(hosts.len(), rogue));
         let is_steady = plan.ops.iter().all(|op| match &op.what {
@@ -160,12 +159,12 @@ impl<'b> World<'b> {
         world
     }
 
-    pub fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         Outcome { segments: self.segments, hash: self.hasher.finish() }
     }
 
     /// The first thing that goes wrong is what counts.
-    pub fn fail(&mut self, what: impl Into<String>) {
+    pub(super) fn fail(&mut self, what: impl Into<String>) {
         if self.failure.is_none() {
             let what = what.into();
             self.story.add(self.now, || format!("✗ {what}"));
@@ -173,22 +172,22 @@ impl<'b> World<'b> {
         }
     }
 
-    pub fn note(&mut self, line: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         self.story.add(self.now, || format!("· {}", line()));
     }
 
-    pub fn at(&mut self, at: u64, due: Due) {
+    pub(super) fn at(&mut self, at: u64, due: Due) {
         self.order += 1;
         self.queue.push(Reverse(At(at, self.order, due)));
     }
 
     /// The next time anything is due.
-    pub fn next_at(&self) -> Option<u64> {
+    pub(super) fn next_at(&self) -> Option<u64> {
         self.queue.peek().map(|Reverse(at)| at.0)
     }
 
     /// Goes on until that time, or until something fails.
-    pub fn run_until(&mut self, end: u64) {
+    pub(super) fn run_until(&mut self, end: u64) {
         while self.failure.is_none() && self.next_at().is_some_and(|at| at <= end) {
             let Some(Reverse(At(at, _, due))) = self.queue.pop() else { break };
             self.now = self.now.max(at);
@@ -209,7 +208,7 @@ impl<'b> World<'b> {
                 let op: &'b Op = &self.plan.ops[n];
                 self.operate(&op.what);
             }
-            Due::Op(_) | Due::Mark => {}
+            Due::Op(_) => {}
             Due::Wake(h) => self.wakes(h),
             Due::Over(h) => self.trouble_over(h),
             Due::App(c) => {
@@ -256,7 +255,7 @@ impl<'b> World<'b> {
         self.drain(h);
     }
 
-    pub fn move_host(&mut self, h: usize, family: Family, until: u64) {
+    pub(super) fn move_host(&mut self, h: usize, family: Family, until: u64) {
         let (host, world) = (&mut self.hosts[h], self.now);
         host.lost_until[usize::from(family == Family::Ipv6)] = until;
         host.moved_at = world;
@@ -321,7 +320,7 @@ impl<'b> World<'b> {
     }
 
     /// Everything the engine has to say, until it names a time.
-    pub fn drain(&mut self, h: usize) {
+    pub(super) fn drain(&mut self, h: usize) {
         let mut buf = [0; 1_600];
         for outputs in 0.. {
             if self.failure.is_some() {
@@ -421,7 +420,7 @@ impl<'b> World<'b> {
     }
 
     /// Puts a frame on the wire, and decides its fate by what it is and when.
-    pub fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u8) {
+    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u8) {
         self.frames += 1;
         self.hasher.write_u64(self.now);
         self.hasher.write(&bytes);
@@ -478,7 +477,7 @@ impl<'b> World<'b> {
     }
 
     /// An attacker's frame is there at once, so that it meets the numbers it was made for.
-    pub fn inject(&mut self, to: usize, bytes: Vec<u8>) {
+    pub(super) fn inject(&mut self, to: usize, bytes: Vec<u8>) {
         self.frames += 1;
         if to < self.hosts.len() && self.hosts[to].is_reachable(self.now) && self.hosts[to].frozen_until <= self.now {
             self.arrives(InFlight { to, bytes, is_forged: true, is_corrupt: false, depth: 0 });
@@ -533,7 +532,7 @@ impl<'b> World<'b> {
     }
 
     /// What happens to a host happens to its connections: they may lose time.
-    pub fn troubled(&mut self, h: usize) {
+    pub(super) fn troubled(&mut self, h: usize) {
         let now = self.now;
         for pair in self.pairs.iter_mut().filter(|pair| pair.is_of(h)) {
             pair.lost_at = Some(now);
@@ -567,7 +566,7 @@ fn destination(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The answer to a question for the `h`th host's address.
-pub fn answer_of(bytes: &[u8], h: usize, has: impl Fn(Family) -> bool) -> Option<Vec<u8>> {
+pub(super) fn answer_of(bytes: &[u8], h: usize, has: impl Fn(Family) -> bool) -> Option<Vec<u8>> {
     let is_arp = bytes.get(12..14)? == [8, 6];
     let is_solicitation = bytes.get(20) == Some(&58) && bytes[12] == 0x86 && bytes.get(54) == Some(&135);
     let family = if is_arp { Family::Ipv4 } else { Family::Ipv6 };
