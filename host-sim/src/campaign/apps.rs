@@ -42,6 +42,8 @@ pub(super) struct Conn {
     pub is_connected: bool,
     pub is_shut: bool,
     pub is_aborted: bool,
+    /// `abort_all` ended it; the application still holds it.
+    pub is_in_abort_all: bool,
     /// When the application gave it up, on its host's clock.
     pub closed_ms: Option<u64>,
     pub ended: Option<CloseReason>,
@@ -157,7 +159,7 @@ impl World<'_> {
             if self.conns[c].host == h && self.conns[c].is_live() {
                 self.refresh(c);
                 self.owes_rst(c, "abort_all");
-                self.conns[c].is_aborted = true;
+                self.conns[c].is_in_abort_all = true;
             }
         }
         for _ in 0..100 {
@@ -242,6 +244,7 @@ impl World<'_> {
             is_connected: side == 1,
             is_shut: false,
             is_aborted: false,
+            is_in_abort_all: false,
             closed_ms: None,
             ended: None,
             ended_at: 0,

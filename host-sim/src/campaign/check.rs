@@ -33,7 +33,10 @@ impl World<'_> {
                 State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
             };
         let (h, local, remote) = (conn.host, conn.local, conn.remote);
-        if is_owed && self.hosts[h].has_address(local.family(), self.now) {
+        // Without an answer to ARP no segment has left, and an RST has nowhere to go.
+        let pair = &self.pairs[conn.pair];
+        let has_spoken = pair.ways[pair.place(local)].isn == Some(conn.iss);
+        if is_owed && has_spoken && self.hosts[h].has_address(local.family(), self.now) {
             self.hosts[h].owed.push((local, remote, why));
         }
     }
@@ -82,7 +85,9 @@ impl World<'_> {
         let now = self.hosts[h].now(self.now);
         let next = self.hosts[h].link.next_timeout(now);
         let tcp = self.hosts[h].link.tcp_ref();
-        let parked = tcp.connections().find(|(_, s)| s.closed.is_none() && is_due(s) && s.timer.is_none());
+        // What is offered waits for the device, not for a timer.
+        let is_quiet = !self.hosts[h].link.has_output();
+        let parked = tcp.connections().filter(|_| is_quiet).find(|(_, s)| s.closed.is_none() && is_due(s) && s.timer.is_none());
         let (_, half, wait) = tcp.in_use();
         if let Some((_, status)) = parked {
             let text = format!("{}: something is due in {} and no timer is set", name(h), status.state);
@@ -104,11 +109,11 @@ impl World<'_> {
             CloseReason::ClosedBeforeOpen => (conn.closed_ms.is_none() || conn.is_connected)
                 .then(|| "closed before open, but open or not closed".to_string()),
             CloseReason::Aborted => {
-                (!conn.is_aborted).then(|| "aborted, but the application did not".to_string())
+                (!conn.is_aborted && !conn.is_in_abort_all).then(|| "aborted, but the application did not".to_string())
             }
             CloseReason::DataLost => (conn.closed_ms.is_none()).then(|| "data lost without a close".to_string()),
             CloseReason::AddressLost => {
-                (self.hosts[conn.host].moved_at != self.now).then(|| "the address is not lost".to_string())
+                (self.hosts[conn.host].moved_at < conn.opened_at).then(|| "the address is not lost".to_string())
             }
             CloseReason::Refused => self.refusal_is_wrong(&conn),
             CloseReason::ResetByPeer => self.reset_is_wrong(c, &conn),
@@ -189,7 +194,7 @@ impl World<'_> {
     }
 
     fn reset_by_record_is_wrong(&self, peer: &Conn) -> Option<String> {
-        if peer.is_live() && !peer.is_aborted {
+        if peer.is_live() && !peer.is_aborted && !peer.is_in_abort_all {
             return Some("the peer has it".into());
         }
         let host = &self.hosts[peer.host];

@@ -207,6 +207,7 @@ impl World<'_> {
         }
         self.note(|| "a fresh connection to each listener".into());
         self.phase = Phase::Fresh;
+        self.wire.delay_us = MS;
         let app = App { total: FRESH, chunk: 4_096, read: 4_096, every_us: 0, ending: Ending::Shutdown };
         let options = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
         for h in 0..self.hosts.len() {
