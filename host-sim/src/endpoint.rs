@@ -46,7 +46,7 @@ impl Endpoint {
     /// If the system has no random bytes to give.
     pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6]) -> Result<Endpoint> {
         let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
-        let tcp = Tcp::new(storage, Config::default(), random_key()?);
+        let tcp = Tcp::new(storage, Config::default(), random_key()?)?;
         let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;
         Ok(Endpoint { link, addr, prefix, mac, ended: HashMap::new(), events: Vec::new() })
