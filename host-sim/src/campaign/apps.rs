@@ -162,24 +162,12 @@ impl World<'_> {
                 self.conns[c].is_in_abort_all = true;
             }
         }
-        for _ in 0..100 {
-            let is_done = self.hosts[h].link.tcp().abort_all(now);
-            if is_done {
-                break;
-            }
-            self.drain(h);
-            if self.hosts[h].full_until > self.now {
-                break;
-            }
-        }
+        self.hosts[h].link.tcp().abort_all(now);
         let at = self.now;
         for l in 0..self.hosts[h].listeners.len() {
             let listening = &mut self.hosts[h].listeners[l];
             listening.changed_at = at;
-            if let Some(handle) = listening.handle.take() {
-                // Still open where not everybody could be told yet.
-                let _ = self.hosts[h].link.tcp().unlisten(now, handle);
-            }
+            listening.handle = None;
         }
         self.drain(h);
     }

@@ -48,6 +48,9 @@ impl World<'_> {
                 self.refresh(c);
             }
         }
+        if let Err(finding) = self.hosts[h].link.audit() {
+            self.fail(format!("{}: audit: {finding}", name(h)));
+        }
         self.check_timers(h);
         let in_use = self.hosts[h].link.tcp_ref().in_use();
         if in_use != self.hosts[h].in_use {
@@ -251,16 +254,7 @@ impl World<'_> {
 
     /// A pool that is far from full and still refuses.
     pub(super) fn no_buffer(&mut self, h: usize, options: &StreamOptions) {
-        let tcp = self.hosts[h].link.tcp_ref();
-        let mut used = 0;
-        for (handle, status) in tcp.connections() {
-            let tx = status.writable + status.unacknowledged;
-            let local = Ep::of(status.local);
-            let held = self.conns.iter().rfind(|c| c.host == h && c.handle == handle && !c.is_forgotten);
-            let listening = self.hosts[h].listeners.iter().find(|l| l.port == local.port());
-            let rx = held.map(|c| c.options.rx_buffer).or(listening.map(|l| l.options.stream.rx_buffer));
-            used += tx + rx.unwrap_or(4_096);
-        }
+        let used = self.hosts[h].link.tcp_ref().pool_in_use();
         let size = SIZES[usize::from(self.hosts[h].plan.shape)].4;
         let (free, want) = (size.saturating_sub(used), options.rx_buffer + options.tx_buffer);
         if free >= size / 2 && want * 4 <= free {

@@ -227,5 +227,8 @@ fn engine<'b, const C: usize, const L: usize, const H: usize, const T: usize, co
     config: Config,
     key: SecretKey,
 ) -> Tcp<'b> {
-    Tcp::new(storage, config, key)
+    match Tcp::new(storage, config, key) {
+        Ok(tcp) => tcp,
+        Err(error) => unreachable!("every setting drawn is within its bounds: {error}"),
+    }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tcp_reset_core::{Config, ListenOptions, Overflow, RstPolicy, StreamOptions};
+use tcp_reset_core::{Config, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions};
 
 use crate::family::Family;
 
@@ -312,10 +312,11 @@ impl Draw {
         if self.chance(3) {
             return config;
         }
-        config.mss = self.pick(&[1_460, 1_460, 536, 64, 100, 1_000]);
+        config.mss = self.pick(&[None, None, Some(1_460), Some(536), Some(64), Some(100), Some(1_000)]);
+        config.ephemeral_ports = self.pick(&[config.ephemeral_ports, PortRange { first: 5_000, last: 5_003 }]);
         config.rto_min = Duration::from_millis(self.pick(&[1_000, 1_000, 200, 10, 0, 3_000]));
-        config.rto_max = Duration::from_secs(self.pick(&[60, 60, 60, 120, 3_600]));
-        config.connect_timeout = Duration::from_secs(self.pick(&[180, 180, 240, 1_000]));
+        config.rto_max = Duration::from_secs(self.pick(&[60, 60, 60, 120, 3_600, 4]));
+        config.connect_timeout = Duration::from_secs(self.pick(&[180, 180, 240, 20, 3]));
         config.syn_received_timeout = Duration::from_millis(self.pick(&[30_000, 30_000, 500, 3_000, 100_000]));
         config.time_wait = Duration::from_millis(self.pick(&[60_000, 60_000, 1, 5_000, 240_000]));
         config.orphan_timeout = Duration::from_millis(self.pick(&[60_000, 60_000, 1_000, 10_000, 200_000]));
@@ -330,8 +331,8 @@ impl Draw {
         let mut options = StreamOptions::default();
         options.rx_buffer = self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]);
         options.tx_buffer = self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]);
-        options.r1 = self.pick(&[3, 3, 5, 8]);
-        options.r2 = Duration::from_secs(self.pick(&[100, 100, 130, 400]));
+        options.r1 = self.pick(&[3, 3, 1, 8]);
+        options.r2 = Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) });
         options.nagle = self.rng.bool();
         options
     }

@@ -168,7 +168,10 @@ impl World<'_> {
         for h in 0..self.hosts.len() {
             let tcp = self.hosts[h].link.tcp_ref();
             let in_use = tcp.in_use();
-            if in_use != (0, 0, 0) {
+            let pool = tcp.pool_in_use();
+            if in_use == (0, 0, 0) && pool > 0 {
+                self.fail(format!("{}'s pool still counts {pool} bytes", name(h)));
+            } else if in_use != (0, 0, 0) {
                 let held: Vec<_> = tcp.connections().map(|(_, s)| format!("{} {:?}", s.state, s.closed)).collect();
                 let bound = self.bound() / SECOND;
                 let first = held.first().map_or("no connection", String::as_str);

@@ -493,6 +493,7 @@ impl<'b> World<'b> {
             What::Silence { host, for_us } => {
                 self.note(|| format!("{}'s cable is out for {} ms", name(host), for_us / MS));
                 self.hosts[host].silent_until = self.now.saturating_add(for_us);
+                self.troubled(host);
             }
             What::Reboot { host, down_us } => self.reboot(host, down_us),
             What::Freeze { host, for_us } => {
