@@ -97,8 +97,7 @@ impl World<'_> {
     pub(super) fn call(&mut self, what: &What) {
         match *what {
             What::Listen { host, port, options, app, accept_every_us } => {
-                let listening =
-                    Listening { port, options, app, accept_every_us, handle: None, changed_at: self.now };
+                let listening = Listening { port, options, app, accept_every_us, handle: None, changed_at: self.now };
                 let listeners = &mut self.hosts[host].listeners;
                 let l = listeners.iter().position(|l| l.port == port).unwrap_or(listeners.len());
                 if l == listeners.len() {
@@ -172,7 +171,15 @@ impl World<'_> {
         self.drain(h);
     }
 
-    pub(super) fn connect(&mut self, id: u32, from: usize, to: Ep, local: u16, options: StreamOptions, app: App) -> Option<usize> {
+    pub(super) fn connect(
+        &mut self,
+        id: u32,
+        from: usize,
+        to: Ep,
+        local: u16,
+        options: StreamOptions,
+        app: App,
+    ) -> Option<usize> {
         if self.hosts[from].down_until > self.now || self.hosts[from].frozen_until > self.now {
             return None;
         }
@@ -197,7 +204,15 @@ impl World<'_> {
     }
 
     /// An application holds a connection from now on.
-    fn hold(&mut self, id: u32, side: usize, h: usize, handle: ConnectionHandle, app: App, options: StreamOptions) -> Option<usize> {
+    fn hold(
+        &mut self,
+        id: u32,
+        side: usize,
+        h: usize,
+        handle: ConnectionHandle,
+        app: App,
+        options: StreamOptions,
+    ) -> Option<usize> {
         let status = match self.hosts[h].link.tcp_ref().status(handle) {
             Ok(status) => status,
             Err(error) => {
@@ -210,7 +225,8 @@ impl World<'_> {
         let irs = irs_of(&status);
         // The number of our SYN is known before it leaves; a record taken over from a listener has its own sent already.
         let place = self.pairs[pair].place(local);
-        let iss = if side == 0 { status.snd_una } else { self.pairs[pair].ways[place].isn.unwrap_or(status.snd_una - 1) };
+        let iss =
+            if side == 0 { status.snd_una } else { self.pairs[pair].ways[place].isn.unwrap_or(status.snd_una - 1) };
         let opened_ms = self.ms(h);
         self.conns.push(Conn {
             id,
@@ -254,11 +270,19 @@ impl World<'_> {
         let now = self.hosts[h].now(self.now);
         loop {
             let Listening { handle, app, options, accept_every_us, .. } = &self.hosts[h].listeners[l];
-            let (Some(listener), app, stream, every) = (*handle, *app, options.stream, *accept_every_us) else { return };
+            let (Some(listener), app, stream, every) = (*handle, *app, options.stream, *accept_every_us) else {
+                return;
+            };
             match self.hosts[h].link.tcp().accept(now, listener) {
                 Ok(handle) => {
                     let Some(c) = self.hold(u32::MAX, 1, h, handle, app, stream) else { return };
-                    self.conns[c].id = self.opener_of(c).map_or(u32::MAX, |o| self.conns[o].id);
+                    if let Some(opener) = self.opener_of(c) {
+                        let (id, at) = (self.conns[opener].id, self.conns[opener].opened_at);
+                        self.conns[c].id = id;
+                        // It exists since the handshake, whenever it was accepted.
+                        self.conns[c].opened_ms -= (self.now - at) / 1_000;
+                        self.conns[c].opened_at = at;
+                    }
                     self.note(|| format!("{} accepts", name(h)));
                     if self.phase == Phase::Closing {
                         self.app_leaves(c);
@@ -279,7 +303,9 @@ impl World<'_> {
     pub(super) fn opener_of(&self, c: usize) -> Option<usize> {
         let conn = &self.conns[c];
         let is_it = |other: &Conn| {
-            other.local == conn.remote && other.remote == conn.local && conn.irs == Some(other.iss)
+            other.local == conn.remote
+                && other.remote == conn.local
+                && conn.irs == Some(other.iss)
                 && (other.irs.is_none() || other.irs == Some(conn.iss))
         };
         self.conns.iter().rposition(is_it)
@@ -417,7 +443,8 @@ impl World<'_> {
 
     fn app_ends(&mut self, c: usize) {
         let conn = &self.conns[c];
-        let is_closing = self.phase == Phase::Closing || (self.phase == Phase::Fresh && conn.written >= u64::from(conn.app.total));
+        let is_closing =
+            self.phase == Phase::Closing || (self.phase == Phase::Fresh && conn.written >= u64::from(conn.app.total));
         let is_written = conn.written >= u64::from(conn.app.total) || self.phase >= Phase::Idle;
         if !(conn.is_connected || is_closing) || !is_written {
             return;

@@ -3,7 +3,7 @@
 use tcp_reset_core::{CloseReason, Instant, Overflow, State, Status, StreamOptions, Timer};
 
 use super::apps::{Conn, irs_of};
-use super::host::{Ep, SIZES, name};
+use super::host::{Ep, Owed, SIZES, name};
 use super::world::World;
 
 /// No timer is set further ahead: 12.4 days, and what rounding adds.
@@ -12,7 +12,10 @@ const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
     pub(super) fn said_all(&mut self, h: usize) {
-        if let Some((local, remote, why)) = self.hosts[h].owed.pop() {
+        let (ms, patience) = (self.ms(h), self.hosts[h].plan.config.orphan_timeout.as_millis() as u64);
+        // A reset that the device does not take is given up after the orphan timeout.
+        self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + patience);
+        if let Some(Owed { local, remote, why, .. }) = self.hosts[h].owed.pop() {
             self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
         }
     }
@@ -37,7 +40,8 @@ impl World<'_> {
         let pair = &self.pairs[conn.pair];
         let has_spoken = pair.ways[pair.place(local)].isn == Some(conn.iss);
         if is_owed && has_spoken && self.hosts[h].has_address(local.family(), self.now) {
-            self.hosts[h].owed.push((local, remote, why));
+            let (since_ms, is_held_up) = (self.ms(h), self.hosts[h].full_until > self.now);
+            self.hosts[h].owed.push(Owed { local, remote, why, since_ms, is_held_up });
         }
     }
 
@@ -90,13 +94,14 @@ impl World<'_> {
         let tcp = self.hosts[h].link.tcp_ref();
         // What is offered waits for the device, not for a timer.
         let is_quiet = !self.hosts[h].link.has_output();
-        let parked = tcp.connections().filter(|_| is_quiet).find(|(_, s)| s.closed.is_none() && is_due(s) && s.timer.is_none());
+        let parked =
+            tcp.connections().filter(|_| is_quiet).find(|(_, s)| s.closed.is_none() && is_due(s) && s.timer.is_none());
         let (_, half, wait) = tcp.in_use();
         if let Some((_, status)) = parked {
             let text = format!("{}: something is due in {} and no timer is set", name(h), status.state);
             return self.fail(text);
         }
-        if half + wait > 0 && next.is_none() {
+        if is_quiet && half + wait > 0 && next.is_none() {
             return self.fail(format!("{}: half-open or TIME-WAIT records without a timer", name(h)));
         }
         if next.is_some_and(|(at, _)| at > Instant::from_micros(now.as_micros() + FURTHEST_US)) {
@@ -168,7 +173,9 @@ impl World<'_> {
             && self.now - since < peer.plan.config.syn_received_timeout.as_micros() as u64;
         // A connection that the peer's application has ended may be told before it is known to be open here.
         let was_ended = self.conns.iter().any(|other| {
-            other.local == conn.remote && other.remote == conn.local && (other.ended.is_some() || other.is_given_up())
+            other.local == conn.remote
+                && other.remote == conn.local
+                && (other.ended.is_some() || other.is_given_up())
                 && other.ended_at.max(other.opened_at) >= since
         });
         (is_willing && !was_ended).then(|| "the peer's listener is open and takes everybody".into())
@@ -207,10 +214,11 @@ impl World<'_> {
             && host.aborted_at <= peer.ended_at
             && host.ahead_us == host.plan.clock_us
             && host.link.tcp_ref().counters().time_wait_evicted == 0
-            && self.now - peer.ended_at < host.plan.config.time_wait.as_micros() as u64
-            && !self.conns.iter().any(|o| {
-                o.local == peer.local && o.remote == peer.remote && o.opened_at > peer.ended_at
-            });
+            && self.now - peer.ended_at + 2_000 < host.plan.config.time_wait.as_micros() as u64
+            && !self
+                .conns
+                .iter()
+                .any(|o| o.local == peer.local && o.remote == peer.remote && o.opened_at > peer.ended_at);
         is_waiting.then(|| "the peer has closed in order and is in TIME-WAIT".into())
     }
 
@@ -227,7 +235,8 @@ impl World<'_> {
             #[allow(unreachable_patterns, reason = "a timer that is not known here yet")]
             _ => return Some("no such end".into()),
         };
-        if u128::from(age) < least.as_millis() {
+        let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
+        if !has_jumped && u128::from(age) < least.as_millis() {
             return Some(format!("after {age} ms only"));
         }
         if timer == Timer::Orphan {
@@ -244,12 +253,15 @@ impl World<'_> {
             return Some("the application has not closed".into());
         }
         let status = conn.last.as_ref()?;
-        let is_only_fin = matches!(status.state, State::FinWait1 | State::LastAck | State::Closing) && status.unacknowledged == 0;
+        let is_only_fin =
+            matches!(status.state, State::FinWait1 | State::LastAck | State::Closing) && status.unacknowledged == 0;
         let pair = &self.pairs[conn.pair];
         let peer = &self.conns[self.opener_of(c)?];
         let closed_for = self.ms(conn.host) - conn.closed_ms?;
-        let is_lossless = pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
-        (is_only_fin && is_lossless && peer.is_live()).then(|| "everything was acknowledged, and the FIN is not taken".into())
+        let has_time = self.hosts[conn.host].plan.config.orphan_timeout.as_secs() >= 10;
+        let is_lossless = has_time && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
+        (is_only_fin && is_lossless && peer.is_live())
+            .then(|| "everything was acknowledged, and the FIN is not taken".into())
     }
 
     /// A pool that is far from full and still refuses.

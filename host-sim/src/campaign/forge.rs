@@ -59,7 +59,16 @@ impl World<'_> {
         let victim = match status {
             Some(s) => {
                 exact.push(s.rcv_nxt);
-                Victim { at, peer, state, rcv_nxt: s.rcv_nxt, rcv_wnd: s.rcv_wnd, snd_una: s.snd_una, snd_nxt: s.snd_nxt, exact }
+                Victim {
+                    at,
+                    peer,
+                    state,
+                    rcv_nxt: s.rcv_nxt,
+                    rcv_wnd: s.rcv_wnd,
+                    snd_una: s.snd_una,
+                    snd_nxt: s.snd_nxt,
+                    exact,
+                }
             }
             None => {
                 let (una, rcv_nxt) = (ours.unwrap_or(zero), theirs.unwrap_or(zero) + 1);
@@ -74,7 +83,8 @@ impl World<'_> {
         let near = 1 + number % 700;
         let inside = rcv_nxt + 1 + number % rcv_wnd.max(2).saturating_sub(1);
         // One more than SND.NXT may be the number of a window probe.
-        let wrong_ack = if number & 1 == 0 { snd_nxt + 2 + number % 60_000 } else { snd_una - 70_000 - number % 60_000 };
+        let wrong_ack =
+            if number & 1 == 0 { snd_nxt + 2 + number % 60_000 } else { snd_una - 70_000 - number % 60_000 };
         let policy = self.hosts[at.host()].plan.config.rst_policy;
         let is_exact_only = !policy.at_last_ack_sent && !policy.before_fin;
         let text = 1 + number as usize % 200;
@@ -95,7 +105,8 @@ impl World<'_> {
         };
         let is_rst = control.contains(Control::RST);
         // In SYN-SENT an RST counts by its acknowledgment, so one with a wrong one is tried there.
-        let control = if is_rst && state == State::SynSent && number & 2 == 0 { control | Control::ACK } else { control };
+        let control =
+            if is_rst && state == State::SynSent && number & 2 == 0 { control | Control::ACK } else { control };
         let is_harmless = !is_rst || !exact.contains(&seq);
         let wnd = if forged == Forged::AckFar { 0 } else { 1_000 };
         is_harmless.then_some(Seen { from: peer.addr(), to: at.addr(), seq, ack, control, wnd, len })

@@ -94,6 +94,20 @@ pub(super) struct Listening {
     pub changed_at: u64,
 }
 
+/// An RST that must go out.
+pub(super) struct Owed {
+    /// Whose connection it was.
+    pub local: Ep,
+    /// Who must hear it.
+    pub remote: Ep,
+    /// Why.
+    pub why: &'static str,
+    /// When it became due, on the host's clock.
+    pub since_ms: u64,
+    /// The device took no frame then.
+    pub is_held_up: bool,
+}
+
 /// One host.
 pub(super) struct Host<'b> {
     /// The engine.
@@ -131,7 +145,7 @@ pub(super) struct Host<'b> {
     /// What the engine's tables held after the last step.
     pub in_use: (usize, usize, usize),
     /// Pairs whose peer must be told by an RST before the engine has nothing more to say.
-    pub owed: Vec<(Ep, Ep, &'static str)>,
+    pub owed: Vec<Owed>,
     /// Timer runs without the clock going on.
     pub spins: u32,
 }

@@ -206,7 +206,9 @@ fn report(summary: &Summary, families: &[Family], seconds: f64) {
     }
     let Summary { worlds, segments, ref failures } = *summary;
     let (speed, failed) = (worlds as f64 / seconds.max(0.001), failures.len());
-    anstream::println!("{worlds} worlds, {failed} failed, {segments} segments, {seconds:.1} s, {speed:.0} worlds per second");
+    anstream::println!(
+        "{worlds} worlds, {failed} failed, {segments} segments, {seconds:.1} s, {speed:.0} worlds per second"
+    );
 }
 
 /// Plays a seed again and prints its ladder; returns whether it held.

@@ -103,7 +103,7 @@ impl World<'_> {
             self.fail(format!("{} speaks for another", name(h)));
         }
         if seen.control.contains(Control::RST) {
-            self.hosts[h].owed.retain(|(local, remote, _)| (*local, *remote) != (from, to));
+            self.hosts[h].owed.retain(|owed| (owed.local, owed.remote) != (from, to));
         }
         let Some(p) = self.pair_of(from, to) else { return 0 };
         self.count_again(p, from, seen);
@@ -131,7 +131,10 @@ impl World<'_> {
             pair.empty = pair.empty.saturating_sub(3);
         }
         if pair.empty > IN_A_SECOND {
-            self.fail(format!("storm: {IN_A_SECOND} segments without payload in a second between {} and {}", seen.from, seen.to));
+            self.fail(format!(
+                "storm: {IN_A_SECOND} segments without payload in a second between {} and {}",
+                seen.from, seen.to
+            ));
         }
     }
 

@@ -190,30 +190,92 @@ pub(super) const FORGED: [Forged; 13] = [
 pub(super) enum What {
     Wire(Wire),
     /// The host's cable is out.
-    Silence { host: usize, for_us: u64 },
+    Silence {
+        host: usize,
+        for_us: u64,
+    },
     /// The host forgets everything and comes back with another key.
-    Reboot { host: usize, down_us: u64 },
+    Reboot {
+        host: usize,
+        down_us: u64,
+    },
     /// The host's processor is busy elsewhere.
-    Freeze { host: usize, for_us: u64 },
+    Freeze {
+        host: usize,
+        for_us: u64,
+    },
     /// The host's clock goes on by so much at once.
-    Jump { host: usize, by_us: u64 },
+    Jump {
+        host: usize,
+        by_us: u64,
+    },
     /// The host's device takes no frame.
-    DeviceFull { host: usize, for_us: u64 },
+    DeviceFull {
+        host: usize,
+        for_us: u64,
+    },
     /// This many of a thousand frames offered are dropped without `emit`.
-    DropOffers { host: usize, permille: u16 },
-    Listen { host: usize, port: u16, options: ListenOptions, app: App, accept_every_us: u64 },
-    Unlisten { host: usize, port: u16 },
-    AbortAll { host: usize },
+    DropOffers {
+        host: usize,
+        permille: u16,
+    },
+    Listen {
+        host: usize,
+        port: u16,
+        options: ListenOptions,
+        app: App,
+        accept_every_us: u64,
+    },
+    Unlisten {
+        host: usize,
+        port: u16,
+    },
+    AbortAll {
+        host: usize,
+    },
     /// The host is without its address.
-    LoseAddress { host: usize, family: Family, for_us: u64 },
-    Connect { id: u32, from: usize, to: usize, family: Family, local: u16, port: u16, options: StreamOptions, app: App },
-    Do { id: u32, side: usize, act: Act },
+    LoseAddress {
+        host: usize,
+        family: Family,
+        for_us: u64,
+    },
+    Connect {
+        id: u32,
+        from: usize,
+        to: usize,
+        family: Family,
+        local: u16,
+        port: u16,
+        options: StreamOptions,
+        app: App,
+    },
+    Do {
+        id: u32,
+        side: usize,
+        act: Act,
+    },
     /// Towards the side's host, in its peer's name.
-    Forge { id: u32, side: usize, forged: Forged, number: u32 },
+    Forge {
+        id: u32,
+        side: usize,
+        forged: Forged,
+        number: u32,
+    },
     /// SYNs from addresses nobody has.
-    Flood { host: usize, family: Family, port: u16, count: u16 },
+    Flood {
+        host: usize,
+        family: Family,
+        port: u16,
+        count: u16,
+    },
     /// SYNs from random ports of a host that exists.
-    FloodFrom { host: usize, other: usize, family: Family, port: u16, count: u16 },
+    FloodFrom {
+        host: usize,
+        other: usize,
+        family: Family,
+        port: u16,
+        count: u16,
+    },
 }
 
 /// Draws a world.
@@ -224,7 +286,16 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
         rng.u64(..);
     }
     let slow = rng.u8(..8) == 0;
-    let mut draw = Draw { busy_us: span(&mut rng), rng, families: families.to_vec(), hosts: 2, ops: Vec::new(), ids: 0, slow, ports: Vec::new() };
+    let mut draw = Draw {
+        busy_us: span(&mut rng),
+        rng,
+        families: families.to_vec(),
+        hosts: 2,
+        ops: Vec::new(),
+        ids: 0,
+        slow,
+        ports: Vec::new(),
+    };
     draw.hosts = if draw.chance(3) { 2 + draw.rng.usize(1..3) } else { 2 };
     draw.plan(seed)
 }
@@ -315,7 +386,8 @@ impl Draw {
         config.mss = self.pick(&[None, None, Some(1_460), Some(536), Some(64), Some(100), Some(1_000)]);
         config.ephemeral_ports = self.pick(&[config.ephemeral_ports, PortRange { first: 5_000, last: 5_003 }]);
         config.rto_min = Duration::from_millis(self.pick(&[1_000, 1_000, 200, 10, 0, 3_000]));
-        config.rto_max = Duration::from_secs(self.pick(&[60, 60, 60, 120, 3_600, 4]));
+        let rto_max = if self.slow { 60 } else { self.pick(&[60, 60, 60, 120, 3_600, 4]) };
+        config.rto_max = Duration::from_secs(rto_max);
         config.connect_timeout = Duration::from_secs(self.pick(&[180, 180, 240, 20, 3]));
         config.syn_received_timeout = Duration::from_millis(self.pick(&[30_000, 30_000, 500, 3_000, 100_000]));
         config.time_wait = Duration::from_millis(self.pick(&[60_000, 60_000, 1, 5_000, 240_000]));
@@ -432,7 +504,10 @@ impl Draw {
     fn connection(&mut self, has_rogue: bool) {
         let id = self.ids;
         self.ids += 1;
-        let family = { let n = self.rng.usize(..self.families.len()); self.families[n] };
+        let family = {
+            let n = self.rng.usize(..self.families.len());
+            self.families[n]
+        };
         let from = self.rng.usize(..self.hosts);
         let mut to = (from + 1 + self.rng.usize(..self.hosts - 1)) % self.hosts;
         if has_rogue && self.chance(2) {
@@ -544,7 +619,10 @@ impl Draw {
 
     fn trouble(&mut self, host: usize, for_us: u64) -> What {
         let other = (host + 1 + self.rng.usize(..self.hosts - 1)) % self.hosts;
-        let family = { let n = self.rng.usize(..self.families.len()); self.families[n] };
+        let family = {
+            let n = self.rng.usize(..self.families.len());
+            self.families[n]
+        };
         let port = self.pick(&[7, 8]);
         let count = self.rng.u16(1..40);
         match self.rng.u8(..20) {

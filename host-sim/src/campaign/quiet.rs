@@ -88,7 +88,12 @@ impl World<'_> {
             if conn.remote.host() >= self.hosts.len() {
                 self.check_rogue(c);
             } else if let Some(why) = self.half_open(conn) {
-                let text = format!("{} holds {} ↔ {}, which its peer has not: {why}", name(conn.host), conn.local, conn.remote);
+                let text = format!(
+                    "{} holds {} ↔ {}, which its peer has not: {why}",
+                    name(conn.host),
+                    conn.local,
+                    conn.remote
+                );
                 self.fail(text);
             }
         }
@@ -113,7 +118,10 @@ impl World<'_> {
         let could_not_tell = peer.booted_at > conn.opened_at
             || peer.moved_at > conn.opened_at
             || gone_at.is_none_or(|gone| pair.lost_at.is_some_and(|lost| lost >= gone));
-        (!could_not_tell).then(|| format!("it went at {} ms and nothing was lost since", gone_at.unwrap_or(0) / MS))
+        let is_told = pair.told_at[pair.place(conn.local)].is_some_and(|at| gone_at.is_some_and(|gone| at >= gone));
+        let how = if is_told { "an RST reached it in vain" } else { "nobody told it" };
+        (!could_not_tell)
+            .then(|| format!("{how}, it went at {} ms and nothing was lost since", gone_at.unwrap_or(0) / MS))
     }
 
     fn check_rogue(&mut self, c: usize) {
@@ -122,7 +130,12 @@ impl World<'_> {
         let stuck_us = self.ms(conn.host).saturating_sub(conn.moved_ms) * 1_000;
         let is_waiting = conn.last.is_some_and(|s| s.unacknowledged > 0 && s.state.is_synchronized());
         if is_flipping && is_waiting && stuck_us > self.patience() {
-            self.fail(format!("{}: a peer that acknowledges nothing holds {} for {} s", name(conn.host), conn.local, stuck_us / SECOND));
+            self.fail(format!(
+                "{}: a peer that acknowledges nothing holds {} for {} s",
+                name(conn.host),
+                conn.local,
+                stuck_us / SECOND
+            ));
         }
     }
 
@@ -198,7 +211,10 @@ impl World<'_> {
             let Some(peer) = self.opener_of(c).map(|p| &self.conns[p]) else { continue };
             let is_told = peer.ended.is_some_and(|reason| reason.is_orderly());
             if is_told && peer.is_at_end && peer.read != conn.written {
-                self.fail(format!("{} ended in order, but {} of {} bytes arrived", conn.local, peer.read, conn.written));
+                self.fail(format!(
+                    "{} ended in order, but {} of {} bytes arrived",
+                    conn.local, peer.read, conn.written
+                ));
             }
         }
     }
@@ -235,7 +251,12 @@ impl World<'_> {
         self.until_empty();
         let conn = &self.conns[c];
         if conn.read != u64::from(FRESH) || !conn.ended.is_some_and(|reason| reason.is_orderly()) {
-            let text = format!("a fresh connection to {}:{port} read {} bytes and ended as {:?}", name(h), conn.read, conn.ended);
+            let text = format!(
+                "a fresh connection to {}:{port} read {} bytes and ended as {:?}",
+                name(h),
+                conn.read,
+                conn.ended
+            );
             self.fail(text);
         }
     }

@@ -11,7 +11,8 @@ pub(super) fn kind(failure: &str) -> String {
     let mut before = ' ';
     let mut chars = failure.chars().peekable();
     while let Some(c) = chars.next() {
-        let is_alone = !before.is_ascii_alphanumeric() && !chars.peek().is_some_and(|next| next.is_ascii_alphanumeric() || *next == '-');
+        let is_alone = !before.is_ascii_alphanumeric()
+            && !chars.peek().is_some_and(|next| next.is_ascii_alphanumeric() || *next == '-');
         if c.is_ascii_digit() {
             if !kind.ends_with('#') {
                 kind.push('#');

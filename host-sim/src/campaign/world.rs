@@ -448,7 +448,10 @@ impl<'b> World<'b> {
         let at = self.now + wire.delay_us + jitter + late;
         if is_twice {
             let again = at + fate.u64(..3 * wire.delay_us + MS);
-            self.at(again, Due::Frame(InFlight { to, bytes: bytes.clone(), is_forged: false, is_corrupt: false, depth }));
+            self.at(
+                again,
+                Due::Frame(InFlight { to, bytes: bytes.clone(), is_forged: false, is_corrupt: false, depth }),
+            );
         }
         // Everything behind the IP header is checked by a sum, but for ARP.
         let behind = if bytes[12] == 0x86 { ETHERNET + 40 } else { ETHERNET + 20 };
@@ -468,7 +471,10 @@ impl<'b> World<'b> {
     }
 
     fn lost(&mut self, bytes: &[u8], why: &str) {
-        let Some(seen) = Seen::parse(bytes) else { return };
+        let Some(seen) = Seen::parse(bytes) else {
+            // A question for a neighbor, or its answer: what waits for it is late.
+            return self.troubled(usize::from(bytes[11].wrapping_sub(1)));
+        };
         let now = self.now;
         if let Some(p) = self.pair_of(Ep::of(seen.from), Ep::of(seen.to)) {
             self.pairs[p].lost_at = Some(now);
@@ -523,7 +529,11 @@ impl<'b> World<'b> {
                 self.drain(host);
                 self.at(until, Due::Over(host));
             }
-            What::Listen { .. } | What::Unlisten { .. } | What::AbortAll { .. } | What::Connect { .. } | What::Do { .. } => {
+            What::Listen { .. }
+            | What::Unlisten { .. }
+            | What::AbortAll { .. }
+            | What::Connect { .. }
+            | What::Do { .. } => {
                 self.call(what);
             }
             What::Forge { id, side, forged, number } => self.forge(id, side, forged, number),
