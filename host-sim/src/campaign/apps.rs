@@ -113,7 +113,17 @@ impl World<'_> {
                 self.connect(id, from, Ep::new(to, family, port), local, options, app);
             }
             What::Do { id, side, act } => self.act(id, side, act),
-            _ => {}
+            What::Wire(_)
+            | What::Silence { .. }
+            | What::Reboot { .. }
+            | What::Freeze { .. }
+            | What::Jump { .. }
+            | What::DeviceFull { .. }
+            | What::DropOffers { .. }
+            | What::LoseAddress { .. }
+            | What::Forge { .. }
+            | What::Flood { .. }
+            | What::FloodFrom { .. } => {}
         }
     }
 

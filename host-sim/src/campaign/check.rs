@@ -259,7 +259,9 @@ impl World<'_> {
         let peer = &self.conns[self.opener_of(c)?];
         let closed_for = self.ms(conn.host) - conn.closed_ms?;
         let has_time = self.hosts[conn.host].plan.config.orphan_timeout.as_secs() >= 10;
-        let is_lossless = has_time && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
+        let is_held_up =
+            [conn.host, peer.host].iter().any(|h| self.hosts[*h].full_until + closed_for * 1_000 > self.now);
+        let is_lossless = has_time && !is_held_up && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
         (is_only_fin && is_lossless && peer.is_live())
             .then(|| "everything was acknowledged, and the FIN is not taken".into())
     }

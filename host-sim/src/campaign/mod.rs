@@ -154,7 +154,7 @@ pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl 
 fn play_seed(seed: u64, families: &[Family]) -> (Outcome, Option<String>) {
     let plan = plan::draw(seed, families);
     let (outcome, failure, _) = play_plan(&plan, Story::default());
-    if failure.is_none() && seed % TWICE == 0 && play_plan(&plan, Story::default()).0 != outcome {
+    if failure.is_none() && seed.is_multiple_of(TWICE) && play_plan(&plan, Story::default()).0 != outcome {
         return (outcome, Some("the same seed, other frames".into()));
     }
     (outcome, failure)

@@ -400,13 +400,13 @@ impl Draw {
     }
 
     fn stream(&mut self) -> StreamOptions {
-        let mut options = StreamOptions::default();
-        options.rx_buffer = self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]);
-        options.tx_buffer = self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]);
-        options.r1 = self.pick(&[3, 3, 1, 8]);
-        options.r2 = Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) });
-        options.nagle = self.rng.bool();
-        options
+        StreamOptions {
+            rx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
+            tx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
+            r1: self.pick(&[3, 3, 1, 8]),
+            r2: Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) }),
+            nagle: self.rng.bool(),
+        }
     }
 
     fn app(&mut self) -> App {
@@ -480,11 +480,13 @@ impl Draw {
         for n in 0..1 + self.rng.u16(..2) {
             let port = 7 + n;
             let overflow = if self.chance(3) { Overflow::Refuse } else { Overflow::Drop };
-            let mut options = ListenOptions::default();
-            options.backlog = self.pick(&[4, 4, 1, 2, 8]);
-            options.half_open = self.pick(&[16, 16, 1, 2, 4]);
-            options.overflow = overflow;
-            options.stream = self.stream();
+            let options = ListenOptions {
+                backlog: self.pick(&[4, 4, 1, 2, 8]),
+                half_open: self.pick(&[16, 16, 1, 2, 4]),
+                overflow,
+                stream: self.stream(),
+                ..ListenOptions::default()
+            };
             let app = self.app();
             let accept_every_us = if self.chance(4) { self.rng.u64(SECOND..40 * SECOND) } else { 0 };
             let at = if self.chance(6) { self.when() } else { 0 };

@@ -128,7 +128,18 @@ impl<'b> World<'b> {
                 op.at == 0 && Wire { delay_us: 0, ..*wire } == Wire::default() && wire.delay_us >= 300 * MS
             }
             What::Listen { .. } | What::Connect { .. } | What::Do { .. } => true,
-            _ => false,
+            What::Silence { .. }
+            | What::Reboot { .. }
+            | What::Freeze { .. }
+            | What::Jump { .. }
+            | What::DeviceFull { .. }
+            | What::DropOffers { .. }
+            | What::Unlisten { .. }
+            | What::AbortAll { .. }
+            | What::LoseAddress { .. }
+            | What::Forge { .. }
+            | What::Flood { .. }
+            | What::FloodFrom { .. } => false,
         });
         let mut world = World {
             bump,
