@@ -258,7 +258,8 @@ impl World<'_> {
         let pair = &self.pairs[conn.pair];
         let peer = &self.conns[self.opener_of(c)?];
         let closed_for = self.ms(conn.host) - conn.closed_ms?;
-        let has_time = self.hosts[conn.host].plan.config.orphan_timeout.as_secs() >= 10;
+        // The FIN was out for long: the last payload was acknowledged well before.
+        let has_time = closed_for >= 10_000 && self.ms(conn.host) >= conn.moved_ms + 10_000;
         let is_held_up =
             [conn.host, peer.host].iter().any(|h| self.hosts[*h].full_until + closed_for * 1_000 > self.now);
         let is_lossless = has_time && !is_held_up && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);

@@ -10,10 +10,10 @@ use crate::frame::Seen;
 const WAR: u8 = 5;
 /// Segments without payload between two endpoints in one second of virtual time, before payload is counted.
 const IN_A_SECOND: u32 = 150;
-/// Segments with payload that may go out again on a wire that loses nothing: until the round trip is learned.
-const AGAIN: u32 = 14;
+/// One in so many segments with payload may go out again on a wire that loses nothing: a flight or two, until the round trip is learned.
+const AGAIN: u32 = 3;
 /// From so many on it is judged.
-const JUDGED: u32 = 24;
+const JUDGED: u32 = 60;
 
 /// One direction.
 #[derive(Clone, Copy, Default, Debug)]
@@ -157,7 +157,7 @@ impl World<'_> {
         if way.high.is_none_or(|high| end.gt(high)) {
             way.high = Some(end);
         }
-        let is_wasteful = way.sent >= JUDGED && way.again > AGAIN && !way.is_narrow;
+        let is_wasteful = way.sent >= JUDGED && way.again > way.sent / AGAIN && !way.is_narrow;
         let is_honest = self.pairs[p].ends.iter().all(|end| end.host() < self.hosts.len());
         if self.is_steady && is_wasteful && is_honest {
             self.fail(format!("{from} sends everything twice on a wire that loses nothing"));
