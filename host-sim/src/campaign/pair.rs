@@ -13,7 +13,7 @@ const IN_A_SECOND: u32 = 150;
 /// One in so many segments with payload may go out again on a wire that loses nothing: a flight or two, until the round trip is learned.
 const AGAIN: u32 = 3;
 /// From so many on it is judged.
-const JUDGED: u32 = 60;
+const JUDGED: u32 = 120;
 
 /// One direction.
 #[derive(Clone, Copy, Default, Debug)]
