@@ -131,10 +131,6 @@ impl Tcp<'_> {
     /// else with its timer; how long the attempt may take in all stays as it was.
     pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
         let c = &mut self.conns[usize::from(i)];
-        if c.has(Flags::APP_GONE) {
-            self.end(i, CloseReason::Refused, false);
-            return Action::Ended(CloseReason::Refused);
-        }
         c.clear(Flags::CHALLENGE | Flags::RESEND | Flags::ASKING | Flags::ASKED_AGAIN);
         c.tcb.enter(State::SynSent);
         self.syn_again(now, i);

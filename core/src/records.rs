@@ -348,6 +348,7 @@ impl Tcp<'_> {
                 self.reply(reply);
             }
         }
+        self.tell_retired();
     }
 }
 

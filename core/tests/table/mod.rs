@@ -810,10 +810,7 @@ fn reset_then_syn(m: &Model, s: &Seg) -> Effect {
     untouched(m, Action::Reset(reason), Reply::ResetThenSyn { seq: s.ack, reason })
 }
 
-fn return_to_syn_sent(m: &Model, s: &Seg) -> Effect {
-    if m.app_gone {
-        return refused(m, s);
-    }
+fn return_to_syn_sent(m: &Model, _: &Seg) -> Effect {
     let syn = Reply::Segment { flags: SYN, seq: m.iss, ack: 0, text: 0, reason: None };
     let reply = if m.exhausted { Reply::Nothing } else { syn };
     let after = Model { state: State::SynSent, ..*m };
