@@ -1,13 +1,13 @@
 //! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
 
 use crate::arrives::Take;
-use crate::connection::{Connection, End, Events, NONE, Queued};
+use crate::connection::{Connection, End, Events, NONE, Places};
 use crate::record::count;
 use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
 use crate::tcb::Flags;
 use crate::tcp::{Delivery, Tcp};
-use crate::time::Millis;
+use crate::time::{Instant, Millis};
 use crate::transfer::pool::Buffers;
 use crate::transfer::{receive, send};
 use crate::verdict::{Action, CloseReason, ResetReason, Rule, State};
@@ -20,6 +20,7 @@ impl Tcp<'_> {
         let Delivery { now: _, hop, seg } = *d;
         let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
+        c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
             c.tcb.hop = hop;
@@ -122,7 +123,30 @@ impl Tcp<'_> {
         let c = &mut self.conns[usize::from(i)];
         if c.tcb.state() == State::FinWait2 && c.has(Flags::APP_GONE) {
             c.set(Flags::REXMIT);
-            c.rexmit_at = self.clock.ms().after(self.settings.orphan_ms);
+            c.rexmit_at = c.progress_at.after(self.settings.orphan_ms);
+        }
+    }
+
+    /// Goes back to SYN-SENT: the SYN that led out of it was perhaps forged. Ours goes out again at once within the connection's quota, or
+    /// else with its timer; how long the attempt may take in all stays as it was.
+    pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
+        let c = &mut self.conns[usize::from(i)];
+        if c.has(Flags::APP_GONE) {
+            self.end(i, CloseReason::Refused, false);
+            return Action::Ended(CloseReason::Refused);
+        }
+        c.clear(Flags::CHALLENGE | Flags::RESEND | Flags::ASKING | Flags::ASKED_AGAIN);
+        c.tcb.enter(State::SynSent);
+        self.syn_again(now, i);
+        Action::ReturnedToSynSent
+    }
+
+    /// Sends the SYN again now, within the connection's quota. One that waits for its next hop goes out anyway.
+    pub(crate) fn syn_again(&mut self, now: Instant, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        if c.tcb.snd_nxt != c.tcb.snd_una && c.tcb.quota.take(now, self.settings.challenge_limit) {
+            c.rtt.cancel();
+            c.set(Flags::RESEND);
         }
     }
 
@@ -147,7 +171,9 @@ impl Tcp<'_> {
         self.leave(i, State::Closed, reason);
         if tells_peer {
             let c = &mut self.conns[usize::from(i)];
-            c.set(Flags::RST_DUE);
+            // A device that takes nothing must not hold the slot for ever.
+            c.set(Flags::RST_DUE | Flags::REXMIT);
+            c.rexmit_at = self.clock.ms().after(self.settings.orphan_ms);
             if met == State::SynReceived {
                 // A SYN takes no window, so a closed one does not pull the RST back onto it.
                 c.tcb.snd_una = c.tcb.snd_nxt;
@@ -159,7 +185,14 @@ impl Tcp<'_> {
     /// Ends a connection because a timer gave up.
     pub(crate) fn end_by_timer(&mut self, i: u16, reason: CloseReason) {
         let state = self.conns[usize::from(i)].tcb.state();
-        self.end(i, reason, reset::is_told(state, true));
+        self.end(i, reason, reset::is_told(state));
+    }
+
+    /// Gives up an RST that is due and has nowhere to go, and counts it.
+    pub(crate) fn drop_reset(&mut self, i: u16) {
+        count(&mut self.counters.resets_dropped);
+        self.conns[usize::from(i)].clear(Flags::RST_DUE | Flags::REXMIT);
+        self.settle(i);
     }
 
     /// Takes a connection out of everything that could move it on.
@@ -176,7 +209,8 @@ impl Tcp<'_> {
                 | Flags::PROBE
                 | Flags::REXMIT
                 | Flags::PERSIST
-                | Flags::DELACK,
+                | Flags::DELACK
+                | Flags::ASKING,
         );
         c.end = End::of(reason);
         c.tcb.enter(state);
@@ -198,7 +232,7 @@ impl Tcp<'_> {
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
             let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
-            if is_free_to_go && c.links.queued == Queued::Unresolved {
+            if is_free_to_go && c.links.places.contains(Places::UNRESOLVED) {
                 self.wake_unresolved();
             }
             self.queue_ready(i);
@@ -225,7 +259,7 @@ impl Tcp<'_> {
         links.generation = links.generation.wrapping_add(1);
         *c = Connection { links, ..Connection::ZERO };
         self.conn_index.release(i);
-        if links.queued == Queued::Unresolved {
+        if links.places.contains(Places::UNRESOLVED) {
             // The slot's next owner must not inherit the wait.
             self.wake_unresolved();
         }
@@ -236,12 +270,26 @@ impl Tcp<'_> {
         if !self.conn_index.has_room() {
             return None;
         }
-        let buffers: Buffers = self.pool.allocate(rx, tx)?;
+        let buffers: Buffers = match self.pool.allocate(rx, tx) {
+            Some(buffers) => buffers,
+            None => self.make_room(rx, tx)?,
+        };
         let i = self.conn_index.allocate()?;
         let c = &mut self.conns[usize::from(i)];
         let links = c.links;
         *c = Connection::fresh(buffers, links);
         Some(i)
+    }
+
+    /// No free run is long enough, but perhaps all of them together are: every connection's buffers are moved together. Its cost is a copy
+    /// of the pool, paid only where the connection would be refused otherwise.
+    fn make_room(&mut self, rx: usize, tx: usize) -> Option<Buffers> {
+        if !self.pool.has_room(rx, tx) {
+            return None;
+        }
+        count(&mut self.counters.pool_compactions);
+        self.pool.compact(self.conns.iter_mut().filter(|c| c.is_used()).map(|c| &mut c.buffers));
+        self.pool.allocate(rx, tx)
     }
 
     /// Takes a connection out of its listener's queue.
@@ -272,12 +320,12 @@ impl Tcp<'_> {
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
 fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.rtt.acked(1, ms);
+    c.backoff = 0;
     c.recovering = 0;
-    c.clear(Flags::RESEND | Flags::REXMIT);
+    c.clear(Flags::RESEND | Flags::REXMIT | Flags::LAST_TRY | Flags::DOUBTED);
     c.heard_at = ms;
-    c.progress_at = ms;
+    c.made_progress(ms);
     let tcb = &mut c.tcb;
-    tcb.retries = 0;
     tcb.snd_una = seg.header.ack;
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
@@ -293,18 +341,15 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     }
 }
 
-/// SYN-SENT to SYN-RECEIVED: the peer opens at the same time.
+/// SYN-SENT to SYN-RECEIVED: the peer opens at the same time. Nothing has proved that yet, so the attempt's time runs on.
 fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     let tcb = &mut c.tcb;
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
     tcb.snd_wl1 = seg.header.seq;
     tcb.snd_wl2 = if seg.has(Control::ACK) { seg.header.ack } else { tcb.snd_una };
-    tcb.retries = 0;
     tcb.enter(State::SynReceived);
     c.rtt.cancel();
-    c.clear(Flags::LAST_TRY);
     c.heard_at = ms;
-    c.progress_at = ms;
     c.set(Flags::RESEND);
 }

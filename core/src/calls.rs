@@ -5,18 +5,17 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::addr::Addr;
 use crate::config::{ListenOptions, StreamOptions};
 use crate::connection::{Connection, Events, NONE};
-use crate::isn::{EPHEMERAL_PORTS, FIRST_EPHEMERAL_PORT};
 use crate::output::{ConnectionHandle, Error, Hop, ListenerHandle, Status, endpoints};
 use crate::record::{Counters, ResetRecord};
 use crate::records::apply_options;
-use crate::reset;
 use crate::storage::Listener;
 use crate::tcb::{Flags, Tuple};
 use crate::tcp::Tcp;
 use crate::time::Instant;
 use crate::timeouts::timer_of;
-use crate::transfer::{pool, receive, send};
+use crate::transfer::{receive, send};
 use crate::verdict::{CloseReason, State};
+use crate::{reset, settings};
 
 impl Tcp<'_> {
     /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
@@ -24,14 +23,14 @@ impl Tcp<'_> {
     /// that of all.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoListener`].
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::AddressInUse`], [`Error::NoListener`].
     pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
         let is_all = local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let addr = if is_all { Addr::ZERO } else { self.addr_of(local)? };
         if local.port() == 0 || !(addr == addr.unspecified() || addr.is_one_host()) {
             return Err(Error::InvalidAddress);
         }
-        check_buffers(&options.stream)?;
+        settings::check_listen(&options)?;
         let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
         if self.listeners.iter().any(is_same) {
             return Err(Error::AddressInUse);
@@ -99,8 +98,8 @@ impl Tcp<'_> {
     /// [`crate::Event::Connected`] or [`crate::Event::Closed`] tells how it went; data may be queued meanwhile.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::AddressInUse`], [`Error::NoPort`], [`Error::NoSlot`],
-    /// [`Error::NoBuffer`].
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::AddressInUse`], [`Error::NoPort`],
+    /// [`Error::NoSlot`], [`Error::NoBuffer`].
     pub fn connect(
         &mut self,
         now: Instant,
@@ -110,7 +109,7 @@ impl Tcp<'_> {
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         self.catch_up(now);
-        check_buffers(&options)?;
+        settings::check_stream(&options)?;
         let tuple = self.tuple_to_connect(local, remote)?;
         if !self.conn_index.has_room() {
             return Err(Error::NoSlot);
@@ -163,14 +162,17 @@ impl Tcp<'_> {
         Ok(tuple)
     }
 
-    /// RFC 6056 §3.3.3: an offset only we know for each peer, and a counter, so that a port is not used again soon.
+    /// RFC 6056 §3.3.3: an offset only we know for each peer, and a counter, so that a port is not used again soon. Ports that a listener
+    /// has are left out: a peer's SYN there is meant for the listener.
     fn ephemeral_port(&mut self, mut tuple: Tuple) -> Option<u16> {
+        let ports = self.settings.ephemeral_ports;
         let offset = self.keyed.port_offset(&tuple);
-        for _ in 0..EPHEMERAL_PORTS {
-            let at = u32::from(offset) + u32::from(self.ports_used);
+        for _ in 0..ports.count() {
+            let at = offset.wrapping_add(self.ports_used) % ports.count();
             self.ports_used = self.ports_used.wrapping_add(1);
-            tuple.local_port = FIRST_EPHEMERAL_PORT + (at % u32::from(EPHEMERAL_PORTS)) as u16;
-            if !self.is_in_use(&tuple) {
+            tuple.local_port = ports.first + at as u16;
+            let is_listened_on = self.listeners.iter().any(|l| l.is_open && l.port == tuple.local_port);
+            if !is_listened_on && !self.is_in_use(&tuple) {
                 return Some(tuple.local_port);
             }
         }
@@ -286,7 +288,7 @@ impl Tcp<'_> {
             | State::LastAck
                 if has_unread =>
             {
-                self.end(i, CloseReason::DataLost, reset::is_told(state, false));
+                self.end(i, CloseReason::DataLost, reset::is_told(state));
             }
             State::SynReceived
             | State::Established
@@ -297,6 +299,7 @@ impl Tcp<'_> {
             | State::LastAck => {
                 queue_fin(c);
                 send::mind_window(c, self.clock.ms(), &self.settings);
+                send::bound_by_orphan(c, &self.settings);
                 self.mind_orphan(i);
             }
             // Over already, or over but for TIME-WAIT: only the slot is left.
@@ -306,12 +309,15 @@ impl Tcp<'_> {
         Ok(())
     }
 
-    /// Ends the connection at once and gives the handle up (§3.10.5). The peer is told by RST where it has a connection to end.
+    /// Ends the connection at once and gives the handle up (§3.10.5). The peer is told by RST where it has a connection to end. In TIME-WAIT
+    /// the record is deleted.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
-    pub fn abort(&mut self, _now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+    pub fn abort(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
         let i = self.slot(handle)?;
+        self.forget_time_wait_of(i);
         give_up(&mut self.conns[usize::from(i)]);
         self.abort_slot(i);
         self.settle(i);
@@ -321,34 +327,38 @@ impl Tcp<'_> {
     fn abort_slot(&mut self, i: u16) {
         let c = &self.conns[usize::from(i)];
         if c.closed().is_none() {
-            self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state(), false));
+            self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state()));
+        }
+    }
+
+    /// Frees the compact record that goes on for a slot in TIME-WAIT, if it is still the same connection's.
+    fn forget_time_wait_of(&mut self, i: u16) {
+        let tcb = &self.conns[usize::from(i)].tcb;
+        if tcb.state() != State::TimeWait {
+            return;
+        }
+        let found = self.find_time_wait(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
+        let is_its = |w: &u16| self.waits[usize::from(*w)].snd_nxt == tcb.snd_nxt;
+        if let Some(w) = found.filter(is_its) {
+            self.free_time_wait(w);
         }
     }
 
     /// Ends everything at once, before a planned restart, so that no peer is left half-open (§3.10.5): connections are aborted, also
     /// those nobody has accepted, handshakes in progress are reset, and listeners close. What applications hold ends with
-    /// [`crate::Event::Closed`] as ever.
-    ///
-    /// Says whether everybody is told. If not, the queue of replies is full: poll for output and call again.
-    pub fn abort_all(&mut self, now: Instant) -> bool {
+    /// [`crate::Event::Closed`] as ever. Poll for output until none is left: everybody is told then.
+    pub fn abort_all(&mut self, now: Instant) {
         self.catch_up(now);
         for i in 0..self.conns.len() as u16 {
             if self.conns[usize::from(i)].is_used() {
                 self.abort_slot(i);
             }
         }
-        for listener in self.listeners.iter_mut() {
-            listener.options.half_open = 0;
-        }
-        if !self.reset_half_open_while_room() {
-            return false;
-        }
         for l in 0..self.listeners.len() {
             if self.listeners[l].is_open {
                 self.close_listener(l);
             }
         }
-        true
     }
 
     /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
@@ -358,7 +368,7 @@ impl Tcp<'_> {
             if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
                 continue;
             }
-            c.clear(Flags::RST_DUE);
+            c.clear(Flags::RST_DUE | Flags::REXMIT);
             if c.closed().is_none() {
                 self.end(i, CloseReason::AddressLost, false);
             } else {
@@ -410,12 +420,18 @@ impl Tcp<'_> {
         (self.conn_index.len(), self.half_index.len(), self.wait_index.len())
     }
 
+    /// Returns the bytes of the pool that connections' buffers take up.
+    pub fn pool_in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+
     /// Gives the counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Lists the last resets, the oldest first.
+    /// Lists the last resets that ended a connection, the oldest first. What strangers send, or are sent, is counted alone: a scan of ports
+    /// must not push out what a reader looks for.
     pub fn last_resets(&self) -> impl Iterator<Item = &ResetRecord> {
         self.last_resets.oldest_ordered()
     }
@@ -440,11 +456,6 @@ impl Tcp<'_> {
         let i = self.slot(handle)?;
         if self.conns[usize::from(i)].has(Flags::APP_GONE) { Err(Error::StaleHandle) } else { Ok(i) }
     }
-}
-
-fn check_buffers(options: &StreamOptions) -> Result<(), Error> {
-    let is_valid = pool::is_valid_size(options.rx_buffer) && pool::is_valid_size(options.tx_buffer);
-    if is_valid { Ok(()) } else { Err(Error::InvalidBufferSize) }
 }
 
 /// The application has let go: of its events only the end is still told.

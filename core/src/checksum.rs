@@ -43,9 +43,9 @@ fn pseudo_header(src: &Addr, dst: &Addr, len: usize) -> u64 {
     sum(src) + sum(dst) + u64::from(u32::from_ne_bytes([0, TCP, high, low]))
 }
 
-/// Says whether a header that carries its own checksum is whole.
-pub(crate) fn is_header_right(header: &[u8]) -> bool {
-    sum(header, 0) == u16::MAX
+/// Returns whether a header or message that carries its own checksum is whole.
+pub(crate) fn is_right(octets: &[u8]) -> bool {
+    sum(octets, 0) == u16::MAX
 }
 
 /// Says whether a segment is whole.
@@ -123,7 +123,7 @@ mod tests {
             packet.fill_checksum();
             prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
             octets[10..12].copy_from_slice(&ours);
-            prop_assert!(is_header_right(&octets));
+            prop_assert!(is_right(&octets));
         }
     }
 

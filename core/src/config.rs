@@ -10,7 +10,7 @@ use crate::addr::Addr;
 pub const MIN_BUFFER: usize = 64;
 /// The largest buffer a connection may have, in bytes: half of what a window without scaling can say.
 pub const MAX_BUFFER: usize = 32_768;
-/// The longest period a setting may name; longer ones count as this (12.4 days).
+/// The longest period a setting may name (12.4 days).
 pub const MAX_PERIOD: Duration = Duration::from_millis(crate::time::MAX_AHEAD_MS as u64);
 /// The smallest MSS believed when a peer announces one, in bytes: less would make every byte cost a header (CVE-2018-16523,
 /// CVE-2019-11477).
@@ -21,48 +21,152 @@ pub const MSS_DEFAULT: u16 = 536;
 pub const MSS_DEFAULT_IPV6: u16 = MIN_MTU_IPV6 - IPV6_AND_TCP_HEADERS;
 /// What every link must carry that IPv6 is spoken on, in bytes (RFC 8200 §5).
 pub const MIN_MTU_IPV6: u16 = 1_280;
+/// The least path MTU over IPv4 that a router's ICMP is believed about, in bytes: the smallest link in RFC 1191's table of those in use.
+pub const MIN_PATH_MTU_IPV4: u16 = 296;
+/// Bytes of both headers over IPv4, without options.
+pub(crate) const IPV4_AND_TCP_HEADERS: u16 = 40;
 /// Bytes of both headers over IPv6, without options.
 pub(crate) const IPV6_AND_TCP_HEADERS: u16 = 60;
 
+/// The shortest period a setting may name; periods are counted in whole milliseconds, rounded up.
+pub const MIN_PERIOD: Duration = Duration::from_millis(1);
+/// The longest an acknowledgment may be delayed (RFC 9293 §3.8.6.3, MUST-40).
+pub const MAX_DELAYED_ACK: Duration = Duration::from_millis(500);
+/// The longest a half-open connection may be kept: what the doubling timeout of the SYN,ACK can count (18 h).
+pub const MAX_SYN_RECEIVED: Duration = Duration::from_secs(18 * 60 * 60);
+/// The largest MSS, in bytes: an IPv4 packet is not longer.
+pub const MAX_MSS: u16 = u16::MAX - 40;
+/// The longest R2, in whole seconds (18.2 h).
+pub const MAX_R2: Duration = Duration::from_secs(u16::MAX as u64);
+
 /// Settings of the whole engine. `Config::default()` obeys the RFCs' numbers.
+///
+/// A setting is taken as it is or refused with [`InvalidSetting`]; none is changed silently.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
-    /// The largest text of a segment in either direction over IPv4, in bytes: MTU less 40, for both headers without options (§3.7.1).
-    /// Over IPv6, whose header is longer, it is 20 less. Default 1,460.
-    pub mss: u16,
+    /// The largest payload of a segment in either direction over IPv4, in bytes, from [`MSS_FLOOR`] to [`MAX_MSS`]: MTU less 40, for both
+    /// headers without options (§3.7.1). Over IPv6, whose header is longer, it is 20 less. Default `None`: 1,460,
+    /// or what the device carries where that is less (the Embassy side). More than it carries is refused.
+    pub mss: Option<u16>,
     /// The zone that link-local addresses are good in, as `scope_id` of the endpoints given out (RFC 4007). An endpoint given in may name
     /// it or leave it open (0). Default 0, for a device with one link. Without meaning to IPv4.
     pub zone: u32,
-    /// The least retransmission timeout. Default 1 s (RFC 6298 §2.4).
+    /// The least retransmission timeout, at most `rto_max`. Default 1 s (RFC 6298 §2.4).
     pub rto_min: Duration,
-    /// The most a retransmission timeout grows to. Default and least 60 s (RFC 6298 §2.5).
+    /// The most a retransmission timeout grows to. Default 60 s, the least that RFC 6298 §2.5 allows; less is a choice for networks whose
+    /// round-trip times are known.
     pub rto_max: Duration,
-    /// How long an active open tries: R2 for SYN. Default and least 3 min (MUST-23).
+    /// How long an active open tries: R2 for SYN. Default 3 min, the least that MUST-23 allows.
     pub connect_timeout: Duration,
-    /// How long a half-open connection of a listener is kept, at most 18 h. Default 30 s (deviates from MUST-23, which would keep the
+    /// How long a half-open connection of a listener is kept, at most [`MAX_SYN_RECEIVED`]. Default 30 s (deviates from MUST-23, which would keep the
     /// entry for 3 min: an attacker fills the table for free, a live peer repeats its SYN).
     pub syn_received_timeout: Duration,
     /// 2 MSL: how long TIME-WAIT lasts. Default 60 s, as Linux does; §3.4.2 suggests 4 min.
     pub time_wait: Duration,
-    /// How long a connection whose application closed both ways goes on without progress: waiting for the peer's FIN in
-    /// FIN-WAIT-2, or for it to open its window. Counted from the close, and from each progress since. Default 60 s, as Linux does.
+    /// How long a connection whose application closed both ways goes on in all: until what is queued is delivered, the peer has opened its
+    /// window or sent its FIN. Counted from the close, whatever the peer acknowledges meanwhile: else its acknowledgments hold the slot for
+    /// as long as it likes. A reset that the device does not take is given up after the same time. Default 60 s.
     pub orphan_timeout: Duration,
-    /// How long an acknowledgement may be held back. Default 40 ms, at most 500 ms (MUST-40); zero sends each at once.
+    /// How long an acknowledgement may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
     pub delayed_ack: Duration,
     /// How many challenge ACKs and ACKs to unacceptable segments one connection sends in a window of 4.19 s (half-open and
     /// TIME-WAIT records too). Default 10. The total is bounded by records × this rate.
     pub challenge_limit: u8,
     /// Which sequence numbers beside RCV.NXT an RST may carry.
     pub rst_policy: RstPolicy,
-    /// Who checks and fills in the TCP checksum.
-    pub checksum: ChecksumBy,
+    /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else
+    /// [`ChecksumBy::Software`].
+    pub checksum: Option<ChecksumBy>,
+    /// The local ports of active opens that name none. Default 1,024 to 65,535 (RFC 6056 §3.2); ports that a listener has are left out.
+    pub ephemeral_ports: PortRange,
 }
+
+/// Ports from `first` to `last`, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PortRange {
+    /// The lowest port, not 0.
+    pub first: u16,
+    /// The highest port, not below `first`.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Returns the number of ports.
+    pub(crate) fn count(self) -> u32 {
+        u32::from(self.last) + 1 - u32::from(self.first)
+    }
+}
+
+/// A setting that can be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Setting {
+    /// [`Config::mss`].
+    Mss,
+    /// [`Config::rto_min`].
+    RtoMin,
+    /// [`Config::rto_max`].
+    RtoMax,
+    /// [`Config::connect_timeout`].
+    ConnectTimeout,
+    /// [`Config::syn_received_timeout`].
+    SynReceivedTimeout,
+    /// [`Config::time_wait`].
+    TimeWait,
+    /// [`Config::orphan_timeout`].
+    OrphanTimeout,
+    /// [`Config::delayed_ack`].
+    DelayedAck,
+    /// [`Config::ephemeral_ports`].
+    EphemeralPorts,
+    /// [`StreamOptions::r1`].
+    R1,
+    /// [`StreamOptions::r2`].
+    R2,
+    /// [`ListenOptions::accept_from`].
+    AcceptFrom,
+}
+
+impl Setting {
+    /// Returns what the setting must be, in a few words.
+    pub const fn bounds(self) -> &'static str {
+        match self {
+            Setting::Mss => "mss must be 64 to 65495 bytes, and no more than the device carries",
+            Setting::RtoMin => "rto_min must be no longer than rto_max",
+            Setting::RtoMax => "rto_max must be 1 ms to 12.4 days",
+            Setting::ConnectTimeout => "connect_timeout must be 1 ms to 12.4 days",
+            Setting::SynReceivedTimeout => "syn_received_timeout must be 1 ms to 18 h",
+            Setting::TimeWait => "time_wait must be 1 ms to 12.4 days",
+            Setting::OrphanTimeout => "orphan_timeout must be 1 ms to 12.4 days",
+            Setting::DelayedAck => "delayed_ack must be at most 500 ms",
+            Setting::EphemeralPorts => "ephemeral_ports must not begin at 0 or end before their first",
+            Setting::R1 => "r1 must be at least 1",
+            Setting::R2 => "r2 must be 1 to 65535 whole seconds",
+            Setting::AcceptFrom => "a prefix in accept_from is longer than its address",
+        }
+    }
+}
+
+/// A setting is out of its bounds. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct InvalidSetting(pub Setting);
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.bounds())
+    }
+}
+
+impl core::error::Error for InvalidSetting {}
 
 impl Default for Config {
     fn default() -> Config {
         Config {
-            mss: 1_460,
+            mss: None,
             zone: 0,
             rto_min: Duration::from_secs(1),
             rto_max: Duration::from_secs(60),
@@ -73,7 +177,8 @@ impl Default for Config {
             delayed_ack: Duration::from_millis(40),
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
-            checksum: ChecksumBy::Software,
+            checksum: None,
+            ephemeral_ports: PortRange { first: 1_024, last: u16::MAX },
         }
     }
 }
@@ -125,10 +230,10 @@ pub struct StreamOptions {
     /// Send buffer in bytes. Default 4,096.
     pub tx_buffer: usize,
     /// R1: retransmissions of one segment before the path is doubted: the application sees [`crate::Event::Stalled`] and the
-    /// neighbour is resolved anew. Default and least 3 (§3.8.3, SHLD-10).
+    /// neighbour is resolved anew. At least 1; default 3, the least that §3.8.3 recommends (SHLD-10).
     pub r1: u8,
-    /// R2: how long without progress before the connection is given up. Default and least 100 s (§3.8.3, SHLD-11); whole
-    /// seconds, at most 18 h.
+    /// R2: how long without progress before the connection is given up, in whole seconds from 1 to [`MAX_R2`]. Default 100 s, the least
+    /// that §3.8.3 recommends (SHLD-11); less is a choice for peers that are near.
     pub r2: Duration,
     /// Nagle's algorithm: small segments wait while data is unacknowledged (§3.7.4). Default on.
     pub nagle: bool,
@@ -186,15 +291,25 @@ pub struct Network {
     /// Any address in the network.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub addr: IpAddr,
-    /// How many bits are common: 32 (IPv4) or 128 (IPv6) name one host, 0 everybody of the family; more counts as that.
+    /// How many bits are common: 32 (IPv4) or 128 (IPv6) name one host, 0 everybody of the family; more is refused.
     pub prefix: u8,
 }
 
 impl Network {
+    /// Returns whether the prefix is no longer than the address.
+    pub(crate) fn is_valid(&self) -> bool {
+        is_prefix_valid(self.addr, self.prefix)
+    }
+
     /// Says whether `addr` is one of the network's. A network of a family this build does not speak has none.
     pub fn contains(&self, addr: IpAddr) -> bool {
         Addr::both(self.addr, addr).is_some_and(|(ours, theirs)| ours.shares_prefix(theirs, self.prefix))
     }
+}
+
+/// Returns whether an address has as many bits as `prefix`.
+pub(crate) fn is_prefix_valid(addr: IpAddr, prefix: u8) -> bool {
+    prefix <= if addr.is_ipv4() { 32 } else { 128 }
 }
 
 /// What becomes of a SYN that a listener cannot take: its half-open entries or its backlog are full, or the half-open

@@ -22,14 +22,17 @@ bitflags::bitflags! {
     }
 }
 
-/// Which list of slots with something to send a slot is in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Queued {
-    No,
-    /// To be asked for its next segment.
-    Ready,
-    /// Waiting for its next hop's address.
-    Unresolved,
+bitflags::bitflags! {
+    /// Which lists a slot is in.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Places: u8 {
+        /// To be asked for its next segment.
+        const READY = 1 << 0;
+        /// Waiting for its next hop's address; never together with [`Places::READY`].
+        const UNRESOLVED = 1 << 1;
+        /// To be asked for its events.
+        const EVENTFUL = 1 << 2;
+    }
 }
 
 /// The slot's places in lists. They outlive the connection: a slot that is freed while it waits in a list is found empty there.
@@ -38,8 +41,7 @@ pub(crate) struct Links {
     pub(crate) generation: u16,
     pub(crate) out_next: u16,
     pub(crate) event_next: u16,
-    pub(crate) queued: Queued,
-    pub(crate) has_event_place: bool,
+    pub(crate) places: Places,
 }
 
 /// Whether a connection has ended, and why: zero, or one more than the reason's place among all, so that an untouched slot is nothing
@@ -77,9 +79,12 @@ pub(crate) struct Connection {
     pub(crate) rtt: Rtt,
     pub(crate) r2_s: u16,
     pub(crate) r1: u8,
+    /// Doublings of the retransmission timeout. They stay until a round trip is measured anew (RFC 6298 §5, Karn's algorithm).
+    pub(crate) backoff: u8,
     pub(crate) rexmit_at: Millis,
-    pub(crate) delack_at: Millis,
-    /// When SND.UNA last moved, or sending began.
+    /// Armed by `DELACK` or `ASKING`.
+    pub(crate) ack_at: Millis,
+    /// When SND.UNA last moved, or sending began; with `APP_GONE` when the application closed, or the connection ended.
     pub(crate) progress_at: Millis,
     /// When the peer was last heard.
     pub(crate) heard_at: Millis,
@@ -104,14 +109,15 @@ impl Connection {
         r2_s: 0,
         r1: 0,
         rexmit_at: Millis(0),
-        delack_at: Millis(0),
+        backoff: 0,
+        ack_at: Millis(0),
         progress_at: Millis(0),
         heard_at: Millis(0),
         end: End::NOT_YET,
         listener: 0,
         accept_next: 0,
         events: Events::empty(),
-        links: Links { generation: 0, out_next: 0, event_next: 0, queued: Queued::No, has_event_place: false },
+        links: Links { generation: 0, out_next: 0, event_next: 0, places: Places::empty() },
     };
 
     /// A slot as it is taken, its links kept.
@@ -141,11 +147,21 @@ impl Connection {
 
     /// The earliest armed timer.
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        match (self.has(Flags::REXMIT), self.has(Flags::DELACK)) {
-            (true, true) => Some(self.rexmit_at.earlier(self.delack_at)),
+        match (self.has(Flags::REXMIT), self.tcb.flags.intersects(Flags::DELACK | Flags::ASKING)) {
+            (true, true) => Some(self.rexmit_at.earlier(self.ack_at)),
             (true, false) => Some(self.rexmit_at),
-            (false, true) => Some(self.delack_at),
+            (false, true) => Some(self.ack_at),
             (false, false) => None,
+        }
+    }
+
+    /// SND.UNA moved, or sending began. For a connection without an application only the time of its close counts: else its peer holds
+    /// the slot for as long as it likes by acknowledging now and then.
+    pub(crate) fn made_progress(&mut self, now: Millis) {
+        self.tcb.retries = 0;
+        self.clear(Flags::REOPENED);
+        if !self.has(Flags::APP_GONE) {
+            self.progress_at = now;
         }
     }
 

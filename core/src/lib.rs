@@ -25,7 +25,7 @@
 //! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
+//! Beside the way: `audit` (what must always hold, for tests), `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
 //! `storage` (the memory a user declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and
 //! `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
 
@@ -35,6 +35,7 @@ extern crate std;
 mod addr;
 mod apply;
 mod arrives;
+mod audit;
 mod calls;
 mod challenge;
 mod checksum;
@@ -62,13 +63,13 @@ mod time;
 mod timeouts;
 mod transfer;
 mod transmit;
-#[cfg(feature = "ipv6")]
 mod undelivered;
 mod verdict;
 
 pub use config::{
-    ChecksumBy, Config, ListenOptions, MAX_BUFFER, MAX_PERIOD, MIN_BUFFER, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6,
-    MSS_FLOOR, Network, Overflow, RstPolicy, SecretKey, StreamOptions, WeakKey,
+    ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2,
+    MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6,
+    MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, SecretKey, Setting, StreamOptions, WeakKey,
 };
 pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};

@@ -1,6 +1,6 @@
 //! Lists of slots, threaded through the slots themselves.
 
-use crate::connection::{Connection, NONE, Queued};
+use crate::connection::{Connection, NONE, Places};
 use crate::tcp::Tcp;
 
 /// First in, first out.
@@ -45,30 +45,34 @@ impl Tcp<'_> {
     /// Puts a slot among those asked for their next segment.
     pub(crate) fn queue_ready(&mut self, i: u16) {
         let links = &mut self.conns[usize::from(i)].links;
-        if links.queued == Queued::No {
-            links.queued = Queued::Ready;
+        if !links.places.intersects(Places::READY | Places::UNRESOLVED) {
+            links.places.insert(Places::READY);
             self.ready.push(self.conns, out_link, i);
         }
     }
 
     pub(crate) fn pop_ready(&mut self) -> Option<u16> {
         let i = self.ready.pop(self.conns, out_link)?;
-        self.conns[usize::from(i)].links.queued = Queued::No;
+        self.conns[usize::from(i)].links.places.remove(Places::READY);
         Some(i)
     }
 
     /// Moves the first ready slot to those that wait for a neighbour.
     pub(crate) fn park_ready(&mut self) {
         if let Some(i) = self.pop_ready() {
-            self.conns[usize::from(i)].links.queued = Queued::Unresolved;
+            self.conns[usize::from(i)].links.places.insert(Places::UNRESOLVED);
             self.unresolved.push(self.conns, out_link, i);
         }
+    }
+
+    pub(crate) fn has_unresolved(&self) -> bool {
+        self.unresolved.first().is_some()
     }
 
     /// Asks every slot that waits for a neighbour again.
     pub(crate) fn wake_unresolved(&mut self) {
         while let Some(i) = self.unresolved.pop(self.conns, out_link) {
-            self.conns[usize::from(i)].links.queued = Queued::No;
+            self.conns[usize::from(i)].links.places.remove(Places::UNRESOLVED);
             self.queue_ready(i);
         }
     }
@@ -85,15 +89,15 @@ impl Tcp<'_> {
 
     pub(crate) fn queue_event(&mut self, i: u16) {
         let links = &mut self.conns[usize::from(i)].links;
-        if !links.has_event_place {
-            links.has_event_place = true;
+        if !links.places.contains(Places::EVENTFUL) {
+            links.places.insert(Places::EVENTFUL);
             self.eventful.push(self.conns, event_link, i);
         }
     }
 
     pub(crate) fn pop_event(&mut self) -> Option<u16> {
         let i = self.eventful.pop(self.conns, event_link)?;
-        self.conns[usize::from(i)].links.has_event_place = false;
+        self.conns[usize::from(i)].links.places.remove(Places::EVENTFUL);
         Some(i)
     }
 }

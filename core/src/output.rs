@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::addr::Addr;
+use crate::config::{InvalidSetting, Setting};
 use crate::seq::Seq;
 use crate::tcb::Tuple;
 use crate::time::Instant;
@@ -95,6 +96,8 @@ pub enum Error {
     NoBuffer,
     /// A buffer size is not a power of two from [`crate::MIN_BUFFER`] to [`crate::MAX_BUFFER`].
     InvalidBufferSize,
+    /// An option is out of its bounds.
+    InvalidSetting(Setting),
     /// The address is of a family this build does not speak, link-local in another zone than ours, unspecified, broadcast, multicast, an
     /// IPv4 address in IPv6 guise, of another family than the peer's, or the port is 0.
     InvalidAddress,
@@ -121,6 +124,7 @@ impl fmt::Display for Error {
             Error::NoListener => "no listener entry is free",
             Error::NoBuffer => "the byte pool is exhausted",
             Error::InvalidBufferSize => "a buffer must be a power of two from 64 to 32768 bytes",
+            Error::InvalidSetting(setting) => setting.bounds(),
             Error::InvalidAddress => "the address cannot be used",
             Error::AddressInUse => "the address is in use",
             Error::NoRoute => "there is no route to the peer",
@@ -133,6 +137,12 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+impl From<InvalidSetting> for Error {
+    fn from(InvalidSetting(setting): InvalidSetting) -> Error {
+        Error::InvalidSetting(setting)
+    }
+}
 
 /// Our endpoint and the peer's; `zone` belongs to what is good on one link only.
 pub(crate) fn endpoints(tuple: &Tuple, zone: u32) -> (SocketAddr, SocketAddr) {

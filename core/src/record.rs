@@ -32,6 +32,10 @@ pub struct Counters {
     pub half_open_expired: u32,
     /// Connections that ended before anyone accepted them.
     pub lost_before_accept: u32,
+    /// RSTs that had nowhere to go: no neighbor answered for the peer, or the device took nothing for [`crate::Config::orphan_timeout`].
+    pub resets_dropped: u32,
+    /// Times that all buffers were moved together because no free run of the pool was long enough.
+    pub pool_compactions: u32,
 }
 
 impl Counters {
@@ -47,6 +51,8 @@ impl Counters {
         time_wait_evicted: 0,
         half_open_expired: 0,
         lost_before_accept: 0,
+        resets_dropped: 0,
+        pool_compactions: 0,
     };
 
     /// Gives how many segments this rule decided about.

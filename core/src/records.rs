@@ -2,17 +2,17 @@
 
 use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, Take};
+use crate::connection::Connection;
 use crate::connection::NONE;
 use crate::output::Hop;
 use crate::record::count;
-use crate::reply::Reply;
+use crate::reply::{REPLIES, Reply};
 use crate::seq::Seq;
 use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::{Delivery, Tcp};
 use crate::time::Instant;
-use crate::verdict::{Action, CloseReason, ResetReason, Rule, State, Verdict};
-use crate::{connection::Connection, settings};
+use crate::verdict::{Action, CloseReason, Rule, State, Verdict};
 
 /// The SYN,ACK's first timeout; it doubles.
 const SYN_ACK_RTO_MS: u32 = 1_000;
@@ -62,22 +62,24 @@ impl Tcp<'_> {
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
     fn arm_syn_ack(&mut self, h: u16) {
-        let retries = u32::from(self.halves[usize::from(h)].retries.min(16));
+        let retries = u32::from(self.halves[usize::from(h)].progress.retries().min(16));
         let elapsed = SYN_ACK_RTO_MS * ((1 << retries) - 1);
         let left = self.settings.syn_received_ms.saturating_sub(elapsed).max(1);
         let wait = (SYN_ACK_RTO_MS << retries).min(left);
         self.half_index.arm(h, self.clock.ms().after(wait));
     }
 
-    /// The SYN,ACK's timer: again, or the end of the record.
+    /// The SYN,ACK's timer: again, or the end of the record. The peer is told: its SYN was acknowledged, and where its own ACK found no room
+    /// or was lost it counts the connection as established (§3.10.5, SYN-RECEIVED).
     pub(crate) fn half_open_due(&mut self, h: u16) {
         let half = &mut self.halves[usize::from(h)];
-        half.retries = half.retries.saturating_add(1);
-        let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.retries.min(20))) - 1);
+        half.progress.retry();
+        let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.progress.retries().min(20))) - 1);
         if waited >= self.settings.syn_received_ms {
             count(&mut self.counters.half_open_expired);
             self.counters.ended(CloseReason::TimedOut(crate::Timer::SynReceived));
-            self.free_half_open(h);
+            self.halves[usize::from(h)].progress.expire();
+            self.retire_half_open(h);
             return;
         }
         count(&mut self.counters.retransmissions);
@@ -86,13 +88,51 @@ impl Tcp<'_> {
     }
 
     pub(crate) fn free_half_open(&mut self, h: u16) {
-        let half = &self.halves[usize::from(h)];
-        let hash = self.keyed.index_hash(&half.tuple);
-        let listener = usize::from(half.listener);
-        self.listeners[listener].half_open -= 1;
-        self.half_index.remove(h, hash);
+        if self.halves[usize::from(h)].progress.is_over().is_some() {
+            self.retired -= 1;
+        } else {
+            self.forget_handshake(h);
+        }
         self.half_index.release(h);
         self.halves[usize::from(h)] = HalfOpen::ZERO;
+    }
+
+    /// Takes a record out of everything that could find it.
+    fn forget_handshake(&mut self, h: u16) {
+        let half = &self.halves[usize::from(h)];
+        let hash = self.keyed.index_hash(&half.tuple);
+        self.listeners[usize::from(half.listener)].half_open -= 1;
+        self.half_index.remove(h, hash);
+    }
+
+    /// The handshake of a record that was marked as over. The record stays until its RST has a place among the replies.
+    fn retire_half_open(&mut self, h: u16) {
+        self.forget_handshake(h);
+        self.half_index.disarm(h);
+        self.retired += 1;
+        self.retired_from = self.retired_from.min(h);
+        self.tell_retired();
+    }
+
+    /// Queues the RSTs of retired records, as many as half the queue of replies holds: the other half is for those who ask.
+    pub(crate) fn tell_retired(&mut self) {
+        while self.retired > 0 && self.replies.len() < REPLIES / 2 {
+            let h = self.retired_from;
+            let Some(half) = self.halves.get(usize::from(h)) else {
+                return;
+            };
+            match half.progress.is_over() {
+                Some(reason) => {
+                    let reset = Reset { reason, seq: half.iss + 1, ack: Some(half.irs + 1) };
+                    self.reply(Reply::reset(&half.tuple, half.hop, reset));
+                    self.free_half_open(h);
+                }
+                None => self.retired_from += 1,
+            }
+        }
+        if self.retired == 0 {
+            self.retired_from = NONE;
+        }
     }
 
     pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {
@@ -111,12 +151,14 @@ impl Tcp<'_> {
                 Action::ReturnedToListen
             }
             Disposition::Take(take) => self.complete(h, tcb, d, rule, &take).unwrap_or_else(|| {
+                self.halves[usize::from(h)].progress.complete();
                 rule = Rule::SynReceivedNoSlot;
                 Action::Dropped
             }),
             // Not asked for in SYN-RECEIVED of a passive open.
             Disposition::Drop
             | Disposition::End(_)
+            | Disposition::ReturnToSynSent
             | Disposition::HalfOpen
             | Disposition::Reopen
             | Disposition::Restart => Action::Dropped,
@@ -237,6 +279,7 @@ impl Tcp<'_> {
             | Disposition::Reset(_)
             | Disposition::End(_)
             | Disposition::ReturnToListen
+            | Disposition::ReturnToSynSent
             | Disposition::HalfOpen
             | Disposition::Take(_) => Action::Dropped,
         };
@@ -268,37 +311,16 @@ impl Tcp<'_> {
         Some(Action::SynAcked)
     }
 
-    /// Frees the half-open records of a listener that closes, and tells their peers (§3.10.5, SYN-RECEIVED). Whom the reply queue has no
-    /// room for learns it when it speaks next.
+    /// Ends the handshakes of a listener that closes; each peer is told as the queue of replies drains (§3.10.5, SYN-RECEIVED).
     pub(crate) fn reset_half_open_of(&mut self, l: usize) {
         for h in 0..self.halves.len() as u16 {
-            let half = &self.halves[usize::from(h)];
-            if half.tuple.is_used() && usize::from(half.listener) == l {
-                self.reset_half_open(h);
+            let half = &mut self.halves[usize::from(h)];
+            let is_its = half.tuple.is_used() && usize::from(half.listener) == l;
+            if is_its && half.progress.is_over().is_none() {
+                half.progress.lose_listener();
+                self.retire_half_open(h);
             }
         }
-    }
-
-    /// The same for every listener's, but only as long as the reply queue has room; says whether none is left.
-    pub(crate) fn reset_half_open_while_room(&mut self) -> bool {
-        for h in 0..self.halves.len() as u16 {
-            if !self.halves[usize::from(h)].tuple.is_used() {
-                continue;
-            }
-            if self.replies.is_full() {
-                return false;
-            }
-            self.reset_half_open(h);
-        }
-        true
-    }
-
-    fn reset_half_open(&mut self, h: u16) {
-        let half = &self.halves[usize::from(h)];
-        let (seq, ack) = (half.iss + 1, Some(half.irs + 1));
-        let reset = Reset { reason: ResetReason::ListenerClosed, seq, ack };
-        self.reply(Reply::reset(&half.tuple, half.hop, reset));
-        self.free_half_open(h);
     }
 
     /// Frees half-open and TIME-WAIT records on addresses that are lost, and forgets answers from there.
@@ -325,8 +347,9 @@ impl Tcp<'_> {
 
 /// Brings a fresh slot to what its options say.
 pub(crate) fn apply_options(c: &mut Connection, options: &crate::StreamOptions) {
-    c.r1 = settings::r1(options.r1);
-    c.r2_s = settings::r2_seconds(options.r2);
+    c.r1 = options.r1;
+    // Checked when the options were given.
+    c.r2_s = options.r2.as_secs() as u16;
     c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
     c.tcb.flags.set(Flags::NAGLE, options.nagle);
 }

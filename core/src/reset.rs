@@ -22,12 +22,17 @@ pub(crate) fn abort(tcb: &Tcb, reason: ResetReason) -> Reset {
     Reset { reason, seq: tcb.reset_seq(), ack: Some(tcb.rcv_nxt) }
 }
 
-/// Says whether ending a connection in this state tells the peer. The application's abort is silent in CLOSING and LAST-ACK, where the
-/// peer has already closed (§3.10.5); a timer that gives up speaks there too, so that the peer does not wait for us.
-pub(crate) fn is_told(state: State, by_timer: bool) -> bool {
+/// Returns whether ending a connection in this state tells the peer. Deviates from §3.10.5, where an abort is silent in CLOSING and
+/// LAST-ACK: our FIN is unacknowledged there, and perhaps text before it, so the peer may be in FIN-WAIT-2 and would wait for them in vain.
+pub(crate) fn is_told(state: State) -> bool {
     match state {
-        State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => true,
-        State::Closing | State::LastAck => by_timer,
+        State::SynReceived
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck => true,
         State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
     }
 }

@@ -266,7 +266,6 @@ impl<'b> Segment<'b> {
 }
 
 /// The ports and SEG.SEQ of a segment that may be cut off behind them, as ICMP quotes it.
-#[cfg(feature = "ipv6")]
 pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
     let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))

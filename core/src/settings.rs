@@ -1,27 +1,23 @@
-//! The configuration in the units the engine counts in, brought within the bounds the RFCs set.
+//! The configuration in the units the engine counts in, checked against its bounds.
 
 use core::time::Duration;
 
 use crate::addr::Addr;
-use crate::config::{ChecksumBy, Config, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, RstPolicy};
+use crate::config::{
+    ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED,
+    MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, PortRange, RstPolicy, Setting, StreamOptions,
+};
+use crate::output::Error;
 use crate::time::as_ms;
+use crate::transfer::pool;
 
-/// The least that may be set where an RFC names a least.
-const RTO_MAX_LEAST: Duration = Duration::from_secs(60);
-const CONNECT_LEAST: Duration = Duration::from_secs(180);
-/// The most an acknowledgement may be held back (MUST-40 asks for less than this).
-const DELAYED_ACK_MOST: Duration = Duration::from_millis(500);
-/// The most a half-open record may be kept: what the SYN,ACK's doubling timeout can count.
-const SYN_RECEIVED_MOST: Duration = Duration::from_secs(18 * 60 * 60);
-/// R1 and R2 (§3.8.3).
-const R1_LEAST: u8 = 3;
-const R2_LEAST: Duration = Duration::from_secs(100);
-
+/// The MSS over Ethernet, where nothing else is said.
+pub(crate) const MSS_OF_ETHERNET: u16 = 1_460;
 /// How many octets an IPv6 header is longer than an IPv4 header.
 const IPV6_LONGER: u16 = 20;
 
 pub(crate) struct Settings {
-    /// The largest text of a segment over IPv4.
+    /// The largest payload of a segment over IPv4.
     mss: u16,
     pub(crate) zone: u32,
     pub(crate) rto_min_ms: u32,
@@ -34,10 +30,15 @@ pub(crate) struct Settings {
     pub(crate) challenge_limit: u8,
     pub(crate) rst_policy: RstPolicy,
     pub(crate) checksum: ChecksumBy,
+    pub(crate) ephemeral_ports: PortRange,
 }
 
 impl Settings {
-    pub(crate) fn new(config: &Config) -> Settings {
+    /// Takes the configuration over.
+    ///
+    /// # Errors
+    /// The first setting that is out of its bounds.
+    pub(crate) fn new(config: &Config) -> Result<Settings, InvalidSetting> {
         let Config {
             mss,
             zone,
@@ -51,22 +52,28 @@ impl Settings {
             challenge_limit,
             rst_policy,
             checksum,
+            ephemeral_ports,
         } = *config;
-        let rto_max_ms = as_ms(rto_max.max(RTO_MAX_LEAST));
-        Settings {
-            mss: mss.max(MSS_FLOOR),
+        let mss = mss.unwrap_or(MSS_OF_ETHERNET);
+        check((MSS_FLOOR..=MAX_MSS).contains(&mss), Setting::Mss)?;
+        check(rto_min <= rto_max, Setting::RtoMin)?;
+        check(delayed_ack <= MAX_DELAYED_ACK, Setting::DelayedAck)?;
+        check(1 <= ephemeral_ports.first && ephemeral_ports.first <= ephemeral_ports.last, Setting::EphemeralPorts)?;
+        Ok(Settings {
+            mss,
             zone,
-            rto_min_ms: as_ms(rto_min).min(rto_max_ms),
-            rto_max_ms,
-            connect_ms: as_ms(connect_timeout.max(CONNECT_LEAST)),
-            syn_received_ms: as_ms(syn_received_timeout.min(SYN_RECEIVED_MOST)).max(1),
-            time_wait_ms: as_ms(time_wait).max(1),
-            orphan_ms: as_ms(orphan_timeout).max(1),
-            delayed_ack_ms: as_ms(delayed_ack.min(DELAYED_ACK_MOST)),
+            rto_min_ms: as_ms(rto_min),
+            rto_max_ms: period(rto_max, MAX_PERIOD, Setting::RtoMax)?,
+            connect_ms: period(connect_timeout, MAX_PERIOD, Setting::ConnectTimeout)?,
+            syn_received_ms: period(syn_received_timeout, MAX_SYN_RECEIVED, Setting::SynReceivedTimeout)?,
+            time_wait_ms: period(time_wait, MAX_PERIOD, Setting::TimeWait)?,
+            orphan_ms: period(orphan_timeout, MAX_PERIOD, Setting::OrphanTimeout)?,
+            delayed_ack_ms: as_ms(delayed_ack),
             challenge_limit,
             rst_policy,
-            checksum,
-        }
+            checksum: checksum.unwrap_or_default(),
+            ephemeral_ports,
+        })
     }
 
     /// What we announce to a peer: what our link carries behind a header of its family (§3.7.1, RFC 8200 §8.3).
@@ -81,12 +88,36 @@ impl Settings {
     }
 }
 
-/// R1, at least what §3.8.3 asks.
-pub(crate) fn r1(set: u8) -> u8 {
-    set.max(R1_LEAST)
+/// Checks the options of a connection.
+///
+/// # Errors
+/// [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
+pub(crate) fn check_stream(options: &StreamOptions) -> Result<(), Error> {
+    let StreamOptions { rx_buffer, tx_buffer, r1, r2, nagle: _ } = *options;
+    if !pool::is_valid_size(rx_buffer) || !pool::is_valid_size(tx_buffer) {
+        return Err(Error::InvalidBufferSize);
+    }
+    check(r1 >= 1, Setting::R1)?;
+    let is_whole = r2.subsec_nanos() == 0;
+    check(is_whole && (Duration::from_secs(1)..=MAX_R2).contains(&r2), Setting::R2)?;
+    Ok(())
 }
 
-/// R2 in whole seconds, at least what §3.8.3 asks.
-pub(crate) fn r2_seconds(set: Duration) -> u16 {
-    u16::try_from(set.max(R2_LEAST).as_secs()).unwrap_or(u16::MAX)
+/// Checks the options of a listener.
+///
+/// # Errors
+/// Those of [`check_stream`], [`Error::InvalidSetting`].
+pub(crate) fn check_listen(options: &ListenOptions) -> Result<(), Error> {
+    let ListenOptions { backlog: _, half_open: _, overflow: _, accept_from, stream } = options;
+    check(accept_from.unwrap_or_default().iter().all(|network| network.is_valid()), Setting::AcceptFrom)?;
+    check_stream(stream)
+}
+
+fn check(holds: bool, setting: Setting) -> Result<(), InvalidSetting> {
+    if holds { Ok(()) } else { Err(InvalidSetting(setting)) }
+}
+
+fn period(set: Duration, most: Duration, setting: Setting) -> Result<u32, InvalidSetting> {
+    check((MIN_PERIOD..=most).contains(&set), setting)?;
+    Ok(as_ms(set))
 }

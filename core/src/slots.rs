@@ -119,6 +119,12 @@ impl<'s> Index<'s> {
         (self.armed > 0).then_some((root.owner, root.at))
     }
 
+    /// The entry's deadline.
+    pub(crate) fn deadline_of(&self, id: u16) -> Option<Millis> {
+        let place = self.entries[usize::from(id)].place;
+        (place != NONE).then(|| self.entries[usize::from(place)].at)
+    }
+
     /// Sees that the entry is due at `at` or earlier: cheap where an earlier deadline is only moved out, which is found out when it
     /// comes.
     pub(crate) fn arm_by(&mut self, id: u16, at: Millis) {

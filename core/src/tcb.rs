@@ -61,8 +61,14 @@ bitflags::bitflags! {
         const REXMIT = 1 << 16;
         /// It waits for a window, not for an acknowledgement.
         const PERSIST = 1 << 17;
-        /// `delack_at` is armed.
+        /// `ack_at` is armed: an acknowledgment is held back until then.
         const DELACK = 1 << 18;
+        /// `ack_at` is armed: a challenge to an RST is unanswered.
+        const ASKING = 1 << 24;
+        /// The same challenge was sent again once.
+        const ASKED_AGAIN = 1 << 25;
+        /// The peer has opened its window since the last progress; closing it again stops no clock.
+        const REOPENED = 1 << 26;
         /// R2 has passed; what is out now is the last attempt.
         const LAST_TRY = 1 << 22;
         /// R1 has passed: the path is in doubt, the next hop is asked for anew.

@@ -6,7 +6,7 @@ use heapless::{Deque, HistoryBuf};
 
 use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, closed, listen};
-use crate::config::{Config, Overflow, SecretKey};
+use crate::config::{Config, InvalidSetting, Overflow, SecretKey};
 use crate::connection::{Connection, NONE};
 use crate::isn::Keyed;
 use crate::lists::List;
@@ -20,7 +20,7 @@ use crate::slots::Index;
 use crate::storage::{HalfOpen, Listener, Storage, TimeWait};
 use crate::tcb::{Flags, Tuple};
 use crate::time::{Clock, Instant};
-use crate::transfer::pool::Pool;
+use crate::transfer::{pool::Pool, send};
 use crate::verdict::{Action, Rule, State, Verdict};
 
 /// The IP layer's knowledge of a segment.
@@ -80,6 +80,11 @@ pub struct Tcp<'s> {
     pub(crate) wait_index: Index<'s>,
     pub(crate) pool: Pool<'s>,
     pub(crate) replies: Deque<Reply, REPLIES>,
+    /// A reply went out last: a connection's segment goes next.
+    pub(crate) is_segments_turn: bool,
+    /// Half-open records that only wait for their RST to be queued, and where the first of them can be.
+    pub(crate) retired: u16,
+    pub(crate) retired_from: u16,
     pub(crate) ready: List,
     pub(crate) unresolved: List,
     pub(crate) eventful: List,
@@ -89,26 +94,30 @@ pub struct Tcp<'s> {
     /// How many listeners have news.
     pub(crate) listeners_with_news: u8,
     /// Ephemeral ports handed out.
-    pub(crate) ports_used: u16,
+    pub(crate) ports_used: u32,
     pub(crate) counters: Counters,
     pub(crate) last_resets: HistoryBuf<ResetRecord, LAST_RESETS>,
 }
 
 impl<'s> Tcp<'s> {
     /// Makes an engine over `storage`, whose former content is forgotten. `key` must be random and new at each boot.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`] names the setting that is out of its bounds.
     pub fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
         storage: &'s mut Storage<C, L, H, T, P>,
         config: Config,
         key: SecretKey,
-    ) -> Tcp<'s> {
+    ) -> Result<Tcp<'s>, InvalidSetting> {
+        let settings = Settings::new(&config)?;
         storage.connections.fill(Connection::ZERO);
         storage.half_open.fill(HalfOpen::ZERO);
         storage.time_wait.fill(TimeWait::ZERO);
         for listener in &mut storage.listeners {
             *listener = Listener::closed(0);
         }
-        Tcp {
-            settings: Settings::new(&config),
+        Ok(Tcp {
+            settings,
             keyed: Keyed::new(key),
             conns: &mut storage.connections,
             conn_index: Index::new(&mut storage.connection_index),
@@ -119,6 +128,9 @@ impl<'s> Tcp<'s> {
             wait_index: Index::new(&mut storage.time_wait_index),
             pool: Pool::new(&mut storage.pool.0),
             replies: Deque::new(),
+            is_segments_turn: false,
+            retired: 0,
+            retired_from: NONE,
             ready: List::EMPTY,
             unresolved: List::EMPTY,
             eventful: List::EMPTY,
@@ -128,7 +140,7 @@ impl<'s> Tcp<'s> {
             ports_used: 0,
             counters: Counters::ZERO,
             last_resets: HistoryBuf::new(),
-        }
+        })
     }
 
     /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
@@ -184,7 +196,8 @@ impl<'s> Tcp<'s> {
         } else {
             self.dispatch_by_hash(tuple, d)
         };
-        if d.seg.has(Control::RST) {
+        // What changes nothing is counted alone.
+        if d.seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
             self.log_reset(d.now, tuple, d.seg.header.seq, ResetKind::Received(verdict.rule));
         }
         verdict
@@ -201,7 +214,10 @@ impl<'s> Tcp<'s> {
             self.last_connection = i;
             self.on_connection(i, d)
         } else if let Some(h) = self.find_half_open(tuple, hash) {
-            self.on_half_open(h, d)
+            match self.find_old_incarnation(h, hash, d.seg) {
+                Some(w) => self.on_time_wait(w, d),
+                None => self.on_half_open(h, d),
+            }
         } else if let Some(w) = self.find_time_wait(tuple, hash) {
             self.on_time_wait(w, d)
         } else if let Some(l) = self.find_listener(tuple) {
@@ -209,6 +225,17 @@ impl<'s> Tcp<'s> {
         } else {
             self.on_nothing(tuple, d)
         }
+    }
+
+    /// A connection in TIME-WAIT that a SYN, perhaps a forged one, reopens: its peer may have lost our last ACK and repeat its FIN. What
+    /// acknowledges the old connection's last number is its peer's; the new handshake's numbers lie far beyond.
+    fn find_old_incarnation(&self, h: u16, hash: u32, seg: &Segment<'_>) -> Option<u16> {
+        let half = &self.halves[usize::from(h)];
+        let is_for_half = seg.header.ack == half.iss + 1 || !seg.has(Control::ACK) || seg.has(Control::RST);
+        if is_for_half || seg.has(Control::SYN) {
+            return None;
+        }
+        self.find_time_wait(&half.tuple, hash).filter(|w| self.waits[usize::from(*w)].snd_nxt == seg.header.ack)
     }
 
     pub(crate) fn find_connection(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
@@ -263,6 +290,7 @@ impl<'s> Tcp<'s> {
             | Disposition::SynAckAgain
             | Disposition::End(_)
             | Disposition::ReturnToListen
+            | Disposition::ReturnToSynSent
             | Disposition::HalfOpen
             | Disposition::Reopen
             | Disposition::Restart
@@ -283,12 +311,23 @@ impl<'s> Tcp<'s> {
             Disposition::Acknowledge { limited: true } => {
                 self.within_quota(d.now, i, Flags::CHALLENGE, Action::Acknowledged)
             }
-            Disposition::Challenge => self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged),
+            Disposition::Challenge => {
+                let action = self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged);
+                if action == Action::Challenged && d.seg.has(Control::RST) {
+                    self.expect_answer(i);
+                }
+                action
+            }
             Disposition::SynAckAgain => self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked),
             Disposition::Reset(reset) => {
                 let tuple = c.tcb.tuple;
+                // In SYN-SENT what the peer holds is over with our RST: the next SYN need not wait for its timer.
+                if state == State::SynSent {
+                    self.syn_again(d.now, i);
+                }
                 self.reply_reset(&tuple, d.hop, reset)
             }
+            Disposition::ReturnToSynSent => self.return_to_syn_sent(d.now, i),
             Disposition::End(reason) => {
                 self.end(i, reason, false);
                 Action::Ended(reason)
@@ -302,6 +341,16 @@ impl<'s> Tcp<'s> {
         };
         self.settle(i);
         Verdict { rule, action, state }
+    }
+
+    /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
+    fn expect_answer(&mut self, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        if !c.has(Flags::ASKING) && c.tcb.state().is_synchronized() {
+            c.clear(Flags::DELACK | Flags::ASKED_AGAIN);
+            c.set(Flags::ASKING);
+            c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));
+        }
     }
 
     /// Marks an answer as due, if the connection's quota admits it.
@@ -319,6 +368,12 @@ impl<'s> Tcp<'s> {
     pub(crate) fn reply_reset(&mut self, tuple: &Tuple, hop: Hop, reset: Reset) -> Action {
         self.reply(Reply::reset(tuple, hop, reset));
         Action::Reset(reset.reason)
+    }
+
+    /// Takes the first reply out of the queue, and what has waited for a place in.
+    pub(crate) fn pop_reply(&mut self) {
+        self.replies.pop_front();
+        self.tell_retired();
     }
 
     pub(crate) fn reply(&mut self, reply: Reply) {

@@ -73,11 +73,15 @@ impl Tcp<'_> {
     fn connection_due(&mut self, i: u16) {
         let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
-        if c.has(Flags::DELACK) && c.delack_at.is_reached(ms) {
-            c.clear(Flags::DELACK);
-            c.set(Flags::ACK_NOW);
+        if c.ack_at.is_reached(ms) {
+            acknowledgment_due(c, ms, &self.settings);
         }
         let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
+        if is_due && c.has(Flags::RST_DUE) {
+            self.conn_index.disarm(i);
+            self.drop_reset(i);
+            return;
+        }
         let gives_up = if is_due { self.retransmission_due(ms, i) } else { None };
         if let Some(timer) = gives_up {
             self.end_by_timer(i, CloseReason::TimedOut(timer));
@@ -97,8 +101,7 @@ impl Tcp<'_> {
         if c.tcb.state() == State::FinWait2 {
             return Some(Timer::Orphan);
         }
-        let is_orphan = c.has(Flags::APP_GONE) && now.since(c.progress_at) >= settings.orphan_ms;
-        if is_orphan && c.tcb.state().is_synchronized() && c.tcb.snd_wnd == 0 {
+        if c.has(Flags::APP_GONE) && now.since(c.progress_at) >= settings.orphan_ms {
             return Some(Timer::Orphan);
         }
         if is_given_up(c, now, settings) {
@@ -107,6 +110,7 @@ impl Tcp<'_> {
                 c.set(Flags::LAST_TRY);
                 send_again(c);
                 c.rexmit_at = now.after(send::first_rto_ms(c, settings));
+                send::bound_by_orphan(c, settings);
                 return None;
             }
             return Some(if c.has(Flags::PERSIST) {
@@ -117,8 +121,8 @@ impl Tcp<'_> {
                 Timer::Connect
             });
         }
-        if c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una {
-            // The SYN still waits for its next hop: nothing is sent again.
+        if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Flags::PERSIST) {
+            // It still waits for its next hop, or for the device: nothing is sent again.
             send::arm_retransmission(c, now, settings);
             return None;
         }
@@ -126,6 +130,9 @@ impl Tcp<'_> {
             c.set(Flags::SYN_RESENT);
         }
         c.tcb.retries = c.tcb.retries.saturating_add(1);
+        if !send::is_probing(c) {
+            c.backoff = c.backoff.saturating_add(1);
+        }
         send_again(c);
         send::arm_retransmission(c, now, settings);
         // The wait that begins is twice the last: a peer that answered the last attempt was heard within it.
@@ -134,6 +141,25 @@ impl Tcp<'_> {
             doubt_path(c);
         }
         None
+    }
+}
+
+/// An acknowledgment was held back for long enough; or a challenge to an RST was not answered, and is sent again: twice, then the peer
+/// has had its chance.
+fn acknowledgment_due(c: &mut Connection, now: Millis, settings: &crate::settings::Settings) {
+    if c.has(Flags::DELACK) {
+        c.clear(Flags::DELACK);
+        c.set(Flags::ACK_NOW);
+    }
+    if !c.has(Flags::ASKING) {
+        return;
+    }
+    c.set(Flags::CHALLENGE);
+    if c.has(Flags::ASKED_AGAIN) {
+        c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+    } else {
+        c.set(Flags::ASKED_AGAIN);
+        c.ack_at = now.after(2 * send::first_rto_ms(c, settings));
     }
 }
 
@@ -150,10 +176,11 @@ pub(crate) fn send_again(c: &mut Connection) {
 }
 
 /// R2 (§3.8.3). With the window open what counts is progress; with the window closed, that the peer answers at all: such a
-/// connection is never ended for making no progress (MUST-37).
+/// connection is never ended for making no progress (MUST-37). Without an application the orphan limit bounds it in all, and R2 ends it
+/// sooner where the peer is silent.
 fn is_given_up(c: &Connection, now: Millis, settings: &crate::settings::Settings) -> bool {
     let r2 = send::r2_ms(c, settings);
-    if send::counts_progress(c) {
+    if send::counts_progress(c) && !c.has(Flags::APP_GONE) {
         now.since(c.progress_at) >= r2
     } else {
         let least = send::rto_ms(c, settings).saturating_mul(LEAST_WAITS);
@@ -171,9 +198,11 @@ fn doubt_path(c: &mut Connection) {
 }
 
 pub(crate) fn timer_of(c: &Connection, due: Millis) -> Timer {
-    if c.has(Flags::DELACK) && c.delack_at == due {
+    if c.has(Flags::DELACK) && c.ack_at == due {
         Timer::DelayedAck
-    } else if c.tcb.state() == State::FinWait2 {
+    } else if c.has(Flags::ASKING) && c.ack_at == due {
+        Timer::Challenge
+    } else if c.tcb.state() == State::FinWait2 || c.has(Flags::RST_DUE) {
         Timer::Orphan
     } else if c.has(Flags::PERSIST) {
         Timer::WindowProbe

@@ -82,8 +82,10 @@ impl<'s> Tcp<'s> {
         if let Some(event) = self.poll_event(now) {
             return Next::Event(event);
         }
-        if let Some(reply) = self.replies.front() {
-            return Next::Transmit(What::Reply(*reply));
+        // By turns, so that neither a scan of ports silences connections, nor they the answers.
+        let reply = self.replies.front().map(|reply| Next::Transmit(What::Reply(*reply)));
+        if let (Some(reply), false) = (reply, self.is_segments_turn) {
+            return reply;
         }
         while let Some(i) = self.ready.first() {
             if let Some(plan) = send::next(&self.conns[usize::from(i)]) {
@@ -91,6 +93,10 @@ impl<'s> Tcp<'s> {
             }
             self.pop_ready();
         }
+        if let Some(reply) = reply {
+            return reply;
+        }
+        self.is_segments_turn = false;
         Next::Timeout(self.next_due())
     }
 
@@ -240,12 +246,17 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first. An answer to a segment knows where to go and cannot
-    /// wait: it is given up and counted, the peer's repetition draws it again.
+    /// wait: it is given up and counted, the peer's repetition draws it again. So is the RST of a connection that has ended, which must not
+    /// hold its slot.
     pub fn defer(self) {
         match self.what {
+            What::Segment(i, Plan { kind: Kind::Reset(_), .. }) => {
+                self.tcp.pop_ready();
+                self.tcp.drop_reset(i);
+            }
             What::Segment(..) => self.tcp.park_ready(),
             What::Reply(_) => {
-                self.tcp.replies.pop_front();
+                self.tcp.pop_reply();
                 count(&mut self.tcp.counters.replies_lost);
             }
         }
@@ -274,7 +285,8 @@ impl<'t, 's> Transmit<'t, 's> {
             What::Reply(_) => false,
             What::Segment(i, plan) => match plan.kind {
                 Kind::Again | Kind::Probe => true,
-                Kind::Syn | Kind::SynAck => self.connection(*i).tcb.retries > 0,
+                Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
+                Kind::SynAck => self.connection(*i).tcb.retries > 0,
                 Kind::Ack | Kind::New | Kind::Reset(_) => false,
             },
         }
@@ -296,8 +308,9 @@ impl<'t, 's> Transmit<'t, 's> {
 
     fn emit_reply(self, reply: &Reply, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         self.write(&reply.header(), &reply.tuple, buf)?;
-        self.tcp.replies.pop_front();
-        self.finish(&reply.tuple, reply.seq, reply.reason);
+        self.tcp.pop_reply();
+        self.tcp.is_segments_turn = true;
+        self.finish(reply.reason);
         Ok(())
     }
 
@@ -317,8 +330,12 @@ impl<'t, 's> Transmit<'t, 's> {
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
         self.tcp.settle(i);
+        self.tcp.is_segments_turn = false;
         let reason = self.reset_reason();
-        self.finish(&tuple, plan.seq, reason);
+        if let Some(reason) = reason {
+            self.tcp.log_reset(self.now, &tuple, plan.seq, ResetKind::Sent(reason));
+        }
+        self.finish(reason);
         Ok(())
     }
 
@@ -326,11 +343,10 @@ impl<'t, 's> Transmit<'t, 's> {
         header.emit_before_text(buf, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
     }
 
-    fn finish(self, tuple: &Tuple, seq: Seq, reset: Option<ResetReason>) {
+    fn finish(self, reset: Option<ResetReason>) {
         count(&mut self.tcp.counters.segments_out);
         if let Some(reason) = reset {
             self.tcp.counters.sent_reset(reason);
-            self.tcp.log_reset(self.now, tuple, seq, ResetKind::Sent(reason));
         }
     }
 

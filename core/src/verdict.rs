@@ -162,7 +162,9 @@ rules! {
     /// SYN-RECEIVED, SYN at IRS: a retransmission, our SYN,ACK goes out again, limited. Not when it carries an ACK that is
     /// unacceptable, nor when it completes a simultaneous open.
     SynReceivedSynAgain,
-    /// SYN-RECEIVED by active open, SYN,ACK at IRS with an acceptable ACK: ESTABLISHED (RFC 9293 §3.5 figure 7, appendix A.2).
+    /// SYN-RECEIVED by active open, SYN,ACK with an acceptable ACK: ESTABLISHED (RFC 9293 §3.5 figure 7, appendix A.2). Text and FIN on it
+    /// are processed as well. Its sequence number becomes IRS wherever it is: whoever acknowledges our ISS has seen our SYN, while the bare
+    /// SYN that led here may be anybody's.
     SynReceivedSynAck,
     /// First check: sequence number not acceptable, no RST (and no SYN once synchronised): empty ACK, segment dropped
     /// (§3.10.7.4 first). Limited unless it carries text or is a keepalive (SEQ = RCV.NXT-1), with an acceptable ACK.
@@ -175,12 +177,23 @@ rules! {
     /// A.2, simultaneous window probes).
     ProbesCrossed,
 
+    /// First check: an empty ACK at the right edge, RCV.NXT+RCV.WND: its ACK is processed, nothing is sent. A peer whose whole window was
+    /// lost can send no other; answered like any unacceptable segment, two such peers acknowledge each other without end.
+    AckAtRightEdge,
+
     /// Second check: RST in the window, not at RCV.NXT: challenge ACK, connection untouched (RFC 5961 §3.2).
     RstInWindow,
+    /// Second check: RST at the right edge, RCV.NXT+RCV.WND: challenge ACK. A peer whose whole window was lost resets there.
+    RstAtRightEdge,
+    /// Second check: RST at RCV.NXT-1: challenge ACK. A peer whose window probe was taken, and who does not know yet, resets there.
+    RstBeforeNext,
     /// Second check: RST at RCV.NXT in SYN-RECEIVED of a passive open: back to LISTEN, the half-open entry is freed.
     RstSynReceivedPassive,
-    /// Second check: RST at RCV.NXT in SYN-RECEIVED of an active open: refused.
+    /// Second check: RST at RCV.NXT with an acceptable ACK in SYN-RECEIVED of an active open: refused.
     RstSynReceivedActive,
+    /// Second check: RST at RCV.NXT without an acceptable ACK in SYN-RECEIVED of an active open: back to SYN-SENT, SYN again, limited. The
+    /// SYN that led here may have been forged, and then its number proves nothing; a peer that refuses answers our SYN.
+    RstSynReceivedUnproven,
     /// Second check: RST at RCV.NXT in ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT: reset by peer.
     RstExact,
     /// Second check: RST at RCV.NXT in CLOSING, LAST-ACK: closed, reset by peer.
@@ -216,8 +229,8 @@ rules! {
     AckEstablishes,
     /// Our FIN is acknowledged, no text or FIN with it: FIN-WAIT-1 to FIN-WAIT-2, CLOSING to TIME-WAIT, LAST-ACK to CLOSED.
     AckOfFin,
-    /// RCV.WND is 0 and a segment with length sits at RCV.NXT: its ACK is processed, its text and FIN are not; ACK sent
-    /// (§3.10.7.4 first, the allowance for a closed window).
+    /// RCV.WND is 0 and text sits at RCV.NXT: its ACK is processed, its text and FIN are not; ACK sent (§3.10.7.4 first, the allowance
+    /// for a closed window). A FIN without text takes no room and is taken like any other.
     ZeroWindow,
 
     /// Seventh step: text beyond RCV.NXT for an application that closed both ways: connection reset (RFC 9293 §3.6.1 SHLD-3).
@@ -226,12 +239,14 @@ rules! {
     TextInOrder,
     /// Seventh step: text beyond a gap, or more of it than the reassembly can hold: what fits is held, ACK sent at once.
     TextOutOfOrder,
-    /// Seventh and eighth step: text or FIN after the peer's FIN: its ACK is processed, the rest ignored.
+    /// Seventh and eighth step: text or FIN after the peer's FIN: its ACK is processed, the rest ignored; a FIN is acknowledged.
     AfterFin,
     /// TIME-WAIT, an acceptable segment that changes nothing: ignored.
     TimeWaitOther,
+    /// TIME-WAIT, a FIN in the window that is not the peer's own: ACK, limited; 2 MSL goes on.
+    FinTimeWaitOther,
 
-    /// Eighth step: FIN in order: RCV.NXT advances over it, ACK sent.
+    /// Eighth step: FIN in order, also at the right edge: RCV.NXT advances over it, ACK sent.
     FinInOrder,
     /// Eighth step: FIN beyond a gap: remembered, ACK sent at once.
     FinOutOfOrder,
@@ -268,6 +283,8 @@ pub enum Action {
     SynAcked,
     /// The half-open entry is freed, its listener listens on.
     ReturnedToListen,
+    /// The attempt is back in SYN-SENT, its SYN goes out again within the connection's limit.
+    ReturnedToSynSent,
     /// An RST goes out.
     Reset(ResetReason),
     /// The connection ended, nothing is sent.
@@ -321,7 +338,8 @@ reasons! {
         NoConnection = "no connection",
         /// An ACK came to a listener (§3.10.7.2).
         AckToListener = "ACK to a listener",
-        /// The listener cannot take the SYN and is set to say so.
+        /// The listener cannot take the SYN and is set to say so; or a completed handshake found no slot, buffers or place in the backlog for
+        /// as long as its entry is kept.
         ListenerFull = "listener full",
         /// The handshake was answered with an acknowledgement of something never sent (§3.5.2 group 2).
         BadAckInHandshake = "bad ACK in the handshake",
@@ -333,7 +351,7 @@ reasons! {
         Aborted = "aborted",
         /// The listener closed before this connection was accepted.
         ListenerClosed = "listener closed",
-        /// The peer stopped acknowledging, or never sent its FIN after our application had left.
+        /// The peer stopped acknowledging, never completed its handshake, or never sent its FIN after our application had left.
         TimedOut = "timed out",
     }
 }
@@ -341,7 +359,7 @@ reasons! {
 reasons! {
     /// The timers that can be due.
     Timer {
-        /// The SYN of an active open was never answered (R2 for SYN, at least 3 min).
+        /// The SYN of an active open was never answered (R2 for SYN).
         Connect = "connect",
         /// A half-open connection was never completed.
         SynReceived = "SYN-RECEIVED",
@@ -351,8 +369,10 @@ reasons! {
         WindowProbe = "window probe",
         /// An acknowledgement held back is sent.
         DelayedAck = "delayed ACK",
-        /// The application closed and the peer neither takes our data nor sends its FIN.
+        /// The application closed and the peer has not taken all our data, or not sent its FIN, in time.
         Orphan = "orphan",
+        /// A challenge to an RST was not answered and is sent again.
+        Challenge = "challenge",
         /// 2 MSL.
         TimeWait = "TIME-WAIT",
         /// A neighbour on the link is asked for again.
@@ -376,7 +396,7 @@ pub enum CloseReason {
     ResetByPeer,
     /// The application called abort.
     Aborted,
-    /// The application closed with bytes unread, or more came after it had closed; the peer was told by RST.
+    /// The application closed with bytes unread, or more came after it had closed; the peer was told by RST, in CLOSING and LAST-ACK too.
     DataLost,
     /// The address the connection was on is no longer ours.
     AddressLost,
@@ -439,6 +459,7 @@ impl fmt::Display for Action {
             Action::Limited => f.pad("ACK withheld"),
             Action::SynAcked => f.pad("SYN,ACK"),
             Action::ReturnedToListen => f.pad("back to LISTEN"),
+            Action::ReturnedToSynSent => f.pad("back to SYN-SENT"),
             Action::Reset(reason) => write!(f, "RST ({reason})"),
             Action::Ended(reason) => write!(f, "ended ({reason})"),
         }

@@ -12,7 +12,7 @@ const TESTS: &[&str] = &[include_str!("rules.rs"), include_str!("oracle.rs")];
 /// The requirements of segment arrival and of the resets.
 const REQUIREMENTS: &[&str] = &[
     "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10", "M11", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8",
-    "R9", "R10", "R11", "R12", "S1", "S2",
+    "R9", "R10", "R11", "R12", "S1", "S2", "S8",
 ];
 
 #[test]
@@ -46,7 +46,8 @@ fn every_row_has_its_test() {
 }
 
 /// What runs a test of `rules.rs` over each family.
-const RUNNERS: &[&str] = &["on_link(", "on_link_with(", "with_delayed_ack(", "on_pair(", "over_each("];
+const RUNNERS: &[&str] =
+    &["on_link(", "on_large_link(", "on_link_with(", "with_delayed_ack(", "on_pair(", "over_each("];
 /// Tests of what has no family, or only one.
 const FAMILYLESS: &[&str] = &["weak_key_is_refused", "any_state_too_many_headers_are_dropped"];
 

@@ -106,7 +106,7 @@ fn the_orphan_time_begins_at_the_close() {
 fn a_crossing_syn_does_not_rebind_the_next_hop() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
+        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1)).unwrap();
         let (us, peer) = (us(family), peer(family));
         let good = Hop([2, 0, 0, 0, 0, 9]);
         let evil = Hop([2, 6, 6, 6, 6, 6]);
@@ -148,7 +148,8 @@ fn router(family: Family) -> Option<IpAddr> {
 fn frames_with(test: impl Fn(&mut Frames<'_>, Family)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
-        let mut tcp = Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, bench::key(1));
+        let mut tcp =
+            Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, bench::key(1)).unwrap();
         tcp.listen(SocketAddr::new(family.unspecified(), 80), small_listener()).unwrap();
         let mut frames = Frames::new(tcp, Medium::Ethernet(Hop(MAC)), ChecksumBy::Software);
         frames.set_addresses(&ours(family), router(family)).unwrap();
@@ -362,7 +363,7 @@ fn time_spent_on_arp_is_no_retransmission() {
 fn a_listener_handle_stays_stale() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1));
+        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1)).unwrap();
         let old = tcp.listen(us(family), small_listener()).unwrap();
         tcp.unlisten(START, old).unwrap();
         for _ in 0..255 {
@@ -455,11 +456,14 @@ fn a_new_engine_over_used_storage_takes_many_syns() {
 
 #[test]
 fn the_longest_handshake_expires() {
-    on_with(Config { syn_received_timeout: MAX_PERIOD, ..quick_config() }, |l| {
+    on_with(Config { syn_received_timeout: MAX_SYN_RECEIVED, ..quick_config() }, |l| {
         l.knock();
         l.world.wait(Duration::from_secs(86_400 * 60));
         assert_eq!(l.world.tcp.in_use().1, 0);
     });
+    let beyond = Config { syn_received_timeout: MAX_SYN_RECEIVED + Duration::from_millis(1), ..quick_config() };
+    let refused = Tcp::new(&mut *Box::new(Store::new()), beyond, bench::key(1)).map(drop);
+    assert_eq!(refused, Err(InvalidSetting(Setting::SynReceivedTimeout)));
 }
 
 #[test]

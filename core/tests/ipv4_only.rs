@@ -19,7 +19,7 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 fn with_link(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, Config::default(), bench::key(1));
+    let mut tcp = Tcp::new(&mut *store, Config::default(), bench::key(1)).unwrap();
     tcp.listen(us(Family::V4), small_listener()).unwrap();
     let mut link = Frames::new(tcp, medium, ChecksumBy::Software);
     link.set_addresses(&[Interface { addr: us(Family::V4).ip(), prefix: 24 }], Some(Family::V4.host(254))).unwrap();

@@ -71,7 +71,7 @@ fn setting(seed: u64) -> Setting {
 
 fn config(rng: &mut Rng, is_patient: bool) -> Config {
     let mut config = Config {
-        mss: rng.pick(&[64, 100, 536, 1_460, 1_460]),
+        mss: Some(rng.pick(&[64, 100, 536, 1_460, 1_460])),
         rto_min: Duration::from_millis(rng.pick(&[200, 1_000, 1_000])),
         delayed_ack: Duration::from_millis(rng.pick(&[0, 40, 40, 200, 500])),
         ..Config::default()
@@ -607,7 +607,7 @@ fn every_event_of_an_orderly_life_comes_once() {
 fn neighbours_that_never_answer_do_not_starve_one_that_would() {
     over_each(|family| {
         let mut store = Box::new(Storage::<6, 0, 0, 0, 1_024>::new());
-        let tcp = Tcp::new(&mut *store, Config::default(), world::key(1));
+        let tcp = Tcp::new(&mut *store, Config::default(), world::key(1)).unwrap();
         let mut link = Link::new(tcp, Medium::Ethernet(MACS[0]), ChecksumBy::Software);
         let interface = Interface { addr: sides(family)[0].ip(), prefix: family.prefix() };
         link.set_addresses(&[interface], None).unwrap();
@@ -665,7 +665,7 @@ fn measure(family: Family, buffer: usize, mss: u16, nagle: bool, delayed_ack_ms:
         plan.read_chunk = 65_536;
         plan.stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, nagle, ..StreamOptions::default() };
     }
-    let config = Config { mss, delayed_ack: Duration::from_millis(delayed_ack_ms), ..Config::default() };
+    let config = Config { mss: Some(mss), delayed_ack: Duration::from_millis(delayed_ack_ms), ..Config::default() };
     let mut stores = stores();
     let mut world = World::new(family, &mut stores, [config; 2], plans, Medium::Ip, 7);
     world.open();

@@ -254,7 +254,7 @@ impl<'s> Zookeeper<'s> {
     /// Several habitats, on one listener or on one for each.
     fn with(store: &'s mut Zoo, config: Config, homes: &[Habitat], any: Option<IpAddr>) -> Zookeeper<'s> {
         let mut zoo = Zookeeper {
-            tcp: Tcp::new(store, config, key(3)),
+            tcp: Tcp::new(store, config, key(3)).unwrap(),
             now: Instant::from_millis(5_000),
             out: Vec::new(),
             events: Vec::new(),
@@ -341,7 +341,10 @@ impl<'s> Zookeeper<'s> {
         for _ in 0..MOST_OUTPUTS {
             match self.tcp.poll_output(self.now) {
                 Output::Event(event) => self.events.push(event),
-                Output::Timeout(_) => return,
+                Output::Timeout(_) => {
+                    assert_eq!(self.tcp.audit(), Ok(()));
+                    return;
+                }
                 Output::Transmit(transmit) => {
                     let (len, local, remote) = (transmit.len(), transmit.local(), transmit.remote());
                     assert_eq!(transmit.emit(&mut buf), Ok(len));
@@ -539,7 +542,7 @@ fn frames_do_not_depend_on_what_the_buffer_held() {
 /// What a link sends that connects and is spoken to by a stranger, in a buffer that was full of something.
 fn frames_over(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
     let mut store = Box::new(Zoo::new());
-    let tcp = Tcp::new(&mut *store, Config::default(), key(3));
+    let tcp = Tcp::new(&mut *store, Config::default(), key(3)).unwrap();
     let medium = if is_ethernet { Medium::Ethernet(MAC) } else { Medium::Ip };
     let mut link = Link::new(tcp, medium, ChecksumBy::Software);
     let interface = Interface { addr: a(family), prefix: family.prefix() };
@@ -701,7 +704,7 @@ fn script() -> impl Strategy<Value = Vec<Op>> {
 
 fn config() -> impl Strategy<Value = Config> {
     (any::<bool>(), any::<bool>(), 0_u8..4, any::<bool>()).prop_map(|(delayed, tiny_mss, limit, policy)| Config {
-        mss: if tiny_mss { 64 } else { 1_460 },
+        mss: Some(if tiny_mss { 64 } else { 1_460 }),
         delayed_ack: Duration::from_millis(if delayed { 40 } else { 0 }),
         challenge_limit: [0, 1, 10, 255][usize::from(limit)],
         rst_policy: RstPolicy { at_last_ack_sent: policy, before_fin: policy },
@@ -786,7 +789,7 @@ impl<'s> Host<'s> {
     ) -> Host<'s> {
         Host {
             is_b,
-            tcp: Tcp::new(store, mode.config, key(if is_b { 9 } else { 8 })),
+            tcp: Tcp::new(store, mode.config, key(if is_b { 9 } else { 8 })).unwrap(),
             stack: mode.stack,
             capacity: (C, H, T),
             held: HashMap::new(),
@@ -1029,7 +1032,8 @@ impl<'s> Host<'s> {
         self.tracks.retain(|handle, _| all.iter().any(|(h, _)| h == handle));
         for (handle, s) in all {
             let allowed = s.snd_una.0.wrapping_add(s.snd_wnd);
-            let is_open = s.state.is_synchronized() || s.state == State::SynReceived;
+            // In SYN-RECEIVED a SYN,ACK that acknowledges ours may still bring another number than the SYN that came before it.
+            let is_open = s.state.is_synchronized();
             let rcv = (s.rcv_nxt.0, s.rcv_nxt.0.wrapping_add(s.rcv_wnd));
             let track = self.tracks.entry(handle).or_insert(Track {
                 snd_una: s.snd_una.0,
@@ -1119,6 +1123,7 @@ impl<'s> Life<'s> {
                     self.seen.push(Seen::Event(i == 1, event));
                 }
                 Output::Timeout(deadline) => {
+                    assert_eq!(host.tcp.audit(), Ok(()));
                     assert!(offered.is_none(), "what was dropped is not offered again");
                     host.is_drained = true;
                     host.deadline = deadline.map(|(at, _)| at);
@@ -1444,7 +1449,7 @@ type BStore = Storage<3, 1, 2, 2, 2_048>;
 
 fn foreign() -> ConnectionHandle {
     let mut store = Box::new(Storage::<9, 0, 0, 0, 2_048>::new());
-    let mut tcp = Tcp::new(&mut *store, Config::default(), key(1));
+    let mut tcp = Tcp::new(&mut *store, Config::default(), key(1)).unwrap();
     let remote = SocketAddr::new(b(Family::V4), 80);
     let local = SocketAddr::new(a(Family::V4), 0);
     let mut handle = None;

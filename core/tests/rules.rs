@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
 use tcp_reset_core::{
-    Action, ChecksumBy, CloseReason, Config, ConnectionHandle, Error, Event, Hop, ListenOptions, Overflow, ResetReason,
-    RstPolicy, Rule, SecretKey, Seq, State, StreamOptions, Tcp, Timer, Verdict,
+    Action, Arrival, ChecksumBy, CloseReason, Config, ConnectionHandle, Error, Event, Hop, ListenOptions, Output,
+    Overflow, ResetReason, RstPolicy, Rule, SecretKey, Seq, State, Status, StreamOptions, Tcp, Timer, Verdict,
 };
 
 use bench::reach::{
@@ -22,7 +22,7 @@ use bench::reach::{
     fin_wait_1_gone, fin_wait_2, fin_wait_2_gone, knock, last_ack, open, probe_outstanding, text_in_flight, time_wait,
     time_wait_of_listener,
 };
-use bench::{BUFFER, LargeStore, Link, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, World, peer, us};
+use bench::{BUFFER, LargeStore, Link, ManyStore, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, World, peer, us};
 use family::{Family, over_each};
 use table::{ACK, FIN, PSH, RST, SYN, Seg, URG};
 
@@ -37,6 +37,14 @@ fn on_link(test: impl Fn(&mut Link<'_>)) {
 
 fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
     over_each(|family| on_link_of(family, config, &test));
+}
+
+/// The same with room for many handshakes.
+fn on_large_link(test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| {
+        let mut store = Box::new(ManyStore::new());
+        test(&mut Link::new(World::new(&mut *store, config()), family, PEER_ISN));
+    });
 }
 
 /// The same over one family.
@@ -216,7 +224,7 @@ fn assert_unanswered(link: &mut Link<'_>, src: SocketAddr, dst: SocketAddr, flag
 /// A listener behind frames; the hosts 1 and 7 are ours.
 fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, config(), bench::key(1));
+    let mut tcp = Tcp::new(&mut *store, config(), bench::key(1)).unwrap();
     tcp.listen(SocketAddr::new(family.unspecified(), 80), bench::small_listener()).unwrap();
     let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
     let ours = [1, 7].map(|n| Interface { addr: family.host(n), prefix: family.prefix() });
@@ -452,8 +460,14 @@ fn syn_sent_bad_ack_draws_rst_and_goes_on() {
         for (ack, flags) in bad_acks(l).into_iter().zip([ACK, SYN | ACK, FIN | ACK, SYN | FIN | ACK]) {
             let action = Action::Reset(ResetReason::BadAckInHandshake);
             assert_untouched(l, &Seg::new(flags, 9, ack, 3, 0), Rule::SynSentBadAck, action);
-            assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack));
+            let sent: Vec<_> = l.world.sent.iter().map(|sent| (sent.flags, sent.seq)).collect();
+            assert_eq!(sent, [(RST, ack), (SYN, l.model.iss)], "the peer's old connection is over: SYN again");
         }
+        let ack = l.model.snd_nxt + 1;
+        for _ in 0..20 {
+            let _ = l.inject(&Seg::new(ACK, 9, ack, 0, 0));
+        }
+        assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack), "but no more often than the limit");
         let verdict = l.say(SYN | ACK, 0);
         assert_eq!(verdict.rule, Rule::SynSentSynAck, "the attempt goes on");
     });
@@ -628,12 +642,58 @@ fn time_wait_acceptable_segment_is_ignored() {
         time_wait(l);
         l.world.wait(Duration::from_secs(40));
         let oldest = with_ack(seg(l, ACK, 0, 0), l.model.snd_una.wrapping_sub(65_535));
-        for seg in [seg(l, ACK, 0, 0), seg(l, ACK, 0, 5), seg(l, FIN | ACK, 1, 0), oldest] {
+        for seg in [seg(l, ACK, 0, 0), seg(l, ACK, 0, 5), oldest] {
             assert_untouched(l, &seg, Rule::TimeWaitOther, Action::Dropped);
             assert_silent(l);
         }
         l.world.wait(Duration::from_millis(20_100));
         assert_eq!(l.state(), State::Closed, "none of these prolongs the wait");
+    });
+}
+
+#[test]
+fn time_wait_other_fin_is_acknowledged() {
+    on_link(|l| {
+        time_wait(l);
+        l.world.wait(Duration::from_secs(40));
+        for (offset, text) in [(0, 0), (1, 0), (0, 5)] {
+            assert_untouched(l, &seg(l, FIN | ACK, offset, text), Rule::FinTimeWaitOther, Action::Acknowledged);
+            assert_empty_ack(l);
+        }
+        l.world.wait(Duration::from_millis(20_100));
+        assert_eq!(l.state(), State::Closed, "none of these prolongs the wait");
+    });
+}
+
+#[test]
+fn time_wait_abort_deletes_the_record() {
+    on_link(|l| {
+        time_wait(l);
+        assert_eq!(l.world.tcp.in_use(), (1, 0, 1));
+        l.abort();
+        assert_silent(l);
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.state(), State::Closed);
+    });
+}
+
+/// The peer is in LAST-ACK, our last ACK was lost, and somebody forges a SYN that a listener takes.
+#[test]
+fn time_wait_reopened_old_peer_is_still_answered() {
+    on_link(|l| {
+        time_wait_of_listener(l);
+        let fin_again = seg(l, FIN | ACK, -1, 0);
+        let text_again = seg(l, PSH | ACK, -3, 2);
+        let forged = Seg::new(SYN, l.model.rcv_nxt.wrapping_add(9_000), 0, 0, 1_000);
+        assert_eq!(l.inject(&forged).rule, Rule::SynTimeWaitReopens);
+        assert_eq!(l.world.tcp.in_use().1, 1);
+        let answer = (ACK, l.model.snd_nxt, l.model.rcv_nxt);
+        for (again, rule) in [(fin_again, Rule::FinTimeWait), (text_again, Rule::SeqUnacceptable)] {
+            assert_eq!(l.inject(&again).rule, rule);
+            let sent = l.world.only();
+            assert_eq!((sent.flags, sent.seq, sent.ack), answer, "the old connection's numbers");
+        }
+        assert_eq!(l.world.tcp.in_use().1, 1, "the handshake goes on");
     });
 }
 
@@ -657,10 +717,46 @@ fn syn_received_passive_rst_returns_to_listen() {
 fn syn_received_active_rst_is_refused() {
     on_link(|l| {
         l.cross();
-        let verdict = l.inject(&seg(l, RST, 0, 0));
+        let verdict = l.inject(&seg(l, RST | ACK, 0, 0));
         assert_verdict(l, verdict, Rule::RstSynReceivedActive, Action::Ended(CloseReason::Refused), State::SynReceived);
         assert_silent(l);
         assert_closed(l, CloseReason::Refused);
+    });
+}
+
+/// Two forged segments, a SYN and an RST at its number, must not end the attempt; a peer that refuses says so.
+#[test]
+fn syn_received_active_unproven_rst_returns_to_syn_sent() {
+    let unproven = |l: &Link<'_>| [seg(l, RST, 0, 0), with_ack(seg(l, RST | ACK, 0, 0), l.model.iss)];
+    for which in 0..2 {
+        on_link(|l| {
+            l.cross();
+            let verdict = l.inject(&unproven(l)[which]);
+            let action = Action::ReturnedToSynSent;
+            assert_verdict(l, verdict, Rule::RstSynReceivedUnproven, action, State::SynReceived);
+            assert_eq!((l.world.only().flags, l.world.only().seq), (SYN, l.model.iss));
+            assert_eq!(l.state(), State::SynSent);
+            let refusal = Seg::new(RST | ACK, 0, l.model.snd_nxt, 0, 0);
+            assert_eq!(l.inject(&refusal).rule, Rule::SynSentRst);
+            assert_closed(l, CloseReason::Refused);
+        });
+    }
+    on_link(|l| {
+        l.cross();
+        let attempt_ends = l.world.now + Duration::from_secs(400);
+        // The forger goes on, more often than we answer, and longer than the attempt may take.
+        let mut syns = 0;
+        while l.state() != State::Closed {
+            let syn = Seg::new(SYN, 77_000, 0, 0, 1_000);
+            if l.state() == State::SynSent {
+                let _ = l.inject(&syn);
+            }
+            let _ = l.inject(&Seg::new(RST, 77_001, 0, 0, 0));
+            syns += l.world.sent.iter().filter(|sent| sent.flags == SYN).count();
+            l.world.wait(Duration::from_millis(100));
+            assert!(l.world.now < attempt_ends, "a forger prolongs the attempt");
+        }
+        assert!(syns < 10 * 200 / 4 + 20, "{syns} SYNs");
     });
 }
 
@@ -726,7 +822,7 @@ fn established_rst_at_last_ack_sent_resets_by_policy() {
     });
     with_delayed_ack(RstPolicy { at_last_ack_sent: true, before_fin: true }, |l| {
         let last = l.model.rcv_nxt;
-        for offset in [-1, 1, 4] {
+        for offset in [1, 3, -1] {
             assert_untouched(l, &seg(l, RST, offset, 0), Rule::RstOutOfWindow, Action::Dropped);
         }
         l.world.next_deadline();
@@ -752,7 +848,9 @@ fn close_wait_rst_before_fin_resets_by_policy() {
     }
     on_link_with(Config { rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: true }, ..config() }, |l| {
         l.open();
-        assert_untouched(l, &seg(l, RST, -1, 0), Rule::RstOutOfWindow, Action::Dropped);
+        assert_untouched(l, &seg(l, RST, -2, 0), Rule::RstOutOfWindow, Action::Dropped);
+        let verdict = l.inject(&seg(l, RST, -1, 0));
+        assert_verdict(l, verdict, Rule::RstBeforeNext, Action::Challenged, State::Established);
     });
 }
 
@@ -765,9 +863,18 @@ fn rst_policies_are_off_by_default() {
     });
     on_link(|l| {
         close_wait(l);
-        assert_untouched(l, &seg(l, RST, -1, 0), Rule::RstOutOfWindow, Action::Dropped);
-        assert_silent(l);
+        assert_challenged(l, &seg(l, RST, -1, 0), Rule::RstBeforeNext);
     });
+}
+
+/// The RST is answered by a challenge and changes nothing but the timer that sends the challenge again.
+fn assert_challenged(link: &mut Link<'_>, rst: &Seg, rule: Rule) {
+    let (before, state) = (link.status(), link.state());
+    let verdict = link.inject(rst);
+    assert_verdict(link, verdict, rule, Action::Challenged, state);
+    assert_empty_ack(link);
+    let without_timer = |status: Option<Status>| status.map(|status| Status { timer: None, ..status });
+    assert_eq!((without_timer(link.status()), link.state()), (without_timer(before), state));
 }
 
 #[test]
@@ -777,9 +884,82 @@ fn established_rst_in_window_sends_challenge_ack() {
             build(l);
             let edge = l.model.rcv_wnd.cast_signed();
             for (offset, flags) in [(1, RST), (2, RST | ACK), (edge - 1, RST | SYN)] {
-                assert_untouched(l, &seg(l, flags, offset, 0), Rule::RstInWindow, Action::Challenged);
+                assert_challenged(l, &seg(l, flags, offset, 0), Rule::RstInWindow);
+            }
+        });
+    }
+}
+
+/// A peer whose whole window was lost resets at its SND.NXT, our right edge.
+#[test]
+fn established_rst_at_right_edge_sends_challenge_ack() {
+    for build in OTHER_STATES {
+        on_link(|l| {
+            build(l);
+            let edge = l.model.rcv_wnd.cast_signed();
+            for flags in [RST, RST | ACK, RST | FIN] {
+                assert_challenged(l, &seg(l, flags, edge, 0), Rule::RstAtRightEdge);
+            }
+        });
+    }
+}
+
+/// A peer whose probe was taken and who has not heard so resets at its SND.NXT, which does not count the probe.
+#[test]
+fn established_rst_before_rcv_nxt_sends_challenge_ack() {
+    for build in OTHER_STATES {
+        on_link(|l| {
+            build(l);
+            for (flags, text) in [(RST, 0), (RST | ACK, 0), (RST, 4)] {
+                assert_challenged(l, &seg(l, flags, -1, text), Rule::RstBeforeNext);
+            }
+        });
+    }
+}
+
+#[test]
+fn established_unanswered_challenge_is_repeated_twice() {
+    let rst_at = [1, BUFFER.cast_signed(), -1];
+    for offset in rst_at {
+        on_link(|l| {
+            l.open();
+            let _ = l.inject(&seg(l, RST, offset, 0));
+            assert_empty_ack(l);
+            for _ in 0..2 {
+                assert_eq!(l.world.next_deadline(), Timer::Challenge);
                 assert_empty_ack(l);
             }
+            l.world.wait(Duration::from_secs(3_600));
+            assert_silent(l);
+            assert_eq!(l.world.deadline, None, "the connection lives, nothing is due");
+            assert_eq!(l.state(), State::Established);
+        });
+        on_link(|l| {
+            l.open();
+            let _ = l.inject(&seg(l, RST, offset, 0));
+            assert_eq!(l.world.next_deadline(), Timer::Challenge);
+            assert_eq!(l.inject(&seg(l, RST, 0, 0)).rule, Rule::RstExact, "the second one is answered");
+            assert_closed(l, CloseReason::ResetByPeer);
+        });
+        on_link(|l| {
+            l.open();
+            let _ = l.inject(&seg(l, RST, offset, 0));
+            let _ = l.say(ACK, 0);
+            assert_silent(l);
+            l.world.wait(Duration::from_secs(3_600));
+            assert_silent(l);
+        });
+        // Whoever repeats the RST does not put the next challenge off.
+        on_link(|l| {
+            l.open();
+            let mut challenges = 0;
+            for _ in 0..60 {
+                let _ = l.inject(&seg(l, RST, offset, 0));
+                challenges += l.world.sent.len();
+                l.world.wait(Duration::from_millis(100));
+                challenges += l.world.sent.len();
+            }
+            assert!((22..=30).contains(&challenges), "two periods of the quota and the repetitions: {challenges}");
         });
     }
 }
@@ -790,7 +970,7 @@ fn established_rst_outside_window_is_dropped() {
         on_link(|l| {
             build(l);
             let edge = l.model.rcv_wnd.cast_signed();
-            for (offset, text) in [(-1, 0), (-1, 4), (edge, 0), (edge + 1, 0), (i32::MIN, 0)] {
+            for (offset, text) in [(-2, 0), (-2, 4), (edge + 1, 0), (edge + 1, 4), (i32::MIN, 0)] {
                 assert_untouched(l, &seg(l, RST, offset, text), Rule::RstOutOfWindow, Action::Dropped);
                 assert_silent(l);
             }
@@ -802,7 +982,7 @@ fn established_rst_outside_window_is_dropped() {
 fn established_challenged_peer_answers_exactly() {
     on_link(|l| {
         l.open();
-        assert_untouched(l, &seg(l, RST, 1, 0), Rule::RstInWindow, Action::Challenged);
+        assert_challenged(l, &seg(l, RST, 1, 0), Rule::RstInWindow);
         let answer = Seg::new(RST, l.world.only().ack, 0, 0, 0);
         assert_eq!(l.inject(&answer).rule, Rule::RstExact);
         assert_closed(l, CloseReason::ResetByPeer);
@@ -858,14 +1038,19 @@ fn syn_received_other_syn_is_challenged() {
     for build in SYN_RECEIVED {
         on_link(|l| {
             build(l);
-            for (offset, flags) in
-                [(-2, SYN), (0, SYN), (1, SYN | ACK), (BUFFER.cast_signed(), SYN), (i32::MIN, SYN | FIN)]
-            {
+            for (offset, flags) in [(-2, SYN), (0, SYN), (BUFFER.cast_signed(), SYN), (i32::MIN, SYN | FIN)] {
                 assert_untouched(l, &seg(l, flags, offset, 0), Rule::SynReceivedSynOther, Action::Challenged);
                 assert_empty_ack(l);
             }
+            // With an ACK of something never sent too, wherever it is but at IRS.
+            let wrong = with_ack(seg(l, SYN | ACK, 1, 0), l.model.snd_nxt + 1);
+            assert_untouched(l, &wrong, Rule::SynReceivedSynOther, Action::Challenged);
         });
     }
+    on_link(|l| {
+        knock(l);
+        assert_untouched(l, &seg(l, SYN | ACK, 1, 0), Rule::SynReceivedSynOther, Action::Challenged);
+    });
 }
 
 #[test]
@@ -892,13 +1077,35 @@ fn established_unacceptable_sequence_is_acknowledged() {
             build(l);
             let edge = l.model.rcv_wnd.cast_signed();
             for (offset, flags, text) in
-                [(-1, ACK, 0), (-4, ACK, 4), (edge, ACK, 0), (edge, ACK, 1), (-1, 0, 0), (-2, FIN, 1)]
+                [(-1, ACK, 0), (-4, ACK, 4), (edge + 1, ACK, 0), (edge, ACK, 1), (edge, 0, 0), (-1, 0, 0), (-2, FIN, 1)]
             {
                 assert_untouched(l, &seg(l, flags, offset, text), Rule::SeqUnacceptable, Action::Acknowledged);
                 assert_empty_ack(l);
             }
         });
     }
+}
+
+/// Both whole windows were lost: each side's empty ACKs come from the other's right edge.
+#[test]
+fn established_ack_at_right_edge_is_taken() {
+    on_link(|l| {
+        l.open();
+        l.send(10);
+        let at_edge = seg(l, ACK, BUFFER.cast_signed(), 0);
+        let verdict = l.inject(&with_window(at_edge, 77));
+        assert_verdict(l, verdict, Rule::AckAtRightEdge, Action::Accepted, State::Established);
+        assert_silent(l);
+        let status = l.status().unwrap();
+        assert_eq!((status.snd_una, status.snd_wnd), (status.snd_nxt, 77), "its ACK and window count");
+        assert_untouched(l, &with_ack(at_edge, l.model.snd_nxt + 1), Rule::SeqUnacceptable, Action::Acknowledged);
+    });
+    on_link(|l| {
+        fin_wait_1(l);
+        let at_edge = seg(l, ACK, l.model.rcv_wnd.cast_signed(), 0);
+        assert_eq!(l.inject(&at_edge).rule, Rule::AckOfFin);
+        assert_eq!(l.state(), State::FinWait2);
+    });
 }
 
 #[test]
@@ -1116,7 +1323,7 @@ fn established_zero_window_processes_ack_only() {
         let _ = l.say(ACK, BUFFER);
         assert_eq!(l.model.rcv_wnd, 0);
         l.send(10);
-        for (flags, text) in [(ACK, 1), (FIN | ACK, 0), (FIN | ACK, 3)] {
+        for (flags, text) in [(ACK, 1), (FIN | ACK, 3)] {
             let verdict = l.inject(&seg(l, flags, 0, text));
             assert_verdict(l, verdict, Rule::ZeroWindow, Action::Acknowledged, State::Established);
             assert_empty_ack(l);
@@ -1198,6 +1405,148 @@ fn established_close_with_unread_data_resets() {
     }
 }
 
+/// Both have closed, but our FIN is not acknowledged: the peer would wait for it in vain.
+#[test]
+fn closing_close_with_unread_data_resets() {
+    for (build, state) in [(closing as Script, State::Closing), (last_ack, State::LastAck)] {
+        on_link(|l| {
+            l.open();
+            let _ = l.say(ACK, 5);
+            l.unread_goes_to(build);
+            assert_eq!(l.state(), state);
+            l.close();
+            assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::UnreadData);
+            assert_closed(l, CloseReason::DataLost);
+            assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        });
+    }
+}
+
+impl Link<'_> {
+    /// ESTABLISHED with unread bytes to CLOSING or LAST-ACK: each side finishes, in either order.
+    fn unread_goes_to(&mut self, build: Script) {
+        if build as usize == closing as usize {
+            self.shutdown();
+            let _ = self.inject(&with_ack(seg(self, FIN | ACK, 0, 0), self.model.snd_una));
+        } else {
+            let _ = self.say(FIN | ACK, 0);
+            self.shutdown();
+        }
+        self.look();
+    }
+}
+
+#[test]
+fn syn_received_expired_peer_is_told() {
+    // The handshake was never completed.
+    on_link(|l| {
+        l.knock();
+        l.world.wait(Duration::from_secs(31));
+        let told = l.world.sent.last().unwrap();
+        assert_eq!((told.flags, told.seq), (RST | ACK, l.model.iss.wrapping_add(1)));
+        assert_eq!(l.world.sent.iter().filter(|sent| sent.flags & RST != 0).count(), 1);
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::TimedOut), 1);
+    });
+    // It was, but the backlog stayed full: the peer counts it as established and may wait for us to speak first.
+    on_link(|l| {
+        l.listen(ListenOptions { backlog: 1, ..bench::small_listener() });
+        let _ = l.say(SYN, 0);
+        let first = l.model.rcv_nxt;
+        let reply = stranger_knocks(l, 1_001);
+        let raw = Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..Raw::default() };
+        let _ = l.world.arrive(stranger(l, 1_001), l.us, &raw);
+        assert_eq!(l.inject(&Seg::new(ACK, first, l.model.snd_nxt, 0, 1_000)).rule, Rule::SynReceivedNoSlot);
+        assert_eq!(l.world.tcp.in_use().1, 1);
+        l.world.wait(Duration::from_secs(31));
+        assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::ListenerFull), 1);
+        let told = l.world.sent.iter().find(|sent| sent.flags == RST | ACK).unwrap();
+        assert_eq!((told.seq, told.ack), (l.model.iss.wrapping_add(1), first));
+        assert_eq!(l.world.tcp.in_use().1, 0);
+    });
+}
+
+fn stranger(link: &Link<'_>, port: u16) -> SocketAddr {
+    SocketAddr::new(link.peer.ip(), port)
+}
+
+/// Another peer's SYN; gives the SYN,ACK.
+fn stranger_knocks(link: &mut Link<'_>, port: u16) -> bench::Sent {
+    let raw = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
+    let _ = link.world.arrive(stranger(link, port), link.us, &raw);
+    link.world.only().clone()
+}
+
+#[test]
+fn unlisten_tells_every_half_open_peer() {
+    let many = |l: &mut Link<'_>| {
+        l.listen(ListenOptions { half_open: 200, ..bench::small_listener() });
+        (1..=30).map(|n| stranger_knocks(l, 2_000 + n)).collect::<Vec<_>>()
+    };
+    let told = |l: &Link<'_>, syn_acks: &[bench::Sent]| {
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.world.sent.len(), syn_acks.len());
+        for (rst, syn_ack) in l.world.sent.iter().zip(syn_acks) {
+            assert_eq!((rst.flags, rst.dst, rst.seq, rst.ack), (RST | ACK, syn_ack.dst, syn_ack.end(), 6));
+            assert_eq!(rst.reason, Some(ResetReason::ListenerClosed));
+        }
+    };
+    on_large_link(|l| {
+        let syn_acks = many(l);
+        l.world.tcp.unlisten(l.world.now, l.listener.unwrap()).unwrap();
+        assert_eq!(l.world.tcp.in_use().1, 26, "what fits into half the queue is on its way");
+        l.world.drain();
+        told(l, &syn_acks);
+    });
+    on_large_link(|l| {
+        let syn_acks = many(l);
+        l.world.tcp.abort_all(l.world.now);
+        l.world.drain();
+        told(l, &syn_acks);
+    });
+    // The queue drains late: meanwhile who asks is answered, and who was to be told may ask.
+    on_large_link(|l| {
+        let syn_acks = many(l);
+        l.world.tcp.unlisten(l.world.now, l.listener.unwrap()).unwrap();
+        let raw = Raw { seq: 6, ack: syn_acks[29].end(), flags: ACK, wnd: 100, ..Raw::default() };
+        let _ = l.world.arrive(stranger(l, 2_030), l.us, &raw);
+        let resets = l.world.sent.iter().filter(|sent| sent.dst == stranger(l, 2_030)).count();
+        assert_eq!((resets, l.world.sent.len()), (2, 31), "by its own segment, and by the queue");
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+    });
+}
+
+/// One bare SYN while the neighbor does not answer: there is no link-layer address to send an RST to.
+#[test]
+fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
+    on_link(|l| {
+        let options = bench::small_stream();
+        let handle = l.world.tcp.connect(l.world.now, l.us, l.peer, None, options).unwrap();
+        l.handle = Some(handle);
+        let park = |l: &mut Link<'_>| {
+            while let Output::Transmit(transmit) = l.world.tcp.poll_output(l.world.now) {
+                assert_eq!(transmit.hop(), None);
+                transmit.defer();
+            }
+        };
+        park(l);
+        let raw = Raw { seq: PEER_ISN, flags: SYN, wnd: 100, ..Raw::default() };
+        let mut bytes = [0; bench::LARGEST];
+        let len = raw.write(l.peer, l.us, true, &mut bytes);
+        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop([2; 6]) };
+        let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &bytes[..len]);
+        park(l);
+        assert_eq!(l.state(), State::SynReceived);
+        l.world.tcp.abort(l.world.now, handle).unwrap();
+        park(l);
+        while let Output::Event(_) = l.world.tcp.poll_output(l.world.now) {}
+        park(l);
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.world.tcp.counters().resets_dropped, 1);
+        assert_eq!(l.world.tcp.next_timeout(l.world.now), None);
+    });
+}
+
 #[test]
 fn close_wait_text_after_fin_is_ignored() {
     for build in [close_wait, closing, last_ack] as [Script; 3] {
@@ -1208,7 +1557,15 @@ fn close_wait_text_after_fin_is_ignored() {
                 let after_fin = with_ack(seg(l, flags, 0, text), l.model.snd_una);
                 let verdict = l.inject(&after_fin);
                 assert_verdict(l, verdict, Rule::AfterFin, Action::Accepted, state);
-                assert_silent(l);
+                if flags & FIN == 0 {
+                    assert_silent(l);
+                } else {
+                    assert_eq!(
+                        (l.world.only().flags, l.world.only().ack),
+                        (ACK, l.model.rcv_nxt),
+                        "a FIN is acknowledged"
+                    );
+                }
                 assert_eq!((l.state(), l.status().unwrap().rcv_nxt.0), (state, l.model.rcv_nxt));
             }
             assert_eq!(l.recv(), []);
@@ -1438,10 +1795,10 @@ fn rebooted_peer_syn_resets_and_reconnects() {
         let at_b = dial_from(&mut pair.b, pair.family);
         pair.carry();
         let (server, client) = (us(pair.family).ip(), peer(pair.family).ip());
-        assert_eq!(pair.log, [(client, SYN), (server, ACK), (client, RST)], "SYN, challenge, RST");
+        let (reset, anew) = pair.log.split_at(3);
+        assert_eq!(reset, [(client, SYN), (server, ACK), (client, RST)], "SYN, challenge, RST");
+        assert_eq!(anew, [(client, SYN), (server, SYN | ACK), (client, ACK)], "and at once the next SYN");
         assert!(pair.a.events.contains(&Event::Closed(at_a, CloseReason::ResetByPeer)), "{:?}", pair.a.events);
-        assert_eq!(pair.b.tcp.status(at_b).unwrap().state, State::SynSent, "the attempt goes on");
-        pair.wait(Duration::from_secs(3));
         assert_eq!(pair.b.tcp.status(at_b).unwrap().state, State::Established, "the next SYN succeeds");
         assert_eq!(pair.a.tcp.counters().rule(Rule::SynSynchronized), 1);
         assert_eq!(pair.b.tcp.counters().rule(Rule::SynSentBadAck), 1);
@@ -1502,24 +1859,24 @@ fn after_reset_same_ports_open_at_once() {
 
 #[test]
 fn abort_in_every_state_sends_what_the_state_demands() {
-    for build in [cross, open, fin_wait_1, fin_wait_2, close_wait] as [Script; 5] {
+    for build in [cross, open, fin_wait_1, fin_wait_2, close_wait, closing, last_ack] as [Script; 7] {
         on_link(|l| {
             build(l);
             l.abort();
             assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::Aborted);
             assert_eq!(l.state(), State::Closed);
             assert_eq!(l.world.tcp.counters().closed(CloseReason::Aborted), 1);
-            assert_eq!(l.world.deadline, None);
+            assert_eq!((l.world.deadline, l.world.tcp.in_use().0), (None, 0));
         });
     }
-    for build in [dial, closing, last_ack, time_wait] as [Script; 4] {
+    for build in [dial, time_wait] as [Script; 2] {
         on_link(|l| {
             build(l);
             let handle = l.handle.unwrap();
             let _ = l.world.tcp.abort(l.world.now, handle);
             l.world.drain();
             assert_silent(l);
-            assert!([State::Closed, State::TimeWait].contains(&l.state()));
+            assert_eq!(l.state(), State::Closed);
             assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::Aborted), 0);
         });
     }
@@ -1750,7 +2107,7 @@ fn malformed_options_never_reset() {
         });
         on_link(|l| {
             l.open();
-            let rst = seg(l, RST, -1, 0);
+            let rst = seg(l, RST, -2, 0);
             assert_eq!(arrive_with(l, &rst, options).rule, Rule::RstOutOfWindow, "{name}");
             let blind = seg(l, ACK, -1_000, 0);
             assert_eq!(arrive_with(l, &blind, options).rule, Rule::SeqUnacceptable, "{name}");
@@ -1840,7 +2197,11 @@ fn isn_depends_on_tuple_key_and_clock() {
 
 #[test]
 fn challenge_quota_limits_each_record_alone() {
-    let syn_elsewhere = |l: &Link<'_>| seg(l, SYN | ACK, 0x1000_0000, 0);
+    // Where a SYN,ACK would be believed, or a SYN alone, it is the other.
+    let syn_elsewhere = |l: &Link<'_>| {
+        let flags = if l.state() == State::SynReceived { SYN } else { SYN | ACK };
+        seg(l, flags, 0x1000_0000, 0)
+    };
     let cases: [(Script, Rule); 4] = [
         (knock, Rule::SynReceivedSynOther),
         (cross, Rule::SynReceivedSynOther),

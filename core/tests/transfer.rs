@@ -14,19 +14,19 @@ use tcp_reset_core::{
 
 use bench::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
 use family::{Family, over_each};
-use table::{ACK, FIN, PSH, SYN, Seg};
+use table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
 const BUFFER: u32 = 8_192;
 const MSS: u32 = 200;
 
 fn config() -> Config {
-    Config { mss: MSS as u16, ..Config::default() }
+    Config { mss: Some(MSS as u16), ..Config::default() }
 }
 
 /// The same with room for the family's longer header, so that segments have the same text over both.
 fn fitted(config: Config, family: Family) -> Config {
-    Config { mss: config.mss + family.mss_less(), ..config }
+    Config { mss: config.mss.map(|mss| mss + family.mss_less()), ..config }
 }
 
 fn stream() -> StreamOptions {
@@ -233,7 +233,7 @@ fn announced_segment_sizes_are_clamped_and_missing_ones_are_the_least_that_every
         ];
         for (options, mss) in cases {
             let mut store = Box::new(LargeStore::new());
-            let config = fitted(Config { mss: 1_400, ..config() }, family);
+            let config = fitted(Config { mss: Some(1_400), ..config() }, family);
             let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
             link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
             let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 60_000, options, ..Raw::default() };
@@ -270,7 +270,7 @@ fn lost_text_is_sent_again_after_1_2_4_seconds_until_r2_and_one_last_time() {
 }
 
 #[test]
-fn progress_starts_the_back_off_anew() {
+fn backoff_is_kept_until_a_round_trip_is_measured() {
     on_open(config(), stream(), |l| {
         l.send(MSS);
         let una = l.model.snd_una;
@@ -279,8 +279,33 @@ fn progress_starts_the_back_off_anew() {
         let half = Seg::new(ACK, l.model.rcv_nxt, una + MSS / 2, 0, 1_000);
         let _ = l.say_seg(&half);
         assert_eq!(flags_and_lengths(l), [(ACK | PSH, 100)], "what is still missing, at once");
-        assert_eq!(l.status().unwrap().retries, 0);
-        assert_eq!(l.world.deadline.map(|(at, _)| at), Some(l.world.now + ms(1_000)));
+        assert_eq!(l.status().unwrap().retries, 0, "progress: the peer has all of R1 and R2 again");
+        let due = |l: &Link<'_>| l.world.deadline.map(|(at, _)| at).unwrap().duration_since(l.world.now);
+        assert_eq!(due(l), ms(4_000), "what was sent twice measures nothing");
+        l.look();
+        l.peer_acks();
+        l.send(MSS);
+        assert_eq!(due(l), ms(4_000), "nor has this one been measured yet");
+        l.world.wait(ms(300));
+        l.peer_acks();
+        l.send(MSS);
+        assert_eq!(due(l), ms(1_000), "300 ms were measured");
+    });
+}
+
+/// RFC 6298 §5, smoltcp's pull request 1023: with each acknowledgment clearing the backoff, every flight would be sent twice for ever.
+#[test]
+fn round_trip_longer_than_the_first_timeout_is_learned() {
+    on_open(config(), stream(), |l| {
+        let mut again = 0;
+        for _ in 0..20 {
+            l.send(MSS);
+            l.world.wait(ms(3_000));
+            again += l.world.sent.len();
+            l.look();
+            l.peer_acks();
+        }
+        assert!(again <= 3, "{again} of 20 flights sent again");
     });
 }
 
@@ -358,7 +383,10 @@ fn a_half_open_connection_is_kept_for_thirty_seconds() {
         l.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
         let _ = l.say(SYN, 0);
         let seen = schedule(l, START, Duration::from_secs(1_000));
-        assert_eq!(seen, [1, 3, 7, 15].map(|at| (at, SYN | ACK, 0)));
+        let mut expected = [1, 3, 7, 15].map(|at| (at, SYN | ACK, 0)).to_vec();
+        // Whoever it was, its SYN was acknowledged: it is told.
+        expected.push((30, RST | ACK, 0));
+        assert_eq!(seen, expected);
         assert_eq!(l.world.now, START + Duration::from_secs(30));
         assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
         assert_eq!(l.world.tcp.counters().half_open_expired, 1);

@@ -175,7 +175,12 @@ pub fn next_clients(w: &mut World<'_>) -> Result<()> {
 
 fn next_client(w: &mut World<'_>, our_end: SocketAddr, their_end: SocketAddr) -> Result<()> {
     let (our_port, their_port) = (our_end.port(), their_end.port());
-    let pair = match w.peer().state(their_port, our_end)? {
+    let peer = w.peer().state(their_port, our_end)?;
+    if peer == State::TimeWait && w.state_at(our_port, their_port) == State::TimeWait {
+        // Where both have it nobody can begin, until one forgets.
+        w.until("our TIME-WAIT is over", |w| Ok(w.in_use().2 == 0))?;
+    }
+    let pair = match peer {
         State::Listen | State::TimeWait => we_come(w, our_port, their_port)?,
         _ => peer_comes(w, our_port, their_port)?,
     };

@@ -211,6 +211,7 @@ impl<'w> World<'w> {
             self.put_on_wire(now, &Sent { bytes, reset: None })?;
         }
         let drained = self.ours.drain(now)?;
+        self.ours.audit()?;
         self.next = drained.next;
         for sent in drained.frames {
             self.send(sent)?;

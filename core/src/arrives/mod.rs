@@ -41,6 +41,8 @@ pub(crate) enum Disposition {
     End(CloseReason),
     /// The half-open record is freed.
     ReturnToListen,
+    /// SYN-RECEIVED by active open: the SYN that led there is forgotten, ours goes out again.
+    ReturnToSynSent,
     /// LISTEN: make a half-open record.
     HalfOpen,
     /// TIME-WAIT: make a half-open record if a listener agrees.
@@ -63,7 +65,7 @@ pub(crate) struct Reset {
 /// What a connection takes from a segment, all of it validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Take {
-    /// The handshake's other half: IRS is SEG.SEQ (SYN-SENT).
+    /// The handshake's other half: IRS is SEG.SEQ (SYN-SENT, SYN-RECEIVED by active open).
     pub(crate) syn: bool,
     /// The state becomes ESTABLISHED.
     pub(crate) establishes: bool,

@@ -11,6 +11,7 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgem
     second_check_rst(tcb, seg, policy)
         .or_else(|| fourth_check_syn(seg))
         .or_else(|| probes_crossed(tcb, seg))
+        .or_else(|| ack_at_right_edge(tcb, seg))
         .or_else(|| first_check_sequence(tcb, seg))
         .or_else(|| fifth_check_ack(tcb, seg))
         .unwrap_or_else(|| match acceptability(tcb, seg) {
@@ -60,6 +61,18 @@ fn probes_crossed(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
     }
     let take = Take { ack: true, ack_now: true, ..Take::default() };
     Some(Rule::ProbesCrossed.then(Disposition::Take(take)))
+}
+
+/// A peer whose whole window was lost sends its empty ACKs from the right edge. Each of two such peers would answer the other's like any
+/// unacceptable segment, and neither would read them. Linux and the BSDs take them too.
+fn ack_at_right_edge(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    let is_at_edge = tcb.rcv_wnd > 0 && seg.header.seq == tcb.rcv_nxt + u32::from(tcb.rcv_wnd);
+    let is_empty_ack = seg.is_empty() && seg.has(Control::ACK);
+    if !(is_at_edge && is_empty_ack && tcb.is_ack_believable(seg.header.ack)) {
+        return None;
+    }
+    let rule = if is_fin_acked(tcb, seg.header.ack) { Rule::AckOfFin } else { Rule::AckAtRightEdge };
+    Some(rule.then(Disposition::Take(Take { ack: true, ..Take::default() })))
 }
 
 /// RST and SYN never come here: the RST is judged by its own number alone, the SYN wherever its number lies.
@@ -125,13 +138,21 @@ fn rule_of_exact_rst(state: State) -> Rule {
     }
 }
 
-/// In the window the peer is asked: if it meant it, its answer to our ACK is exact. Elsewhere nothing is worth saying.
+/// Where a peer that has lost touch may stand, it is asked: if it meant it, its answer to our ACK is exact. That is the window (RFC 5961
+/// §3.2), its right edge, and the number before it; SND.NXT counts no window probe, so a peer whose probe was taken stands there until it
+/// hears so. Elsewhere nothing is worth saying.
 pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
-    if seg.header.seq.is_in_window(tcb.rcv_nxt, u32::from(tcb.rcv_wnd)) {
-        Rule::RstInWindow.then(Disposition::Challenge)
+    let (seq, wnd) = (seg.header.seq, u32::from(tcb.rcv_wnd));
+    let rule = if seq.is_in_window(tcb.rcv_nxt, wnd) {
+        Rule::RstInWindow
+    } else if seq == tcb.rcv_nxt + wnd {
+        Rule::RstAtRightEdge
+    } else if seq == tcb.rcv_nxt - 1 {
+        Rule::RstBeforeNext
     } else {
-        Rule::RstOutOfWindow.then(Disposition::Drop)
-    }
+        return Rule::RstOutOfWindow.then(Disposition::Drop);
+    };
+    rule.then(Disposition::Challenge)
 }
 
 /// RFC 5961 §4.2. A peer that rebooted resets us when it sees the ACK, and its next SYN finds no connection.
@@ -178,10 +199,15 @@ fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     if is_last {
         return Rule::AckOfFin.then(Disposition::Take(Take { ack: true, ..Take::default() }));
     }
-    zero_window()
+    zero_window(tcb, seg, Rule::AckAccepted)
 }
 
-pub(crate) fn zero_window() -> Judgement {
+/// Text has no room. A FIN alone needs none: left out, a peer that has filled our buffer and closed could never finish, however often its
+/// text is acknowledged. Linux takes it too.
+pub(crate) fn zero_window(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement {
+    if seg.text.is_empty() {
+        return seventh_and_eighth_step(tcb, seg, ack_rule);
+    }
     let take = Take { ack: true, ack_now: true, ..Take::default() };
     Rule::ZeroWindow.then(Disposition::Take(take))
 }
@@ -203,7 +229,8 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
         | State::LastAck
         | State::TimeWait => {
             let rule = if ack_rule == Rule::AckOfFin { ack_rule } else { Rule::AfterFin };
-            return rule.then(Disposition::Take(take));
+            // §3.10.7.4 eighth: a FIN is acknowledged in these states too.
+            return rule.then(Disposition::Take(Take { ack_now: seg.has(Control::FIN), ..take }));
         }
     }
     let text = admitted_text(tcb.rcv_nxt, tcb.rcv_wnd, seg);
@@ -233,11 +260,11 @@ pub(crate) fn admitted_text(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Sp
     Span { skip: skip.min(0xffff) as u16, len: len.min(room) as u16, offset: offset.min(0xffff) as u16 }
 }
 
-/// The FIN's distance from RCV.NXT, if it lies within the window.
+/// The FIN's distance from RCV.NXT, if it lies within the window or right behind it, where it needs no room.
 pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Option<u16> {
     if !seg.has(Control::FIN) {
         return None;
     }
     let at = seg.text_seq() + seg.text.len() as u32;
-    at.is_in_window(rcv_nxt, u32::from(rcv_wnd)).then(|| at.since(rcv_nxt) as u16)
+    at.is_in_window(rcv_nxt, u32::from(rcv_wnd) + 1).then(|| at.since(rcv_nxt) as u16)
 }

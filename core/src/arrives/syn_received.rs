@@ -1,7 +1,7 @@
 //! SYN-RECEIVED (§3.10.7.4, with the exceptions this state has at every step).
 
 use super::other_states::{self, Acceptability};
-use super::{Disposition, Judgement, Take};
+use super::{Disposition, Judgement, Take, syn_sent};
 use crate::reset;
 use crate::segment::{Control, Segment};
 use crate::seq::Seq;
@@ -16,7 +16,10 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
         .unwrap_or_else(|| establish(tcb, seg))
 }
 
-/// The peer that was never there, or that never sent this SYN, says so. A listener lives on; an active open was refused.
+/// The peer that was never there, or that never sent this SYN, says so. A listener lives on. An active open was refused if the RST
+/// acknowledges our SYN, as in SYN-SENT; without that the number proves only that its sender knows the SYN that led here, and anybody may
+/// have sent that. The attempt then goes on from SYN-SENT, where a peer that refuses says so with an acknowledgment. Deviates from
+/// §3.10.7.4, where two forged segments end the attempt.
 fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
     if !seg.has(Control::RST) {
         return None;
@@ -24,8 +27,10 @@ fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
     if seg.header.seq == tcb.rcv_nxt {
         return Some(if tcb.has(Flags::PASSIVE) {
             Rule::RstSynReceivedPassive.then(Disposition::ReturnToListen)
-        } else {
+        } else if seg.has(Control::ACK) && tcb.is_ack_new(seg.header.ack) {
             Rule::RstSynReceivedActive.then(Disposition::End(CloseReason::Refused))
+        } else {
+            Rule::RstSynReceivedUnproven.then(Disposition::ReturnToSynSent)
         });
     }
     Some(other_states::rst_not_exact(tcb, seg))
@@ -36,22 +41,20 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
     if !seg.has(Control::SYN) {
         return None;
     }
+    let is_acked = seg.has(Control::ACK) && tcb.is_ack_new(seg.header.ack);
+    // The other half of a simultaneous open acknowledges our SYN with its own SYN again (figure 7, appendix A.2). So does the peer whose
+    // handshake a forged SYN has crossed, at its own number: it has seen our SYN, and the forger need not have.
+    if is_acked && !tcb.has(Flags::PASSIVE) {
+        return Some(syn_sent::establish(tcb, seg, Rule::SynReceivedSynAck));
+    }
     let irs: Seq = tcb.rcv_nxt - 1;
     if seg.header.seq != irs {
         // RFC 9293 would return to LISTEN, which lets anyone who guesses four numbers destroy a handshake. Linux and FreeBSD
         // challenge as well. A peer that rebooted answers with an exact RST, and its next SYN is taken.
         return Some(Rule::SynReceivedSynOther.then(Disposition::Challenge));
     }
-    if seg.has(Control::ACK) {
-        if !tcb.is_ack_new(seg.header.ack) {
-            return Some(bad_ack(seg));
-        }
-        // The other half of a simultaneous open acknowledges our SYN with its own SYN again (figure 7, appendix A.2): its
-        // sequence number is the old one.
-        if !tcb.has(Flags::PASSIVE) {
-            let take = Take { establishes: true, ack: true, ..Take::default() };
-            return Some(Rule::SynReceivedSynAck.then(Disposition::Take(take)));
-        }
+    if seg.has(Control::ACK) && !is_acked {
+        return Some(bad_ack(seg));
     }
     Some(Rule::SynReceivedSynAgain.then(Disposition::SynAckAgain))
 }
@@ -74,7 +77,7 @@ fn bad_ack(seg: &Segment<'_>) -> Judgement {
 
 fn establish(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     let judgement = match other_states::acceptability(tcb, seg) {
-        Acceptability::AckOnly => other_states::zero_window(),
+        Acceptability::AckOnly => other_states::zero_window(tcb, seg, Rule::AckEstablishes),
         Acceptability::Acceptable | Acceptability::Unacceptable => {
             other_states::seventh_and_eighth_step(tcb, seg, Rule::AckEstablishes)
         }

@@ -50,7 +50,12 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
         let take = Take { syn: true, ..Take::default() };
         return Some(Rule::SynSentSyn.then(Disposition::Take(take)));
     }
-    // Text and FIN behind the SYN go on to the seventh and eighth step; RCV.NXT will be the number after the SYN.
+    Some(establish(tcb, seg, Rule::SynSentSynAck))
+}
+
+/// A SYN,ACK that acknowledges our SYN. Text and FIN behind the SYN go on to the seventh and eighth step; RCV.NXT will be the number after
+/// the SYN.
+pub(super) fn establish(tcb: &Tcb, seg: &Segment<'_>, rule: Rule) -> Judgement {
     let rcv_nxt = seg.header.seq + 1;
     let take = Take {
         syn: true,
@@ -61,5 +66,5 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
         ack_now: true,
         receiver_gone: false,
     };
-    Some(Rule::SynSentSynAck.then(Disposition::Take(take)))
+    rule.then(Disposition::Take(take))
 }

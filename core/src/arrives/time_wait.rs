@@ -26,6 +26,10 @@ pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     if !tcb.is_ack_believable(seg.header.ack) {
         return Rule::AckUnacceptable.then(Disposition::Challenge);
     }
+    // §3.10.7.4 eighth. Only the peer's own FIN starts 2 MSL anew: else whoever hits the window keeps the record.
+    if seg.has(Control::FIN) {
+        return Rule::FinTimeWaitOther.then(Disposition::Acknowledge { limited: true });
+    }
     Rule::TimeWaitOther.then(Disposition::Drop)
 }
 

@@ -10,9 +10,10 @@ use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkSt
 use embassy_time::Timer;
 
 use super::state::{State, TcpResources, now};
-use crate::config::{ChecksumBy, Config, SecretKey};
+use crate::config::{ChecksumBy, Config, InvalidSetting, MAX_MSS, SecretKey, Setting};
 use crate::link::{Link, LinkOutput, Medium, Received};
 use crate::output::Hop;
+use crate::settings::MSS_OF_ETHERNET;
 use crate::tcp::Tcp;
 use crate::time::Instant;
 
@@ -22,47 +23,63 @@ pub const FRAMES_PER_PASS: u8 = 16;
 const IP_AND_TCP_HEADERS: usize = 40;
 const ETHERNET_HEADER: usize = 14;
 
-/// The device is neither Ethernet nor plain IP.
+/// Why a device could not be wrapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct UnsupportedMedium;
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The device is neither Ethernet nor plain IP.
+    UnsupportedMedium,
+    /// A setting is out of its bounds, or the device cannot do it.
+    InvalidSetting(Setting),
+}
 
-impl fmt::Display for UnsupportedMedium {
+impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the device is neither Ethernet nor plain IP")
+        f.write_str(match self {
+            DeviceError::UnsupportedMedium => "the device is neither Ethernet nor plain IP",
+            DeviceError::InvalidSetting(setting) => setting.bounds(),
+        })
     }
 }
 
-impl core::error::Error for UnsupportedMedium {}
+impl core::error::Error for DeviceError {}
+
+impl From<InvalidSetting> for DeviceError {
+    fn from(InvalidSetting(setting): InvalidSetting) -> DeviceError {
+        DeviceError::InvalidSetting(setting)
+    }
+}
 
 /// What [`super::TcpRunner::new`] joins with embassy-net's stack once there is one.
 pub struct TcpShared(pub(super) &'static RefCell<State>);
 
 /// Wraps a device. Gives the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
 ///
-/// The device says who does the checksums and how long frames may be: `config.checksum` is replaced, `config.mss` is lowered where it
-/// must be. A device whose frames are too short for IPv6 ([`crate::MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
+/// Where `config` does not say who does the TCP checksum and how long segments may be, the device does. A device whose frames are too short for IPv6 ([`crate::MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
 ///
 /// # Errors
-/// [`UnsupportedMedium`].
+/// [`DeviceError`], also where [`Config::mss`] is more than the device carries.
 pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
     device: D,
     resources: &'static mut TcpResources<C, L, H, T, P>,
     mut config: Config,
     key: SecretKey,
-) -> Result<(TcpShared, TcpDriver<D>), UnsupportedMedium> {
+) -> Result<(TcpShared, TcpDriver<D>), DeviceError> {
     let (medium, header) = match device.hardware_address() {
         HardwareAddress::Ethernet(addr) => (Medium::Ethernet(Hop(addr)), ETHERNET_HEADER),
         HardwareAddress::Ip => (Medium::Ip, 0),
-        HardwareAddress::Ieee802154(_) | _ => return Err(UnsupportedMedium),
+        HardwareAddress::Ieee802154(_) | _ => return Err(DeviceError::UnsupportedMedium),
     };
     let Capabilities { max_transmission_unit, checksum, .. } = device.capabilities();
     let ip_mtu = max_transmission_unit.saturating_sub(header);
-    let most = ip_mtu.saturating_sub(IP_AND_TCP_HEADERS);
-    config.mss = config.mss.min(u16::try_from(most).unwrap_or(u16::MAX));
-    config.checksum = checksum_by(checksum.tcp);
+    let most = u16::try_from(ip_mtu.saturating_sub(IP_AND_TCP_HEADERS)).unwrap_or(u16::MAX).min(MAX_MSS);
+    if *config.mss.get_or_insert(most.min(MSS_OF_ETHERNET)) > most {
+        return Err(DeviceError::InvalidSetting(Setting::Mss));
+    }
+    config.checksum.get_or_insert(checksum_by(checksum.tcp));
     let TcpResources { storage, waiters, acceptors, state } = resources;
-    let link = Link::new(Tcp::new(storage, config, key), medium, checksum_by(checksum.ipv4));
+    let link = Link::new(Tcp::new(storage, config, key)?, medium, checksum_by(checksum.ipv4));
     let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors, ip_mtu)));
     Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
 }

@@ -32,7 +32,7 @@ mod state;
 mod stream;
 
 pub use client::TcpClient;
-pub use driver::{FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared, UnsupportedMedium, new};
+pub use driver::{DeviceError, FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared, new};
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;

@@ -109,18 +109,12 @@ impl TcpStack {
     ///
     /// While the device takes nothing (cable out) this waits: bound it by a timeout.
     pub async fn abort_all(&self) {
-        loop {
-            let is_done = {
-                let mut state = self.state();
-                let is_done = state.link.tcp().abort_all(now());
-                state.wake_acceptors();
-                is_done
-            };
-            self.drained().await;
-            if is_done {
-                return;
-            }
+        {
+            let mut state = self.state();
+            state.link.tcp().abort_all(now());
+            state.wake_acceptors();
         }
+        self.drained().await;
     }
 
     /// Waits until nothing is left to be sent now.

@@ -248,7 +248,7 @@ impl embedded_io_async::Error for Error {
             Error::StaleHandle | Error::NotConnected => ErrorKind::NotConnected,
             Error::SendShutdown => ErrorKind::BrokenPipe,
             Error::NoSlot | Error::NoListener | Error::NoBuffer => ErrorKind::OutOfMemory,
-            Error::InvalidBufferSize | Error::InvalidAddress => ErrorKind::InvalidInput,
+            Error::InvalidBufferSize | Error::InvalidSetting(_) | Error::InvalidAddress => ErrorKind::InvalidInput,
             Error::AddressInUse => ErrorKind::AddrInUse,
             Error::NoRoute | Error::NoPort => ErrorKind::AddrNotAvailable,
             Error::WouldBlock => ErrorKind::Other,

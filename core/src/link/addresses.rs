@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 use heapless::Vec;
 
 use crate::addr::Addr;
+use crate::config::is_prefix_valid;
 use crate::output::Error;
 
 /// How many addresses of ours a link can have, of both families together.
@@ -22,7 +23,7 @@ pub struct Interface {
     /// The address.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub addr: IpAddr,
-    /// Bits of the prefix, 0 to 32 (IPv4) or 128 (IPv6); more counts as that.
+    /// Bits of the prefix, 0 to 32 (IPv4) or 128 (IPv6); more is refused.
     pub prefix: u8,
 }
 
@@ -58,10 +59,10 @@ impl Addresses {
         Addresses { networks: Vec::new(), routers: Vec::new() }
     }
 
-    /// An address more of ours; an error where it cannot be a host's, or has no place.
+    /// Adds an address of ours; an error where it cannot be a host's, is shorter than its prefix, or has no place.
     pub(crate) fn add(&mut self, addr: Addr, prefix: u8) -> Result<(), Error> {
         // RFC 1122 §3.2.1.3 (g), RFC 4291 §2.5.3: loopback is on no link.
-        if !addr.is_one_host() || addr.is_loopback() {
+        if !addr.is_one_host() || addr.is_loopback() || !is_prefix_valid(addr.ip(), prefix) {
             return Err(Error::InvalidAddress);
         }
         self.networks.push(Network { addr, prefix }).map_err(|_| Error::InvalidAddress)

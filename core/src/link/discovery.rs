@@ -7,12 +7,12 @@ use smoltcp::wire::{
 };
 
 use super::chain::{self, Behind};
+use super::icmp::Undelivered;
 use super::is_station;
 use super::neighbours::Lesson;
 use crate::addr::Addr;
 use crate::output::Hop;
 use crate::segment;
-use crate::seq::Seq;
 use crate::tcb::Tuple;
 
 /// Octets of a solicitation: 24, and the option that tells our Ethernet address.
@@ -34,14 +34,6 @@ pub(super) enum Message {
     Noted,
     /// Nothing of ours.
     Other,
-}
-
-/// What an ICMPv6 error tells about a segment of ours.
-pub(super) struct Undelivered {
-    pub(super) tuple: Tuple,
-    pub(super) seq: Seq,
-    /// What the next link carries, in octets, if the packet was too big for it.
-    pub(super) mtu: Option<u32>,
 }
 
 /// Reads a message that came in `packet` behind its headers.

@@ -11,6 +11,7 @@ mod chain;
 #[cfg(feature = "ipv6")]
 mod discovery;
 mod emit;
+mod icmp;
 mod neighbours;
 
 use core::net::{IpAddr, SocketAddr};
@@ -25,7 +26,8 @@ pub(crate) use self::chain::{Behind, walk};
 #[cfg(feature = "slaac")]
 pub(crate) use self::discovery::FROM_LINK;
 #[cfg(feature = "ipv6")]
-use self::discovery::{Message, Undelivered};
+use self::discovery::Message;
+use self::icmp::Undelivered;
 use self::neighbours::{Lesson, Neighbours};
 use crate::addr::Addr;
 use crate::checksum;
@@ -63,7 +65,7 @@ pub enum Medium {
 pub enum Received {
     /// TCP for us: judged, nobody else may see it.
     Taken(Verdict),
-    /// Noted here, and to be passed on: ARP, neighbour discovery, ICMPv6 errors.
+    /// Noted here, and to be passed on: ARP, neighbour discovery, ICMP errors.
     Observed,
     /// TCP for none of our addresses. Another TCP beside this one must not see it, or it answers for a host it is not.
     OtherTcp,
@@ -85,9 +87,10 @@ pub struct LinkCounters {
     pub arp_requests: u32,
     /// IPv6 addresses asked for on the link.
     pub neighbour_solicitations: u32,
-    /// ICMPv6 errors about a segment that a connection of ours has in flight. None ends it; "packet too big" makes its segments smaller.
+    /// ICMP errors about a segment that a connection of ours has in flight. None ends it; "fragmentation needed" and "packet too big" make
+    /// its segments smaller.
     pub icmp_errors: u32,
-    /// ICMPv6 errors about anything else, forged ones perhaps: they change nothing (RFC 5927 §4.1).
+    /// ICMP errors about anything else, forged ones perhaps: they change nothing (RFC 5927 §4.1).
     pub icmp_errors_ignored: u32,
 }
 
@@ -153,7 +156,7 @@ impl<'s> Link<'s> {
     ///
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
-    /// a link or is of a family this build does not speak; the former ones stay then.
+    /// a link, is shorter than its prefix or is of a family this build does not speak; the former ones stay then.
     pub fn set_addresses(
         &mut self,
         interfaces: &[Interface],
@@ -206,6 +209,18 @@ impl<'s> Link<'s> {
     /// Gives the engine, for questions.
     pub fn tcp_ref(&self) -> &Tcp<'s> {
         &self.tcp
+    }
+
+    /// Checks what must always hold: see [`Tcp::audit`]. Whatever waits for a neighbor is asked for, or its question has a timer.
+    ///
+    /// # Errors
+    /// What does not hold, in words.
+    pub fn audit(&self) -> Result<(), &'static str> {
+        self.tcp.audit()?;
+        if self.tcp.has_unresolved() && !self.neighbours.is_asking() {
+            return Err("a slot waits for a neighbor that nobody asks for");
+        }
+        Ok(())
     }
 
     /// Gives the counters.
@@ -286,7 +301,7 @@ impl<'s> Link<'s> {
             return Received::NotMine;
         };
         if ipv4.version() != 4 || ipv4.next_header() != IpProtocol::Tcp {
-            return Received::NotMine;
+            return if is_group { Received::NotMine } else { self.handle_icmp(now, &ipv4) };
         }
         let (src, dst) = (Addr::v4(ipv4.src_addr()), Addr::v4(ipv4.dst_addr()));
         let is_shouted = self.addresses.is_shouted(dst);
@@ -302,6 +317,27 @@ impl<'s> Link<'s> {
             Ok(ipv4.payload())
         };
         self.handle_tcp(now, Path::new(src, dst, hop), found, is_group || is_shouted)
+    }
+
+    /// A whole ICMP error to us is looked at; everything that is not TCP is for the IP stack beside us.
+    fn handle_icmp(&mut self, now: Instant, ipv4: &Ipv4Packet<&[u8]>) -> Received {
+        let is_whole = !ipv4.more_frags() && ipv4.frag_offset() == 0 && is_header_right(ipv4);
+        let is_icmp = ipv4.version() == 4 && ipv4.next_header() == IpProtocol::Icmp;
+        if !is_icmp || !is_whole || !self.addresses.is_ours(Addr::v4(ipv4.dst_addr())) {
+            return Received::NotMine;
+        }
+        match icmp::read(ipv4.payload()) {
+            Some(undelivered) => self.handle_undelivered(now, &undelivered),
+            None => Received::NotMine,
+        }
+    }
+
+    fn handle_undelivered(&mut self, now: Instant, undelivered: &Undelivered) -> Received {
+        let Undelivered { tuple, seq, mtu } = undelivered;
+        let is_believed = self.tcp.handle_undelivered(now, tuple, *seq, *mtu);
+        let LinkCounters { icmp_errors, icmp_errors_ignored, .. } = &mut self.counters;
+        count(if is_believed { icmp_errors } else { icmp_errors_ignored });
+        Received::Observed
     }
 
     #[cfg(feature = "ipv6")]
@@ -342,12 +378,7 @@ impl<'s> Link<'s> {
             Message::Lesson(lesson) => self.learn(lesson, now),
             // Nobody sends such to a group.
             Message::Error(_) if !is_to_us => count(&mut self.counters.icmp_errors_ignored),
-            Message::Error(undelivered) => {
-                let Undelivered { tuple, seq, mtu } = undelivered;
-                let is_believed = self.tcp.handle_undelivered(now, &tuple, seq, mtu);
-                let LinkCounters { icmp_errors, icmp_errors_ignored, .. } = &mut self.counters;
-                count(if is_believed { icmp_errors } else { icmp_errors_ignored });
-            }
+            Message::Error(undelivered) => return self.handle_undelivered(now, &undelivered),
             Message::Noted => {}
             Message::Other => return Received::NotMine,
         }
@@ -443,10 +474,11 @@ impl<'s> Link<'s> {
         let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
+        let was_heard = (last != Hop::default()).then_some(last);
         let found = match self.next_hop(remote) {
             Some(next) if !is_last_word => self.neighbours.resolve(next, local, now, is_doubted),
-            // Not where nothing was ever heard.
-            Some(_) | None => (last != Hop::default()).then_some(last),
+            Some(next) => was_heard.or_else(|| self.neighbours.known(next, now)),
+            None => was_heard,
         };
         if let Some(hop) = found {
             transmit = self.tcp.transmit(what, now);
@@ -547,5 +579,5 @@ fn is_station(hop: Hop) -> bool {
 
 fn is_header_right(ipv4: &Ipv4Packet<&[u8]>) -> bool {
     let header = ipv4.as_ref().get(..usize::from(ipv4.header_len()));
-    header.is_some_and(checksum::is_header_right)
+    header.is_some_and(checksum::is_right)
 }

@@ -76,9 +76,20 @@ impl Neighbours {
         None
     }
 
+    /// Gives the neighbour's address, if it was learned not long ago; asks nobody.
+    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<Hop> {
+        let is_it = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < LIFETIME;
+        self.known.iter().find(is_it).map(|neighbour| neighbour.hop)
+    }
+
     /// The next address to ask for, and the address of ours to ask from.
     pub(crate) fn question(&self) -> Option<(Addr, Addr)> {
         self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))
+    }
+
+    /// Returns whether a question waits to go out or for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.queries.is_empty()
     }
 
     pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {

@@ -87,6 +87,8 @@ pub(crate) struct Pool<'s> {
     bytes: &'s mut [u8],
     granule: usize,
     first: u16,
+    /// Free granules, in all runs together.
+    free: u16,
 }
 
 impl<'s> Pool<'s> {
@@ -96,7 +98,7 @@ impl<'s> Pool<'s> {
             granule *= 2;
         }
         let granules = (bytes.len() / granule) as u16;
-        let mut pool = Pool { bytes, granule, first: NONE };
+        let mut pool = Pool { bytes, granule, first: NONE, free: granules };
         if granules > 0 {
             pool.write_run(0, granules, NONE);
             pool.first = 0;
@@ -119,6 +121,7 @@ impl<'s> Pool<'s> {
                     at + want
                 };
                 self.link(before, rest);
+                self.free -= want;
                 return Some(Buffers { start: at, rx: Shape::of_size(rx_size), tx: Shape::of_size(tx_size) });
             }
             before = at;
@@ -135,6 +138,7 @@ impl<'s> Pool<'s> {
         if buffers.start == NONE {
             return;
         }
+        self.free += len;
         let (before, after) = self.neighbours(buffers.start);
         self.write_run(buffers.start, len, after);
         self.join(buffers.start);
@@ -142,6 +146,67 @@ impl<'s> Pool<'s> {
         if before != NONE {
             self.join(before);
         }
+    }
+
+    /// Returns whether all free runs together have room for buffers of these sizes.
+    pub(crate) fn has_room(&self, rx_size: usize, tx_size: usize) -> bool {
+        self.granules(rx_size + tx_size).is_some_and(|want| want <= self.free)
+    }
+
+    /// Returns the octets that buffers take up.
+    pub(crate) fn in_use(&self) -> usize {
+        usize::from(self.all() - self.free) * self.granule
+    }
+
+    /// Returns whether these buffers and the free runs are all there is.
+    pub(crate) fn is_accounted_for(&self, used: impl Iterator<Item = Buffers>) -> bool {
+        let used: usize = used.map(|buffers| buffers.len().div_ceil(self.granule)).sum();
+        let free = usize::from(self.free_before(NONE));
+        free == usize::from(self.free) && free + used == usize::from(self.all())
+    }
+
+    /// Moves what is used to the front, so that one free run is left. `used` are all buffers there are.
+    pub(crate) fn compact<'b>(&mut self, used: impl Iterator<Item = &'b mut Buffers>) {
+        for buffers in used {
+            buffers.start -= self.free_before(buffers.start);
+        }
+        let mut free = 0;
+        let mut at = self.first;
+        while at != NONE {
+            let (len, next) = self.run(at);
+            free += len;
+            let until = if next == NONE { self.all() } else { next };
+            self.move_down(at + len, until, free);
+            at = next;
+        }
+        self.first = NONE;
+        if free > 0 {
+            self.first = self.all() - free;
+            self.write_run(self.first, free, NONE);
+        }
+    }
+
+    /// Free granules below an allocated place.
+    fn free_before(&self, place: u16) -> u16 {
+        let mut free = 0;
+        let mut at = self.first;
+        while at != NONE && at < place {
+            let (len, next) = self.run(at);
+            free += len;
+            at = next;
+        }
+        free
+    }
+
+    fn move_down(&mut self, from: u16, until: u16, by: u16) {
+        let place = |granule: u16| usize::from(granule) * self.granule;
+        let (from, until, to) = (place(from), place(until), place(from - by));
+        self.bytes.copy_within(from..until, to);
+    }
+
+    /// All granules, used and free.
+    fn all(&self) -> u16 {
+        (self.bytes.len() / self.granule) as u16
     }
 
     pub(crate) fn rx(&mut self, buffers: Buffers) -> Ring<'_> {

@@ -79,7 +79,7 @@ fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings:
         c.set(Flags::ACK_NOW);
     } else {
         c.set(Flags::DELACK);
-        c.delack_at = now.after(settings.delayed_ack_ms);
+        c.ack_at = now.after(settings.delayed_ack_ms);
     }
 }
 

@@ -49,17 +49,19 @@ impl Rtt {
         self.timed = 0;
     }
 
-    /// SND.UNA moved by `n`.
-    pub(crate) fn acked(&mut self, n: u32, now: Millis) {
+    /// SND.UNA moved by `n`; returns whether that measured a round trip.
+    pub(crate) fn acked(&mut self, n: u32, now: Millis) -> bool {
         if self.timed == 0 {
-            return;
+            return false;
         }
-        if n >= u32::from(self.timed) {
+        let is_measured = n >= u32::from(self.timed);
+        if is_measured {
             self.timed = 0;
             self.sample((now.0 as u16).wrapping_sub(self.timed_at));
         } else {
             self.timed -= n as u16;
         }
+        is_measured
     }
 
     /// RFC 6298 §2.2 and §2.3. A sample of zero counts as one granule, so that zero goes on to mean "not measured".

@@ -67,6 +67,12 @@ impl Queue {
     }
 }
 
+/// Returns whether something of ours is unacknowledged or unsent.
+pub(crate) fn is_waiting(c: &Connection) -> bool {
+    let queue = Queue::of(c);
+    queue.in_flight > 0 || queue.is_waiting()
+}
+
 /// Plans the connection's next segment.
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
     if c.has(Flags::RST_DUE) {
@@ -141,7 +147,7 @@ fn again(c: &Connection) -> Option<Plan> {
     if len == 0 && !fin {
         return None;
     }
-    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len == text })
+    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len > 0 && len == text })
 }
 
 /// §3.8.6.1: one octet beyond the window. Where the window is open but too small to be worth using, it is used now (the override
@@ -184,7 +190,7 @@ fn plan_new(c: &Connection, queue: &Queue) -> Plan {
 pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     match plan.kind {
         Kind::Reset(_) => {
-            c.clear(Flags::RST_DUE);
+            c.clear(Flags::RST_DUE | Flags::REXMIT);
             return;
         }
         Kind::Syn => sent_syn(c, now, settings),
@@ -224,16 +230,26 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
     if was_idle {
-        c.progress_at = now;
-        c.tcb.retries = 0;
+        c.heard_at = now;
+        c.made_progress(now);
         arm_retransmission(c, now, settings);
     }
     receive::acknowledged(c);
 }
 
-/// The timeout as it stands now (RFC 6298).
+/// The timeout as it stands now (RFC 6298). Probes of a closed window are spaced by how many there were: what waits there is no sign of
+/// a slow path, and must not outlast the window's opening.
 pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
-    rto_after(c, c.tcb.retries, settings)
+    rto_after(c, if is_probing(c) { c.tcb.retries } else { c.backoff }, settings)
+}
+
+/// Returns whether what is sent again asks for a window, rather than replaces what was lost.
+pub(crate) fn is_probing(c: &Connection) -> bool {
+    c.has(Flags::PERSIST) || is_window_closed(c)
+}
+
+fn is_window_closed(c: &Connection) -> bool {
+    c.tcb.snd_wnd == 0 && c.tcb.state().is_synchronized()
 }
 
 /// The timeout without back-off.
@@ -251,18 +267,28 @@ pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
     if c.tcb.state().is_synchronized() { u32::from(c.r2_s) * 1_000 } else { settings.connect_ms }
 }
 
-/// Says whether the connection must make progress to live. With the window closed it is enough that the peer answers (MUST-37).
+/// Returns whether the connection must make progress to live. With the window closed it is enough that the peer answers (MUST-37). Not
+/// where it has opened the window, taken nothing of what is in flight, and closed it again: only a peer that shrinks its window can, and
+/// it could hold the connection for ever.
 pub(crate) fn counts_progress(c: &Connection) -> bool {
-    let is_window_closed = c.tcb.snd_wnd == 0 && c.tcb.state().is_synchronized();
-    !is_window_closed && !c.has(Flags::PERSIST)
+    let is_flapping = c.has(Flags::REOPENED) && c.tcb.snd_nxt != c.tcb.snd_una;
+    (!is_window_closed(c) || is_flapping) && !c.has(Flags::PERSIST)
 }
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
     c.set(Flags::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
     // With the window open silence is counted from the last progress, and R2 is not overshot by a long back-off.
-    if counts_progress(c) {
+    if counts_progress(c) && !c.has(Flags::APP_GONE) {
         c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(r2_ms(c, settings)));
+    }
+    bound_by_orphan(c, settings);
+}
+
+/// Sees that the timer does not overshoot the time that a connection without an application has.
+pub(crate) fn bound_by_orphan(c: &mut Connection, settings: &Settings) {
+    if c.has(Flags::APP_GONE) && c.has(Flags::REXMIT) {
+        c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(settings.orphan_ms));
     }
 }
 
@@ -287,14 +313,17 @@ pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, setti
     mind_window(c, now, settings);
 }
 
-/// What was in flight when the window closed has had no chance since: its time starts now. Not where the application has left: its
-/// peer could hold the slot for ever by closing the window now and then.
+/// What was in flight when the window closed has had no chance since: its time starts now, once until it makes progress.
 fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
-    if c.tcb.snd_nxt != c.tcb.snd_una && !c.has(Flags::APP_GONE) {
-        c.progress_at = now;
-        c.tcb.retries = 0;
-        arm_retransmission(c, now, settings);
+    if c.tcb.snd_nxt == c.tcb.snd_una {
+        return;
     }
+    if !c.has(Flags::REOPENED) {
+        c.made_progress(now);
+        c.set(Flags::REOPENED);
+    }
+    c.tcb.retries = 0;
+    arm_retransmission(c, now, settings);
 }
 
 fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
@@ -314,10 +343,11 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     if octets > 0 && c.has_reader() {
         c.events.insert(Events::WRITABLE);
     }
-    c.rtt.acked(n, now);
+    if c.rtt.acked(n, now) {
+        c.backoff = 0;
+    }
     c.recovering = u32::from(c.recovering).saturating_sub(n) as u16;
-    c.tcb.retries = 0;
-    c.progress_at = now;
+    c.made_progress(now);
     c.tcb.flags.set(Flags::RESEND, c.recovering > 0);
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.clear(Flags::REXMIT | Flags::PERSIST | Flags::PROBE);
@@ -338,19 +368,27 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
     }
 }
 
-/// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over.
+/// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
+/// alone is timed too: one that takes nothing must not hold the connection for ever.
 pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
     let queue = Queue::of(c);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
     let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
     if is_stuck && !c.has(Flags::PERSIST) {
-        c.tcb.retries = 0;
-        c.progress_at = now;
+        c.made_progress(now);
         c.heard_at = now;
-        c.set(Flags::PERSIST | Flags::REXMIT);
-        c.rexmit_at = now.after(rto_ms(c, settings));
-    } else if !is_stuck && c.has(Flags::PERSIST) {
+        c.set(Flags::PERSIST);
+        arm_retransmission(c, now, settings);
+        return;
+    }
+    if !is_stuck && c.has(Flags::PERSIST) {
         c.clear(Flags::PERSIST | Flags::REXMIT | Flags::PROBE);
         c.tcb.retries = 0;
+    }
+    let waits_for_device = is_synchronized && queue.in_flight == 0 && queue.is_waiting();
+    if waits_for_device && !c.has(Flags::REXMIT) {
+        c.made_progress(now);
+        c.heard_at = now;
+        arm_retransmission(c, now, settings);
     }
 }

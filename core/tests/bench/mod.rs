@@ -18,6 +18,8 @@ use crate::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 
 /// Few of everything, so that tables fill soon.
 pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;
+/// For tests that need many handshakes at once.
+pub(crate) type ManyStore = Storage<4, 3, 32, 2, 2_048>;
 /// For tests that need buffers of usual size.
 pub(crate) type LargeStore = Storage<4, 3, 4, 2, 65_536>;
 
@@ -31,7 +33,7 @@ pub(crate) const PEER_ISN: u32 = 7_000_000;
 pub(crate) const START: Instant = Instant::from_micros(1_000_000_000);
 
 const HEADER: usize = 20;
-const LARGEST: usize = 2_048;
+pub(crate) const LARGEST: usize = 2_048;
 /// More outputs than this without a timeout are taken for an endless loop.
 const MOST_OUTPUTS: usize = 1_000;
 /// More deadlines than this within one wait are taken for an endless loop.
@@ -56,7 +58,7 @@ pub(crate) fn key(seed: u8) -> SecretKey {
 
 /// Settings that answer at once and spend no time on checksums.
 pub(crate) fn quick_config() -> Config {
-    Config { checksum: ChecksumBy::Hardware, delayed_ack: Duration::ZERO, ..Config::default() }
+    Config { checksum: Some(ChecksumBy::Hardware), delayed_ack: Duration::ZERO, ..Config::default() }
 }
 
 /// Buffers of [`BUFFER`] bytes.
@@ -176,6 +178,8 @@ pub(crate) struct World<'s> {
     /// Everything the application was told.
     pub(crate) events: Vec<Event>,
     pub(crate) deadline: Option<(Instant, Timer)>,
+    /// Whether the engine is audited after each call.
+    pub(crate) is_audited: bool,
 }
 
 impl<'s> World<'s> {
@@ -192,9 +196,9 @@ impl<'s> World<'s> {
         key: SecretKey,
         now: Instant,
     ) -> World<'s> {
-        let software = config.checksum == ChecksumBy::Software;
-        let tcp = Tcp::new(store, config, key);
-        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None }
+        let software = config.checksum.is_none_or(|by| by == ChecksumBy::Software);
+        let tcp = Tcp::new(store, config, key).unwrap();
+        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None, is_audited: true }
     }
 
     /// Delivers a segment and collects what follows.
@@ -237,6 +241,9 @@ impl<'s> World<'s> {
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
+                    if self.is_audited {
+                        assert_eq!(self.tcp.audit(), Ok(()));
+                    }
                     return;
                 }
             }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use tcp_reset_core::embassy::UnsupportedMedium;
+use tcp_reset_core::embassy::DeviceError;
 use tcp_reset_core::{ListenOptions, StreamOptions};
 
 use crate::exec::World;
@@ -218,5 +218,5 @@ fn plain_ip_device_connects_echoes_and_pings() {
 
 #[test]
 fn unsupported_medium_says_so() {
-    assert_eq!(UnsupportedMedium.to_string(), "the device is neither Ethernet nor plain IP");
+    assert_eq!(DeviceError::UnsupportedMedium.to_string(), "the device is neither Ethernet nor plain IP");
 }

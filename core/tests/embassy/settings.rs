@@ -151,7 +151,7 @@ fn large_mtu_leaves_the_configured_mss() {
     let port = PortRef::new(Some(mac_of(HOST)));
     port.set(|port| port.mtu = 9_014);
     let net = embassy_net::Config::ipv4_static(static_config(HOST, None));
-    let host = world.host_with(port, net, Config { mss: 1_000, ..Config::default() });
+    let host = world.host_with(port, net, Config { mss: Some(1_000), ..Config::default() });
     let raw = world.raw(RAW);
     let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
     assert!(matches!(&syn_to(&mut world, &host, &raw, 7)[..], [seg] if seg.mss == Some(1_000)));

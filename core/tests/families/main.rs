@@ -47,7 +47,7 @@ fn interface(text: &str) -> Interface {
 /// A link with these addresses and routers, and nobody who listens.
 fn with_link(medium: Medium, config: Config, ours: &[&str], routers: &[&str], test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let tcp = Tcp::new(&mut *store, config, bench::key(1));
+    let tcp = Tcp::new(&mut *store, config, bench::key(1)).unwrap();
     let mut link = Frames::new(tcp, medium, ChecksumBy::Software);
     let ours: Vec<Interface> = ours.iter().map(|text| interface(text)).collect();
     link.set_addresses(&ours, routers.iter().map(|text| ip(text))).unwrap();

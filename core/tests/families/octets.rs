@@ -106,7 +106,7 @@ fn checksum_left_to_the_hardware_is_zero() {
         (ChecksumBy::Hardware, false),
         (ChecksumBy::HardwareOnTransmit, false),
     ] {
-        let config = Config { checksum: by, ..Config::default() };
+        let config = Config { checksum: Some(by), ..Config::default() };
         with_link(Medium::Ip, config, &["fd00::1/64"], &[], |link| {
             link.connect(START, 5_000, peer(Family::V6), small_stream()).unwrap();
             let frames = frames_out(link, 0xaa);

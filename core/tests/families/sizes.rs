@@ -38,7 +38,7 @@ fn without_option_segments_fill_the_minimum_mtu() {
 #[test]
 fn without_option_a_small_mtu_of_ours_still_counts() {
     let mut store = Box::new(LargeStore::new());
-    let config = Config { mss: 1_000, ..Config::default() };
+    let config = Config { mss: Some(1_000), ..Config::default() };
     assert_eq!(opened(&mut store, Family::V6, config, &[]).status().unwrap().mss, 980);
     assert_eq!(opened(&mut store, Family::V4, config, &[]).status().unwrap().mss, 536);
 }
@@ -49,7 +49,7 @@ fn announced_and_sent_segments_are_twenty_octets_shorter() {
     over_each(|family| {
         for mss in [84, 536, 1_000, 1_280, 1_460] {
             let mut store = Box::new(LargeStore::new());
-            let config = Config { mss, ..Config::default() };
+            let config = Config { mss: Some(mss), ..Config::default() };
             let expected = mss - family.mss_less();
             let [high, low] = expected.to_be_bytes();
             let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
@@ -70,9 +70,10 @@ fn announced_and_sent_segments_are_twenty_octets_shorter() {
 #[test]
 fn announced_size_is_kept_to_by_our_own_sender() {
     over_each(|family| {
-        for mss in [0, 1, 20, 63, 64, 65, 83, 84, 85, 100] {
+        for mss in [64, 65, 83, 84, 85, 100] {
             let (mut store, mut other) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
-            let mut link = Link::new(World::new(&mut *store, Config { mss, ..Config::default() }), family, PEER_ISN);
+            let mut link =
+                Link::new(World::new(&mut *store, Config { mss: Some(mss), ..Config::default() }), family, PEER_ISN);
             link.dial_with(large());
             let option = link.world.only().options.clone();
             let announced = u16::from_be_bytes([option[2], option[3]]);

@@ -129,7 +129,7 @@ impl<'s> Scene<'s> {
 
     pub fn with(store: &'s mut Store, medium: Medium, checksum: ChecksumBy) -> Scene<'s> {
         let key = SecretKey::new(*b"sixteen octets..").expect("they differ");
-        let tcp = Tcp::new(store, Config { checksum, ..Config::default() }, key);
+        let tcp = Tcp::new(store, Config { checksum: Some(checksum), ..Config::default() }, key).unwrap();
         let mut link = Link::new(tcp, medium, checksum);
         link.set_addresses(&interfaces(), [ROUTER_V4.into(), ROUTER.into()]).expect("good addresses");
         let all = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), OPEN);
@@ -186,7 +186,10 @@ impl<'s> Scene<'s> {
                 }
                 LinkOutput::Event(Event::Closed(handle, reason)) => self.ends.push((handle, reason)),
                 LinkOutput::Event(_) => {}
-                LinkOutput::Timeout(_) => return out,
+                LinkOutput::Timeout(_) => {
+                    assert_eq!(self.link.audit(), Ok(()));
+                    return out;
+                }
             }
         }
         panic!("polling never ends");

@@ -103,7 +103,7 @@ proptest! {
         which in any::<prop::sample::Index>(),
         is_v6 in any::<bool>(),
     ) {
-        let config = Config { checksum: ChecksumBy::HardwareOnReceive, ..Config::default() };
+        let config = Config { checksum: Some(ChecksumBy::HardwareOnReceive), ..Config::default() };
         let mut store = Box::new(Zoo::new());
         let mut zoo = Zookeeper::with(&mut store, config, &homes, Some(Family::V6.unspecified()));
         let home = homes[usize::from(is_v6)];

@@ -133,8 +133,11 @@ pub(crate) enum Reply {
         ack: u32,
         beyond: Option<u32>,
     },
-    /// At most one empty ACK; the text that came with the SYN may be taken now or when it is repeated.
-    SynTextMayWait,
+    /// An RST at `seq`, and our SYN again behind it.
+    ResetThenSyn {
+        seq: u32,
+        reason: ResetReason,
+    },
 }
 
 /// What a segment brings about.
@@ -244,9 +247,8 @@ table! {
     [SynSentBadAckRst; "R3" "M7" "R11"; "SYN-SENT" SYN_SENT; "RST with an ACK outside (ISS, SND.NXT]"; "dropped"; "3.10.7.3 first";
      syn_sent_rst_with_bad_ack_is_dropped; |m, s| s.has(ACK) && !m.acks_new(s) && s.has(RST); dropped]
     [SynSentBadAck; "R3" "M3" "M5"; "SYN-SENT" SYN_SENT; "ACK outside (ISS, SND.NXT], no RST";
-     "<SEQ=SEG.ACK><CTL=RST>, the attempt goes on"; "3.10.7.3 first, 3.5.2 group 2";
-     syn_sent_bad_ack_draws_rst_and_goes_on; |m, s| s.has(ACK) && !m.acks_new(s);
-     |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
+     "<SEQ=SEG.ACK><CTL=RST>, SYN again at once, limited"; "3.10.7.3 first, 3.5.2 group 2";
+     syn_sent_bad_ack_draws_rst_and_goes_on; |m, s| s.has(ACK) && !m.acks_new(s); reset_then_syn]
     [SynSentRst; "R3" "M6" "M7"; "SYN-SENT" SYN_SENT; "RST with an acceptable ACK"; "CLOSED: refused"; "3.10.7.3 second, 3.5.3";
      syn_sent_rst_with_acceptable_ack_is_refused; |_, s| s.has(RST) && s.has(ACK); refused]
     [SynSentRstNoAck; "R3" "M7"; "SYN-SENT" SYN_SENT; "RST without ACK"; "dropped"; "3.10.7.3 second";
@@ -274,6 +276,8 @@ table! {
      time_wait_segment_without_ack_is_dropped; |_, s| !s.has(ACK); dropped]
     [AckUnacceptable; "R7" "S2"; "TIME-WAIT" TIME_WAIT; "ACK outside [SND.UNA-65535, SND.NXT]"; "challenge ACK, limited";
      "3.10.7.4 fifth, RFC 5961 5.2"; time_wait_unacceptable_ack_is_challenged; |m, s| !m.ack_acceptable(s); challenged]
+    [FinTimeWaitOther; "R10" "S2"; "TIME-WAIT" TIME_WAIT; "a FIN in the window that is not the peer's own"; "ACK, limited; 2 MSL go on";
+     "3.10.7.4 fifth, eighth"; time_wait_other_fin_is_acknowledged; |_, s| s.has(FIN); acknowledged_limited]
     [TimeWaitOther; "R10"; "TIME-WAIT" TIME_WAIT; "an acceptable segment that changes nothing"; "ignored"; "3.10.7.4";
      time_wait_acceptable_segment_is_ignored; |_, _| true; dropped]
 
@@ -281,8 +285,12 @@ table! {
     [RstSynReceivedPassive; "R4" "R5" "M9"; "SYN-RECEIVED" SYN_RECEIVED; "RST at RCV.NXT, opened by a listener";
      "entry freed, LISTEN"; "3.10.7.4 second"; syn_received_passive_rst_returns_to_listen;
      |m, s| m.is_exact_rst(s) && m.passive; return_to_listen]
-    [RstSynReceivedActive; "R4" "R5" "M9"; "SYN-RECEIVED" SYN_RECEIVED; "RST at RCV.NXT, opened actively"; "CLOSED: refused";
-     "3.10.7.4 second"; syn_received_active_rst_is_refused; |m, s| m.is_exact_rst(s); refused]
+    [RstSynReceivedActive; "R4" "R5" "M9"; "SYN-RECEIVED" SYN_RECEIVED; "RST at RCV.NXT with an acceptable ACK, opened actively";
+     "CLOSED: refused"; "3.10.7.4 second"; syn_received_active_rst_is_refused;
+     |m, s| m.is_exact_rst(s) && s.has(ACK) && m.acks_new(s); refused]
+    [RstSynReceivedUnproven; "R4" "R5" "M7" "M9"; "SYN-RECEIVED" SYN_RECEIVED;
+     "RST at RCV.NXT without an acceptable ACK, opened actively"; "SYN-SENT, SYN again, limited"; "3.10.7.4 second, deviation";
+     syn_received_active_unproven_rst_returns_to_syn_sent; Model::is_exact_rst; return_to_syn_sent]
     [RstExact; "R5" "M7" "M10"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT" OPEN; "RST at RCV.NXT";
      "CLOSED: reset by peer; bytes received in order stay readable"; "3.10.7.4 second, RFC 5961 3.2";
      established_rst_at_rcv_nxt_resets; Model::is_exact_rst; reset_by_peer]
@@ -299,19 +307,28 @@ table! {
      "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
      "RST in the window, not at RCV.NXT"; "challenge ACK, connection untouched"; "3.10.7.4 second, RFC 5961 3.2";
      established_rst_in_window_sends_challenge_ack; |m, s| s.has(RST) && m.in_window(s.seq); challenged]
+    [RstAtRightEdge; "R5" "S2" "S8";
+     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
+     "RST at RCV.NXT+RCV.WND"; "challenge ACK, connection untouched"; "3.10.7.4 second, deviation";
+     established_rst_at_right_edge_sends_challenge_ack; |m, s| s.has(RST) && s.seq == m.right_edge(); challenged]
+    [RstBeforeNext; "R5" "S2" "S8";
+     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
+     "RST at RCV.NXT-1"; "challenge ACK, connection untouched"; "3.10.7.4 second, deviation";
+     established_rst_before_rcv_nxt_sends_challenge_ack; |m, s| s.has(RST) && s.seq.wrapping_add(1) == m.rcv_nxt; challenged]
     [RstOutOfWindow; "R5" "M7";
      "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "RST outside the window"; "dropped"; "3.10.7.4 second, RFC 5961 3.2";
+     "RST elsewhere"; "dropped"; "3.10.7.4 second, RFC 5961 3.2";
      established_rst_outside_window_is_dropped; |_, s| s.has(RST); dropped]
 
     // Fourth check. It stands before the sequence number's verdict because a SYN is answered wherever it sits.
+    [SynReceivedSynAck; "R4" "M7"; "SYN-RECEIVED" SYN_RECEIVED; "SYN,ACK with an acceptable ACK, wherever, opened actively";
+     "ESTABLISHED, its number is IRS; text and FIN on it are processed, ACK"; "3.5 figure 7, A.2, deviation";
+     syn_received_active_syn_ack_establishes;
+     |m, s| s.has(SYN) && s.has(ACK) && m.acks_new(s) && !m.passive; establish_active]
     [SynReceivedBadAck; "R6" "R7" "M5"; "SYN-RECEIVED" SYN_RECEIVED; "SYN at IRS with an ACK outside (SND.UNA, SND.NXT]";
      "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.10.7.4 fifth, 3.5.2 group 2";
      syn_received_syn_with_bad_ack_draws_rst; |m, s| m.is_syn_again(s) && s.has(ACK) && !m.acks_new(s);
      |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
-    [SynReceivedSynAck; "R4"; "SYN-RECEIVED" SYN_RECEIVED; "SYN,ACK at IRS with an acceptable ACK, opened actively";
-     "ESTABLISHED"; "3.5 figure 7, A.2"; syn_received_active_syn_ack_establishes;
-     |m, s| m.is_syn_again(s) && s.has(ACK) && !m.passive; establish_simultaneously]
     [SynReceivedSynAgain; "R6" "S2"; "SYN-RECEIVED" SYN_RECEIVED; "SYN at IRS again"; "SYN,ACK again, limited"; "3.8.1";
      syn_received_syn_again_repeats_syn_ack; Model::is_syn_again; repeat_syn_ack]
     [SynReceivedSynOther; "R6" "S2"; "SYN-RECEIVED" SYN_RECEIVED; "SYN elsewhere"; "challenge ACK, the entry stays";
@@ -330,7 +347,7 @@ table! {
      "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
      "sequence number outside the window"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, limited unless an answer is owed";
      "3.10.7.4 first, RFC 5961 7"; established_unacceptable_sequence_is_acknowledged;
-     |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s); acknowledged_within_limit]
+     |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s); acknowledged_within_limit]
 
     // Fifth check.
     [NoAck; "R4";
@@ -352,15 +369,16 @@ table! {
     [AckOfFin; "R4" "M2"; "LAST-ACK" LAST_ACK; "our FIN acknowledged"; "CLOSED: peer closed first"; "3.10.7.4 fifth";
      last_ack_ack_of_fin_closes; Model::acks_our_fin; close_after_peer]
     [ZeroWindow; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "RCV.WND = 0, segment with length at RCV.NXT"; "ACK processed, text and FIN not taken, ACK sent"; "3.10.7.4 first";
+     "RCV.WND = 0, text at RCV.NXT"; "ACK processed, text and FIN not taken, ACK sent"; "3.10.7.4 first";
      established_zero_window_processes_ack_only; Model::meets_zero_window; take_ack_only]
 
     // Seventh and eighth step.
     [TextReceiverGone; "R8"; "FIN-WAIT-1, FIN-WAIT-2" FIN_WAITS; "text beyond RCV.NXT, the application closed both ways";
      "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, CLOSED: data lost"; "3.6.1 SHLD-3, RFC 2525 2.17";
      fin_wait_text_for_closed_application_resets; |m, s| m.app_gone && m.has_new_text(s); reset_data_lost]
-    [AfterFin; "R4"; "CLOSE-WAIT, CLOSING, LAST-ACK" AFTER_FIN; "text or FIN after the peer's FIN"; "ACK processed, the rest ignored";
-     "3.10.7.4 seventh, eighth"; close_wait_text_after_fin_is_ignored; |_, s| s.len() > 0; take_ack_quietly]
+    [AfterFin; "R4"; "CLOSE-WAIT, CLOSING, LAST-ACK" AFTER_FIN; "text or FIN after the peer's FIN";
+     "ACK processed, the rest ignored; a FIN draws an ACK"; "3.10.7.4 seventh, eighth"; close_wait_text_after_fin_is_ignored;
+     |_, s| s.len() > 0; |m, s| if s.has(FIN) { take_ack_and_answer(m, s) } else { take_ack_quietly(m, s) }]
     [FinInOrder; "R4" "M2"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" FROM_SYN_RECEIVED; "FIN in order";
      "RCV.NXT advances over it, ACK; CLOSE-WAIT, CLOSING or TIME-WAIT"; "3.10.7.4 eighth";
      established_fin_in_order_enters_close_wait; Model::has_fin_in_order; take_all]
@@ -374,6 +392,9 @@ table! {
     // A bare acknowledgement.
     [AckOfFin; "R4" "M2"; "FIN-WAIT-1" FIN_WAIT_1; "our FIN acknowledged"; "FIN-WAIT-2"; "3.10.7.4 fifth";
      fin_wait_1_ack_of_fin_enters_fin_wait_2; Model::acks_our_fin; take_ack_quietly]
+    [AckAtRightEdge; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
+     "empty ACK at RCV.NXT+RCV.WND"; "ACK processed, nothing sent"; "3.10.7.4 first, deviation";
+     established_ack_at_right_edge_is_taken; Model::is_ack_at_right_edge; take_ack_quietly]
     [AckEstablishes; "R4" "M1"; "SYN-RECEIVED" SYN_RECEIVED; "acceptable ACK"; "ESTABLISHED"; "3.10.7.4 fifth";
      syn_received_ack_establishes; |_, _| true; take_ack_quietly]
     [AckAccepted; "R4" "R7" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
@@ -398,8 +419,19 @@ table! {
      after_reset_same_ports_open_at_once]
     ["R5" "S2"; "ESTABLISHED"; "RST one off, then the exact one in answer to the challenge"; "reset in one more exchange"; "RFC 5961 3.2";
      established_challenged_peer_answers_exactly]
-    ["R5"; "ESTABLISHED, CLOSE-WAIT"; "RST at the policies' places, policies off"; "dropped as outside the window"; "RFC 5961 3.2";
+    ["R5"; "ESTABLISHED, CLOSE-WAIT"; "RST at the policies' places, policies off"; "dropped, at RCV.NXT-1 challenged"; "RFC 5961 3.2";
      rst_policies_are_off_by_default]
+    ["R5" "S8"; "ESTABLISHED"; "the challenge to an RST is not answered"; "sent again, twice at most, until the peer is heard"; "RFC 5961 3.2";
+     established_unanswered_challenge_is_repeated_twice]
+    ["S8"; "SYN-RECEIVED"; "the handshake is not completed, or finds no slot, in time"; "<SEQ=ISS+1><ACK=IRS+1><CTL=RST,ACK>"; "3.10.5";
+     syn_received_expired_peer_is_told]
+    ["S8"; "SYN-RECEIVED"; "a listener with more handshakes than the reply queue holds closes"; "each peer is told as the queue drains"; "3.10.5";
+     unlisten_tells_every_half_open_peer]
+    ["S8"; "SYN-SENT crossed by a SYN"; "abort while no neighbor is known for the peer"; "no RST, counted; the slot is free"; "3.10.5";
+     syn_received_abort_with_nowhere_to_go_frees_the_slot]
+    ["R10"; "TIME-WAIT"; "abort"; "CLOSED, the record is deleted"; "3.10.5"; time_wait_abort_deletes_the_record]
+    ["R10" "M11"; "TIME-WAIT reopened by a SYN"; "the old peer repeats its FIN"; "ACK by the old record"; "3.10.7.4 eighth";
+     time_wait_reopened_old_peer_is_still_answered]
     ["R7"; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";
      established_old_segment_does_not_change_the_window]
     ["R7"; "ESTABLISHED"; "an old but acceptable ACK on new text"; "the text is taken"; "3.10.7.4 fifth";
@@ -410,8 +442,10 @@ table! {
      established_close_with_unread_data_resets]
     ["R8"; "FIN-WAIT-1, FIN-WAIT-2"; "only old text again, the application gone"; "ACK"; "3.6.1";
      fin_wait_old_text_for_closed_application_is_acknowledged]
-    ["R9"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT"; "abort"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>"; "3.10.5";
-     abort_in_every_state_sends_what_the_state_demands]
+    ["R9" "S8"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK"; "abort";
+     "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>"; "3.10.5, deviation"; abort_in_every_state_sends_what_the_state_demands]
+    ["R8" "R9" "S8"; "CLOSING, LAST-ACK"; "close with unread bytes"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>: data lost"; "RFC 2525 2.17, deviation";
+     closing_close_with_unread_data_resets]
     ["R9"; "ESTABLISHED"; "abort while the peer's window shrank"; "RST at SND.UNA+SND.WND"; "3.10.5, deviation";
      established_abort_with_shrunk_window_stays_inside_it]
     ["R9"; "ESTABLISHED"; "abort while the window is closed and probed"; "RST at SND.NXT without the probe's byte"; "3.10.5";
@@ -495,13 +529,20 @@ impl Model {
         match (s.len() > 0, self.rcv_wnd > 0) {
             (false, false) => s.seq == self.rcv_nxt,
             (false, true) => self.in_window(s.seq),
-            (true, false) => false,
+            // A FIN alone takes no room.
+            (true, false) => s.text == 0 && s.seq == self.rcv_nxt && self.state != State::TimeWait,
             (true, true) => self.in_window(s.seq) || self.in_window(last),
         }
     }
 
     fn meets_zero_window(&self, s: &Seg) -> bool {
-        self.rcv_wnd == 0 && s.seq == self.rcv_nxt && s.len() > 0
+        self.rcv_wnd == 0 && s.seq == self.rcv_nxt && s.text > 0
+    }
+
+    fn is_ack_at_right_edge(&self, s: &Seg) -> bool {
+        let is_empty_ack = s.len() == 0 && s.has(ACK) && self.ack_acceptable(s);
+        let is_synchronized = self.state != State::SynReceived;
+        is_synchronized && self.rcv_wnd > 0 && is_empty_ack && s.seq == self.right_edge()
     }
 
     fn is_exact_rst(&self, s: &Seg) -> bool {
@@ -561,7 +602,7 @@ impl Model {
     }
 
     fn has_fin_in_window(&self, s: &Seg) -> bool {
-        s.has(FIN) && self.in_window(s.fin_at())
+        s.has(FIN) && (self.in_window(s.fin_at()) || s.fin_at() == self.right_edge())
     }
 
     fn has_fin_in_order(&self, s: &Seg) -> bool {
@@ -681,7 +722,7 @@ fn with_fin(m: Model, s: &Seg) -> Model {
         | State::LastAck
         | State::TimeWait => m.state,
     };
-    settled(Model { state, rcv_nxt: m.rcv_nxt.wrapping_add(1), rcv_wnd: m.rcv_wnd - 1, held: None, ..m })
+    settled(Model { state, rcv_nxt: m.rcv_nxt.wrapping_add(1), rcv_wnd: m.rcv_wnd.saturating_sub(1), held: None, ..m })
 }
 
 /// A TIME-WAIT record no longer knows the windows its peer offered: the largest counts.
@@ -756,6 +797,29 @@ fn reset_at_ack(m: &Model, s: &Seg, reason: ResetReason) -> Effect {
     untouched(m, Action::Reset(reason), reply)
 }
 
+fn acknowledged_limited(m: &Model, s: &Seg) -> Effect {
+    if m.exhausted { withheld(m) } else { acknowledged(m, s) }
+}
+
+/// The peer's old connection is over then, and our SYN need not wait for its timer.
+fn reset_then_syn(m: &Model, s: &Seg) -> Effect {
+    let reason = ResetReason::BadAckInHandshake;
+    if m.exhausted {
+        return reset_at_ack(m, s, reason);
+    }
+    untouched(m, Action::Reset(reason), Reply::ResetThenSyn { seq: s.ack, reason })
+}
+
+fn return_to_syn_sent(m: &Model, s: &Seg) -> Effect {
+    if m.app_gone {
+        return refused(m, s);
+    }
+    let syn = Reply::Segment { flags: SYN, seq: m.iss, ack: 0, text: 0, reason: None };
+    let reply = if m.exhausted { Reply::Nothing } else { syn };
+    let after = Model { state: State::SynSent, ..*m };
+    Effect { action: Action::ReturnedToSynSent, reply, after, closed: None }
+}
+
 fn ended(m: &Model, reason: CloseReason) -> Effect {
     Effect { action: Action::Ended(reason), reply: Reply::Nothing, after: m.gone(), closed: Some(reason) }
 }
@@ -815,10 +879,6 @@ fn establish_active(m: &Model, s: &Seg) -> Effect {
     let rest = Seg { seq: s.seq.wrapping_add(1), flags: s.flags & !SYN, ..*s };
     let after = with_fin(with_text(establish(m, s), &rest), &rest);
     Effect { action: Action::Accepted, reply: ack_of(&after), after, closed: None }
-}
-
-fn establish_simultaneously(m: &Model, s: &Seg) -> Effect {
-    Effect { action: Action::Accepted, reply: Reply::SynTextMayWait, after: establish(m, s), closed: None }
 }
 
 fn take_ack_quietly(m: &Model, s: &Seg) -> Effect {

@@ -549,6 +549,7 @@ impl<'s> World<'s> {
             match node.link.poll_output(Instant::from_micros(self.now)) {
                 LinkOutput::Event(event) => node.events.push_back(event),
                 LinkOutput::Timeout(at) => {
+                    assert_eq!(node.link.audit(), Ok(()));
                     node.deadline = at.map(|(at, _)| at.as_micros());
                     node.retry_at = None;
                     return;
@@ -819,7 +820,7 @@ impl<'s> Node<'s> {
             Medium::Ethernet(_) => Medium::Ethernet(MACS[side]),
             Medium::Ip => Medium::Ip,
         };
-        let tcp = Tcp::new(store, config, key(side as u8 + 1));
+        let tcp = Tcp::new(store, config, key(side as u8 + 1)).unwrap();
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
         let interface = Interface { addr: sides(family)[side].ip(), prefix: family.prefix() };
         link.set_addresses(&[interface], None).unwrap();

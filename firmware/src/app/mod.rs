@@ -16,7 +16,7 @@ use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
 use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
-use tcp_reset_core::embassy::{TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack, UnsupportedMedium};
+use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack};
 use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
 
 /// Connection slots: 3 echoes, a discard, 2 status pages, the client, and one that closes while the next comes.
@@ -136,8 +136,8 @@ impl Settings {
 pub enum StartError {
     /// The random source does not work: there is no safe way to go on.
     WeakKey(WeakKey),
-    /// The board's device is not Ethernet.
-    UnsupportedMedium(UnsupportedMedium),
+    /// The board's device cannot be used.
+    Device(DeviceError),
     /// A port cannot be listened on.
     Listen(Error),
 }
@@ -183,8 +183,8 @@ pub fn start<D: Driver>(
     defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
-    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key)
-        .map_err(StartError::UnsupportedMedium)?;
+    let (shared, driver) =
+        tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |port: u16, backlog: u8| {

@@ -48,15 +48,23 @@ pub(super) fn rst_exact(w: &mut World<'_>) -> Result<()> {
     expect_their_state(w, &pair, State::Closed)
 }
 
+/// At the right edge sits an RST of a peer whose whole window was lost, at RCV.NXT-1 one whose window probe was taken and its ACK lost:
+/// these two are challenged.
 pub(super) fn rst_outside(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
     is_alive(w, &pair)?;
-    for beyond_edge in [0, 1, 1 << 30] {
+    for beyond_edge in [1, 1 << 30] {
         let distance = w.status(pair.ours)?.rcv_wnd + beyond_edge;
         expect_silence(w, &pair, distance)?;
     }
-    for before in [1, 1 << 30] {
+    for before in [2, 1 << 30] {
         expect_silence(w, &pair, 0_u32.wrapping_sub(before))?;
+    }
+    for distance in [w.status(pair.ours)?.rcv_wnd, 0_u32.wrapping_sub(1)] {
+        w.note(format!("an RST {} from RCV.NXT, at an edge", distance as i32));
+        forge_rst(w, &pair, distance)?;
+        expect_challenge(w, &pair)?;
+        is_alive(w, &pair)?;
     }
     Ok(())
 }

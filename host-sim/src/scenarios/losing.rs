@@ -6,7 +6,7 @@ use tcp_reset_core::{CloseReason, Control, State};
 use super::script::{OUR_SERVER, expect_reset, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends};
 use crate::peer::Failure;
 use crate::trace::Way;
-use crate::world::World;
+use crate::world::{Pair, World};
 
 pub(super) fn close_with_unread(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
@@ -41,12 +41,7 @@ pub(super) fn data_after_close(w: &mut World<'_>) -> Result<()> {
 pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
     let listener = w.listen(w.port(OUR_SERVER))?;
     let pair = peer_opens_again(w, listener, true)?;
-    w.note("we send until the peer, which does not read, closes its window");
-    w.until("the peer's window is closed", |w| {
-        while w.send_some(pair.ours, &[7; 1_024])? > 0 {}
-        let status = w.status(pair.ours)?;
-        Ok(status.snd_wnd == 0 && status.snd_una == status.snd_nxt)
-    })?;
+    fill_window(w, &pair)?;
     w.note("we abort: the RST is where the peer expects the next octet");
     let rst = (Way::ToPeer, format!("RST,ACK SEQ={} ACK=1", acknowledged(w)?));
     w.expected.push(rst);
@@ -56,8 +51,18 @@ pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
     Ok(())
 }
 
+/// We send until the peer takes no more.
+pub(super) fn fill_window(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+    w.note("we send until the peer, which does not read, closes its window");
+    w.until("the peer's window is closed", |w| {
+        while w.send_some(pair.ours, &[7; 1_024])? > 0 {}
+        let status = w.status(pair.ours)?;
+        Ok(status.snd_wnd == 0 && status.snd_una == status.snd_nxt)
+    })
+}
+
 /// The peer's last acknowledgment on the wire, counted from our initial sequence number.
-fn acknowledged(w: &World<'_>) -> Result<u32> {
+pub(super) fn acknowledged(w: &World<'_>) -> Result<u32> {
     let first = w.trace.steps().find(|step| step.way == Way::ToPeer && step.seen.control.contains(Control::SYN));
     let last = w.trace.steps().rev().find(|step| step.way == Way::ToUs);
     let (Some(first), Some(last)) = (first, last) else { bail!("there was no handshake") };

@@ -1,6 +1,7 @@
 //! The scenarios: each tells one story of how a connection begins, breaks or ends, and judges it.
 
 mod closing;
+mod crowding;
 mod forged;
 mod half_open;
 mod handshake;
@@ -8,6 +9,8 @@ mod idle;
 mod losing;
 mod opening;
 pub(crate) mod script;
+mod silence;
+mod timing;
 
 use anyhow::Result;
 
@@ -80,6 +83,7 @@ pub const SCENARIOS: &[Scenario] = &[
         .or_hostile(),
     scenario("echo-both-close", "echo of 1 MiB, then both close at once", closing::both_close)
         .leaves(0, 0, 1)
+        .tuned(timing::short_time_wait)
         .or_hostile(),
     scenario(
         "echo-peer-half-closes",
@@ -109,14 +113,18 @@ pub const SCENARIOS: &[Scenario] = &[
         "a rebooted peer reuses its port: challenge, RST, new connection",
         half_open::peer_reboots,
     )
-    .resets(&[Rst::theirs("RST SEQ=101")])
+    .resets(&[Rst::theirs("RST SEQ=101′")])
     .leaves(2, 0, 0),
     scenario("we-reboot", "we reboot and reuse our port: challenge, RST, new connection", half_open::we_reboot)
-        .resets(&[Rst::ours("RST SEQ=101")]),
+        .resets(&[Rst::ours("RST SEQ=101′")]),
     scenario("forged-rst-in-window", "a forged RST in the window: challenged, the echo goes on", forged::rst_in_window),
     scenario("forged-rst-exact", "an RST at the exact number: reset, and told why", forged::rst_exact)
         .resets(&[Rst::ours("RST SEQ=101")]),
-    scenario("forged-rst-outside", "a forged RST outside the window: nothing", forged::rst_outside),
+    scenario(
+        "forged-rst-outside",
+        "a forged RST outside the window: nothing, at its very edges a challenge",
+        forged::rst_outside,
+    ),
     scenario("forged-syn", "a forged SYN on a live connection: challenged", forged::syn),
     scenario("forged-text", "forged text with a wrong acknowledgement: challenged, not delivered", forged::text),
     scenario("rst-in-listen", "RST to a listener: the next client is served", handshake::rst_in_listen),
@@ -164,6 +172,53 @@ pub const SCENARIOS: &[Scenario] = &[
         "the peer's new SYN in our TIME-WAIT: a new connection at once",
         half_open::time_wait_reopens,
     ),
+    scenario("cable-pulled", "the cable is pulled for a second: nothing is lost", silence::cable_pulled).or_hostile(),
+    scenario("back-off", "no answer: each retransmission waits twice as long as the last", silence::back_off)
+        .tuned(timing::quick),
+    scenario("silent-peer", "no answer until R2: TimedOut, an RST is tried, the peer learns it later", silence::r2)
+        .tuned(timing::short_r2)
+        .resets(&[Rst::ours("RST,ACK SEQ=121 ACK=101"), Rst::ours("RST SEQ=101")]),
+    scenario("silent-closed-window", "no answer to window probes until R2: TimedOut", silence::closed_window)
+        .tuned(timing::short_probes),
+    scenario("silent-to-syn", "no answer to our SYN: it backs off, then TimedOut", silence::connect)
+        .tuned(timing::short_connect),
+    scenario("half-open-expires", "our SYN,ACK stays unanswered: the peer is told by RST", silence::half_open_expires)
+        .tuned(timing::short_half_open)
+        .leaves(0, 0, 0)
+        .resets(&[Rst::ours("RST,ACK SEQ=1 ACK=1")]),
+    scenario(
+        "orphan-closed-window",
+        "we closed, the peer never reads: it is reset in time",
+        silence::orphan_closed_window,
+    )
+    .tuned(timing::short_orphan)
+    .leaves(0, 0, 0),
+    scenario(
+        "orphan-without-fin",
+        "we closed, the peer never does: the slot is freed in time",
+        silence::orphan_without_fin,
+    )
+    .tuned(timing::short_orphan)
+    .leaves(0, 0, 0)
+    .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario(
+        "unread-ack-lost",
+        "close with unread data in CLOSE-WAIT, our ACK lost: ECONNRESET",
+        silence::unread_ack_lost,
+    )
+    .leaves(0, 0, 0)
+    .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=202")]),
+    scenario("unread-rst-lost", "the same with our RST lost too: the next segment draws it", silence::unread_rst_lost)
+        .leaves(0, 0, 0)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=202"), Rst::ours("RST SEQ=101").times(1, 2)]),
+    scenario("challenge-quota", "100 forged RSTs in the window: few challenges, the echo goes on", crowding::quota),
+    scenario("backlog-soak", "210 clients, a third reset before accept: every slot returns", crowding::soak)
+        .tuned(timing::small_backlog)
+        .leaves(0, 0, 1)
+        .resets(&[
+            Rst::theirs("RST,ACK SEQ=1 ACK=1").times(crowding::ROUNDS, crowding::ROUNDS),
+            Rst::ours("RST,ACK SEQ=1 ACK=1").times(crowding::ROUNDS, crowding::ROUNDS),
+        ]),
     scenario("idle-60-days", "60 idle days, across the wraps of 2^32 us and 2^32 ms: data flows", idle::sixty_days)
         .in_memory(),
 ];

@@ -51,7 +51,7 @@ fn longest(segments: &[Seg]) -> usize {
 
 #[test]
 fn announced_mss_is_twenty_less_than_over_ipv4() {
-    let of_mss = |mss| Config { mss, ..Config::default() };
+    let of_mss = |mss| Config { mss: Some(mss), ..Config::default() };
     for (ip_mtu, tcp, v4, v6) in [
         (1_500, Config::default(), 1_460, 1_440),
         (1_280, Config::default(), 1_240, 1_220),
