@@ -139,6 +139,11 @@ impl Shim {
                 unchanged
             }
             Fault::BelievesAnyAck if seen.len > 0 && is_live => with_right_ack(core, frame, &seen),
+            Fault::KeepsHalfOpen if state == State::SynReceived && seen.is(Control::ACK) => {
+                // It completes: no longer half-open.
+                self.syns.remove(&(seen.from, seen.to));
+                unchanged
+            }
             Fault::KeepsHalfOpen if is_syn && state == State::Listen => {
                 self.syns.insert((seen.from, seen.to), frame.to_vec());
                 unchanged
@@ -181,9 +186,9 @@ impl Shim {
         }
     }
 
-    /// Returns how long the shim may sleep.
+    /// Returns how long the shim may sleep, if it has to wake by itself.
     pub fn nap(&self) -> Option<Duration> {
-        self.fault.map(|_| INTERVAL / 5)
+        (!self.last.is_empty()).then_some(INTERVAL / 5)
     }
 
     fn has_wrong_ack(&self, seen: &Seen, state: State) -> bool {
