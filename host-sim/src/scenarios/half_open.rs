@@ -1,6 +1,8 @@
 //! One side has lost the connection, the other does not know (RFC 9293 §3.5.1), and what comes after a reset.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, State};
 
 use super::script::{
@@ -8,6 +10,9 @@ use super::script::{
     we_open_again,
 };
 use crate::world::World;
+
+/// Sooner than a SYN is repeated.
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
@@ -68,7 +73,10 @@ pub(super) fn time_wait_reopens(w: &mut World<'_>) -> Result<()> {
     w.peer().close(pair.theirs)?;
     w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
     expect_their_state(w, &pair, State::Closed)?;
+    let from = w.now();
     let fresh = peer_opens_again(w, listener, false)?;
+    let took = w.now().duration_since(from);
+    ensure!(took < AT_ONCE, "that took {took:?}: the SYN had to be repeated");
     is_alive(w, &fresh)
 }
 
