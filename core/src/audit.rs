@@ -52,9 +52,8 @@ impl Tcp<'_> {
         let buffers = self.conns.iter().filter(|c| c.is_used()).map(|c| c.buffers);
         check(self.pool.is_accounted_for(buffers), "the pool's octets are counted wrong")?;
         for h in 0..self.halves.len() as u16 {
-            let half = &self.halves[usize::from(h)];
-            let needs_timer = half.tuple.is_used() && half.progress.is_over().is_none();
-            check(needs_timer == self.half_index.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
+            let is_used = self.halves[usize::from(h)].tuple.is_used();
+            check(is_used == self.half_index.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
         }
         for w in 0..self.waits.len() as u16 {
             let is_used = self.waits[usize::from(w)].tuple.is_used();
@@ -64,7 +63,7 @@ impl Tcp<'_> {
     }
 
     fn audit_lists(&self) -> Finding {
-        let marked = |place| self.conns.iter().filter(|c| c.links.places.contains(place)).count();
+        let marked = |place| self.conns.iter().filter(|c| c.places.contains(place)).count();
         let out = |list: List| self.count(list, |c| c.links.out_next);
         check(out(self.ready) == Some(marked(Places::READY)), "the list of ready slots is wrong")?;
         check(out(self.unresolved) == Some(marked(Places::UNRESOLVED)), "the list of unresolved slots is wrong")?;
@@ -105,7 +104,7 @@ impl Tcp<'_> {
 
 /// What has something to say is asked for it, and what nobody holds is free.
 fn audit_places(c: &Connection) -> Finding {
-    let places = c.links.places;
+    let places = c.places;
     let is_asked = places.intersects(Places::READY | Places::UNRESOLVED);
     check(send::next(c).is_none() || is_asked, "a segment is due and its slot is in no list")?;
     let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);

@@ -6,6 +6,7 @@
 pub mod boards;
 pub mod broken;
 pub mod cable;
+pub mod campaign;
 pub mod endpoint;
 pub mod family;
 pub mod frame;

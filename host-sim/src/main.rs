@@ -10,7 +10,7 @@ use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
-use host_sim::{boards, qemu};
+use host_sim::{boards, campaign, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -77,6 +77,7 @@ enum Command {
     /// Print the rule table
     Rules,
     Qemu(qemu::command::Options),
+    Campaign(campaign::Options),
     /// Build the firmware for every board, print its sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}
     }
