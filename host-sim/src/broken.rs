@@ -115,6 +115,7 @@ impl Shim {
     }
 
     /// Changes a frame from the wire before the core has it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each fault changes few frames, and no other")]
     pub fn receive(&mut self, core: &mut Endpoint, frame: &[u8]) -> Changed {
         let unchanged = Changed { to_core: vec![frame.to_vec()], to_wire: Vec::new() };
         let (Some(fault), Some(seen)) = (self.fault, Seen::parse(frame)) else { return unchanged };
@@ -153,6 +154,7 @@ impl Shim {
     }
 
     /// Changes what the core sends before the wire has it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each fault changes few frames, and no other")]
     pub fn send(&mut self, now: Instant, sent: Sent) -> Option<Sent> {
         let (Some(fault), Some(seen)) = (self.fault, Seen::parse(&sent.bytes)) else { return Some(sent) };
         let is_rst = seen.control.contains(Control::RST);
@@ -276,7 +278,7 @@ fn with_right_ack(core: &mut Endpoint, frame: &[u8], seen: &Seen) -> Changed {
     let mut frame = frame.to_vec();
     if let Some(status) = status_of(core, seen) {
         let beyond = seen.ack.0.wrapping_sub(status.snd_nxt.0) as i32;
-        if beyond > 0 || beyond < -65_536 {
+        if !(-65_536..=0).contains(&beyond) {
             edit_tcp(&mut frame, |tcp| tcp.set_ack_number(TcpSeqNumber(status.snd_nxt.0 as i32)));
         }
     }

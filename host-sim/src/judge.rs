@@ -180,9 +180,10 @@ fn next_client(w: &mut World<'_>, our_end: SocketAddr, their_end: SocketAddr) ->
         // Where both have it nobody can begin, until one forgets.
         w.until("our TIME-WAIT is over", |w| Ok(w.in_use().2 == 0))?;
     }
-    let pair = match peer {
-        State::Listen | State::TimeWait => we_come(w, our_port, their_port)?,
-        _ => peer_comes(w, our_port, their_port)?,
+    let pair = if matches!(peer, State::Listen | State::TimeWait) {
+        we_come(w, our_port, their_port)?
+    } else {
+        peer_comes(w, our_port, their_port)?
     };
     is_alive(w, &pair)?;
     abort_everything(w)?;

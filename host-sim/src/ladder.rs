@@ -117,10 +117,9 @@ fn state_shown(trace: &Trace, place: usize, step: &Step, state: impl Fn(&Step) -
         Entry::Segment(other) if other.ends() == step.ends() => Some(other),
         Entry::Segment(_) | Entry::Note(_) => None,
     });
-    match state(step) {
-        State::Listen if before.any(|step| !matches!(state(step), State::Listen | State::Closed)) => State::Closed,
-        shown => shown,
-    }
+    let shown = state(step);
+    let has_ended = shown == State::Listen && before.any(|step| !matches!(state(step), State::Listen | State::Closed));
+    if has_ended { State::Closed } else { shown }
 }
 
 fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {
