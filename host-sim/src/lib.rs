@@ -4,11 +4,14 @@
 //! and by the frames seen; [`ladder`] draws them.
 
 pub mod boards;
+pub mod broken;
+pub mod cable;
 pub mod campaign;
 pub mod endpoint;
 pub mod family;
 pub mod frame;
 mod image;
+pub mod judge;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
