@@ -3,11 +3,12 @@
 use tcp_reset_core::{Control, Seq};
 
 use super::host::{Ep, name};
+use super::plan::HostPlan;
 use super::world::World;
 use crate::frame::Seen;
 
-/// Empty ACKs that may answer one another in a row.
-const WAR: u8 = 5;
+/// Records of one pair that may answer empty ACKs at a host: a connection or a handshake, and what is left of the connection before it.
+const RECORDS: u16 = 2;
 /// Segments without payload between two endpoints in one second of virtual time, before payload is counted.
 const IN_A_SECOND: u32 = 150;
 /// One in so many segments with payload may go out again on a wire that loses nothing: a flight or two, until the round trip is learned.
@@ -97,7 +98,7 @@ impl World<'_> {
     }
 
     /// A host's engine sent a segment. Gives how deep in a row of answering ACKs it stands.
-    pub(super) fn sent(&mut self, h: usize, seen: &Seen) -> u8 {
+    pub(super) fn sent(&mut self, h: usize, seen: &Seen) -> u16 {
         let (from, to) = (Ep::of(seen.from), Ep::of(seen.to));
         if from.host() != h && !self.hosts[h].listeners.is_empty() && from.host() < self.hosts.len() {
             self.fail(format!("{} speaks for another", name(h)));
@@ -111,13 +112,19 @@ impl World<'_> {
         let is_empty_ack = seen.control == Control::ACK && seen.len == 0;
         match self.stimulus {
             Some((of, depth)) if of == p && is_empty_ack => {
-                if depth >= WAR {
+                if depth >= self.most_answers() {
                     self.fail(format!("storm: {from} and {to} answer each other's empty ACKs"));
                 }
                 depth + 1
             }
             _ => 0,
         }
+    }
+
+    /// Empty ACKs that may answer one another in a row: no more than the quotas of both hosts grant (RFC 5961 §7).
+    fn most_answers(&self) -> u16 {
+        let limit = |host: &HostPlan| u16::from(host.config.challenge_limit);
+        2 * RECORDS * self.plan.hosts.iter().map(limit).max().unwrap_or(0).max(1)
     }
 
     fn count_empty(&mut self, p: usize, seen: &Seen) {

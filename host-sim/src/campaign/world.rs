@@ -39,7 +39,7 @@ pub(super) struct InFlight {
     /// One bit is wrong.
     pub is_corrupt: bool,
     /// How many empty ACKs in a row answered one another before it, itself included.
-    pub depth: u8,
+    pub depth: u16,
 }
 
 /// What is due at a time.
@@ -114,7 +114,7 @@ pub(super) struct World<'b> {
     pub frames: u64,
     segments: u64,
     /// The depth of the empty ACK that is being judged, and its pair.
-    pub stimulus: Option<(usize, u8)>,
+    pub stimulus: Option<(usize, u16)>,
     /// Nothing is ever lost or late here, so nothing may be sent twice for ever.
     pub is_steady: bool,
 }
@@ -431,7 +431,7 @@ impl<'b> World<'b> {
     }
 
     /// Puts a frame on the wire, and decides its fate by what it is and when.
-    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u8) {
+    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u16) {
         self.frames += 1;
         self.hasher.write_u64(self.now);
         self.hasher.write(&bytes);
