@@ -52,9 +52,8 @@ impl Tcp<'_> {
         let buffers = self.conns.iter().filter(|c| c.is_used()).map(|c| c.buffers);
         check(self.pool.is_accounted_for(buffers), "the pool's octets are counted wrong")?;
         for h in 0..self.halves.len() as u16 {
-            let half = &self.halves[usize::from(h)];
-            let needs_timer = half.tuple.is_used() && half.progress.is_over().is_none();
-            check(needs_timer == self.half_index.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
+            let is_used = self.halves[usize::from(h)].tuple.is_used();
+            check(is_used == self.half_index.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
         }
         for w in 0..self.waits.len() as u16 {
             let is_used = self.waits[usize::from(w)].tuple.is_used();

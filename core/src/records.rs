@@ -73,6 +73,11 @@ impl Tcp<'_> {
     /// or was lost it counts the connection as established (§3.10.5, SYN-RECEIVED).
     pub(crate) fn half_open_due(&mut self, h: u16) {
         let half = &mut self.halves[usize::from(h)];
+        if half.progress.is_over().is_some() {
+            count(&mut self.counters.resets_dropped);
+            self.free_half_open(h);
+            return;
+        }
         half.progress.retry();
         let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.progress.retries().min(20))) - 1);
         if waited >= self.settings.syn_received_ms {
@@ -108,7 +113,8 @@ impl Tcp<'_> {
     /// The handshake of a record that was marked as over. The record stays until its RST has a place among the replies.
     fn retire_half_open(&mut self, h: u16) {
         self.forget_handshake(h);
-        self.half_index.disarm(h);
+        // A device that takes nothing must not hold the record for ever.
+        self.half_index.arm(h, self.clock.ms().after(self.settings.orphan_ms));
         self.retired += 1;
         self.retired_from = self.retired_from.min(h);
         self.tell_retired();

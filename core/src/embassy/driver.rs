@@ -9,7 +9,7 @@ use core::task::{Context, Poll};
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::Timer;
 
-use super::state::{State, TcpResources, now};
+use super::state::{State, TcpResources, Waiting, now};
 use crate::config::{ChecksumBy, Config, InvalidSetting, MAX_MSS, SecretKey, Setting};
 use crate::link::{Link, LinkOutput, Medium, Received};
 use crate::output::Hop;
@@ -78,9 +78,10 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
         return Err(DeviceError::InvalidSetting(Setting::Mss));
     }
     config.checksum.get_or_insert(checksum_by(checksum.tcp));
-    let TcpResources { storage, waiters, acceptors, state } = resources;
+    let TcpResources { storage, waiters, queues, state } = resources;
     let link = Link::new(Tcp::new(storage, config, key)?, medium, checksum_by(checksum.ipv4));
-    let shared: &'static RefCell<State> = state.insert(RefCell::new(State::new(link, waiters, acceptors, ip_mtu)));
+    let shared: &'static RefCell<State> =
+        state.insert(RefCell::new(State::new(link, waiters, Waiting::new(queues), ip_mtu)));
     Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
 }
 
@@ -116,26 +117,35 @@ impl<D: Driver> TcpDriver<D> {
         }
         state.runner.register(cx.waker());
         state.link.handle_timeout(self.now);
+        state.sharing.begin_pass();
     }
 
-    /// Tells what has happened, and sends what the device has room for.
+    /// Tells what has happened, and sends what the device has room for, where this pass is not embassy-net's.
     fn pump(&mut self, cx: &mut Context<'_>) {
         let mut state = self.shared.borrow_mut();
+        if state.sharing.is_theirs {
+            return;
+        }
         while state.link.has_output() {
             match state.link.poll_output(self.now) {
                 LinkOutput::Event(event) => state.tell(event),
                 LinkOutput::Timeout(_) => break,
                 LinkOutput::Transmit(frame) => match self.device.transmit(cx) {
-                    Some(token) => token.consume(frame.len(), |buf| {
-                        // The token's buffer is as long as was asked for.
-                        let _ = frame.emit(buf);
-                    }),
+                    Some(token) => {
+                        token.consume(frame.len(), |buf| {
+                            // The token's buffer is as long as was asked for.
+                            let _ = frame.emit(buf);
+                        });
+                        state.sharing.sent_ours();
+                    }
                     // The device wakes us when there is room.
-                    None => return,
+                    None => return state.sharing.found_full(),
                 },
             }
         }
-        state.drained.wake();
+        if core::mem::take(&mut state.is_drain_awaited) {
+            state.waiting.drained.wake_all();
+        }
     }
 }
 
@@ -183,7 +193,9 @@ impl<D: Driver> Driver for TcpDriver<D> {
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Self::TxToken<'_>> {
-        self.device.transmit(cx)
+        let token = self.device.transmit(cx);
+        self.shared.borrow_mut().sharing.asked_theirs(token.is_some());
+        token
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {

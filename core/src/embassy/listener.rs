@@ -1,10 +1,7 @@
 //! A listener: a port with a backlog, which outlives its connections.
 
-use core::future::poll_fn;
-use core::task::{Context, Poll};
-
 use super::stack::TcpStack;
-use super::state::now;
+use super::state::{now, wait_until};
 use super::stream::TcpStream;
 use crate::output::{Error, ListenerHandle};
 
@@ -27,32 +24,29 @@ impl TcpListener {
         self.handle
     }
 
-    /// Waits for the next connection. Several tasks may wait at once, [`super::MOST_ACCEPTORS`] of them asleep; each connection goes to
-    /// one of them.
+    /// Waits for the next connection. Any number of tasks may wait at once; each connection goes to one of them.
     ///
     /// A connection that ends before it is accepted never comes out here; it is counted.
     ///
     /// # Errors
     /// [`Error::StaleHandle`] after [`TcpStack::abort_all`] has closed every listener.
     pub async fn accept(&self) -> Result<TcpStream, Error> {
-        poll_fn(|cx| self.poll_accept(cx)).await
+        let queue = self.stack.state().waiting.acceptors_of(self.handle);
+        wait_until(queue, || self.try_accept()).await
     }
 
-    /// The same for hand-written futures: the task is woken when it is worth asking again.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<TcpStream, Error>> {
+    /// Gives the next connection, if one waits.
+    fn try_accept(&self) -> Option<Result<TcpStream, Error>> {
         let mut state = self.stack.state();
         match state.link.tcp().accept(now(), self.handle) {
             Ok(handle) => {
                 if state.link.tcp_ref().has_output() {
                     state.runner.wake();
                 }
-                Poll::Ready(Ok(TcpStream::new(self.stack, handle)))
+                Some(Ok(TcpStream::new(self.stack, handle)))
             }
-            Err(Error::WouldBlock) => {
-                state.wait_to_accept(self.handle, cx.waker());
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
+            Err(Error::WouldBlock) => None,
+            Err(error) => Some(Err(error)),
         }
     }
 }

@@ -16,7 +16,7 @@
 //! what they share with the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes
-//! Nothing polls. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
+//! Nothing polls, however many tasks wait. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
 //! deadline. Within one pass at most [`FRAMES_PER_PASS`] frames are taken in; then every other task has its turn.
 
 #[cfg(feature = "slaac")]
@@ -36,5 +36,5 @@ pub use driver::{DeviceError, FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared,
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;
-pub use state::{MOST_ACCEPTORS, MOST_WATCHERS, TcpResources};
+pub use state::TcpResources;
 pub use stream::{TcpReader, TcpStream, TcpWriter};

@@ -36,6 +36,7 @@ impl<D: Driver> TcpRunner<D> {
             // It never ends, and holds its stack only while it is polled.
             let _ = net.as_mut().poll(cx);
             tcp.follow_address();
+            tcp.take_turn(cx);
             Poll::Pending
         })
         .await

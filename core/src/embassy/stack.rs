@@ -1,12 +1,11 @@
 //! The handle: everything that makes sockets or asks about them all.
 
 use core::cell::{RefCell, RefMut};
-use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::task::Poll;
+use core::task::Context;
 
 use super::listener::TcpListener;
-use super::state::{State, now};
+use super::state::{State, now, wait_until};
 use super::stream::TcpStream;
 use crate::config::{ListenOptions, StreamOptions};
 use crate::link::Link;
@@ -79,21 +78,24 @@ impl TcpStack {
         self.state().follow_address(self.net)
     }
 
+    /// Wakes the runner where the core left its pass to embassy-net and has something to say.
+    pub(super) fn take_turn(&self, cx: &Context<'_>) {
+        let state = self.state();
+        if state.sharing.waits_for_turn() && state.link.has_output() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
     /// Waits until embassy-net's configuration changes, in either family: an address given, another one, or none any more.
-    /// [`super::MOST_WATCHERS`] tasks may wait at once.
+    /// Any number of tasks may wait at once.
     ///
     /// embassy-net's own `wait_config_*` do not tell the families apart, and have one waker for all.
     pub async fn address_changed(&self) {
-        let before = self.state().configurations;
-        poll_fn(|cx| {
-            let mut state = self.state();
-            if state.configurations != before {
-                return Poll::Ready(());
-            }
-            state.configured.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
+        let (before, queue) = {
+            let state = self.state();
+            (state.configurations, state.waiting.configured)
+        };
+        wait_until(queue, || (self.state().configurations != before).then_some(())).await;
     }
 
     /// Shows the link and its engine: counters, the last resets, every connection. For a status page.
@@ -119,14 +121,15 @@ impl TcpStack {
 
     /// Waits until nothing is left to be sent now.
     async fn drained(&self) {
-        poll_fn(|cx| {
+        let queue = self.state().waiting.drained;
+        wait_until(queue, || {
             let mut state = self.state();
-            if !state.link.tcp_ref().has_output() {
-                return Poll::Ready(());
+            let is_drained = !state.link.tcp_ref().has_output();
+            if !is_drained {
+                state.is_drain_awaited = true;
+                state.runner.wake();
             }
-            state.drained.register(cx.waker());
-            state.runner.wake();
-            Poll::Pending
+            is_drained.then_some(())
         })
         .await;
     }

@@ -1,9 +1,9 @@
 //! What the driver and the sockets share: the engine behind its link, and who waits for what.
 
 use core::cell::RefCell;
-use core::task::Waker;
 
-use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
+use embassy_sync::waitqueue::WakerRegistration;
+use maitake_sync::WaitQueue;
 
 #[cfg(feature = "slaac")]
 use super::advertisements::Guard;
@@ -12,13 +12,6 @@ use crate::link::Link;
 use crate::output::{ConnectionHandle, Event, ListenerHandle};
 use crate::storage::Storage;
 use crate::time::Instant;
-
-/// How many tasks may sleep in `accept` of one listener at once. More are served too, but each that comes wakes the others.
-pub const MOST_ACCEPTORS: usize = 8;
-/// The same for `closed` of one stream and its halves, and for `abort_all`.
-const MOST_ENDERS: usize = 2;
-/// How many tasks may sleep in `address_changed` at once. More are served too, but keep waking each other.
-pub const MOST_WATCHERS: usize = 4;
 
 /// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and
 /// listeners. In a static it is nothing but zeros: RAM, no flash.
@@ -31,8 +24,20 @@ pub struct TcpResources<
 > {
     pub(super) storage: Storage<CONNECTIONS, LISTENERS, HALF_OPEN, TIME_WAIT, POOL>,
     pub(super) waiters: [Waiters; CONNECTIONS],
-    pub(super) acceptors: [Acceptors; LISTENERS],
+    pub(super) queues: Queues<CONNECTIONS, LISTENERS>,
     pub(super) state: Option<RefCell<State>>,
+}
+
+/// Where any number of tasks wait, each in its own future.
+pub(super) struct Queues<const CONNECTIONS: usize, const LISTENERS: usize> {
+    /// For everything due to have left.
+    pub(super) drained: WaitQueue,
+    /// For another configuration of embassy-net's.
+    pub(super) configured: WaitQueue,
+    /// For the end of each connection.
+    pub(super) ends: [WaitQueue; CONNECTIONS],
+    /// For each listener's next connection.
+    pub(super) acceptors: [WaitQueue; LISTENERS],
 }
 
 impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> TcpResources<C, L, H, T, P> {
@@ -41,7 +46,12 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
         TcpResources {
             storage: Storage::new(),
             waiters: [const { Waiters::new() }; C],
-            acceptors: [const { Acceptors::new() }; L],
+            queues: Queues {
+                drained: WaitQueue::new(),
+                configured: WaitQueue::new(),
+                ends: [const { WaitQueue::new() }; C],
+                acceptors: [const { WaitQueue::new() }; L],
+            },
             state: None,
         }
     }
@@ -55,29 +65,79 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
     }
 }
 
-/// The tasks that wait for one connection: its reader, its writer, and who waits for its end.
+/// The tasks that read and write one connection: one of each, as a stream's halves cannot be shared.
 pub(super) struct Waiters {
     pub(super) reader: WakerRegistration,
     pub(super) writer: WakerRegistration,
-    pub(super) end: MultiWakerRegistration<MOST_ENDERS>,
 }
 
 impl Waiters {
     const fn new() -> Waiters {
-        Waiters {
-            reader: WakerRegistration::new(),
-            writer: WakerRegistration::new(),
-            end: MultiWakerRegistration::new(),
-        }
+        Waiters { reader: WakerRegistration::new(), writer: WakerRegistration::new() }
     }
 }
 
-/// The tasks that wait for one listener's next connection.
-pub(super) struct Acceptors(MultiWakerRegistration<MOST_ACCEPTORS>);
+/// What waits outside of the cell, so that nothing is borrowed meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) drained: &'static WaitQueue,
+    pub(super) configured: &'static WaitQueue,
+    ends: &'static [WaitQueue],
+    acceptors: &'static [WaitQueue],
+}
 
-impl Acceptors {
-    const fn new() -> Acceptors {
-        Acceptors(MultiWakerRegistration::new())
+impl Waiting {
+    pub(super) fn new<const C: usize, const L: usize>(queues: &'static Queues<C, L>) -> Waiting {
+        let Queues { drained, configured, ends, acceptors } = queues;
+        Waiting { drained, configured, ends, acceptors }
+    }
+
+    pub(super) fn end_of(self, handle: ConnectionHandle) -> &'static WaitQueue {
+        &self.ends[handle.index()]
+    }
+
+    pub(super) fn acceptors_of(self, handle: ListenerHandle) -> &'static WaitQueue {
+        &self.acceptors[handle.index()]
+    }
+}
+
+/// Two stacks share the device's room for frames to send. The core, which comes first in a pass, would take all of it while it has much to
+/// say: so a pass is embassy-net's alone where it asked in vain, and where the core has filled the device, which on some leaves no room to
+/// take in a frame. Once embassy-net was served the core has its turn.
+#[derive(Default)]
+pub(super) struct Sharing {
+    /// The core sends nothing in this pass.
+    pub(super) is_theirs: bool,
+    /// embassy-net asked in vain since the core last sent.
+    is_owed: bool,
+    /// embassy-net was given room since the core last sent.
+    is_served: bool,
+    /// The core found the device full.
+    is_full: bool,
+}
+
+impl Sharing {
+    pub(super) fn begin_pass(&mut self) {
+        self.is_theirs = self.is_owed || self.is_full;
+        (self.is_owed, self.is_full) = (false, false);
+    }
+
+    pub(super) fn sent_ours(&mut self) {
+        self.is_served = false;
+    }
+
+    pub(super) fn found_full(&mut self) {
+        self.is_full = true;
+    }
+
+    pub(super) fn asked_theirs(&mut self, is_given: bool) {
+        self.is_owed = !is_given && !self.is_served;
+        self.is_served |= is_given;
+    }
+
+    /// Returns whether the core waits for a pass and not for the device: it left this one to embassy-net, which is content.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.is_theirs && !self.is_owed
     }
 }
 
@@ -85,15 +145,15 @@ impl Acceptors {
 pub(super) struct State {
     pub(super) link: Link<'static>,
     waiters: &'static mut [Waiters],
-    acceptors: &'static mut [Acceptors],
+    pub(super) waiting: Waiting,
     /// The task that drives both stacks.
     pub(super) runner: WakerRegistration,
-    /// Who waits until everything due has left.
-    pub(super) drained: MultiWakerRegistration<MOST_ENDERS>,
-    /// Who waits until embassy-net's configuration changes.
-    pub(super) configured: MultiWakerRegistration<MOST_WATCHERS>,
-    /// How often it has.
+    /// How often embassy-net's configuration has changed.
     pub(super) configurations: u32,
+    /// Somebody waits until everything due has left.
+    pub(super) is_drain_awaited: bool,
+    /// Who has the device's room for frames.
+    pub(super) sharing: Sharing,
     follower: Follower,
     /// Looks at router advertisements before embassy-net does.
     #[cfg(feature = "slaac")]
@@ -101,20 +161,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(
-        link: Link<'static>,
-        waiters: &'static mut [Waiters],
-        acceptors: &'static mut [Acceptors],
-        ip_mtu: usize,
-    ) -> State {
+    pub(super) fn new(link: Link<'static>, waiters: &'static mut [Waiters], waiting: Waiting, ip_mtu: usize) -> State {
         State {
             link,
             waiters,
-            acceptors,
+            waiting,
             runner: WakerRegistration::new(),
-            drained: MultiWakerRegistration::new(),
-            configured: MultiWakerRegistration::new(),
             configurations: 0,
+            is_drain_awaited: false,
+            sharing: Sharing::default(),
             follower: Follower::new(ip_mtu),
             #[cfg(feature = "slaac")]
             advertisements: Guard::new(),
@@ -127,7 +182,7 @@ impl State {
         let Change { is_new, is_other } = follower.look(stack, link);
         if is_new {
             self.configurations = self.configurations.wrapping_add(1);
-            self.configured.wake();
+            self.waiting.configured.wake_all();
         }
         if is_other {
             self.runner.wake();
@@ -139,20 +194,16 @@ impl State {
         &mut self.waiters[handle.index()]
     }
 
-    pub(super) fn wait_to_accept(&mut self, handle: ListenerHandle, waker: &Waker) {
-        self.acceptors[handle.index()].0.register(waker);
-    }
-
     pub(super) fn wake_acceptors(&mut self) {
-        for acceptors in self.acceptors.iter_mut() {
-            acceptors.0.wake();
+        for acceptors in self.waiting.acceptors {
+            acceptors.wake_all();
         }
     }
 
     /// Wakes whom an event concerns.
     pub(super) fn tell(&mut self, event: Event) {
         match event {
-            Event::Acceptable(listener) => self.acceptors[listener.index()].0.wake(),
+            Event::Acceptable(listener) => self.waiting.acceptors_of(listener).wake_all(),
             Event::Connected(c) => {
                 self.waiters(c).reader.wake();
                 self.waiters(c).writer.wake();
@@ -162,10 +213,10 @@ impl State {
             // The application may ask for the retries; nobody waits for them.
             Event::Stalled(_) => {}
             Event::Closed(c, _) => {
-                let Waiters { reader, writer, end } = self.waiters(c);
+                let Waiters { reader, writer } = self.waiters(c);
                 reader.wake();
                 writer.wake();
-                end.wake();
+                self.waiting.end_of(c).wake_all();
             }
         }
     }
@@ -174,4 +225,15 @@ impl State {
 /// The time as the core counts it.
 pub(super) fn now() -> Instant {
     Instant::from_micros(embassy_time::Instant::now().as_micros())
+}
+
+/// Waits in `queue` until `look` finds what is waited for.
+pub(super) async fn wait_until<T>(queue: &WaitQueue, look: impl FnMut() -> Option<T>) -> T {
+    let mut look = look;
+    loop {
+        // A queue is never closed.
+        if let Ok(found) = queue.wait_for_value(&mut look).await {
+            return found;
+        }
+    }
 }

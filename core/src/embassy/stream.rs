@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::stack::TcpStack;
-use super::state::now;
+use super::state::{now, wait_until};
 use crate::output::{ConnectionHandle, Error, Status};
 use crate::verdict::{CloseReason, State};
 
@@ -85,22 +85,11 @@ impl TcpStream {
         state.runner.wake();
     }
 
-    /// Waits until the connection has ended, and says why. The halves of a split stream have the same, so that a third task, or one
-    /// of the two, can wait for it.
+    /// Waits until the connection has ended, and says why. The halves of a split stream have the same. Any number of tasks may wait.
     pub async fn closed(&self) -> CloseReason {
-        poll_fn(|cx| {
-            let mut state = self.stack.state();
-            let status = state.link.tcp_ref().status(self.handle);
-            // While a stream is held its slot is too.
-            match status.map_or(Some(CloseReason::Aborted), |status| status.closed) {
-                Some(reason) => Poll::Ready(reason),
-                None => {
-                    state.waiters(self.handle).end.register(cx.waker());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        let queue = self.stack.state().waiting.end_of(self.handle);
+        // While a stream is held its slot is too.
+        wait_until(queue, || self.status().map_or(Some(CloseReason::Aborted), |status| status.closed)).await
     }
 
     /// Tells how the connection stands.

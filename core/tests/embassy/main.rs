@@ -20,6 +20,7 @@ mod errors;
 mod ipv6;
 mod robust;
 mod settings;
+mod sharing;
 mod sleeping;
 mod streams;
 mod stuck;

@@ -89,14 +89,14 @@ fn device_stuck_forever_connection_times_out_by_r2() {
     }
 }
 
-/// The device was full before: not one octet of the connection has left, so nothing can have been lost and no timer runs.
+/// The device was full before: not one octet of the connection has left.
 #[test]
 fn device_full_before_the_first_octet_connection_waits_and_then_sends() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, _conn) = world.accepted(&host, &raw, 7);
     full_device(&mut world, &host, &raw);
     world.block_on(stream.write(&pattern(4_000))).unwrap();
-    world.run_for(Duration::from_secs(400));
+    world.run_for(Duration::from_secs(90));
     assert_eq!(stream.status().unwrap().closed, None);
     let mark = host.port.mark();
     host.port.set(|port| port.is_stuck = false);
@@ -104,6 +104,22 @@ fn device_full_before_the_first_octet_connection_waits_and_then_sends() {
     let begin = pattern(4_000)[..100].to_vec();
     let frames = host.port.sent_since(mark);
     assert!(frames.iter().any(|frame| frame.windows(100).any(|octets| octets == begin)), "the text does not leave");
+}
+
+/// A device that never takes anything again holds no connection for ever.
+#[test]
+fn device_full_for_ever_connection_times_out_by_r2() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let (mut stream, _conn) = world.accepted(&host, &raw, 7);
+    full_device(&mut world, &host, &raw);
+    world.block_on(stream.write(&pattern(4_000))).unwrap();
+    let begin = clock::now();
+    let reason = world.block_on_for(Duration::from_secs(110), stream.closed());
+    assert_eq!(reason, CloseReason::TimedOut(Timer::Retransmission));
+    assert!(clock::now() - begin >= 100_000_000);
+    drop(stream);
+    world.run_for(Duration::from_secs(61));
+    assert_eq!(host.in_use(), (0, 0, 0), "its RST is given up after the orphan limit");
 }
 
 #[test]
@@ -178,8 +194,8 @@ fn device_full_half_open_entry_expires_in_time() {
     raw.conn(&host, 40_000, 7).send(crate::packet::SYN, b"");
     world.run_for(Duration::from_secs(29));
     assert_eq!(host.in_use(), (0, 1, 0));
-    world.run_for(Duration::from_secs(10));
-    assert_eq!(host.in_use(), (0, 0, 0), "a deadline does not wait for the device");
+    world.run_for(Duration::from_secs(62));
+    assert_eq!(host.in_use(), (0, 0, 0), "neither a deadline nor an RST waits for the device for ever");
 }
 
 /// 10 Mbit/s and few slots: TCP could take every slot that becomes free.
