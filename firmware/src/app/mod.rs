@@ -17,12 +17,13 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use embassy_executor::Spawner;
 use embassy_net_driver::Driver;
 use embassy_time::{Duration, Instant};
-use self::last_ends::LastEnds;
-use self::networks::NoNetworks;
-pub use self::networks::Networks;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack};
 use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
+
+use self::last_ends::LastEnds;
+pub use self::networks::Networks;
+use self::networks::NoNetworks;
 
 /// Connection slots: 3 echoes, a discard, 2 status pages, the client, and one that closes while the next comes.
 const CONNECTIONS: usize = 8;

@@ -292,10 +292,7 @@ impl Page<'_> {
         let name = timer.map_or("none", |(_, timer)| timer.text());
         match self.format {
             Format::Html => {
-                write!(
-                    self.text,
-                    "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}"
-                )?;
+                write!(self.text, "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}")?;
                 match in_ms {
                     Some(in_ms) => write!(self.text, "<td>{name} in {in_ms} ms"),
                     None => Ok(()),

@@ -7,10 +7,10 @@ use httparse::{EMPTY_HEADER, Request, Status};
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
-use super::{App, instant};
 use super::page::{self, Facts, Format, Part, View};
 use super::services::{accept, tell};
 use super::stack_use::{StackUse, stack_use};
+use super::{App, instant};
 
 /// How many requests are answered at once; as many more wait in the backlog.
 pub(super) const PAGES: usize = 2;
