@@ -396,7 +396,7 @@ fn pool_grants_whatever_fits() {
     for n in 0..20_000_u32 {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let pick = (random >> 16) as usize;
-        if pick % 3 == 0 && !held.is_empty() {
+        if pick.is_multiple_of(3) && !held.is_empty() {
             let handle = held.swap_remove(pick / 3 % held.len());
             w.tcp.abort(START, handle).unwrap();
             w.drain();
