@@ -128,6 +128,7 @@ impl Tcp<'_> {
         c.tcb.enter(State::SynSent);
         c.set(Flags::RESEND);
         c.progress_at = self.clock.ms();
+        c.heard_at = c.progress_at;
         send::arm_retransmission(c, self.clock.ms(), &self.settings);
         let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let hash = self.keyed.index_hash(&tuple);
@@ -413,6 +414,7 @@ impl Tcp<'_> {
             unacknowledged: usize::from(c.tx_len),
             retries: c.tcb.retries,
             timer: c.deadline().map(|due| (self.clock.expand(due), timer_of(c, due))),
+            heard_at: self.clock.expand_past(c.heard_at),
         }
     }
 

@@ -192,4 +192,9 @@ pub struct Status {
     pub retries: u8,
     /// What the connection does next by itself, and when.
     pub timer: Option<(Instant, Timer)>,
+    /// When the peer was last heard, or this side began to wait for it: at the open, at the first bytes sent after all were acknowledged, at
+    /// the start of the persist timer. In whole milliseconds, and right for 49 days (2^32 ms). The peer counts as heard by segments whose
+    /// SEQ and ACK are both acceptable; challenged and unacceptable ones, keepalives too, leave it alone, so that it does not tell whether
+    /// a forged segment fell into the window.
+    pub heard_at: Instant,
 }

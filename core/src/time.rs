@@ -91,6 +91,11 @@ impl Clock {
         let ahead = at.0.wrapping_sub(self.ms.0) as i32;
         Instant(self.ms_began.saturating_add_signed(i64::from(ahead) * 1_000))
     }
+
+    /// The same for a moment that is over, up to 2^32 ms ago.
+    pub(crate) fn expand_past(&self, at: Millis) -> Instant {
+        Instant(self.ms_began.saturating_sub(u64::from(self.ms.since(at)) * 1_000))
+    }
 }
 
 /// Wrapping milliseconds, as records keep them. Only moments less than 2^31 ms (24 days) apart may be compared, so a

@@ -566,7 +566,12 @@ fn check_status(case: &Case) -> Result<(), Wrong> {
         let timer = if is_ack_gone { None } else { before.timer };
         let is_asking = status.timer.is_some_and(|(_, timer)| timer == Timer::Challenge);
         let timer = if is_asking && case.seg.has(RST) { status.timer } else { timer };
-        return expect("STATUS of an untouched connection", status, Status { timer, ..before });
+        // A pure ACK may have been taken: the peer was heard.
+        return expect(
+            "STATUS of an untouched connection",
+            status,
+            Status { timer, heard_at: status.heard_at, ..before },
+        );
     }
     if case.effect.closed.is_some() && !matches!(after.state, State::TimeWait) {
         expect("STATUS state", status.state, State::Closed)?;

@@ -9,6 +9,9 @@
 //! | `mps2` | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
 //! | `restart` | feature `restart`, on every board: panics and faults end in a restart that knows why |
 
+#[cfg(test)]
+extern crate std;
+
 pub mod app;
 #[cfg(feature = "bench")]
 pub mod bench;

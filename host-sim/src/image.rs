@@ -39,24 +39,34 @@ impl Speaks {
 /// # Errors
 /// If cargo cannot build it; what cargo says is on standard error.
 pub(crate) fn build(target: &str, binary: &str, speaks: Speaks) -> Result<PathBuf> {
+    build_with(target, binary, speaks, false)
+}
+
+/// The same, if asked for with the firmware's feature `diagnostics`.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnostics: bool) -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // Cargo has one place for a binary, whatever its features: until the image is copied, nobody else may build.
     let lock = File::open(workspace.join("Cargo.toml")).context("cannot find the workspace")?;
     lock.lock().context("cannot wait for another build")?;
-    let built = run_cargo(&workspace, target, binary, speaks)?;
-    let image = built.with_file_name(format!("{binary}-{}", speaks.name()));
-    let fresh = built.with_file_name(format!("{binary}-{}-{}", speaks.name(), std::process::id()));
+    let features = if has_diagnostics { format!("{binary},diagnostics") } else { binary.to_owned() };
+    let built = run_cargo(&workspace, target, binary, &features, speaks)?;
+    let name = format!("{binary}-{}{}", speaks.name(), if has_diagnostics { "-diagnostics" } else { "" });
+    let image = built.with_file_name(&name);
+    let fresh = built.with_file_name(format!("{name}-{}", std::process::id()));
     // In one step, since a machine may be starting from the image there is.
     fs::copy(&built, &fresh).and_then(|_| fs::rename(&fresh, &image)).context("cannot copy the image")?;
     Ok(image)
 }
 
-fn run_cargo(workspace: &Path, target: &str, binary: &str, speaks: Speaks) -> Result<PathBuf> {
+fn run_cargo(workspace: &Path, target: &str, binary: &str, features: &str, speaks: Speaks) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
         .current_dir(workspace)
         .args(["build", "--quiet", "--locked", "--package", "firmware", "--profile", "firmware"])
-        .args(["--bin", binary, "--features", binary, "--target", target])
+        .args(["--bin", binary, "--features", features, "--target", target])
         .args(speaks.arguments())
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())

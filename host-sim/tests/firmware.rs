@@ -56,6 +56,40 @@ fn commands_run_beside_the_board_and_their_exit_code_is_passed_on() {
     assert!(text.contains("address 10.69.0.2/24") && text.contains("address fd10:69::54:43ff:fe50:3/64"), "{text}");
 }
 
+/// Counters are for those whom the build or the build's feature lets see them.
+#[test]
+fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
+    let fetch = "curl --silent --fail http://10.69.0.2/ http://10.69.0.2/status.json";
+    let cases: [(&[&str], bool); 4] = [
+        (&[], false),
+        (&["--status-from", "10.69.0.0/24,fd10:69::/64"], true),
+        (&["--status-from", "10.70.0.0/24"], false),
+        (&["--diagnostics"], true),
+    ];
+    for (options, is_whole) in cases {
+        let output = host_sim(&[&["qemu", "--exec", fetch], options].concat());
+        let text = told(&output);
+        assert!(output.status.success(), "{options:?}: {text}");
+        assert!(
+            text.contains("\"reset_cause\":\"power-on\"") && text.contains("<h2>Slots</h2>"),
+            "{options:?}: {text}"
+        );
+        for word in ["\"last_resets\":", "<h2>Last resets</h2>", "\"rules\":", "\"remote\":\"10.69.0.1:"] {
+            assert_eq!(text.contains(word), is_whole, "{options:?}, {word}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_networks_that_cannot_be_read_is_told_and_lets_nobody_in() {
+    let fetch = "curl --silent --fail http://10.69.0.2/status.json";
+    let output = host_sim(&["qemu", "--status-from", "10.69.0.0/33", "--exec", fetch]);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("\"10.69.0.0/33\" is no list of at most 8 networks"), "{text}");
+    assert!(text.contains("\"reset_cause\":") && !text.contains("\"rules\":"), "{text}");
+}
+
 #[test]
 fn forged_segments_are_shown_to_be_challenged() {
     for family in ["ipv4", "ipv6"] {

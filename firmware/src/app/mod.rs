@@ -2,7 +2,9 @@
 
 mod client;
 mod ending;
+mod last_ends;
 mod net;
+mod networks;
 mod page;
 mod services;
 mod stack_use;
@@ -18,6 +20,10 @@ use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack};
 use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
+
+use self::last_ends::LastEnds;
+pub use self::networks::Networks;
+use self::networks::NoNetworks;
 
 /// Connection slots: 3 echoes, a discard, 2 status pages, the client, and one that closes while the next comes.
 const CONNECTIONS: usize = 8;
@@ -88,6 +94,8 @@ pub struct Settings {
     pub address_v6: Option<(Ipv6Addr, u8)>,
     /// The server the client connects to; none: no client.
     pub server: Option<Server>,
+    /// Whose hosts the status page tells everything, down to sequence numbers; everybody else is shown an overview.
+    pub status_from: Networks,
     /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
     pub end: Option<(Duration, End)>,
 }
@@ -102,19 +110,24 @@ pub enum End {
 }
 
 impl Settings {
-    /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`, or `TCP_SERVER=[fd00::10]:7000`.
+    /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`, or `TCP_SERVER=[fd00::10]:7000`;
+    /// `STATUS_FROM=192.168.1.0/24,fd10:69::/64`.
     ///
-    /// An address that cannot be read is told in the log; there is no client then.
+    /// What cannot be read is told in the log; there is no client then, and nobody is shown everything.
     pub fn from_build() -> Settings {
         let mut settings = Settings {
             uses_dhcp: true,
             fallback: (Ipv4Addr::new(192, 168, 1, 77), 24, None),
             address_v6: None,
             server: None,
+            status_from: Networks::default(),
             end: None,
         };
         if let Some(text) = option_env!("TCP_SERVER") {
             settings.set_server(text);
+        }
+        if let Some(text) = option_env!("STATUS_FROM") {
+            settings.set_status_from(text);
         }
         settings
     }
@@ -128,6 +141,17 @@ impl Settings {
                 text
             );
         }
+    }
+
+    /// Sets the networks that are shown everything, as they are written: `192.168.1.0/24,fd10:69::/64`.
+    pub fn set_status_from(&mut self, text: &str) {
+        self.status_from = text.parse().unwrap_or_else(|NoNetworks| {
+            defmt::error!(
+                "\"{=str}\" is no list of at most 8 networks, such as 192.168.1.0/24,fd10:69::/64: nobody is shown the whole status page",
+                text
+            );
+            Networks::default()
+        });
     }
 }
 
@@ -153,6 +177,7 @@ pub(crate) struct App {
     discard: TcpListener,
     status: TcpListener,
     client: RefCell<ClientState>,
+    last_ends: RefCell<LastEnds>,
 }
 
 /// How the client stands, for the status page.
@@ -200,9 +225,13 @@ pub fn start<D: Driver>(
         discard: listen(DISCARD_PORT, 1)?,
         status: listen(STATUS_PORT, status::PAGES as u8)?,
         client: RefCell::default(),
+        last_ends: RefCell::new(LastEnds::NONE),
         board,
     });
     defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
+    if cfg!(feature = "diagnostics") {
+        defmt::warn!("feature diagnostics: the status page tells everybody everything, sequence numbers too");
+    }
     spawn_tasks(spawner, app);
     Ok(runner)
 }
@@ -251,4 +280,9 @@ pub fn mac_address(chip: &[u8]) -> [u8; 6] {
 
 pub(crate) fn stream_options() -> StreamOptions {
     StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() }
+}
+
+/// Now, as the engine counts.
+pub(crate) fn instant() -> tcp_reset_core::Instant {
+    tcp_reset_core::Instant::from_micros(Instant::now().as_micros())
 }

@@ -1,22 +1,30 @@
 //! What the status page says, in parts of bounded length, as HTML and as JSON.
+//!
+//! Two views. An overview is for everybody: nothing in it depends on how a forged segment was judged, or an attacker who reads the page
+//! between guesses would find RCV.NXT by halving (no sequence numbers, no counters by rule, no counts of resets, challenges, segments), and
+//! nothing in it says which connections there are to aim at (no endpoints but the board's own address). Everything is for those whom the
+//! build lets see it.
 
 use core::fmt::{self, Display, Write};
 
-use embassy_time::Instant;
 use heapless::String;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, ResetKind, ResetReason, Rule, Status};
+use tcp_reset_core::{CloseReason, Instant, ResetKind, ResetReason, Rule, State, Status};
 
-use super::stack_use::stack_use;
-use super::{App, CONNECTIONS};
+use super::last_ends::LastEnds;
+use super::stack_use::StackUse;
+use super::{BUFFER, CONNECTIONS, ClientState, HALF_OPEN, Server, TIME_WAIT};
 
 /// The longest part, in octets: a table of all rules' counters.
-pub(super) const LONGEST_PART: usize = 2_048;
+pub(super) const LONGEST_PART: usize = 2_560;
 /// Octets around a counter's name: markup, and ten digits.
 const AROUND_COUNTER: usize = "<tr><td><td>".len() + 10;
 /// Octets around a table of counters.
 const AROUND_TABLE: usize = 64;
 const _: () = assert!(longest_table() <= LONGEST_PART, "the rules' counters do not fit a part of the page");
+/// An overview's deepest stack is rounded up to a multiple of this, in octets: the mark must not tell one path through the rules from
+/// another.
+const STACK_STEP: usize = 4_096;
 
 /// All rules' counters at their greatest.
 const fn longest_table() -> usize {
@@ -30,7 +38,7 @@ const fn longest_table() -> usize {
 }
 
 /// How it is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
     Html,
     Json,
@@ -45,6 +53,14 @@ impl Format {
     }
 }
 
+/// How much of it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum View {
+    /// What helps nobody to hit a connection.
+    Overview,
+    Everything,
+}
+
 /// A part of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -52,6 +68,7 @@ pub(super) enum Part {
     Board,
     Client,
     Slot(usize),
+    LastEnds,
     Rules,
     ResetsSent,
     Closed,
@@ -62,60 +79,90 @@ pub(super) enum Part {
 impl Part {
     pub(super) const FIRST: Part = Part::Head;
 
-    pub(super) fn next(self) -> Option<Part> {
+    pub(super) fn next(self, view: View) -> Option<Part> {
         Some(match self {
             Part::Head => Part::Board,
             Part::Board => Part::Client,
             Part::Client => Part::Slot(0),
             Part::Slot(n) if n + 1 < CONNECTIONS => Part::Slot(n + 1),
-            Part::Slot(_) => Part::Rules,
+            Part::Slot(_) => Part::LastEnds,
+            Part::LastEnds if view == View::Everything => Part::Rules,
             Part::Rules => Part::ResetsSent,
             Part::ResetsSent => Part::Closed,
             Part::Closed => Part::LastReset(0),
             Part::LastReset(n) if n + 1 < tcp_reset_core::LAST_RESETS => Part::LastReset(n + 1),
-            Part::LastReset(_) => Part::End,
+            Part::LastEnds | Part::LastReset(_) => Part::End,
             Part::End => return None,
         })
     }
 }
 
-/// Writes one part; a test of the firmware reads all of them.
-pub(super) fn write(app: &App, part: Part, format: Format, text: &mut String<LONGEST_PART>) {
-    let mut page = Page { text, format };
+/// What the page tells besides the engine's state, as it was when the page was asked for.
+pub(super) struct Facts<'a> {
+    pub(super) board: &'a str,
+    pub(super) reset_cause: &'a str,
+    /// Since the start, in seconds.
+    pub(super) uptime_s: u64,
+    /// The same moment as the engine counts.
+    pub(super) now: Instant,
+    pub(super) is_link_up: bool,
+    pub(super) address: Option<embassy_net::Ipv4Cidr>,
+    #[cfg(feature = "ipv6")]
+    pub(super) address_v6: Option<embassy_net::Ipv6Cidr>,
+    pub(super) stack: StackUse,
+    pub(super) frames_lost: u32,
+    pub(super) server: Option<Server>,
+    pub(super) client: ClientState,
+    pub(super) last_ends: &'a LastEnds,
+}
+
+/// Writes one part.
+pub(super) fn write(
+    facts: &Facts<'_>,
+    link: &Link<'_>,
+    part: Part,
+    view: View,
+    format: Format,
+    text: &mut String<LONGEST_PART>,
+) {
+    let mut page = Page { text, view, format };
     // Names and numbers alone: nothing needs to be escaped, and every part fits.
-    let _ = page.part(app, part);
+    let _ = page.part(facts, link, part);
 }
 
 struct Page<'t> {
     text: &'t mut String<LONGEST_PART>,
+    view: View,
     format: Format,
 }
 
 impl Page<'_> {
-    fn part(&mut self, app: &App, part: Part) -> fmt::Result {
+    fn part(&mut self, facts: &Facts<'_>, link: &Link<'_>, part: Part) -> fmt::Result {
+        let counters = link.tcp_ref().counters();
         match part {
             Part::Head => self.either(
                 "{",
                 "<!doctype html><meta charset=utf-8><title>tcp-reset-core</title>\
                  <style>body{font:1em sans-serif}td{padding:0 1em 0 0}</style>",
             ),
-            Part::Board => self.board(app),
-            Part::Client => self.client(app),
-            Part::Slot(n) => app.tcp.inspect(|link| self.slot(link, n)),
-            Part::Rules => app.tcp.inspect(|link| {
-                let counters = link.tcp_ref().counters();
-                self.counters("rules", Rule::ALL.iter().map(|&rule| (rule, counters.rule(rule))))
-            }),
-            Part::ResetsSent => app.tcp.inspect(|link| {
-                let counters = link.tcp_ref().counters();
+            Part::Board => self.board(facts, link),
+            Part::Client => self.client(facts),
+            Part::Slot(n) => self.slot(facts, link, n),
+            Part::LastEnds => self.last_ends(facts),
+            Part::Rules => self.counters("rules", Rule::ALL.iter().map(|&rule| (rule, counters.rule(rule)))),
+            Part::ResetsSent => {
                 self.counters("resets_sent", ResetReason::ALL.iter().map(|&r| (r, counters.reset_sent(r))))
-            }),
-            Part::Closed => app.tcp.inspect(|link| {
-                let counters = link.tcp_ref().counters();
-                self.counters("closed", CloseReason::ALL.iter().map(|&r| (r, counters.closed(r))))
-            }),
-            Part::LastReset(n) => app.tcp.inspect(|link| self.last_reset(link, n)),
-            Part::End => self.either("]}\n", "</table>\n"),
+            }
+            Part::Closed => {
+                self.counters("closed", CloseReason::ALL.iter().map(|&r| (r, counters.closed(r))))?;
+                self.either(
+                    ",\"last_resets\":[",
+                    "<h2>Last resets</h2><table><tr><th>at<th>local<th>remote<th>SEQ<th>why",
+                )
+            }
+            Part::LastReset(n) => self.last_reset(link, n),
+            Part::End if self.view == View::Everything => self.either("]}\n", "</table>\n"),
+            Part::End => self.either("}\n", "\n"),
         }
     }
 
@@ -135,6 +182,14 @@ impl Page<'_> {
         }
     }
 
+    /// The same for what may be missing.
+    fn field_or_none(&mut self, name: &str, value: Option<impl Display>) -> fmt::Result {
+        match value {
+            Some(value) => self.field(name, value, false),
+            None => self.field(name, "none", false),
+        }
+    }
+
     /// Takes back the comma behind the last field.
     fn end_fields(&mut self) {
         if self.format == Format::Json && self.text.ends_with(',') {
@@ -142,64 +197,79 @@ impl Page<'_> {
         }
     }
 
-    fn board(&mut self, app: &App) -> fmt::Result {
+    fn board(&mut self, facts: &Facts<'_>, link: &Link<'_>) -> fmt::Result {
         if self.format == Format::Html {
-            write!(self.text, "<h1>{}</h1><table>", app.board.name)?;
+            write!(self.text, "<h1>{}</h1><table>", facts.board)?;
         }
-        let (connections, half_open, time_wait) = app.tcp.inspect(|link| link.tcp_ref().in_use());
-        let stack = stack_use();
-        self.field("board", app.board.name, false)?;
-        self.field("uptime_ms", app.started.elapsed().as_millis(), true)?;
-        self.field("reset_cause", app.board.reset_cause, false)?;
-        match app.stack.config_v4() {
-            Some(config) => self.field("address", config.address, false)?,
-            None => self.field("address", "none", false)?,
-        }
+        let (connections, half_open, time_wait) = link.tcp_ref().in_use();
+        let stack_used = match self.view {
+            View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
+            View::Everything => facts.stack.used,
+        };
+        self.field("board", facts.board, false)?;
+        self.field("uptime_s", facts.uptime_s, true)?;
+        self.field("reset_cause", facts.reset_cause, false)?;
+        self.field("link", if facts.is_link_up { "up" } else { "down" }, false)?;
+        self.field_or_none("address", facts.address)?;
         #[cfg(feature = "ipv6")]
-        match app.stack.config_v6() {
-            Some(config) => self.field("address_v6", config.address, false)?,
-            None => self.field("address_v6", "none", false)?,
+        self.field_or_none("address_v6", facts.address_v6)?;
+        for (name, value) in [
+            ("connections", connections),
+            ("connection_slots", CONNECTIONS),
+            ("half_open", half_open),
+            ("half_open_slots", HALF_OPEN),
+            ("time_wait", time_wait),
+            ("time_wait_slots", TIME_WAIT),
+            ("buffer_size", BUFFER),
+            ("stack_size", facts.stack.size),
+            ("stack_used", stack_used),
+        ] {
+            self.field(name, value, true)?;
         }
-        self.field("connections", connections, true)?;
-        self.field("half_open", half_open, true)?;
-        self.field("time_wait", time_wait, true)?;
-        self.field("stack_size", stack.size, true)?;
-        self.field("stack_used", stack.used, true)?;
-        self.field("frames_lost", app.board.panel.frames_lost(), true)?;
-        app.tcp.inspect(|link| {
-            let counters = link.tcp_ref().counters();
-            self.field("segments_in", counters.segments_in, true)?;
-            self.field("segments_out", counters.segments_out, true)?;
-            self.field("retransmissions", counters.retransmissions, true)?;
-            self.field("acks_withheld", counters.limited, true)?;
-            self.field("replies_lost", counters.replies_lost, true)?;
-            self.field("half_open_expired", counters.half_open_expired, true)?;
-            self.field("lost_before_accept", counters.lost_before_accept, true)
-        })
+        if self.view == View::Everything { self.totals(facts, link) } else { Ok(()) }
     }
 
-    fn client(&mut self, app: &App) -> fmt::Result {
-        let client = *app.client.borrow();
-        match app.settings.server {
-            Some(server) => self.field("client_server", server, false)?,
-            None => self.field("client_server", "none", false)?,
+    fn totals(&mut self, facts: &Facts<'_>, link: &Link<'_>) -> fmt::Result {
+        let counters = link.tcp_ref().counters();
+        for (name, value) in [
+            ("frames_lost", facts.frames_lost),
+            ("segments_in", counters.segments_in),
+            ("segments_out", counters.segments_out),
+            ("retransmissions", counters.retransmissions),
+            ("acks_withheld", counters.limited),
+            ("replies_lost", counters.replies_lost),
+            ("resets_dropped", counters.resets_dropped),
+            ("half_open_expired", counters.half_open_expired),
+            ("lost_before_accept", counters.lost_before_accept),
+        ] {
+            self.field(name, value, true)?;
         }
-        self.field("client_connected", client.is_connected, true)?;
-        self.field("client_attempts", client.attempts, true)?;
-        match client.last_end {
-            Some(error) => self.field("client_last_end", error, false)?,
-            None => self.field("client_last_end", "none", false)?,
-        }
-        self.either(
-            "\"slots\":[",
-            "</table><h2>Slots</h2><table><tr><th>local<th>remote<th>state<th>unread<th>unacknowledged<th>retries<th>timer",
-        )
+        Ok(())
     }
 
-    fn slot(&mut self, link: &Link<'_>, n: usize) -> fmt::Result {
+    fn client(&mut self, facts: &Facts<'_>) -> fmt::Result {
+        let ClientState { is_connected, attempts, last_end } = facts.client;
+        if self.view == View::Everything {
+            self.field_or_none("client_server", facts.server)?;
+            self.field("client_attempts", attempts, true)?;
+        }
+        self.field("client_connected", is_connected, true)?;
+        self.field_or_none("client_last_end", last_end)?;
+        self.either("\"slots\":[", "</table><h2>Slots</h2><table><tr><th>state<th>idle")?;
+        if self.view == View::Everything {
+            self.either("", "<th>local<th>remote<th>unread<th>unacknowledged<th>retries<th>timer")?;
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, facts: &Facts<'_>, link: &Link<'_>, n: usize) -> fmt::Result {
         if let Some((_, status)) = link.tcp_ref().connections().nth(n) {
             self.comma_unless(n == 0)?;
-            self.status(&status)?;
+            self.overview(status.state, facts.now.duration_since(status.heard_at).as_secs())?;
+            if self.view == View::Everything {
+                self.status(facts, &status)?;
+            }
+            self.either("}", "")?;
         }
         if n + 1 == CONNECTIONS { self.either("],", "</table>") } else { Ok(()) }
     }
@@ -208,17 +278,21 @@ impl Page<'_> {
         if self.format == Format::Json && !is_first { self.text.write_char(',') } else { Ok(()) }
     }
 
-    fn status(&mut self, status: &Status) -> fmt::Result {
-        let Status { local, remote, state, readable, unacknowledged, retries, timer, .. } = status;
-        let now = Instant::now().as_millis();
-        let in_ms = timer.map(|(at, _)| (at.as_micros() / 1_000).saturating_sub(now));
+    /// Whole seconds: what a finer clock would tell beyond the connection's silence is nobody's business.
+    fn overview(&mut self, state: State, idle_s: u64) -> fmt::Result {
+        match self.format {
+            Format::Html => write!(self.text, "<tr><td>{state}<td>{idle_s} s"),
+            Format::Json => write!(self.text, "{{\"state\":\"{state}\",\"idle_s\":{idle_s}"),
+        }
+    }
+
+    fn status(&mut self, facts: &Facts<'_>, status: &Status) -> fmt::Result {
+        let Status { local, remote, readable, unacknowledged, retries, timer, .. } = status;
+        let in_ms = timer.map(|(at, _)| at.duration_since(facts.now).as_millis());
         let name = timer.map_or("none", |(_, timer)| timer.text());
         match self.format {
             Format::Html => {
-                write!(
-                    self.text,
-                    "<tr><td>{local}<td>{remote}<td>{state}<td>{readable}<td>{unacknowledged}<td>{retries}"
-                )?;
+                write!(self.text, "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}")?;
                 match in_ms {
                     Some(in_ms) => write!(self.text, "<td>{name} in {in_ms} ms"),
                     None => Ok(()),
@@ -226,18 +300,30 @@ impl Page<'_> {
             }
             Format::Json => write!(
                 self.text,
-                "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"state\":\"{state}\",\"unread\":{readable},\
-                 \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timer\":\"{name}\",\"timer_in_ms\":{}}}",
+                ",\"local\":\"{local}\",\"remote\":\"{remote}\",\"unread\":{readable},\
+                 \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timer\":\"{name}\",\"timer_in_ms\":{}",
                 in_ms.unwrap_or(0)
             ),
         }
+    }
+
+    fn last_ends(&mut self, facts: &Facts<'_>) -> fmt::Result {
+        self.either("\"last_ends\":[", "<h2>Last ends</h2><table><tr><th>why<th>ago")?;
+        for (n, (reason, ago_s)) in facts.last_ends.iter(facts.uptime_s).enumerate() {
+            self.comma_unless(n == 0)?;
+            match self.format {
+                Format::Html => write!(self.text, "<tr><td>{reason}<td>{ago_s} s")?,
+                Format::Json => write!(self.text, "{{\"why\":\"{reason}\",\"ago_s\":{ago_s}}}")?,
+            }
+        }
+        self.either("]", "</table>")
     }
 
     /// All of them as JSON; only those that count anything for a reader.
     fn counters<T: Display>(&mut self, name: &str, counts: impl Iterator<Item = (T, u32)>) -> fmt::Result {
         match self.format {
             Format::Html => write!(self.text, "<h2>{name}</h2><table>")?,
-            Format::Json => write!(self.text, "\"{name}\":{{")?,
+            Format::Json => write!(self.text, ",\"{name}\":{{")?,
         }
         for (what, count) in counts {
             match self.format {
@@ -247,11 +333,7 @@ impl Page<'_> {
             }
         }
         self.end_fields();
-        self.either("},", "</table>")?;
-        if name == "closed" {
-            self.either("\"last_resets\":[", "<h2>Last resets</h2><table><tr><th>at<th>local<th>remote<th>SEQ<th>why")?;
-        }
-        Ok(())
+        self.either("}", "</table>")
     }
 
     fn last_reset(&mut self, link: &Link<'_>, n: usize) -> fmt::Result {
@@ -272,3 +354,6 @@ impl Page<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

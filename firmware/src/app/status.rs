@@ -7,9 +7,10 @@ use httparse::{EMPTY_HEADER, Request, Status};
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
-use super::App;
-use super::page::{self, Format, Part};
+use super::page::{self, Facts, Format, Part, View};
 use super::services::{accept, tell};
+use super::stack_use::{StackUse, stack_use};
+use super::{App, instant};
 
 /// How many requests are answered at once; as many more wait in the backlog.
 pub(super) const PAGES: usize = 2;
@@ -96,17 +97,53 @@ fn parse(octets: &[u8]) -> Option<Ask> {
 
 /// Part by part, so that the page needs little memory; its end is the end of the stream.
 async fn send_page(app: &App, stream: &mut TcpStream, format: Format) -> Result<(), Error> {
+    let view = view_of(app, stream);
     let mut text: String<{ page::LONGEST_PART }> = String::new();
     let _ = text.push_str("HTTP/1.1 200 OK\r\nContent-Type: ");
     let _ = text.push_str(format.media_type());
     let _ = text.push_str("\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).await?;
+    // Walking the painted stack takes its time: once a page.
+    let stack = stack_use();
     let mut part = Some(Part::FIRST);
     while let Some(now) = part {
         text.clear();
-        page::write(app, now, format, &mut text);
+        write_part(app, stack, now, view, format, &mut text);
         stream.write_all(text.as_bytes()).await?;
-        part = now.next();
+        part = now.next(view);
     }
     Ok(())
+}
+
+/// Who asks has completed a handshake: the address is not forged by somebody blind.
+fn view_of(app: &App, stream: &TcpStream) -> View {
+    let is_let_in = stream.remote_endpoint().is_some_and(|asker| app.settings.status_from.contain(asker.ip()));
+    if cfg!(feature = "diagnostics") || is_let_in { View::Everything } else { View::Overview }
+}
+
+fn write_part(
+    app: &App,
+    stack: StackUse,
+    part: Part,
+    view: View,
+    format: Format,
+    text: &mut String<{ page::LONGEST_PART }>,
+) {
+    let last_ends = app.last_ends.borrow();
+    let facts = Facts {
+        board: app.board.name,
+        reset_cause: app.board.reset_cause,
+        uptime_s: app.started.elapsed().as_secs(),
+        now: instant(),
+        is_link_up: app.stack.is_link_up(),
+        address: app.stack.config_v4().map(|config| config.address),
+        #[cfg(feature = "ipv6")]
+        address_v6: app.stack.config_v6().map(|config| config.address),
+        stack,
+        frames_lost: app.board.panel.frames_lost(),
+        server: app.settings.server,
+        client: *app.client.borrow(),
+        last_ends: &last_ends,
+    };
+    app.tcp.inspect(|link| page::write(&facts, link, part, view, format, text));
 }

@@ -27,6 +27,8 @@ pub(super) async fn watch(app: &'static App) {
         Timer::after(LOOK).await;
         let has_resets = app.tcp.inspect(|link| tell_news(&mut told, link.tcp_ref().counters()));
         app.board.panel.show_resets(has_resets);
+        let now_s = app.started.elapsed().as_secs();
+        app.tcp.inspect(|link| app.last_ends.borrow_mut().look(link.tcp_ref().counters(), now_s));
         app.board.panel.feed_watchdog();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(HEARTBEAT) {

@@ -28,7 +28,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `address_v6=fd10:69::2`, `server=10.69.0.1:7000`,
-/// `restart_after=5` and `panic_after=5` in seconds. What is not understood is told in the log and passed over.
+/// `status_from=10.69.0.0/24,fd10:69::/64`, `restart_after=5` and `panic_after=5` in seconds. What is not understood is told in the log and passed over.
 pub(super) fn arguments_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
         defmt::warn!("the host gives no arguments");
@@ -47,6 +47,7 @@ pub(super) fn arguments_into(settings: &mut Settings) {
                 settings.address_v6 = text.parse().ok().map(|addr| (addr, 64));
             }
             Some(("server", text)) => settings.set_server(text),
+            Some(("status_from", text)) => settings.set_status_from(text),
             Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),
             Some(("panic_after", text)) => settings.end = seconds(text).map(|after| (after, End::Panic)),
             _ => defmt::warn!("argument \"{=str}\" is not understood", argument),

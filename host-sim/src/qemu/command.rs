@@ -48,6 +48,12 @@ pub struct Options {
     /// The server that the board's client connects to
     #[arg(long, value_name = "ADDR:PORT")]
     server: Option<SocketAddr>,
+    /// Show the whole status page to these networks, such as 10.69.0.0/24,fd10:69::/64; without it, to nobody (the scenarios choose)
+    #[arg(long, value_name = "NETWORKS", conflicts_with_all = ["scenarios", "scenario"])]
+    status_from: Option<String>,
+    /// Build an image that shows the whole status page to everybody
+    #[arg(long, conflicts_with = "image")]
+    diagnostics: bool,
     /// Write every frame to this pcapng file
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -96,7 +102,9 @@ pub fn run(options: &Options) -> Result<i32> {
     }
     let image = match &options.image {
         Some(image) => image.clone(),
-        None => image::build(options.board.target(), options.board.binary(), options.speaks())?,
+        None => {
+            image::build_with(options.board.target(), options.board.binary(), options.speaks(), options.diagnostics)?
+        }
     };
     let plays = options.scenarios || !options.scenario.is_empty();
     let mut lab = Lab::open(options.board, image, options.pcap.as_deref(), !plays)?;
@@ -114,6 +122,9 @@ pub fn run(options: &Options) -> Result<i32> {
 /// What is asked of a board that runs.
 fn attend(lab: &mut Lab, options: &Options) -> Result<i32> {
     let arguments: Vec<_> = options.server.iter().map(|server| format!("server={server}")).collect();
+    if let Some(networks) = &options.status_from {
+        lab.show_everything_to(networks.clone());
+    }
     lab.power_on(&arguments)?;
     lab.speak(options.family.unwrap_or(Family::Ipv4))?;
     for &forgery in &options.forge {

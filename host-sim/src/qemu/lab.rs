@@ -21,11 +21,14 @@ use super::machine::{Machine, Plan};
 use super::{BOARD_MAC, Board, board_addr, network};
 use crate::family::Family;
 use crate::frame::Seen;
-use crate::kernel::{self, Forbidden, Wire};
+use crate::kernel::{self, Forbidden, Network, Wire};
 use crate::pcap::Capture;
 
 /// How long anything of the board's is waited for: far above what a loaded machine needs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The kernel's host number as a stranger.
+const STRANGER: u8 = 9;
 
 /// What stands on the bench.
 pub(super) struct Lab {
@@ -42,6 +45,8 @@ pub(super) struct Lab {
     pub(super) log: Log,
     pub(super) cable: Cable,
     machine: Option<Machine>,
+    /// Whom a board powered on shows the whole status page; `None`: nobody.
+    status_from: Option<String>,
     /// The deepest use of the stack that any board has told, in octets.
     deepest_stack: Cell<u64>,
 }
@@ -58,7 +63,9 @@ impl Lab {
         let capture = capture.map(Capture::create).transpose()?;
         kernel::enter()?;
         let mut wire = Wire::open(&network(Family::Ipv4), BOARD_MAC, None)?;
-        let no_ipv6 = wire.add_network(&network(Family::Ipv6)).err();
+        wire.add_network(&strangers_network(Family::Ipv4))?;
+        let added = wire.add_network(&network(Family::Ipv6));
+        let no_ipv6 = added.and_then(|()| wire.add_network(&strangers_network(Family::Ipv6))).err();
         let zone = wire.kernel_index();
         let cable = Cable::new(wire, capture)?;
         Ok(Lab {
@@ -71,6 +78,7 @@ impl Lab {
             log,
             cable,
             machine: None,
+            status_from: None,
             deepest_stack: Cell::new(0),
         })
     }
@@ -98,7 +106,9 @@ impl Lab {
     /// If it does not come up.
     pub(super) fn power_on(&mut self, arguments: &[String]) -> Result<()> {
         self.power_off();
-        let plan = Plan { board: self.board, image: &self.image, arguments: arguments.to_vec(), options: Vec::new() };
+        let mut arguments = arguments.to_vec();
+        arguments.extend(self.status_from.iter().map(|networks| format!("status_from={networks}")));
+        let plan = Plan { board: self.board, image: &self.image, arguments, options: Vec::new() };
         let folder = self.folder.as_ref().context("the folder for QEMU's sockets is gone")?;
         let (machine, ethernet, output) = Machine::start(&plan, folder.path())?;
         // The reader ends with the machine.
@@ -148,6 +158,16 @@ impl Lab {
         board_addr(self.family)
     }
 
+    /// Sets whom every board powered on from now on shows the whole status page: networks as the firmware reads them.
+    pub(super) fn show_everything_to(&mut self, networks: String) {
+        self.status_from = Some(networks);
+    }
+
+    /// Gives the address of the kernel's that the scenarios do not let see everything.
+    pub(super) fn stranger_addr(&self) -> IpAddr {
+        strangers_network(self.family).kernel
+    }
+
     /// Gives the board's endpoint at a port.
     pub(super) fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.board_addr(), port)
@@ -179,7 +199,7 @@ impl Lab {
         connect(self.kernel_at(from), self.at(port), patience)
     }
 
-    /// Asks for the status page as JSON.
+    /// Asks for the status page as JSON, from the address that the scenarios let see everything.
     ///
     /// # Errors
     /// If it is not answered, or not with JSON.
@@ -234,6 +254,11 @@ impl Lab {
         let (kernel, board) = ends(stream)?;
         self.cable.last_from_board(board, kernel).context("the board has said nothing on this connection")
     }
+}
+
+/// The network once more, with another address of the kernel's.
+fn strangers_network(family: Family) -> Network {
+    Network { kernel: family.host(STRANGER), ..network(family) }
 }
 
 /// A connection of the kernel's.

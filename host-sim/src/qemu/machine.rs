@@ -146,7 +146,8 @@ fn command(plan: &Plan<'_>, ethernet: &Path, monitor: &Path) -> Command {
     let mut semihosting = String::from("enable=on,target=native,arg=firmware");
     for argument in &plan.arguments {
         semihosting.push_str(",arg=");
-        semihosting.push_str(argument);
+        // To QEMU a comma ends an option, and two are one.
+        semihosting.push_str(&argument.replace(',', ",,"));
     }
     let mut command = Command::new(QEMU);
     command

@@ -59,13 +59,13 @@ pub(super) fn rst_in_window(lab: &mut Lab) -> Result<()> {
 
 pub(super) fn rst_outside(lab: &mut Lab) -> Result<()> {
     let mut stream = live(lab)?;
-    for beyond_edge in [0, 1, 1 << 30] {
+    for (beyond_edge, rule) in [(0, Rule::RstAtRightEdge), (1, Rule::RstOutOfWindow), (1 << 30, Rule::RstOutOfWindow)] {
         let distance = lab.window(&stream)? + beyond_edge;
-        forge(lab, &stream, Control::RST, distance, Rule::RstOutOfWindow)?;
+        forge(lab, &stream, Control::RST, distance, rule)?;
         echo(&mut stream, b"alive after")?;
     }
-    for distance in [0_u32.wrapping_sub(1), 0_u32.wrapping_sub(1 << 30)] {
-        forge(lab, &stream, Control::RST, distance, Rule::RstOutOfWindow)?;
+    for (before, rule) in [(1, Rule::RstBeforeNext), (2, Rule::RstOutOfWindow), (1 << 30, Rule::RstOutOfWindow)] {
+        forge(lab, &stream, Control::RST, 0_u32.wrapping_sub(before), rule)?;
         echo(&mut stream, b"alive after")?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod breaking;
+mod page;
 mod serving;
 
 use std::time::Instant as WallClock;
@@ -66,6 +67,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "the page that curl fetches agrees with what was done",
         families: BOTH,
         play: serving::status_page,
+    },
+    Scenario {
+        name: "strangers-page",
+        title: "a stranger's status page shows no connection to aim at, and no forged segment's verdict",
+        families: BOTH,
+        play: page::strangers_page,
     },
     Scenario {
         name: "bad-requests",
@@ -221,6 +228,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// Plays scenarios, each in its families or in the one that is asked for; says whether all hold.
 pub(super) fn play_all(lab: &mut Lab, scenarios: &[&'static Scenario], only: Option<Family>) -> bool {
+    // The scenarios judge by counters; strangers come from another address.
+    lab.show_everything_to(Family::ALL.map(|family| family.peer_addr().to_string()).join(","));
     let mut outcomes = Vec::new();
     for scenario in scenarios {
         for &family in scenario.families.iter().filter(|&&family| only.is_none_or(|only| only == family)) {

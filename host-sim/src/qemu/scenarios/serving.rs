@@ -123,11 +123,11 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
     echo(&mut held, b"held")?;
 
     let url = format!("http://{}", lab.at(80));
-    let html = curl(&format!("{url}/"))?;
+    let html = curl(lab, &format!("{url}/"))?;
     for word in ["<title>tcp-reset-core</title>", "reset_cause", "Slots", "ESTABLISHED", "ClosedNoAck", "Last resets"] {
         ensure!(html.contains(word), "the page lacks \"{word}\": {html}");
     }
-    let json = curl(&format!("{url}/status.json"))?;
+    let json = curl(lab, &format!("{url}/status.json"))?;
     let after: Value = serde_json::from_str(&json).with_context(|| format!("curl fetched no JSON: {json}"))?;
     let grown = |kind: &str, name: &str| after[kind][name].as_u64().zip(before[kind][name].as_u64());
     let by = |kind: &str, name: &str, n: u64| {
@@ -151,13 +151,14 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
         resets.iter().any(|reset| reset["why"] == Rule::RstExact.name()),
         "the abort's RST is not among {resets:?}"
     );
-    ensure!(after["uptime_ms"].as_u64() >= before["uptime_ms"].as_u64(), "the uptime runs backwards");
+    ensure!(after["uptime_s"].as_u64() >= before["uptime_s"].as_u64(), "the uptime runs backwards");
     Ok(())
 }
 
-fn curl(url: &str) -> Result<String> {
+fn curl(lab: &Lab, url: &str) -> Result<String> {
     let output = Command::new("curl")
-        .args(["--globoff", "--silent", "--show-error", "--fail", "--max-time", "20", url])
+        .args(["--globoff", "--silent", "--show-error", "--fail", "--max-time", "20"])
+        .args(["--interface", &lab.kernel_at(0).ip().to_string(), url])
         .output();
     let output = output.context("cannot run curl; install it (Debian: apt-get install curl)")?;
     let told = String::from_utf8_lossy(&output.stderr);

@@ -1,0 +1,320 @@
+//! The page as it is asked for, over an engine that a peer and an attacker have talked to.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::boxed::Box;
+use std::format;
+use std::string::{String as Text, ToString};
+use std::vec;
+use std::vec::Vec;
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
+use tcp_reset_core::link::{Interface, LinkOutput, Medium};
+use tcp_reset_core::{
+    ChecksumBy, Config, ConnectionHandle, Control, ListenOptions, SecretKey, Storage, StreamOptions, Tcp,
+};
+
+use super::*;
+
+const BOARD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
+const PEER_PORT: u16 = 54_321;
+const PEER_ISS: u32 = 3_111_222_333;
+const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 99);
+const SERVER_PORT: u16 = 47_001;
+const ECHO: u16 = 7;
+const WINDOW: u32 = BUFFER as u32;
+const START_S: u64 = 1_000;
+const TCP_HEADER: usize = 20;
+
+type Store = Storage<CONNECTIONS, 3, HALF_OPEN, TIME_WAIT, 65_536>;
+
+/// A segment in plain numbers.
+#[derive(Clone, Copy, Debug)]
+struct Seg {
+    control: Control,
+    seq: u32,
+    ack: u32,
+    len: usize,
+}
+
+impl Seg {
+    fn packet(&self, to_port: u16) -> Vec<u8> {
+        let ip = IpRepr::new(PEER.into(), BOARD.into(), IpProtocol::Tcp, TCP_HEADER + self.len, 64);
+        let mut buf = vec![0; ip.header_len() + TCP_HEADER + self.len];
+        ip.emit(&mut buf, &ChecksumCapabilities::default());
+        let payload = &mut buf[ip.header_len()..];
+        payload[13] = self.control.bits();
+        let mut tcp = TcpPacket::new_unchecked(payload);
+        tcp.set_src_port(PEER_PORT);
+        tcp.set_dst_port(to_port);
+        tcp.set_seq_number(TcpSeqNumber(self.seq.cast_signed()));
+        tcp.set_ack_number(TcpSeqNumber(self.ack.cast_signed()));
+        tcp.set_header_len(TCP_HEADER as u8);
+        tcp.set_window_len(1_000);
+        tcp.fill_checksum(&PEER.into(), &BOARD.into());
+        buf
+    }
+}
+
+struct World {
+    link: Link<'static>,
+    now_s: u64,
+    echo: ConnectionHandle,
+    ends: LastEnds,
+}
+
+impl World {
+    /// The peer is ESTABLISHED, the client in SYN-SENT, and a stray segment drew an RST.
+    fn new() -> World {
+        let storage: &'static mut Store = Box::leak(Box::new(Store::new()));
+        let mut key = [0x5a; 16];
+        key[0] = 1;
+        let tcp = Tcp::new(storage, Config::default(), SecretKey::new(key).unwrap()).unwrap();
+        let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
+        link.set_addresses(&[Interface { addr: BOARD.into(), prefix: 24 }], [IpAddr::from([192, 0, 2, 254])]).unwrap();
+        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
+        let options = ListenOptions { stream, ..ListenOptions::default() };
+        let listener = link.tcp().listen((BOARD, ECHO).into(), options).unwrap();
+        let now = Instant::from_millis(START_S * 1_000);
+        link.connect(now, 0, (SERVER, SERVER_PORT).into(), stream).unwrap();
+        let _ = sent(&mut link, now);
+        let syn = Seg { control: Control::SYN, seq: PEER_ISS, ack: 0, len: 0 };
+        let _ = link.handle_frame(now, &syn.packet(ECHO));
+        let syn_ack = sent(&mut link, now);
+        let iss =
+            TcpPacket::new_checked(Ipv4Packet::new_checked(&syn_ack[0][..]).unwrap().payload()).unwrap().seq_number();
+        let ack = Seg { control: Control::ACK, seq: PEER_ISS + 1, ack: iss.0.cast_unsigned() + 1, len: 0 };
+        let _ = link.handle_frame(now, &ack.packet(ECHO));
+        let _ = sent(&mut link, now);
+        let echo = link.tcp().accept(now, listener).unwrap();
+        let stray = Seg { control: Control::ACK, seq: 5, ack: 2_987_654_321, len: 0 };
+        let _ = link.handle_frame(now, &stray.packet(4_444));
+        assert_eq!(sent(&mut link, now).len(), 1, "the stray segment is reset");
+        World { link, now_s: START_S, echo, ends: LastEnds::NONE }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.now_s * 1_000)
+    }
+
+    /// Lets time pass, with every timer in it.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now_s += 1;
+            let now = self.now();
+            self.link.handle_timeout(now);
+            let _ = sent(&mut self.link, now);
+        }
+    }
+
+    fn take(&mut self, seg: &Seg) {
+        let now = self.now();
+        let _ = self.link.handle_frame(now, &seg.packet(ECHO));
+        let _ = sent(&mut self.link, now);
+    }
+
+    /// Our application aborts its connection to the peer: a reset to be remembered.
+    fn abort(&mut self) {
+        let now = self.now();
+        self.link.tcp().abort(now, self.echo).unwrap();
+        assert_eq!(sent(&mut self.link, now).len(), 1);
+    }
+
+    fn status(&self) -> Status {
+        self.link.tcp_ref().status(self.echo).unwrap()
+    }
+
+    fn page(&mut self, view: View, format: Format) -> Text {
+        self.ends.look(self.link.tcp_ref().counters(), self.now_s);
+        let facts = Facts {
+            board: "test",
+            reset_cause: "power-on",
+            uptime_s: self.now_s,
+            now: self.now(),
+            is_link_up: true,
+            address: Some(embassy_net::Ipv4Cidr::new(BOARD, 24)),
+            #[cfg(feature = "ipv6")]
+            address_v6: None,
+            stack: StackUse { size: 400_000, used: 6_789 },
+            frames_lost: 31_337,
+            server: Some(server()),
+            client: ClientState::default(),
+            last_ends: &self.ends,
+        };
+        let mut page = Text::new();
+        let mut part = Some(Part::FIRST);
+        while let Some(now) = part {
+            let mut text = String::new();
+            write(&facts, &self.link, now, view, format, &mut text);
+            page.push_str(&text);
+            part = now.next(view);
+        }
+        page
+    }
+
+    fn overviews(&mut self) -> [Text; 2] {
+        FORMATS.map(|format| self.page(View::Overview, format))
+    }
+}
+
+const FORMATS: [Format; 2] = [Format::Json, Format::Html];
+
+fn server() -> Server {
+    format!("{SERVER}:{SERVER_PORT}").parse().unwrap()
+}
+
+/// What the engine sends now.
+fn sent(link: &mut Link<'_>, now: Instant) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    loop {
+        match link.poll_output(now) {
+            LinkOutput::Transmit(frame) => {
+                let mut buf = vec![0; frame.len()];
+                frame.emit(&mut buf).unwrap();
+                packets.push(buf);
+            }
+            LinkOutput::Event(_) => {}
+            LinkOutput::Timeout(_) => return packets,
+        }
+    }
+}
+
+/// Every number and endpoint that an attacker could use.
+fn secrets(world: &World) -> Vec<Text> {
+    let tcp = world.link.tcp_ref();
+    let mut secrets = vec![PEER.to_string(), SERVER.to_string(), PEER_ISS.to_string()];
+    for (_, status) in tcp.connections() {
+        let ports = [status.local, status.remote].map(|endpoint| endpoint.port()).into_iter();
+        secrets.extend(ports.filter(|&port| port != ECHO).map(|port| port.to_string()));
+        // There is no RCV.NXT in SYN-SENT.
+        let seqs = [status.snd_una, status.snd_nxt, status.rcv_nxt].into_iter().filter(|&seq| seq.0 != 0);
+        secrets.extend(seqs.map(|seq| seq.0.to_string()));
+    }
+    secrets
+}
+
+#[test]
+fn an_overview_tells_no_endpoint_and_no_sequence_number() {
+    let mut world = World::new();
+    world.pass(3);
+    let mut secrets = secrets(&world);
+    let live = world.overviews();
+    world.abort();
+    let reset = world.link.tcp_ref().last_resets().next().unwrap();
+    secrets.push(reset.seq.0.to_string());
+    assert!(secrets.len() >= 12, "{secrets:?}");
+    for page in live.into_iter().chain(world.overviews()) {
+        for secret in &secrets {
+            assert!(!page.contains(secret.as_str()), "{secret}: {page}");
+        }
+        let lower = page.to_lowercase();
+        for word in ["seq", "remote", "challenge", "segments", "limit", "retr", "31337", "6789", "rstin"] {
+            assert!(!lower.contains(word), "{word}: {page}");
+        }
+    }
+}
+
+#[test]
+fn an_overview_tells_what_a_person_at_the_board_wants_to_see() {
+    let mut world = World::new();
+    world.pass(42);
+    world.abort();
+    let page = world.page(View::Overview, Format::Json);
+    world.pass(9);
+    let later = world.page(View::Overview, Format::Json);
+    for text in [
+        "\"uptime_s\":1042,\"reset_cause\":\"power-on\",\"link\":\"up\",\"address\":\"192.0.2.1/24\"",
+        "\"connections\":1,\"connection_slots\":8,\"half_open\":0,\"half_open_slots\":16,\"time_wait\":0",
+        "\"stack_size\":400000,\"stack_used\":8192",
+        "\"slots\":[{\"state\":\"SYN-SENT\",\"idle_s\":42}]",
+        "\"last_ends\":[{\"why\":\"aborted here\",\"ago_s\":0}]",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(later.contains("\"idle_s\":51") && later.contains("\"ago_s\":9"), "{later}");
+}
+
+#[test]
+fn everything_has_endpoints_sequence_numbers_and_counters() {
+    let mut world = World::new();
+    let ports: Vec<Text> = world.link.tcp_ref().connections().map(|(_, status)| status.local.to_string()).collect();
+    let live = FORMATS.map(|format| world.page(View::Everything, format));
+    world.abort();
+    let resets: Vec<Text> = world.link.tcp_ref().last_resets().map(|reset| reset.seq.0.to_string()).collect();
+    assert_eq!((resets.len(), ports.len()), (1, 2));
+    for live in live {
+        let all = ports.iter().all(|port| live.contains(port.as_str()));
+        assert!(all, "{ports:?}: {live}");
+    }
+    for format in FORMATS {
+        let page = world.page(View::Everything, format);
+        let peer = SocketAddr::from((PEER, PEER_PORT)).to_string();
+        let server = server().to_string();
+        for text in resets.iter().chain([&peer, &server]) {
+            assert!(page.contains(text.as_str()), "{text}: {page}");
+        }
+        for text in ["ClosedAck", "segments_in", "acks_withheld", "31337", "6789"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+    }
+}
+
+/// Distances from RCV.NXT at, beside and far from every edge that a rule knows.
+const DISTANCES: [u32; 12] =
+    [0, 1, 2, WINDOW / 2, WINDOW - 1, WINDOW, WINDOW + 1, 1 << 20, 1 << 31, u32::MAX, u32::MAX - WINDOW, u32::MAX - 9];
+
+/// Every segment that an attacker can send who knows the endpoints but neither RCV.NXT nor SND.UNA exactly: RST at RCV.NXT, which ends the
+/// connection, and segments with an acceptable ACK are left out.
+fn forgeries(status: &Status) -> Vec<Seg> {
+    let mut forgeries = Vec::new();
+    for bits in 0..0x40 {
+        let control = Control::from_bits_truncate(bits);
+        for distance in DISTANCES {
+            let is_hit = control.contains(Control::RST) && distance == 0;
+            let acks = [status.snd_nxt + 1, status.snd_nxt + (1 << 20), status.snd_una - (1 << 17)];
+            for (ack, len) in acks.into_iter().flat_map(|ack| [(ack, 0), (ack, 1), (ack, 100)]) {
+                if !is_hit {
+                    forgeries.push(Seg { control, seq: (status.rcv_nxt + distance).0, ack: ack.0, len });
+                }
+            }
+        }
+    }
+    forgeries
+}
+
+#[test]
+fn an_overview_does_not_depend_on_where_a_forged_segment_fell() {
+    // Two that differ in nothing but the forged segments; SYN-SENT and its retransmissions go on in both.
+    let (mut untouched, mut forged) = (World::new(), World::new());
+    let forgeries = forgeries(&forged.status());
+    assert!(forgeries.len() > 6_000);
+    for seg in &forgeries {
+        for world in [&mut untouched, &mut forged] {
+            world.pass(1);
+        }
+        let before = forged.page(View::Everything, Format::Json);
+        forged.take(seg);
+        assert_eq!(forged.overviews(), untouched.overviews(), "{seg:?}");
+        assert_ne!(forged.page(View::Everything, Format::Json), before, "{seg:?} was not counted");
+    }
+    // What a timer sends again later shows no more.
+    for world in [&mut untouched, &mut forged] {
+        world.pass(60);
+    }
+    assert_eq!(forged.overviews(), untouched.overviews());
+    assert_eq!(forged.status().state, State::Established);
+}
+
+/// The test above can fail: a segment that knows both numbers shows, by the silence that it ends.
+#[test]
+fn a_segment_of_the_peers_ends_the_silence() {
+    let mut world = World::new();
+    world.pass(30);
+    let before = world.page(View::Overview, Format::Json);
+    let Status { snd_nxt, rcv_nxt, .. } = world.status();
+    world.take(&Seg { control: Control::ACK, seq: rcv_nxt.0, ack: snd_nxt.0, len: 1 });
+    let after = world.page(View::Overview, Format::Json);
+    assert!(before.contains("\"state\":\"ESTABLISHED\",\"idle_s\":30"), "{before}");
+    assert!(after.contains("\"state\":\"ESTABLISHED\",\"idle_s\":0"), "{after}");
+}

@@ -1,0 +1,230 @@
+//! What the status page tells whom.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tcp_reset_core::{Control, Rule, Seq};
+
+use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
+
+const ECHO: u16 = 7;
+const STATUS: u16 = 80;
+/// All that a stranger's page may name.
+const OVERVIEW: [&str; 19] = [
+    "board",
+    "uptime_s",
+    "reset_cause",
+    "link",
+    "address",
+    "address_v6",
+    "connections",
+    "connection_slots",
+    "half_open",
+    "half_open_slots",
+    "time_wait",
+    "time_wait_slots",
+    "buffer_size",
+    "stack_size",
+    "stack_used",
+    "client_connected",
+    "client_last_end",
+    "slots",
+    "last_ends",
+];
+const OF_SLOT: [&str; 2] = ["state", "idle_s"];
+const OF_END: [&str; 2] = ["why", "ago_s"];
+/// What an insider finds besides.
+const INSIDE: [&str; 6] = ["rules", "resets_sent", "closed", "last_resets", "segments_in", "client_server"];
+/// Pages asked for until the table of TIME-WAIT, which each of them takes an entry of, is full and its count stands.
+const FILLING: u32 = 64;
+/// How long a page's slot is left to its task.
+const SETTLING: Duration = Duration::from_millis(100);
+/// Long enough that a silence which ends would be seen in whole seconds.
+const SILENCE: Duration = Duration::from_millis(3_500);
+
+/// The page as a stranger gets it, as HTML and as JSON.
+struct Pages {
+    html: String,
+    json: String,
+}
+
+impl Pages {
+    fn fetch(lab: &Lab) -> Result<Pages> {
+        Ok(Pages { html: fetch(lab, "/")?, json: fetch(lab, "/status.json")? })
+    }
+
+    fn value(&self) -> Result<Value> {
+        serde_json::from_str(&self.json).with_context(|| format!("the page is no JSON: {}", self.json))
+    }
+
+    /// How long the quietest connection has been silent, in seconds.
+    fn longest_silence(&self) -> Result<u64> {
+        let value = self.value()?;
+        let slots = value["slots"].as_array().context("the page has no slots")?;
+        slots.iter().filter_map(|slot| slot["idle_s"].as_u64()).max().context("no slot tells its silence")
+    }
+
+    /// Both without their times.
+    fn without_times(&self) -> [String; 2] {
+        [&self.html, &self.json].map(|text| without_times(text))
+    }
+}
+
+/// A page's own slot is there until its task has let it go: the last one's must not be on this page.
+fn fetch(lab: &Lab, path: &str) -> Result<String> {
+    thread::sleep(SETTLING);
+    let mut stream = connect(SocketAddr::new(lab.stranger_addr(), 0), lab.at(STATUS), PATIENCE)
+        .context("the status page does not answer a stranger")?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: board\r\n\r\n").as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).context("the stranger's page breaks off")?;
+    let (head, body) = text.split_once("\r\n\r\n").context("the stranger's page has no head")?;
+    ensure!(head.starts_with("HTTP/1.1 200 OK"), "the stranger's page says {head}");
+    Ok(body.to_owned())
+}
+
+/// Leaves out every number of seconds: what is named so, and what a reader is shown so.
+fn without_times(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, numbered) = rest.split_at(at);
+        let end = numbered.find(|c: char| !c.is_ascii_digit()).unwrap_or(numbered.len());
+        let (number, after) = numbered.split_at(end);
+        out.push_str(before);
+        let is_time =
+            before.ends_with("_s\":") || before.ends_with("_s<td>") || after.starts_with(" s<") || after == " s";
+        out.push_str(if is_time { "#" } else { number });
+        rest = after;
+    }
+    out + rest
+}
+
+pub(super) fn strangers_page(lab: &mut Lab) -> Result<()> {
+    lab.power_on(&[])?;
+    let mut victim = lab.connect(ECHO, 0)?;
+    echo(&mut victim, b"a connection of somebody else's")?;
+    fill_time_wait(lab)?;
+    thread::sleep(SILENCE);
+    let pages = Pages::fetch(lab)?;
+    names_only_what_is_allowed(&pages, &victim)?;
+    insider_sees_everything(lab, &victim)?;
+    for forgery in FORGERIES {
+        let before = Pages::fetch(lab)?;
+        let counted = lab.ruled(forgery.rule)?;
+        forgery.commit(lab, &victim)?;
+        ensure!(lab.ruled(forgery.rule)? == counted + 1, "{forgery:?} was not judged as meant");
+        let after = Pages::fetch(lab)?;
+        let (was, is) = (before.without_times(), after.without_times());
+        ensure!(was == is, "{forgery:?} shows on a stranger's page: {was:?}, and now {is:?}");
+        let (was, is) = (before.longest_silence()?, after.longest_silence()?);
+        ensure!(was >= SILENCE.as_secs() && is >= was, "{forgery:?} ends a silence of {was} s: {is} s");
+    }
+    echo(&mut victim, b"alive after all")?;
+    let silence = Pages::fetch(lab)?.longest_silence()?;
+    ensure!(silence <= 1, "the victim has spoken, and the page says that it is silent for {silence} s");
+    lab.power_off();
+    Ok(())
+}
+
+fn fill_time_wait(lab: &Lab) -> Result<()> {
+    for _ in 0..FILLING {
+        let value = Pages::fetch(lab)?.value()?;
+        if value["time_wait"] == value["time_wait_slots"] {
+            return Ok(());
+        }
+    }
+    bail!("{FILLING} pages do not fill the table of TIME-WAIT")
+}
+
+fn names_only_what_is_allowed(pages: &Pages, victim: &TcpStream) -> Result<()> {
+    let value = pages.value()?;
+    only(&value, &OVERVIEW)?;
+    for (list, names) in [("slots", OF_SLOT), ("last_ends", OF_END)] {
+        let items = value[list].as_array().with_context(|| format!("the page has no {list}"))?;
+        ensure!(!items.is_empty(), "{list} is empty");
+        items.iter().try_for_each(|item| only(item, &names))?;
+    }
+    let (kernel, _) = ends(victim)?;
+    for page in [&pages.html, &pages.json] {
+        for secret in [kernel.ip().to_string() + ":", kernel.port().to_string()] {
+            ensure!(!page.contains(&secret), "a stranger is told {secret}: {page}");
+        }
+    }
+    for word in ["ESTABLISHED", "reset_cause", "Last ends", "closed, we first"] {
+        ensure!(pages.html.contains(word), "a stranger's page lacks \"{word}\": {}", pages.html);
+    }
+    Ok(())
+}
+
+fn only(value: &Value, names: &[&str]) -> Result<()> {
+    let object = value.as_object().with_context(|| format!("{value} has no names"))?;
+    let other = object.keys().find(|key| !names.contains(&key.as_str()));
+    ensure!(other.is_none(), "a stranger is told {other:?}: {value}");
+    Ok(())
+}
+
+fn insider_sees_everything(lab: &Lab, victim: &TcpStream) -> Result<()> {
+    let status = lab.status()?;
+    for name in OVERVIEW.iter().chain(&INSIDE) {
+        ensure!(*name == "address_v6" || !status[*name].is_null(), "an insider's page lacks {name}: {status}");
+    }
+    let (kernel, _) = ends(victim)?;
+    let slots = status["slots"].as_array().context("the page has no slots")?;
+    ensure!(slots.iter().any(|slot| slot["remote"] == kernel.to_string()), "no slot of {kernel}: {slots:?}");
+    Ok(())
+}
+
+/// What is sent in the victim's name by somebody who guesses.
+#[derive(Debug)]
+struct Forgery {
+    control: Control,
+    place: Place,
+    len: usize,
+    rule: Rule,
+}
+
+/// Where it falls, seen from RCV.NXT.
+#[derive(Debug)]
+enum Place {
+    InWindow,
+    RightEdge,
+    Before,
+    Far,
+}
+
+const fn forgery(control: Control, place: Place, len: usize, rule: Rule) -> Forgery {
+    Forgery { control, place, len, rule }
+}
+
+const FORGERIES: [Forgery; 7] = [
+    forgery(Control::RST, Place::InWindow, 0, Rule::RstInWindow),
+    forgery(Control::RST, Place::RightEdge, 0, Rule::RstAtRightEdge),
+    forgery(Control::RST, Place::Before, 0, Rule::RstBeforeNext),
+    forgery(Control::RST, Place::Far, 0, Rule::RstOutOfWindow),
+    forgery(Control::ACK, Place::InWindow, 32, Rule::AckUnacceptable),
+    forgery(Control::ACK, Place::Far, 32, Rule::SeqUnacceptable),
+    forgery(Control::SYN, Place::InWindow, 0, Rule::SynSynchronized),
+];
+
+impl Forgery {
+    fn commit(&self, lab: &Lab, victim: &TcpStream) -> Result<()> {
+        let window = lab.window(victim)?;
+        let mut segment = lab.segment_for(victim, self.control)?;
+        segment.seq += match self.place {
+            Place::InWindow => window / 2,
+            Place::RightEdge => window,
+            Place::Before => u32::MAX,
+            Place::Far => 1 << 30,
+        };
+        if self.control.contains(Control::ACK) {
+            segment.ack = Seq(segment.ack.0.wrapping_add(1 << 20));
+        }
+        segment.len = self.len;
+        lab.cable.forge(&segment)
+    }
+}
