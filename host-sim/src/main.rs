@@ -50,6 +50,8 @@ enum Command {
     /// Print the rule table
     Rules,
     Qemu(qemu::command::Options),
+    #[cfg(feature = "mutants")]
+    Mutants(host_sim::mutants::Options),
     /// Build the firmware for every board, print its sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
@@ -75,6 +77,10 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),
+        #[cfg(feature = "mutants")]
+        Some(Command::Mutants(options)) => {
+            return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
+        }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}
