@@ -232,7 +232,7 @@ impl Tcp<'_> {
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
             let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
-            if is_free_to_go && c.links.places.contains(Places::UNRESOLVED) {
+            if is_free_to_go && c.places.contains(Places::UNRESOLVED) {
                 self.wake_unresolved();
             }
             self.queue_ready(i);
@@ -255,11 +255,11 @@ impl Tcp<'_> {
             return;
         }
         self.pool.release(c.buffers);
-        let mut links = c.links;
+        let (mut links, places) = (c.links, c.places);
         links.generation = links.generation.wrapping_add(1);
-        *c = Connection { links, ..Connection::ZERO };
+        *c = Connection { links, places, ..Connection::ZERO };
         self.conn_index.release(i);
-        if links.places.contains(Places::UNRESOLVED) {
+        if places.contains(Places::UNRESOLVED) {
             // The slot's next owner must not inherit the wait.
             self.wake_unresolved();
         }
@@ -276,8 +276,8 @@ impl Tcp<'_> {
         };
         let i = self.conn_index.allocate()?;
         let c = &mut self.conns[usize::from(i)];
-        let links = c.links;
-        *c = Connection::fresh(buffers, links);
+        let (links, places) = (c.links, c.places);
+        *c = Connection::fresh(buffers, links, places);
         Some(i)
     }
 

@@ -63,7 +63,7 @@ impl Tcp<'_> {
     }
 
     fn audit_lists(&self) -> Finding {
-        let marked = |place| self.conns.iter().filter(|c| c.links.places.contains(place)).count();
+        let marked = |place| self.conns.iter().filter(|c| c.places.contains(place)).count();
         let out = |list: List| self.count(list, |c| c.links.out_next);
         check(out(self.ready) == Some(marked(Places::READY)), "the list of ready slots is wrong")?;
         check(out(self.unresolved) == Some(marked(Places::UNRESOLVED)), "the list of unresolved slots is wrong")?;
@@ -104,7 +104,7 @@ impl Tcp<'_> {
 
 /// What has something to say is asked for it, and what nobody holds is free.
 fn audit_places(c: &Connection) -> Finding {
-    let places = c.links.places;
+    let places = c.places;
     let is_asked = places.intersects(Places::READY | Places::UNRESOLVED);
     check(send::next(c).is_none() || is_asked, "a segment is due and its slot is in no list")?;
     let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);

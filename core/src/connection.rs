@@ -35,13 +35,13 @@ bitflags::bitflags! {
     }
 }
 
-/// The slot's places in lists. They outlive the connection: a slot that is freed while it waits in a list is found empty there.
+/// The slot's links in lists. They outlive the connection, as its places do: a slot that is freed while it waits in a list is found empty
+/// there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Links {
     pub(crate) generation: u16,
     pub(crate) out_next: u16,
     pub(crate) event_next: u16,
-    pub(crate) places: Places,
 }
 
 /// Whether a connection has ended, and why: zero, or one more than the reason's place among all, so that an untouched slot is nothing
@@ -92,6 +92,7 @@ pub(crate) struct Connection {
     pub(crate) listener: u8,
     pub(crate) accept_next: u16,
     pub(crate) events: Events,
+    pub(crate) places: Places,
     pub(crate) links: Links,
 }
 
@@ -117,12 +118,13 @@ impl Connection {
         listener: 0,
         accept_next: 0,
         events: Events::empty(),
-        links: Links { generation: 0, out_next: 0, event_next: 0, places: Places::empty() },
+        places: Places::empty(),
+        links: Links { generation: 0, out_next: 0, event_next: 0 },
     };
 
     /// A slot as it is taken, its links kept.
-    pub(crate) fn fresh(buffers: Buffers, links: Links) -> Connection {
-        Connection { buffers, links, accept_next: NONE, ..Connection::ZERO }
+    pub(crate) fn fresh(buffers: Buffers, links: Links, places: Places) -> Connection {
+        Connection { buffers, links, places, accept_next: NONE, ..Connection::ZERO }
     }
 
     pub(crate) fn is_used(&self) -> bool {

@@ -44,23 +44,23 @@ fn event_link(c: &mut Connection) -> &mut u16 {
 impl Tcp<'_> {
     /// Puts a slot among those asked for their next segment.
     pub(crate) fn queue_ready(&mut self, i: u16) {
-        let links = &mut self.conns[usize::from(i)].links;
-        if !links.places.intersects(Places::READY | Places::UNRESOLVED) {
-            links.places.insert(Places::READY);
+        let places = &mut self.conns[usize::from(i)].places;
+        if !places.intersects(Places::READY | Places::UNRESOLVED) {
+            places.insert(Places::READY);
             self.ready.push(self.conns, out_link, i);
         }
     }
 
     pub(crate) fn pop_ready(&mut self) -> Option<u16> {
         let i = self.ready.pop(self.conns, out_link)?;
-        self.conns[usize::from(i)].links.places.remove(Places::READY);
+        self.conns[usize::from(i)].places.remove(Places::READY);
         Some(i)
     }
 
     /// Moves the first ready slot to those that wait for a neighbour.
     pub(crate) fn park_ready(&mut self) {
         if let Some(i) = self.pop_ready() {
-            self.conns[usize::from(i)].links.places.insert(Places::UNRESOLVED);
+            self.conns[usize::from(i)].places.insert(Places::UNRESOLVED);
             self.unresolved.push(self.conns, out_link, i);
         }
     }
@@ -72,7 +72,7 @@ impl Tcp<'_> {
     /// Asks every slot that waits for a neighbour again.
     pub(crate) fn wake_unresolved(&mut self) {
         while let Some(i) = self.unresolved.pop(self.conns, out_link) {
-            self.conns[usize::from(i)].links.places.remove(Places::UNRESOLVED);
+            self.conns[usize::from(i)].places.remove(Places::UNRESOLVED);
             self.queue_ready(i);
         }
     }
@@ -88,16 +88,16 @@ impl Tcp<'_> {
     }
 
     pub(crate) fn queue_event(&mut self, i: u16) {
-        let links = &mut self.conns[usize::from(i)].links;
-        if !links.places.contains(Places::EVENTFUL) {
-            links.places.insert(Places::EVENTFUL);
+        let places = &mut self.conns[usize::from(i)].places;
+        if !places.contains(Places::EVENTFUL) {
+            places.insert(Places::EVENTFUL);
             self.eventful.push(self.conns, event_link, i);
         }
     }
 
     pub(crate) fn pop_event(&mut self) -> Option<u16> {
         let i = self.eventful.pop(self.conns, event_link)?;
-        self.conns[usize::from(i)].links.places.remove(Places::EVENTFUL);
+        self.conns[usize::from(i)].places.remove(Places::EVENTFUL);
         Some(i)
     }
 }

@@ -1408,11 +1408,11 @@ fn established_close_with_unread_data_resets() {
 /// Both have closed, but our FIN is not acknowledged: the peer would wait for it in vain.
 #[test]
 fn closing_close_with_unread_data_resets() {
-    for (build, state) in [(closing as Script, State::Closing), (last_ack, State::LastAck)] {
+    for state in [State::Closing, State::LastAck] {
         on_link(|l| {
             l.open();
             let _ = l.say(ACK, 5);
-            l.unread_goes_to(build);
+            l.unread_goes_to(state);
             assert_eq!(l.state(), state);
             l.close();
             assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::UnreadData);
@@ -1424,8 +1424,8 @@ fn closing_close_with_unread_data_resets() {
 
 impl Link<'_> {
     /// ESTABLISHED with unread bytes to CLOSING or LAST-ACK: each side finishes, in either order.
-    fn unread_goes_to(&mut self, build: Script) {
-        if build as usize == closing as usize {
+    fn unread_goes_to(&mut self, state: State) {
+        if state == State::Closing {
             self.shutdown();
             let _ = self.inject(&with_ack(seg(self, FIN | ACK, 0, 0), self.model.snd_una));
         } else {

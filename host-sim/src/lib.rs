@@ -4,6 +4,7 @@
 //! and by the frames seen; [`ladder`] draws them.
 
 pub mod boards;
+pub mod campaign;
 pub mod endpoint;
 pub mod family;
 pub mod frame;

@@ -8,7 +8,7 @@ use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
-use host_sim::{boards, qemu};
+use host_sim::{boards, campaign, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -52,6 +52,7 @@ enum Command {
     Qemu(qemu::command::Options),
     #[cfg(feature = "mutants")]
     Mutants(host_sim::mutants::Options),
+    Campaign(campaign::Options),
     /// Build the firmware for every board, print its sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
             return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
         }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}
     }

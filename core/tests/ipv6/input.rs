@@ -124,7 +124,7 @@ pub fn play(store: &mut Store, checksum: ChecksumBy, mut input: &[u8]) {
         let _ = play_step(&mut scene, &mut input);
     }
     let now = scene.at();
-    let _ = scene.link.tcp().abort_all(now);
+    scene.link.tcp().abort_all(now);
     scene.run(130 * SECOND).iter().for_each(check);
     let (_, half_open, time_wait) = scene.link.tcp_ref().in_use();
     assert_eq!((half_open, time_wait), (0, 0), "records that stay");
