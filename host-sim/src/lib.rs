@@ -16,6 +16,8 @@ pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
 pub mod memory_peer;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod pcap;
 pub mod peer;
 pub mod qemu;

@@ -77,6 +77,8 @@ enum Command {
     /// Print the rule table
     Rules,
     Qemu(qemu::command::Options),
+    #[cfg(feature = "mutants")]
+    Mutants(host_sim::mutants::Options),
     Campaign(campaign::Options),
     /// Build the firmware for every board, print its sizes, check them against the budget
     Boards,
@@ -103,6 +105,10 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),
+        #[cfg(feature = "mutants")]
+        Some(Command::Mutants(options)) => {
+            return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
+        }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
         Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
