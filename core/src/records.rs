@@ -11,7 +11,7 @@ use crate::seq::Seq;
 use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::{Delivery, Tcp};
-use crate::time::Instant;
+use crate::time::{Instant, RESET_HELD_MS};
 use crate::verdict::{Action, CloseReason, ResetReason, Rule, State, Verdict};
 
 /// The SYN,ACK's first timeout; it doubles.
@@ -114,7 +114,7 @@ impl Tcp<'_> {
     fn retire_half_open(&mut self, h: u16) {
         self.forget_handshake(h);
         // A device that takes nothing must not hold the record for ever.
-        self.half_index.arm(h, self.clock.ms().after(self.settings.orphan_ms));
+        self.half_index.arm(h, self.clock.ms().after(RESET_HELD_MS));
         self.retired += 1;
         self.retired_from = self.retired_from.min(h);
         self.tell_retired();

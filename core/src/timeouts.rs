@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Events};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
-use crate::time::{Instant, MAX_AHEAD_US, Millis};
+use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
 use crate::transfer::send;
 use crate::verdict::{CloseReason, State, Timer};
 
@@ -36,7 +36,7 @@ impl Tcp<'_> {
 
     /// RSTs that came due in a step had no chance to be sent in it: their time starts anew.
     fn renew_resets(&mut self) {
-        let at = self.clock.ms().after(self.settings.orphan_ms);
+        let at = self.clock.ms().after(RESET_HELD_MS);
         for i in 0..self.conns.len() as u16 {
             let c = &mut self.conns[usize::from(i)];
             if c.has(Flags::RST_DUE) {

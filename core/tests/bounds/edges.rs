@@ -160,7 +160,7 @@ fn while_everything_ends_no_handshake_begins() {
         let arrival = Arrival { src: late.ip(), dst: to.ip(), hop: Hop::default() };
         let mut told = BTreeSet::new();
         for _ in 0..8 {
-            let _ = world.tcp.abort_all(world.now);
+            world.tcp.abort_all(world.now);
             let rule = world.tcp.handle_segment(world.now, &arrival, &syn).rule;
             assert_ne!(rule, Rule::ListenSyn);
             world.drain();
