@@ -148,13 +148,14 @@ pub(crate) fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
     text
 }
 
-/// Counts from the latest initial number, or, marked by a prime, from an earlier connection's where the number lies before the
-/// latest. What is near none is shown as it is.
+/// Counts from the closest initial number below, marked by a prime where that is an earlier connection's: initial numbers are random, and
+/// the latest may lie a little below an old one. What is near none is shown as it is.
 fn relative(number: Seq, isns: &[Seq]) -> String {
     let from = |isn: &Seq| number.0.wrapping_sub(isn.0) as i32;
     let is_after = |isn: &&Seq| (0..NEAR).contains(&from(isn));
     let is_before = |isn: &&Seq| (-NEAR..0).contains(&from(isn));
-    let Some(isn) = isns.iter().find(is_after).or_else(|| isns.iter().find(is_before)) else {
+    let below = isns.iter().filter(is_after).min_by_key(|isn| from(isn));
+    let Some(isn) = below.or_else(|| isns.iter().find(is_before)) else {
         return format!("abs {number}");
     };
     let prime = if Some(isn) == isns.first() { "" } else { "\u{2032}" };
