@@ -7,7 +7,7 @@ use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
 use crate::tcb::Flags;
 use crate::tcp::{Delivery, Tcp};
-use crate::time::{Instant, Millis};
+use crate::time::{Instant, Millis, RESET_HELD_MS};
 use crate::transfer::pool::Buffers;
 use crate::transfer::{receive, send};
 use crate::verdict::{Action, CloseReason, ResetReason, Rule, State};
@@ -131,10 +131,6 @@ impl Tcp<'_> {
     /// else with its timer; how long the attempt may take in all stays as it was.
     pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
         let c = &mut self.conns[usize::from(i)];
-        if c.has(Flags::APP_GONE) {
-            self.end(i, CloseReason::Refused, false);
-            return Action::Ended(CloseReason::Refused);
-        }
         c.clear(Flags::CHALLENGE | Flags::RESEND | Flags::ASKING | Flags::ASKED_AGAIN);
         c.tcb.enter(State::SynSent);
         self.syn_again(now, i);
@@ -173,7 +169,7 @@ impl Tcp<'_> {
             let c = &mut self.conns[usize::from(i)];
             // A device that takes nothing must not hold the slot for ever.
             c.set(Flags::RST_DUE | Flags::REXMIT);
-            c.rexmit_at = self.clock.ms().after(self.settings.orphan_ms);
+            c.rexmit_at = self.clock.ms().after(RESET_HELD_MS);
             if met == State::SynReceived {
                 // A SYN takes no window, so a closed one does not pull the RST back onto it.
                 c.tcb.snd_una = c.tcb.snd_nxt;

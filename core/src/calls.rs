@@ -47,7 +47,8 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
-    pub fn unlisten(&mut self, _now: Instant, handle: ListenerHandle) -> Result<(), Error> {
+    pub fn unlisten(&mut self, now: Instant, handle: ListenerHandle) -> Result<(), Error> {
+        self.catch_up(now);
         let l = self.listener(handle)?;
         self.close_listener(l);
         Ok(())

@@ -66,7 +66,8 @@ pub struct Config {
     pub time_wait: Duration,
     /// How long a connection whose application closed both ways goes on in all: until what is queued is delivered, the peer has opened its
     /// window or sent its FIN. Counted from the close, whatever the peer acknowledges meanwhile: else its acknowledgments hold the slot for
-    /// as long as it likes. A reset that the device does not take is given up after the same time. Default 60 s.
+    /// as long as it likes. An RST that the device
+    /// does not take is given up after 60 s. Default 60 s.
     pub orphan_timeout: Duration,
     /// How long an acknowledgement may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
     pub delayed_ack: Duration,

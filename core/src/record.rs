@@ -32,7 +32,7 @@ pub struct Counters {
     pub half_open_expired: u32,
     /// Connections that ended before anyone accepted them.
     pub lost_before_accept: u32,
-    /// RSTs that had nowhere to go: no neighbor answered for the peer, or the device took nothing for [`crate::Config::orphan_timeout`].
+    /// RSTs that had nowhere to go: no neighbor answered for the peer, or the device took nothing for 60 s.
     pub resets_dropped: u32,
     /// Times that all buffers were moved together because no free run of the pool was long enough.
     pub pool_compactions: u32,

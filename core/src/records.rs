@@ -11,8 +11,8 @@ use crate::seq::Seq;
 use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::{Delivery, Tcp};
-use crate::time::Instant;
-use crate::verdict::{Action, CloseReason, Rule, State, Verdict};
+use crate::time::{Instant, RESET_HELD_MS};
+use crate::verdict::{Action, CloseReason, ResetReason, Rule, State, Verdict};
 
 /// The SYN,ACK's first timeout; it doubles.
 const SYN_ACK_RTO_MS: u32 = 1_000;
@@ -114,7 +114,7 @@ impl Tcp<'_> {
     fn retire_half_open(&mut self, h: u16) {
         self.forget_handshake(h);
         // A device that takes nothing must not hold the record for ever.
-        self.half_index.arm(h, self.clock.ms().after(self.settings.orphan_ms));
+        self.half_index.arm(h, self.clock.ms().after(RESET_HELD_MS));
         self.retired += 1;
         self.retired_from = self.retired_from.min(h);
         self.tell_retired();
@@ -129,7 +129,10 @@ impl Tcp<'_> {
             };
             match half.progress.is_over() {
                 Some(reason) => {
-                    let reset = Reset { reason, seq: half.iss + 1, ack: Some(half.irs + 1) };
+                    // A peer whose SYN,ACK was lost is still in SYN-SENT, and its next SYN is welcome: without an ACK the RST ends only
+                    // what was established.
+                    let ack = (reason != ResetReason::TimedOut).then_some(half.irs + 1);
+                    let reset = Reset { reason, seq: half.iss + 1, ack };
                     self.reply(Reply::reset(&half.tuple, half.hop, reset));
                     self.free_half_open(h);
                 }
@@ -348,6 +351,7 @@ impl Tcp<'_> {
                 self.reply(reply);
             }
         }
+        self.tell_retired();
     }
 }
 

@@ -313,7 +313,8 @@ impl<'s> Tcp<'s> {
             }
             Disposition::Challenge => {
                 let action = self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged);
-                if action == Action::Challenged && d.seg.has(Control::RST) {
+                // Withheld, it is owed as much as one that was lost.
+                if d.seg.has(Control::RST) {
                     self.expect_answer(i);
                 }
                 action

@@ -103,6 +103,10 @@ impl Clock {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Millis(pub(crate) u32);
 
+/// How long an RST waits for a device that takes nothing, in milliseconds. It is the last word of a connection that is over, and its slot
+/// is wanted; whoever speaks to us later is told anyway.
+pub(crate) const RESET_HELD_MS: u32 = 60_000;
+
 /// The furthest a deadline may lie ahead, in milliseconds (12.4 days).
 pub(crate) const MAX_AHEAD_MS: u32 = 1 << 30;
 

@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Events};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
-use crate::time::{Instant, MAX_AHEAD_US, Millis};
+use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
 use crate::transfer::send;
 use crate::verdict::{CloseReason, State, Timer};
 
@@ -21,11 +21,34 @@ impl Tcp<'_> {
     /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
     /// the furthest deadline, so that each deadline is met as one that has passed.
     pub(crate) fn catch_up(&mut self, now: Instant) {
+        let mut is_far = false;
         while now.as_micros().saturating_sub(self.clock.now().as_micros()) > MAX_AHEAD_US {
             self.clock.advance(Instant::from_micros(self.clock.now().as_micros() + MAX_AHEAD_US));
+            self.renew_resets();
             self.run_due();
+            is_far = true;
         }
         self.clock.advance(now);
+        if is_far {
+            self.renew_resets();
+        }
+    }
+
+    /// RSTs that came due in a step had no chance to be sent in it: their time starts anew.
+    fn renew_resets(&mut self) {
+        let at = self.clock.ms().after(RESET_HELD_MS);
+        for i in 0..self.conns.len() as u16 {
+            let c = &mut self.conns[usize::from(i)];
+            if c.has(Flags::RST_DUE) {
+                c.rexmit_at = at;
+                self.conn_index.arm(i, at);
+            }
+        }
+        for h in 0..self.halves.len() as u16 {
+            if self.halves[usize::from(h)].progress.is_over().is_some() {
+                self.half_index.arm(h, at);
+            }
+        }
     }
 
     fn run_due(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
 use tcp_reset_core::{
     ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ResetReason, SecretKey, State, Storage, Tcp,
@@ -33,6 +33,7 @@ pub struct Endpoint {
     addr: IpAddr,
     prefix: u8,
     mac: [u8; 6],
+    config: Config,
     /// The reason each connection ended for, as it was told.
     ended: HashMap<ConnectionHandle, CloseReason>,
     events: Vec<Event>,
@@ -44,12 +45,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// If the system has no random bytes to give.
-    pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6]) -> Result<Endpoint> {
+    pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6], config: Config) -> Result<Endpoint> {
         let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
-        let tcp = Tcp::new(storage, Config::default(), random_key()?)?;
+        let tcp = Tcp::new(storage, config, random_key()?)?;
         let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;
-        Ok(Endpoint { link, addr, prefix, mac, ended: HashMap::new(), events: Vec::new() })
+        Ok(Endpoint { link, addr, prefix, mac, config, ended: HashMap::new(), events: Vec::new() })
     }
 
     /// Gives the engine.
@@ -67,7 +68,7 @@ impl Endpoint {
     /// # Errors
     /// If the system has no random bytes to give.
     pub fn reboot(&mut self) -> Result<()> {
-        *self = Endpoint::boot(self.addr, self.prefix, self.mac)?;
+        *self = Endpoint::boot(self.addr, self.prefix, self.mac, self.config)?;
         Ok(())
     }
 
@@ -125,6 +126,14 @@ impl Endpoint {
     /// Says whether this event was told.
     pub fn was_told(&self, event: Event) -> bool {
         self.events.contains(&event)
+    }
+
+    /// Checks what must always hold inside the engine and its link.
+    ///
+    /// # Errors
+    /// If something does not.
+    pub fn audit(&self) -> Result<()> {
+        self.link.audit().map_err(|finding| anyhow!("the audit of our engine found: {finding}"))
     }
 
     /// Gives our state for a pair of endpoints.

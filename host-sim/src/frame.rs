@@ -95,3 +95,19 @@ impl Seen {
         tcp.fill_checksum(&self.from.ip().into(), &self.to.ip().into());
     }
 }
+
+/// Changes the TCP header or payload of a frame, and puts the checksum right. A frame without TCP stays as it is.
+pub fn edit_tcp(frame: &mut [u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
+    let Some(seen) = Seen::parse(frame) else { return };
+    let mut ethernet = EthernetFrame::new_unchecked(frame);
+    let change = |payload: &mut [u8]| {
+        let mut tcp = TcpPacket::new_unchecked(payload);
+        change(&mut tcp);
+        tcp.fill_checksum(&seen.from.ip().into(), &seen.to.ip().into());
+    };
+    if seen.from.is_ipv4() {
+        change(Ipv4Packet::new_unchecked(ethernet.payload_mut()).payload_mut());
+    } else {
+        change(Ipv6Packet::new_unchecked(ethernet.payload_mut()).payload_mut());
+    }
+}

@@ -16,7 +16,10 @@ use crate::peer::{Failure, Peer, Read, Socket};
 const NARROW_BUFFER: usize = 2_048;
 
 enum Held {
-    Listener(KernelListener),
+    Listener {
+        listener: KernelListener,
+        local: SocketAddr,
+    },
     /// A stream, our side's port of it as the kernel counts, and the endpoint of the core.
     Stream {
         stream: KernelStream,
@@ -75,7 +78,7 @@ impl KernelPeer {
     fn state_of_socket(&self, at: u16, ours: SocketAddr) -> Option<State> {
         self.sockets.iter().rev().find_map(|held| match held {
             Held::Stream { stream, port, remote } if *port == at && *remote == ours => stream.state().ok(),
-            Held::Stream { .. } | Held::Listener(_) | Held::Gone => None,
+            Held::Stream { .. } | Held::Listener { .. } | Held::Gone => None,
         })
     }
 }
@@ -83,6 +86,10 @@ impl KernelPeer {
 impl Peer for KernelPeer {
     fn name(&self) -> &'static str {
         "kernel"
+    }
+
+    fn is_virtual(&self) -> bool {
+        false
     }
 
     fn now(&self) -> Instant {
@@ -111,13 +118,14 @@ impl Peer for KernelPeer {
     }
 
     fn listen(&mut self, port: u16) -> Result<Socket> {
-        let listener = KernelListener::bind(SocketAddr::new(self.addr, port), 8)
-            .with_context(|| format!("the kernel does not listen on port {port}"))?;
-        Ok(self.hold(Held::Listener(listener)))
+        let local = SocketAddr::new(self.addr, port);
+        let listener =
+            KernelListener::bind(local, 8).with_context(|| format!("the kernel does not listen on port {port}"))?;
+        Ok(self.hold(Held::Listener { listener, local }))
     }
 
     fn accept(&mut self, listener: Socket) -> Result<Option<Socket>> {
-        let Some(Held::Listener(held)) = self.sockets.get(listener.0) else {
+        let Some(Held::Listener { listener: held, .. }) = self.sockets.get(listener.0) else {
             bail!("the kernel's socket {} is not a listener", listener.0);
         };
         let Some(stream) = held.accept().context("the kernel does not accept")? else { return Ok(None) };
@@ -167,6 +175,24 @@ impl Peer for KernelPeer {
 
     fn vanish(&mut self, socket: Socket) -> Result<()> {
         self.take_stream(socket)?.vanish().context("the kernel does not forget (TCP_REPAIR)")
+    }
+
+    fn drop_streams(&mut self) -> Result<()> {
+        for held in &mut self.sockets {
+            if matches!(held, Held::Stream { .. })
+                && let Held::Stream { stream, .. } = std::mem::replace(held, Held::Gone)
+            {
+                // One that has ended already cannot be aborted.
+                let _ = stream.abort();
+            }
+        }
+        Ok(())
+    }
+
+    fn listener_on(&self, port: u16) -> Option<Socket> {
+        let at = SocketAddr::new(self.addr, port);
+        let is_here = |held: &Held| matches!(held, Held::Listener { local, .. } if *local == at);
+        self.sockets.iter().position(is_here).map(Socket)
     }
 
     fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State> {

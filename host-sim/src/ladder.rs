@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use tcp_reset_core::{Action, Control, Instant, Rule, Seq};
+use tcp_reset_core::{Action, Control, Instant, Rule, Seq, State};
 
 use crate::frame::Seen;
 use crate::trace::{Entry, Step, Trace, Way};
 
-/// Columns of the time in seconds: room for years of virtual time.
-const TIME: usize = 11;
+/// Columns of the time in seconds.
+const TIME: usize = 9;
+/// From here on the time is told in days.
+const DAYS_FROM: f64 = 90_000.0;
+const SECONDS_OF_DAY: f64 = 86_400.0;
 /// Columns of a state's name.
 const STATE: usize = 12;
 /// Columns between the two ends.
-const SHAFT: usize = 46;
+const SHAFT: usize = 41;
 /// Segments of plain data transfer in a row that are drawn; the others are counted.
 const DRAWN: usize = 4;
 
@@ -25,13 +28,14 @@ const RESET: Style = AnsiColor::Red.on_default();
 const NOTE: Style = AnsiColor::Cyan.on_default();
 const RULE: Style = AnsiColor::Yellow.on_default();
 
-/// Draws a story. `peer` is the peer's name.
-pub fn draw(trace: &Trace, peer: &str) -> String {
+/// Draws a story up to its entry `end`. `peer` is the peer's name. No line that shows a segment is longer than 80 columns; the rule or the
+/// reason stands below it.
+pub fn draw(trace: &Trace, end: usize, peer: &str) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "  {:>TIME$}  {peer:<STATE$} {:SHAFT$} core", "seconds", "");
+    let _ = writeln!(out, " {:>TIME$} {peer:<STATE$} {:SHAFT$} core", "seconds", "");
     let start = trace.steps().next().map(|step| step.at);
     let mut run = Vec::new();
-    for (place, entry) in trace.entries.iter().enumerate() {
+    for (place, entry) in trace.entries[..end].iter().enumerate() {
         match entry {
             Entry::Segment(step) if is_transfer(step) => run.push((place, step)),
             Entry::Segment(step) => {
@@ -40,7 +44,7 @@ pub fn draw(trace: &Trace, peer: &str) -> String {
             }
             Entry::Note(text) => {
                 draw_run(&mut out, trace, &mut run, start);
-                let _ = writeln!(out, "  {:>TIME$}  {NOTE}· {text}{NOTE:#}", "");
+                let _ = writeln!(out, " {:>TIME$} {NOTE}· {text}{NOTE:#}", "");
             }
         }
     }
@@ -57,7 +61,7 @@ fn is_transfer(step: &Step) -> bool {
             matches!(rule, Rule::AckAccepted | Rule::TextInOrder | Rule::TextOutOfOrder | Rule::SeqUnacceptable)
         }
     };
-    let is_real = matches!(step.way, Way::ToUs | Way::ToPeer);
+    let is_real = matches!(step.way, Way::ToUs | Way::ToPeer) && step.arrived();
     is_plain && is_ordinary && is_real
 }
 
@@ -73,11 +77,7 @@ fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, star
             hidden_steps.iter().filter(|(_, step)| step.way == way).map(|(_, step)| step.seen.len).sum()
         };
         let (to_us, to_peer) = (octets(Way::ToUs), octets(Way::ToPeer));
-        let _ = writeln!(
-            out,
-            "  {:>TIME$}  ⋮ {hidden} segments more: {to_us} octets of text to the core, {to_peer} from it",
-            ""
-        );
+        let _ = writeln!(out, " {:>TIME$} ⋮ {hidden} segments more: {to_us} octets to the core, {to_peer} from it", "");
         for (place, step) in &run[run.len() - tail..] {
             draw_step(out, trace, *place, step, start);
         }
@@ -88,10 +88,11 @@ fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, star
 fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: Option<Instant>) {
     let seconds = start.map_or(0.0, |start| step.at.duration_since(start).as_secs_f64());
     let label = label(trace, place, &step.seen);
+    let head = if step.arrived() { "▶" } else { "✗" };
     let (shaft, is_forged) = match step.way {
-        Way::ToUs => (arrow(&label, '─', "", "▶"), false),
-        Way::ForgedToUs => (arrow(&label, '┄', "", "▶"), true),
-        Way::ToPeer => (arrow(&label, '─', "◀", ""), false),
+        Way::ToUs => (arrow(&label, '─', "", head), false),
+        Way::ForgedToUs => (arrow(&label, '┄', "", head), true),
+        Way::ToPeer => (arrow(&label, '─', if step.arrived() { "◀" } else { "✗" }, ""), false),
     };
     let style = if is_forged {
         FORGED
@@ -100,13 +101,25 @@ fn draw_step(out: &mut String, trace: &Trace, place: usize, step: &Step, start: 
     } else {
         Style::new()
     };
+    let peer = state_shown(trace, place, step, |step| step.peer);
+    let ours = state_shown(trace, place, step, |step| step.ours);
+    let time = if seconds < DAYS_FROM { format!("{seconds:.3}") } else { format!("{:.2} d", seconds / SECONDS_OF_DAY) };
+    let _ = writeln!(out, " {time:>TIME$} {peer:<STATE$} {style}{shaft}{style:#} {ours}");
     let why = why(step, is_forged);
-    let _ = write!(out, "  {seconds:>TIME$.3}  {:<STATE$} {style}{shaft}{style:#} ", step.peer);
-    let _ = if why.is_empty() {
-        writeln!(out, "{}", step.ours)
-    } else {
-        writeln!(out, "{:<STATE$} {RULE}{why}{RULE:#}", step.ours)
-    };
+    if !why.is_empty() {
+        let _ = writeln!(out, " {:>TIME$} {:STATE$} {RULE}└ {why}{RULE:#}", "", "");
+    }
+}
+
+/// Once a pair of endpoints has had a connection, its end reads CLOSED: that somebody listens there is nothing of this connection's.
+fn state_shown(trace: &Trace, place: usize, step: &Step, state: impl Fn(&Step) -> State) -> State {
+    let mut before = trace.entries[..place].iter().filter_map(|entry| match entry {
+        Entry::Segment(other) if other.ends() == step.ends() => Some(other),
+        Entry::Segment(_) | Entry::Note(_) => None,
+    });
+    let shown = state(step);
+    let has_ended = shown == State::Listen && before.any(|step| !matches!(state(step), State::Listen | State::Closed));
+    if has_ended { State::Closed } else { shown }
 }
 
 fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {
@@ -116,7 +129,7 @@ fn arrow(label: &str, dash: char, left: &str, right: &str) -> String {
 }
 
 /// Control bits and numbers relative to the initial ones.
-fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
+pub(crate) fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
     let own = trace.isns(seen.from, seen.to, place + 1);
     let other = trace.isns(seen.to, seen.from, place + 1);
     // The RST to a segment without ACK is at sequence number zero, not at our initial one.
@@ -153,7 +166,9 @@ fn why(step: &Step, is_forged: bool) -> String {
     if is_forged {
         why.push_str("(forged) ");
     }
-    if let Some(verdict) = step.verdict {
+    if let Some(verdict) = step.verdict
+        && (is_forged || !is_transfer(step))
+    {
         let _ = write!(why, "{}", verdict.rule);
         if verdict.action != Action::Accepted {
             let _ = write!(why, ": {}", verdict.action);

@@ -4,14 +4,20 @@
 //! and by the frames seen; [`ladder`] draws them.
 
 pub mod boards;
+pub mod broken;
+pub mod cable;
+pub mod campaign;
 pub mod endpoint;
 pub mod family;
 pub mod frame;
 mod image;
+pub mod judge;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
 pub mod memory_peer;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod pcap;
 pub mod peer;
 pub mod qemu;

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use host_sim::cable::Hostility;
 use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
-use host_sim::{boards, qemu};
+use host_sim::{boards, campaign, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -43,6 +45,31 @@ struct Arguments {
     /// Print no ladders of scenarios that hold
     #[arg(long)]
     quiet: bool,
+    /// Stop at the first scenario that fails
+    #[arg(long)]
+    fail_fast: bool,
+    /// How long a scenario may take; in memory, how long one of its waits may take in virtual time
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Make the cable hostile: it loses, delays, duplicates and reorders frames as this seed says. Plays the scenarios that judge no
+    /// single frame
+    #[arg(long, value_name = "SEED")]
+    hostile: Option<u64>,
+    /// Percentage of frames that the hostile cable loses
+    #[arg(long, value_name = "PERCENT", requires = "hostile", value_parser = clap::value_parser!(u8).range(..=50))]
+    loss: Option<u8>,
+    /// Percentage of frames that it delivers twice
+    #[arg(long, value_name = "PERCENT", requires = "hostile", value_parser = clap::value_parser!(u8).range(..=50))]
+    duplicate: Option<u8>,
+    /// Percentage of frames that later ones overtake
+    #[arg(long, value_name = "PERCENT", requires = "hostile", value_parser = clap::value_parser!(u8).range(..=50))]
+    reorder: Option<u8>,
+    /// The longest delay of a frame
+    #[arg(long, value_name = "MILLISECONDS", requires = "hostile", value_parser = clap::value_parser!(u16).range(..=1_000))]
+    delay: Option<u16>,
+    /// Pull the cable once in each scenario, for so long
+    #[arg(long, value_name = "MILLISECONDS", requires = "hostile", value_parser = clap::value_parser!(u16).range(..=10_000))]
+    pull: Option<u16>,
 }
 
 #[derive(Subcommand)]
@@ -50,6 +77,9 @@ enum Command {
     /// Print the rule table
     Rules,
     Qemu(qemu::command::Options),
+    #[cfg(feature = "mutants")]
+    Mutants(host_sim::mutants::Options),
+    Campaign(campaign::Options),
     /// Build the firmware for every board, print its sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
@@ -75,7 +105,12 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),
+        #[cfg(feature = "mutants")]
+        Some(Command::Mutants(options)) => {
+            return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
+        }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}
     }
@@ -104,7 +139,12 @@ fn options(arguments: &Arguments) -> Options<'_> {
         (false, true) => Choice::Kernel,
         (false, false) => Choice::Any,
     };
-    let scenarios = if arguments.scenario.is_empty() { SCENARIOS.iter().collect() } else { arguments.scenario.clone() };
+    let hostility = hostility(arguments);
+    let is_asked_for = |scenario: &&Scenario| hostility.is_none() || scenario.holds_when_hostile;
+    let scenarios = match arguments.scenario.is_empty() {
+        true => SCENARIOS.iter().filter(is_asked_for).collect(),
+        false => arguments.scenario.clone(),
+    };
     Options {
         families: arguments.family.as_ref().map_or(&Family::ALL, std::slice::from_ref),
         scenarios,
@@ -115,5 +155,20 @@ fn options(arguments: &Arguments) -> Options<'_> {
         }),
         pcap: arguments.pcap.as_deref(),
         quiet: arguments.quiet,
+        hostility,
+        fail_fast: arguments.fail_fast,
+        timeout: Duration::from_secs(arguments.timeout),
     }
+}
+
+fn hostility(arguments: &Arguments) -> Option<Hostility> {
+    let usual = Hostility::moderate(arguments.hostile?);
+    Some(Hostility {
+        seed: usual.seed,
+        loss: arguments.loss.unwrap_or(usual.loss),
+        duplicate: arguments.duplicate.unwrap_or(usual.duplicate),
+        reorder: arguments.reorder.unwrap_or(usual.reorder),
+        delay: arguments.delay.map_or(usual.delay, |delay| Duration::from_millis(delay.into())),
+        pull: arguments.pull.map(|pull| Duration::from_millis(pull.into())),
+    })
 }

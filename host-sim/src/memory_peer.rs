@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, StreamOptions,
+    CloseReason, Config, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, StreamOptions,
 };
 
 use crate::endpoint::Endpoint;
@@ -21,7 +21,7 @@ const NARROW_BUFFER: usize = 2_048;
 const BUFFER: usize = 16_384;
 
 enum Held {
-    Listener(ListenerHandle),
+    Listener { handle: ListenerHandle, port: u16 },
     Stream { handle: ConnectionHandle, port: u16 },
     Gone,
 }
@@ -34,7 +34,6 @@ pub struct MemoryPeer {
     to_peer: VecDeque<(Instant, Vec<u8>)>,
     to_us: VecDeque<(Instant, Vec<u8>)>,
     sockets: Vec<Held>,
-    ports: Vec<u16>,
 }
 
 impl MemoryPeer {
@@ -44,13 +43,12 @@ impl MemoryPeer {
     /// If no random key is to be had.
     pub fn new(family: Family, mac: [u8; 6]) -> Result<MemoryPeer> {
         Ok(MemoryPeer {
-            endpoint: Endpoint::boot(family.peer_addr(), family.prefix(), mac)?,
+            endpoint: Endpoint::boot(family.peer_addr(), family.prefix(), mac, Config::default())?,
             now: Instant::ZERO,
             next: None,
             to_peer: VecDeque::new(),
             to_us: VecDeque::new(),
             sockets: Vec::new(),
-            ports: Vec::new(),
         })
     }
 
@@ -102,6 +100,10 @@ impl Peer for MemoryPeer {
         "peer"
     }
 
+    fn is_virtual(&self) -> bool {
+        true
+    }
+
     fn now(&self) -> Instant {
         self.now
     }
@@ -132,12 +134,11 @@ impl Peer for MemoryPeer {
 
     fn listen(&mut self, port: u16) -> Result<Socket> {
         let handle = self.listen_on(port)?;
-        self.ports.push(port);
-        Ok(self.hold(Held::Listener(handle)))
+        Ok(self.hold(Held::Listener { handle, port }))
     }
 
     fn accept(&mut self, listener: Socket) -> Result<Option<Socket>> {
-        let Some(Held::Listener(held)) = self.sockets.get(listener.0) else {
+        let Some(Held::Listener { handle: held, .. }) = self.sockets.get(listener.0) else {
             bail!("the peer's socket {} is not a listener", listener.0);
         };
         let (held, now) = (*held, self.now);
@@ -215,14 +216,34 @@ impl Peer for MemoryPeer {
     fn vanish(&mut self, socket: Socket) -> Result<()> {
         self.stream(socket)?;
         self.endpoint.reboot()?;
-        for held in &mut self.sockets {
-            *held = Held::Gone;
-        }
-        for port in self.ports.clone() {
-            self.listen_on(port)?;
+        for i in 0..self.sockets.len() {
+            self.sockets[i] = match self.sockets[i] {
+                Held::Listener { port, .. } => Held::Listener { handle: self.listen_on(port)?, port },
+                Held::Stream { .. } | Held::Gone => Held::Gone,
+            };
         }
         self.flush()?;
         Ok(())
+    }
+
+    fn drop_streams(&mut self) -> Result<()> {
+        let now = self.now;
+        let streams: Vec<_> = self.endpoint.tcp().connections().map(|(handle, _)| handle).collect();
+        for handle in streams {
+            // One that has ended since cannot be aborted.
+            let _ = self.endpoint.tcp().abort(now, handle);
+        }
+        for held in &mut self.sockets {
+            if matches!(held, Held::Stream { .. }) {
+                *held = Held::Gone;
+            }
+        }
+        self.flush()
+    }
+
+    fn listener_on(&self, port: u16) -> Option<Socket> {
+        let is_here = |held: &Held| matches!(held, Held::Listener { port: at, .. } if *at == port);
+        self.sockets.iter().position(is_here).map(Socket)
     }
 
     fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State> {

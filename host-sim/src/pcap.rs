@@ -1,4 +1,4 @@
-//! Frames in a pcapng file, forged ones commented.
+//! Frames in a pcapng file, with the rule or reason of each as its comment.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,9 +27,10 @@ impl fmt::Display for CaptureFailed {
 /// A capture being written. Each frame is in the file when [`Capture::add`] returns, so that an end by a signal loses none.
 pub struct Capture {
     writer: PcapNgWriter<BufWriter<File>>,
-    /// Added to a frame's time: scenarios on virtual time each begin at zero, a capture goes on.
+    /// Added to a frame's time. A scenario is dated from the moment it began; virtual time runs ahead of that within its scenario alone.
     offset: Duration,
-    last: Duration,
+    /// What the next frame begins with.
+    marker: Option<String>,
 }
 
 impl Capture {
@@ -47,8 +48,13 @@ impl Capture {
             options: vec![InterfaceDescriptionOption::IfTsResol(9)],
         };
         writer.write_pcapng_block(interface).context("cannot begin the capture")?;
-        let offset = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Capture { writer, offset, last: offset })
+        Ok(Capture { writer, offset: wall_clock(), marker: None })
+    }
+
+    /// Begins a scenario, at `now` on its clock: its first frame carries `marker` as a comment.
+    pub fn begin(&mut self, now: Instant, marker: String) {
+        self.offset = wall_clock().saturating_sub(since_zero(now));
+        self.marker = Some(marker);
     }
 
     /// Adds a frame seen at `now`.
@@ -56,15 +62,11 @@ impl Capture {
     /// # Errors
     /// If the file cannot be written.
     pub fn add(&mut self, now: Instant, frame: &[u8], comment: Option<&str>) -> Result<()> {
-        let passed = Duration::from_micros(now.as_micros());
-        if self.offset + passed < self.last {
-            self.offset = self.last - passed;
-        }
-        self.last = self.offset + passed;
-        let options = comment.map(|text| EnhancedPacketOption::Comment(Cow::Borrowed(text))).into_iter().collect();
+        let comments = [self.marker.take(), comment.map(str::to_owned)].into_iter().flatten();
+        let options = comments.map(|text| EnhancedPacketOption::Comment(Cow::Owned(text))).collect();
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: self.last,
+            timestamp: self.offset + since_zero(now),
             original_len: frame.len() as u32,
             data: Cow::Borrowed(frame),
             options,
@@ -72,4 +74,12 @@ impl Capture {
         self.writer.write_pcapng_block(block).context(CaptureFailed)?;
         self.writer.get_mut().flush().context(CaptureFailed)
     }
+}
+
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn since_zero(now: Instant) -> Duration {
+    Duration::from_micros(now.as_micros())
 }

@@ -52,6 +52,8 @@ pub enum Read {
 pub trait Peer {
     /// What the ladder calls it.
     fn name(&self) -> &'static str;
+    /// Says whether time is virtual: only waiting moves it.
+    fn is_virtual(&self) -> bool;
     /// The time, which both ends share.
     fn now(&self) -> Instant;
     /// The peer's Ethernet address.
@@ -83,6 +85,10 @@ pub trait Peer {
     fn abort(&mut self, socket: Socket) -> Result<()>;
     /// Forgets the connection without a segment, as a crash would.
     fn vanish(&mut self, socket: Socket) -> Result<()>;
+    /// Lets go of every stream that is open, without caring how.
+    fn drop_streams(&mut self) -> Result<()>;
+    /// The listener on a port, if there is one.
+    fn listener_on(&self, port: u16) -> Option<Socket>;
     /// The peer's state for a pair of its port and our endpoint.
     fn state(&mut self, port: u16, ours: SocketAddr) -> Result<State>;
 }

@@ -42,6 +42,10 @@ pub(crate) fn print_table(outcomes: &[Outcome]) {
     for outcome in outcomes {
         anstream::println!("{outcome}");
     }
+    print_sum(outcomes);
+}
+
+pub(crate) fn print_sum(outcomes: &[Outcome]) {
     let held = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
     let failed = outcomes.len() - held;
     anstream::println!("\n{held} of {} scenarios hold, {failed} fail.", outcomes.len());

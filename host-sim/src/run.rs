@@ -2,23 +2,27 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant as WallClock;
+use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result};
 
+use crate::cable::Hostility;
 use crate::family::Family;
+use crate::judge;
 use crate::kernel::{self, Wire, WireKind};
 use crate::kernel_peer::KernelPeer;
 use crate::ladder;
 use crate::memory_peer::MemoryPeer;
 use crate::pcap::{Capture, CaptureFailed};
 use crate::peer::Peer;
-use crate::report::{BAD, GOOD, HEAD, Outcome, print_table};
+use crate::report::{HEAD, Outcome, print_sum, print_table, tell};
 use crate::scenarios::Scenario;
-use crate::world::{OUR_MAC, PEER_MAC, PORTS, World};
+use crate::world::{OUR_MAC, PEER_MAC, PORTS, Stage, Tuning, World};
 
 /// The first port of the first scenario: below the range the kernel hands out by itself.
 const FIRST_PORT: u16 = 20_000;
+/// The least retransmission timeout on a hostile cable.
+const HOSTILE_RTO_MIN: Duration = Duration::from_millis(100);
 
 /// Who the peer may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +49,12 @@ pub struct Options<'o> {
     pub pcap: Option<&'o Path>,
     /// Leave the ladders of scenarios that hold unprinted.
     pub quiet: bool,
+    /// What the cable does.
+    pub hostility: Option<Hostility>,
+    /// Stop at the first scenario that fails.
+    pub fail_fast: bool,
+    /// How long a scenario may take, or on virtual time a wait.
+    pub timeout: Duration,
 }
 
 /// Plays the scenarios; says whether all hold.
@@ -54,17 +64,30 @@ pub struct Options<'o> {
 pub fn run(options: &Options<'_>) -> Result<bool> {
     let mut capture = options.pcap.map(Capture::create).transpose()?;
     let mut kernel = Kernel::set_up(options)?;
+    if let Some(hostility) = options.hostility {
+        anstream::println!("The cable is hostile, {hostility}.");
+    }
     let stories = options.families.iter().flat_map(|family| options.scenarios.iter().map(move |s| (*family, *s)));
     let mut outcomes = Vec::new();
     for (number, (family, scenario)) in stories.enumerate() {
         let first_port = FIRST_PORT + PORTS * number as u16;
-        let story = Story { family, scenario, first_port, is_quiet: options.quiet };
-        outcomes.push(match kernel.peer(family) {
+        let story = Story { family, scenario, first_port, options };
+        let outcome = match kernel.peer(family) {
             Some(peer) if !scenario.needs_virtual_time => play(&story, peer, capture.as_mut())?,
             _ => play(&story, &mut MemoryPeer::new(family, PEER_MAC)?, capture.as_mut())?,
-        });
+        };
+        tell(&outcome);
+        let has_failed = outcome.result.is_err();
+        outcomes.push(outcome);
+        if has_failed && options.fail_fast {
+            break;
+        }
     }
-    print_table(&outcomes);
+    if options.quiet {
+        print_sum(&outcomes);
+    } else {
+        print_table(&outcomes);
+    }
     if options.choice == Choice::Kernel && outcomes.iter().any(|outcome| outcome.peer != "kernel") {
         anstream::println!("Scenarios that turn the clock play in memory.");
     }
@@ -128,32 +151,74 @@ fn enter_and_lay(family: Family, kind: Option<WireKind>) -> Result<Wire> {
 }
 
 /// One scenario in one family.
-struct Story {
+struct Story<'o> {
     family: Family,
     scenario: &'static Scenario,
     first_port: u16,
-    is_quiet: bool,
+    options: &'o Options<'o>,
 }
 
-fn play(story: &Story, peer: &mut dyn Peer, capture: Option<&mut Capture>) -> Result<Outcome> {
-    let Story { family, scenario, first_port, is_quiet } = *story;
+fn play(story: &Story<'_>, peer: &mut dyn Peer, mut capture: Option<&mut Capture>) -> Result<Outcome> {
+    let Story { family, scenario, first_port, options } = *story;
+    let Scenario { name, title, .. } = scenario;
     let peer_name = peer.name();
     let started = WallClock::now();
-    let mut world = World::new(family, peer, capture, first_port)?;
-    let result = match (scenario.play)(&mut world) {
+    if let Some(capture) = &mut capture {
+        capture.begin(peer.now(), format!("scenario {name} over {family}: {title}"));
+    }
+    let stage = Stage {
+        family,
+        peer,
+        capture,
+        first_port,
+        tuning: tuning(scenario, options.hostility),
+        hostility: options.hostility,
+        fault: None,
+        patience: options.timeout,
+    };
+    let mut world = World::new(stage)?;
+    let Played { story_end, result } = play_and_judge(scenario, &mut world);
+    let result = match result {
         Err(error) if error.downcast_ref::<CaptureFailed>().is_some() => return Err(error),
         result => result,
     };
     let took = started.elapsed();
     let segments = world.trace.steps().count();
-    if !is_quiet || result.is_err() {
-        let Scenario { name, title, .. } = scenario;
+    if !options.quiet || result.is_err() {
         anstream::println!("\n{HEAD}{name}{HEAD:#} over {family}: {title}\n");
-        anstream::print!("{}", ladder::draw(&world.trace, peer_name));
-        match &result {
-            Ok(()) => anstream::println!("  {GOOD}holds{GOOD:#}"),
-            Err(error) => anstream::println!("  {BAD}FAILS: {error:#}{BAD:#}"),
-        }
+        // What comes after the story is of interest only where it failed.
+        let drawn = if result.is_ok() { story_end } else { world.trace.entries.len() };
+        anstream::print!("{}", ladder::draw(&world.trace, drawn, peer_name));
     }
-    Ok(Outcome { name: scenario.name, title: scenario.title, family, peer: peer_name, segments, took, result })
+    Ok(Outcome { name, title, family, peer: peer_name, segments, took, result })
+}
+
+/// A hostile cable costs timeouts; shorter ones keep a run on the kernel's clock short.
+fn tuning(scenario: &Scenario, hostility: Option<Hostility>) -> Tuning {
+    let mut tuning = (scenario.tuning)();
+    if hostility.is_some() {
+        tuning.config.rto_min = tuning.config.rto_min.min(HOSTILE_RTO_MIN);
+    }
+    tuning
+}
+
+/// What became of a scenario.
+pub struct Played {
+    /// Entries of the trace that are the story; what follows is what it was judged by.
+    pub story_end: usize,
+    /// Whether it holds.
+    pub result: Result<()>,
+}
+
+/// Plays a scenario and judges what every scenario is judged by.
+pub fn play_and_judge(scenario: &Scenario, world: &mut World<'_>) -> Played {
+    let mut result = (scenario.play)(world).and_then(|()| judge::aftermath(world));
+    let story_end = world.trace.entries.len();
+    if result.is_ok() {
+        let is_hostile = world.is_hostile();
+        result = judge::resets(&world.trace, scenario.resets, &world.expected, is_hostile)
+            .and_then(|()| judge::tables(world, scenario.leaves))
+            .and_then(|()| judge::next_clients(world));
+    }
+    Played { story_end, result }
 }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use tcp_reset_core::link::Received;
-use tcp_reset_core::{Control, Instant, ResetReason, Rule, Seq, State, Verdict};
+use tcp_reset_core::{Control, Instant, ResetReason, Seq, State, Verdict};
 
+use crate::cable::Fate;
 use crate::frame::Seen;
 
 /// Which way a frame went.
@@ -35,6 +36,23 @@ pub struct Step {
     pub verdict: Option<Verdict>,
     /// Why we sent it, if it is an RST of ours.
     pub reset: Option<ResetReason>,
+    /// What became of it on the cable.
+    pub fate: Fate,
+}
+
+impl Step {
+    /// Returns our endpoint and the peer's.
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        match self.way {
+            Way::ToPeer => (self.seen.from, self.seen.to),
+            Way::ToUs | Way::ForgedToUs => (self.seen.to, self.seen.from),
+        }
+    }
+
+    /// Returns whether it arrived.
+    pub fn arrived(&self) -> bool {
+        self.fate != Fate::Lost
+    }
 }
 
 /// A line of a scenario's story.
@@ -55,26 +73,21 @@ pub struct Trace {
 
 impl Trace {
     /// Lists the segments.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Segment(step) => Some(step),
             Entry::Note(_) => None,
         })
     }
 
-    /// Counts segments to us that this rule decided about.
-    pub fn ruled(&self, rule: Rule) -> usize {
-        self.steps().filter(|step| step.verdict.is_some_and(|verdict| verdict.rule == rule)).count()
-    }
-
-    /// Counts our RSTs with this reason.
-    pub fn resets(&self, reason: ResetReason) -> usize {
-        self.steps().filter(|step| step.reset == Some(reason)).count()
+    /// Counts RSTs that went this way.
+    pub fn rsts(&self, way: Way) -> usize {
+        self.steps().filter(|step| step.way == way && step.seen.control.contains(Control::RST)).count()
     }
 
     /// Counts the peer's segments with exactly these control bits, PSH aside.
     pub fn from_peer(&self, control: Control) -> usize {
-        self.steps().filter(|step| step.way == Way::ToUs && step.seen.is(control)).count()
+        self.steps().filter(|step| step.way == Way::ToUs && step.arrived() && step.seen.is(control)).count()
     }
 
     /// Counts our segments with exactly these control bits, PSH aside.

@@ -1,14 +1,17 @@
 //! Our endpoint, the peer, and everything that passes between them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, Status, StreamOptions,
-    Verdict,
+    CloseReason, Config, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, ResetReason, State,
+    Status, StreamOptions, Verdict,
 };
 
+use crate::broken::{Fault, Shim};
+use crate::cable::{Cable, Fate, Hostility, Toward};
 use crate::endpoint::{Endpoint, Sent};
 use crate::family::Family;
 use crate::frame::Seen;
@@ -20,9 +23,6 @@ use crate::trace::{Entry, Step, Trace, Way, verdict_of};
 pub const OUR_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 2];
 /// The Ethernet address of a peer in memory.
 pub const PEER_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 1];
-/// How long anything is waited for before a scenario has failed: above every timeout it may have to sit out, far above what a
-/// loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the wire may be silent before a condition is looked at again.
 const TICK: Duration = Duration::from_millis(10);
 /// Ports a scenario may use, from its first on.
@@ -43,31 +43,89 @@ pub struct Pair {
     pub their_end: SocketAddr,
 }
 
+/// Settings of our endpoint in a scenario.
+#[derive(Clone, Copy)]
+pub struct Tuning {
+    /// Of the engine.
+    pub config: Config,
+    /// Of listeners, and in them of connections.
+    pub listen: ListenOptions,
+}
+
+impl Tuning {
+    /// Returns what scenarios use that do not ask for more.
+    pub fn usual() -> Tuning {
+        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
+        Tuning { config: Config::default(), listen: ListenOptions { stream, ..ListenOptions::default() } }
+    }
+}
+
+/// What a scenario is played in.
+pub struct Stage<'w> {
+    /// The family, which the peer speaks.
+    pub family: Family,
+    /// The peer.
+    pub peer: &'w mut dyn Peer,
+    /// Where every frame is written.
+    pub capture: Option<&'w mut Capture>,
+    /// The first of the scenario's ports.
+    pub first_port: u16,
+    /// Settings of our endpoint.
+    pub tuning: Tuning,
+    /// What the cable does.
+    pub hostility: Option<Hostility>,
+    /// What our core does wrong.
+    pub fault: Option<Fault>,
+    /// How long a wait may last before the scenario has failed.
+    pub patience: Duration,
+}
+
 /// The scene of a scenario.
 pub struct World<'w> {
     family: Family,
     ours: Endpoint,
+    shim: Shim,
+    cable: Cable,
     peer: &'w mut dyn Peer,
     capture: Option<&'w mut Capture>,
     /// The story so far.
     pub trace: Trace,
     next: Option<Instant>,
     first_port: u16,
+    tuning: Tuning,
+    patience: Duration,
+    /// On the kernel's clock a scenario as a whole must end by then; virtual time costs nothing.
+    deadline: Option<Instant>,
+    listeners: HashMap<u16, ListenerHandle>,
+    /// The RSTs expected whose numbers only the story tells.
+    pub expected: Vec<(Way, String)>,
 }
 
 impl<'w> World<'w> {
-    /// Boots our endpoint in the family that the peer speaks. The scenario's ports begin at `first_port`.
+    /// Boots our endpoint on the stage.
     ///
     /// # Errors
     /// If no random key is to be had.
-    pub fn new(
-        family: Family,
-        peer: &'w mut dyn Peer,
-        capture: Option<&'w mut Capture>,
-        first_port: u16,
-    ) -> Result<World<'w>> {
-        let ours = Endpoint::boot(family.our_addr(), family.prefix(), OUR_MAC)?;
-        Ok(World { family, ours, peer, capture, trace: Trace::default(), next: None, first_port })
+    pub fn new(stage: Stage<'w>) -> Result<World<'w>> {
+        let Stage { family, peer, capture, first_port, tuning, hostility, fault, patience } = stage;
+        let ours = Endpoint::boot(family.our_addr(), family.prefix(), OUR_MAC, tuning.config)?;
+        let deadline = (!peer.is_virtual()).then(|| peer.now() + patience);
+        Ok(World {
+            family,
+            ours,
+            shim: Shim::new(fault),
+            cable: Cable::new(hostility),
+            peer,
+            capture,
+            trace: Trace::default(),
+            next: None,
+            first_port,
+            tuning,
+            patience,
+            deadline,
+            listeners: HashMap::new(),
+            expected: Vec::new(),
+        })
     }
 
     /// Gives the scenario's `n`th port.
@@ -107,77 +165,161 @@ impl<'w> World<'w> {
     pub fn restart(&mut self) -> Result<()> {
         self.note("we restart and remember nothing");
         self.ours.reboot()?;
+        self.listeners.clear();
         self.next = None;
         Ok(())
     }
 
-    /// Sends what our engine has to say.
+    /// Gives the cable.
+    pub fn cable(&mut self) -> &mut Cable {
+        &mut self.cable
+    }
+
+    /// Cuts or mends one direction of the cable.
+    pub fn set_pulled(&mut self, toward: Toward, is_pulled: bool) {
+        self.cable.set_pulled(toward, is_pulled);
+    }
+
+    /// Gives what our endpoint holds: connections, half-open entries, entries in TIME-WAIT.
+    pub fn in_use(&mut self) -> (usize, usize, usize) {
+        self.ours.tcp().in_use()
+    }
+
+    /// Gives the endpoint.
+    pub fn ours(&mut self) -> &mut Endpoint {
+        &mut self.ours
+    }
+
+    /// Gives our listener on a port, if there is one.
+    pub fn listener_on(&self, port: u16) -> Option<ListenerHandle> {
+        self.listeners.get(&port).copied()
+    }
+
+    /// Says whether frames may be lost by chance.
+    pub fn is_hostile(&self) -> bool {
+        self.cable.is_hostile()
+    }
+
+    /// Sends what our engine has to say, and what has reached the peer's end of the cable.
     fn flush(&mut self) -> Result<()> {
         let now = self.now();
+        let unasked = self.shim.pass(now, &mut self.ours);
+        for frame in &unasked.to_core {
+            let _ = self.ours.receive(now, frame);
+        }
+        for bytes in unasked.to_wire {
+            self.put_on_wire(now, &Sent { bytes, reset: None })?;
+        }
         let drained = self.ours.drain(now)?;
+        self.ours.audit()?;
         self.next = drained.next;
         for sent in drained.frames {
-            self.send(&sent)?;
+            self.send(sent)?;
+        }
+        while let Some(frame) = self.cable.take(now, Toward::Peer) {
+            self.peer.send_frame(&frame)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, sent: &Sent) -> Result<()> {
+    fn send(&mut self, sent: Sent) -> Result<()> {
         let now = self.now();
-        self.record_frame(now, &sent.bytes, None)?;
-        self.peer.send_frame(&sent.bytes)?;
-        self.log(now, Way::ToPeer, &sent.bytes, None, sent)
-    }
-
-    fn record_frame(&mut self, now: Instant, frame: &[u8], comment: Option<&str>) -> Result<()> {
-        match &mut self.capture {
-            Some(capture) => capture.add(now, frame, comment),
+        match self.shim.send(now, sent) {
+            Some(sent) => self.put_on_wire(now, &sent),
             None => Ok(()),
         }
     }
 
-    fn log(&mut self, at: Instant, way: Way, frame: &[u8], verdict: Option<Verdict>, sent: &Sent) -> Result<()> {
-        let Some(seen) = Seen::parse(frame) else {
-            return Ok(());
+    fn put_on_wire(&mut self, now: Instant, sent: &Sent) -> Result<()> {
+        let fate = self.cable.carry(now, Toward::Peer, &sent.bytes);
+        let reason = sent.reset.map(|reason| reason.to_string());
+        self.record_frame(now, &sent.bytes, fate, reason)?;
+        let step = Seen::parse(&sent.bytes).map(|seen| self.step_of(now, Way::ToPeer, seen, fate));
+        self.log(step, None, sent.reset)
+    }
+
+    fn record_frame(&mut self, now: Instant, frame: &[u8], fate: Fate, comment: Option<String>) -> Result<()> {
+        let Some(capture) = &mut self.capture else { return Ok(()) };
+        let comment = match (fate, comment) {
+            (Fate::Lost, Some(comment)) => Some(format!("{comment}; lost on the cable")),
+            (Fate::Lost, None) => Some("lost on the cable".into()),
+            (Fate::Arrives | Fate::ArrivesTwice, comment) => comment,
         };
-        let (our_end, their_end) = match way {
-            Way::ToPeer => (seen.from, seen.to),
-            Way::ToUs | Way::ForgedToUs => (seen.to, seen.from),
-        };
+        capture.add(now, frame, comment.as_deref())
+    }
+
+    fn step_of(&self, at: Instant, way: Way, seen: Seen, fate: Fate) -> Step {
+        Step { at, way, seen, peer: State::Closed, ours: State::Closed, verdict: None, reset: None, fate }
+    }
+
+    /// Adds a segment to the story, with both ends' states as they are now.
+    fn log(&mut self, step: Option<Step>, verdict: Option<Verdict>, reset: Option<ResetReason>) -> Result<()> {
+        let Some(mut step) = step else { return Ok(()) };
+        let (our_end, their_end) = step.ends();
         // Stragglers of the scenario before are answered, but are not part of this story.
         let mine = self.first_port..self.first_port + PORTS;
         if !mine.contains(&our_end.port()) && !mine.contains(&their_end.port()) {
             return Ok(());
         }
-        let peer = self.peer.state(their_end.port(), our_end)?;
-        let ours = self.ours.state(our_end.port(), their_end);
-        let step = Step { at, way, seen, peer, ours, verdict, reset: sent.reset };
+        step.peer = self.peer.state(their_end.port(), our_end)?;
+        step.ours = self.ours.state(our_end.port(), their_end);
+        (step.verdict, step.reset) = (verdict, reset);
         self.trace.entries.push(Entry::Segment(step));
         Ok(())
     }
 
-    /// Moves one frame, or waits for one until `until`.
+    /// Moves what is on its way, or waits for it until `until`.
     fn step(&mut self, until: Instant) -> Result<()> {
         self.flush()?;
+        let now = self.now();
+        if let Some(frame) = self.cable.take(now, Toward::Us) {
+            self.deliver(now, Way::ToUs, &frame)?;
+            return self.flush();
+        }
         let Some(frame) = self.peer.receive_frame()? else {
-            let until = self.next.map_or(until, |next| next.min(until));
+            let nap = self.shim.nap().map(|nap| now + nap);
+            let ends = [self.next, self.cable.next_arrival(), nap];
+            let until = ends.into_iter().flatten().fold(until, Instant::min);
             return self.peer.wait(until);
         };
-        let now = self.now();
-        self.record_frame(now, &frame, None)?;
-        self.deliver(now, Way::ToUs, &frame)?;
-        self.flush()
+        if self.cable.carry(now, Toward::Us, &frame) == Fate::Lost {
+            self.record_frame(now, &frame, Fate::Lost, None)?;
+            let step = Seen::parse(&frame).map(|seen| self.step_of(now, Way::ToUs, seen, Fate::Lost));
+            self.log(step, None, None)?;
+        }
+        Ok(())
     }
 
     fn deliver(&mut self, now: Instant, way: Way, frame: &[u8]) -> Result<Option<Verdict>> {
-        let (received, answer) = self.ours.receive(now, frame);
-        let verdict = verdict_of(&received);
-        let unsent = Sent { bytes: Vec::new(), reset: None };
-        self.log(now, way, frame, verdict, &unsent)?;
-        if let Some(answer) = answer {
-            self.send(&answer)?;
+        let changed = self.shim.receive(&mut self.ours, frame);
+        let mut answers = Vec::new();
+        let mut verdict = None;
+        for frame in &changed.to_core {
+            let (received, answer) = self.ours.receive(now, frame);
+            verdict = verdict.or(verdict_of(&received));
+            answers.extend(answer);
+        }
+        let comment = verdict.map(|verdict| format!("{}: {}", verdict.rule, verdict.action));
+        let comment = match way {
+            Way::ForgedToUs => Some(format!("forged in the peer's name; {}", comment.unwrap_or_default())),
+            Way::ToUs | Way::ToPeer => comment,
+        };
+        self.record_frame(now, frame, Fate::Arrives, comment)?;
+        let step = Seen::parse(frame).map(|seen| self.step_of(now, way, seen, Fate::Arrives));
+        self.log(step, verdict, None)?;
+        for bytes in changed.to_wire {
+            self.put_on_wire(now, &Sent { bytes, reset: None })?;
+        }
+        for answer in answers {
+            self.send(answer)?;
         }
         Ok(verdict)
+    }
+
+    /// How long a wait that begins now may last.
+    fn end_of_patience(&self, patience: Duration) -> Instant {
+        let end = self.now() + patience;
+        self.deadline.map_or(end, |deadline| end.min(deadline))
     }
 
     /// Goes on until `is_done`; `what` says in a failure what did not come.
@@ -185,13 +327,13 @@ impl<'w> World<'w> {
     /// # Errors
     /// If it does not come.
     pub fn until(&mut self, what: &str, mut is_done: impl FnMut(&mut World<'w>) -> Result<bool>) -> Result<()> {
-        let end = self.now() + PATIENCE;
+        let (start, end) = (self.now(), self.end_of_patience(self.patience));
         loop {
             if is_done(self)? {
                 return self.flush();
             }
             if self.now() >= end {
-                bail!("waited {} s in vain until {what}", PATIENCE.as_secs());
+                bail!("waited {:.1} s in vain until {what}", end.duration_since(start).as_secs_f32());
             }
             // What is waited for may need nothing more from the wire, only to be asked again.
             self.step(end.min(self.now() + TICK))?;
@@ -210,20 +352,16 @@ impl<'w> World<'w> {
         self.flush()
     }
 
-    /// Delivers a segment to us that the peer never sent.
+    /// Delivers a segment to us that the peer never sent. Gives the core's own judgment: scenarios judge by what follows instead.
     ///
     /// # Errors
-    /// If it was not taken for TCP of ours.
-    pub fn forge_to_us(&mut self, seen: Seen) -> Result<Verdict> {
+    /// If the wire fails.
+    pub fn forge_to_us(&mut self, seen: Seen) -> Result<Option<Verdict>> {
         let frame = seen.forge(self.peer.mac(), OUR_MAC);
         let now = self.now();
-        self.record_frame(now, &frame, Some("forged in the peer's name"))?;
         let verdict = self.deliver(now, Way::ForgedToUs, &frame)?;
         self.flush()?;
-        match verdict {
-            Some(verdict) => Ok(verdict),
-            None => bail!("a forged segment was not taken as TCP for us"),
-        }
+        Ok(verdict)
     }
 
     /// Our listener on a port.
@@ -231,9 +369,10 @@ impl<'w> World<'w> {
     /// # Errors
     /// If the engine refuses.
     pub fn listen(&mut self, port: u16) -> Result<ListenerHandle> {
-        let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
         let local = self.our_end(port);
-        Ok(self.ours.tcp().listen(local, options)?)
+        let handle = self.ours.tcp().listen(local, self.tuning.listen)?;
+        self.listeners.insert(port, handle);
+        Ok(handle)
     }
 
     /// Starts to connect to the peer; the SYN is out when this returns, if the peer's Ethernet address is known.
@@ -243,7 +382,7 @@ impl<'w> World<'w> {
     pub fn connect(&mut self, our_port: u16, their_port: u16) -> Result<ConnectionHandle> {
         let now = self.now();
         let remote = self.their_end(their_port);
-        let handle = self.ours.link().connect(now, our_port, remote, stream_options())?;
+        let handle = self.ours.link().connect(now, our_port, remote, self.tuning.listen.stream)?;
         self.flush()?;
         Ok(handle)
     }
@@ -384,8 +523,4 @@ impl<'w> World<'w> {
         })?;
         found.ok_or_else(|| anyhow::anyhow!("the peer's process saw no error"))
     }
-}
-
-fn stream_options() -> StreamOptions {
-    StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() }
 }

@@ -423,7 +423,7 @@ table! {
      rst_policies_are_off_by_default]
     ["R5" "S8"; "ESTABLISHED"; "the challenge to an RST is not answered"; "sent again, twice at most, until the peer is heard"; "RFC 5961 3.2";
      established_unanswered_challenge_is_repeated_twice]
-    ["S8"; "SYN-RECEIVED"; "the handshake is not completed, or finds no slot, in time"; "<SEQ=ISS+1><ACK=IRS+1><CTL=RST,ACK>"; "3.10.5";
+    ["S8"; "SYN-RECEIVED"; "the handshake is not completed, or finds no slot, in time"; "<SEQ=ISS+1><CTL=RST>, with ACK if the peer had completed it"; "3.10.5";
      syn_received_expired_peer_is_told]
     ["S8"; "SYN-RECEIVED"; "a listener with more handshakes than the reply queue holds closes"; "each peer is told as the queue drains"; "3.10.5";
      unlisten_tells_every_half_open_peer]
@@ -810,10 +810,7 @@ fn reset_then_syn(m: &Model, s: &Seg) -> Effect {
     untouched(m, Action::Reset(reason), Reply::ResetThenSyn { seq: s.ack, reason })
 }
 
-fn return_to_syn_sent(m: &Model, s: &Seg) -> Effect {
-    if m.app_gone {
-        return refused(m, s);
-    }
+fn return_to_syn_sent(m: &Model, _: &Seg) -> Effect {
     let syn = Reply::Segment { flags: SYN, seq: m.iss, ack: 0, text: 0, reason: None };
     let reply = if m.exhausted { Reply::Nothing } else { syn };
     let after = Model { state: State::SynSent, ..*m };

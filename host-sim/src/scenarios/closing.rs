@@ -49,7 +49,8 @@ pub(super) fn both_close(w: &mut World<'_>) -> Result<()> {
     w.close(pair.ours)?;
     expect_told(w, pair.ours, CloseReason::LocalClosed)?;
     let crossed = w.trace.steps().any(|step| step.ours == State::Closing);
-    ensure!(crossed, "we never were in CLOSING: the FINs did not cross");
+    // Where frames are late or lost the FINs need not cross.
+    ensure!(crossed || w.is_hostile(), "we never were in CLOSING: the FINs did not cross");
     expect_our_state(w, &pair, State::TimeWait)?;
     expect_their_state(w, &pair, State::TimeWait)
 }

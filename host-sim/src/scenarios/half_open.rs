@@ -1,13 +1,18 @@
 //! One side has lost the connection, the other does not know (RFC 9293 §3.5.1), and what comes after a reset.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
+use tcp_reset_core::{CloseReason, State};
 
 use super::script::{
     expect_reset, expect_their_state, expect_told, is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
     we_open_again,
 };
 use crate::world::World;
+
+/// Sooner than a SYN is repeated.
+const AT_ONCE: Duration = Duration::from_millis(900);
 
 pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
@@ -16,7 +21,6 @@ pub(super) fn we_restart(w: &mut World<'_>) -> Result<()> {
     w.note("the peer, still ESTABLISHED, sends");
     peer_sends(w, &pair, b"are you there?")?;
     expect_reset(w, pair.theirs)?;
-    ensure!(w.trace.resets(ResetReason::NoConnection) >= 1, "we did not answer the straggler with RST");
     expect_their_state(w, &pair, State::Closed)
 }
 
@@ -36,8 +40,6 @@ pub(super) fn peer_reboots(w: &mut World<'_>) -> Result<()> {
     w.note("the peer forgets the connection, and connects from the same port");
     w.peer().vanish(old.theirs)?;
     let new = peer_opens_again(w, listener, false)?;
-    ensure!(w.trace.ruled(Rule::SynSynchronized) >= 1, "the SYN on the live connection was not challenged");
-    ensure!(w.trace.ruled(Rule::RstExact) == 1, "the peer's answer to the challenge did not reset the old connection");
     expect_told(w, old.ours, CloseReason::ResetByPeer)?;
     is_alive(w, &new)
 }
@@ -47,7 +49,6 @@ pub(super) fn we_reboot(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &old)?;
     w.restart()?;
     let new = we_open_again(w, listener)?;
-    ensure!(w.trace.ruled(Rule::SynSentBadAck) >= 1, "the peer's challenge was not answered with RST");
     expect_reset(w, old.theirs)?;
     is_alive(w, &new)
 }
@@ -72,8 +73,10 @@ pub(super) fn time_wait_reopens(w: &mut World<'_>) -> Result<()> {
     w.peer().close(pair.theirs)?;
     w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
     expect_their_state(w, &pair, State::Closed)?;
+    let from = w.now();
     let fresh = peer_opens_again(w, listener, false)?;
-    ensure!(w.trace.ruled(Rule::SynTimeWaitReopens) == 1, "the SYN was not judged by SynTimeWaitReopens");
+    let took = w.now().duration_since(from);
+    ensure!(took < AT_ONCE, "that took {took:?}: the SYN had to be repeated");
     is_alive(w, &fresh)
 }
 

@@ -1,17 +1,21 @@
 //! The scenarios: each tells one story of how a connection begins, breaks or ends, and judges it.
 
 mod closing;
+mod crowding;
 mod forged;
 mod half_open;
 mod handshake;
 mod idle;
 mod losing;
 mod opening;
-mod script;
+pub(crate) mod script;
+mod silence;
+mod timing;
 
 use anyhow::Result;
 
-use crate::world::World;
+use crate::judge::{Leaves, Rst};
+use crate::world::{Tuning, World};
 
 /// One story.
 pub struct Scenario {
@@ -21,39 +25,106 @@ pub struct Scenario {
     pub title: &'static str,
     /// It needs a clock that can be turned: only two cores in memory have one.
     pub needs_virtual_time: bool,
+    /// It judges no single frame, so it holds on a hostile wire too.
+    pub holds_when_hostile: bool,
+    /// The RSTs that are seen on the wire.
+    pub resets: &'static [Rst],
+    /// What our tables hold at its end.
+    pub leaves: Leaves,
+    /// The settings of our endpoint.
+    pub tuning: fn() -> Tuning,
     /// Plays it; an error says what did not hold.
     pub play: fn(&mut World<'_>) -> Result<()>,
 }
 
+/// A story that leaves one connection, open, and sees no RST.
 const fn scenario(name: &'static str, title: &'static str, play: fn(&mut World<'_>) -> Result<()>) -> Scenario {
-    Scenario { name, title, needs_virtual_time: false, play }
+    Scenario {
+        name,
+        title,
+        needs_virtual_time: false,
+        holds_when_hostile: false,
+        resets: &[],
+        leaves: (1, 0, 0),
+        tuning: Tuning::usual,
+        play,
+    }
+}
+
+impl Scenario {
+    const fn resets(self, resets: &'static [Rst]) -> Scenario {
+        Scenario { resets, ..self }
+    }
+
+    const fn leaves(self, connections: usize, half_open: usize, time_wait: usize) -> Scenario {
+        Scenario { leaves: (connections, half_open, time_wait), ..self }
+    }
+
+    const fn tuned(self, tuning: fn() -> Tuning) -> Scenario {
+        Scenario { tuning, ..self }
+    }
+
+    const fn in_memory(self) -> Scenario {
+        Scenario { needs_virtual_time: true, ..self }
+    }
+
+    const fn or_hostile(self) -> Scenario {
+        Scenario { holds_when_hostile: true, ..self }
+    }
 }
 
 /// All of them, in the order they run.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario("echo-we-close", "echo of 1 MiB, then we close first", closing::we_close_first),
-    scenario("echo-peer-closes", "echo of 1 MiB, then the peer closes first", closing::peer_closes_first),
-    scenario("echo-both-close", "echo of 1 MiB, then both close at once", closing::both_close),
+    scenario("echo-we-close", "echo of 1 MiB, then we close first", closing::we_close_first)
+        .leaves(0, 0, 1)
+        .or_hostile(),
+    scenario("echo-peer-closes", "echo of 1 MiB, then the peer closes first", closing::peer_closes_first)
+        .leaves(0, 0, 0)
+        .or_hostile(),
+    scenario("echo-both-close", "echo of 1 MiB, then both close at once", closing::both_close)
+        .leaves(0, 0, 1)
+        .tuned(timing::short_time_wait)
+        .or_hostile(),
     scenario(
         "echo-peer-half-closes",
         "echo of 1 MiB, the peer half-closes, we go on sending",
         closing::peer_half_closes,
-    ),
-    scenario("echo-we-half-close", "echo of 1 MiB, we half-close, the peer goes on sending", closing::we_half_close),
+    )
+    .leaves(0, 0, 0)
+    .or_hostile(),
+    scenario("echo-we-half-close", "echo of 1 MiB, we half-close, the peer goes on sending", closing::we_half_close)
+        .leaves(1, 0, 1)
+        .or_hostile(),
     scenario("simultaneous-open", "both sides open at once: one connection", opening::simultaneous_open),
-    scenario("refused-by-us", "a SYN to a closed port of ours: ECONNREFUSED", opening::refused_by_us),
-    scenario("refused-by-peer", "a SYN to a closed port of the peer: Refused", opening::refused_by_peer),
-    scenario("we-restart", "we restart silently: the peer's next segment draws RST", half_open::we_restart),
-    scenario("peer-vanishes", "the peer vanishes: our next segment draws RST", half_open::peer_vanishes),
+    scenario("refused-by-us", "a SYN to a closed port of ours: ECONNREFUSED", opening::refused_by_us)
+        .resets(&[Rst::ours("RST,ACK SEQ=0 ACK=1")])
+        .leaves(0, 0, 0),
+    scenario("refused-by-peer", "a SYN to a closed port of the peer: Refused", opening::refused_by_peer)
+        .resets(&[Rst::theirs("RST,ACK SEQ=0 ACK=1")]),
+    scenario("we-restart", "we restart silently: the peer's next segment draws RST", half_open::we_restart)
+        .resets(&[Rst::ours("RST SEQ=101")])
+        .leaves(0, 0, 0)
+        .or_hostile(),
+    scenario("peer-vanishes", "the peer vanishes: our next segment draws RST", half_open::peer_vanishes)
+        .resets(&[Rst::theirs("RST SEQ=101")])
+        .or_hostile(),
     scenario(
         "peer-reboots",
         "a rebooted peer reuses its port: challenge, RST, new connection",
         half_open::peer_reboots,
-    ),
-    scenario("we-reboot", "we reboot and reuse our port: challenge, RST, new connection", half_open::we_reboot),
+    )
+    .resets(&[Rst::theirs("RST SEQ=101′")])
+    .leaves(2, 0, 0),
+    scenario("we-reboot", "we reboot and reuse our port: challenge, RST, new connection", half_open::we_reboot)
+        .resets(&[Rst::ours("RST SEQ=101′")]),
     scenario("forged-rst-in-window", "a forged RST in the window: challenged, the echo goes on", forged::rst_in_window),
-    scenario("forged-rst-exact", "an RST at the exact number: reset, and told why", forged::rst_exact),
-    scenario("forged-rst-outside", "a forged RST outside the window: nothing", forged::rst_outside),
+    scenario("forged-rst-exact", "an RST at the exact number: reset, and told why", forged::rst_exact)
+        .resets(&[Rst::ours("RST SEQ=101")]),
+    scenario(
+        "forged-rst-outside",
+        "a forged RST outside the window: nothing, at its very edges a challenge",
+        forged::rst_outside,
+    ),
     scenario("forged-syn", "a forged SYN on a live connection: challenged", forged::syn),
     scenario("forged-text", "forged text with a wrong acknowledgement: challenged, not delivered", forged::text),
     scenario("rst-in-listen", "RST to a listener: the next client is served", handshake::rst_in_listen),
@@ -61,39 +132,93 @@ pub const SCENARIOS: &[Scenario] = &[
         "rst-in-syn-received",
         "RST to a half-open connection: the next client is served",
         handshake::rst_in_syn_received,
-    ),
+    )
+    .resets(&[Rst::theirs("RST SEQ=1").times(2, 2)]),
     scenario(
         "bad-ack-in-syn-sent",
         "a wrong ACK in SYN-SENT: RST, the attempt goes on",
         handshake::bad_ack_in_syn_sent,
-    ),
+    )
+    .resets(&[Rst::ours("RST SEQ=-100000").times(2, 2)]),
     scenario(
         "bad-ack-in-syn-received",
         "a wrong ACK in SYN-RECEIVED: RST, the handshake goes on",
         handshake::bad_ack_in_syn_received,
-    ),
-    scenario("close-unread", "close with unread data: RST, the peer sees it", losing::close_with_unread),
-    scenario("data-after-close", "data after close: RST, the peer sees it", losing::data_after_close),
-    scenario("abort-closed-window", "abort into a closed window: the peer obeys", losing::abort_into_closed_window),
+    )
+    .resets(&[Rst::ours("RST SEQ=-100000")]),
+    scenario("close-unread", "close with unread data: RST, the peer sees it", losing::close_with_unread)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=201")])
+        .leaves(0, 0, 0),
+    scenario("data-after-close", "data after close: RST, the peer sees it", losing::data_after_close)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")])
+        .leaves(0, 0, 0),
+    scenario("abort-closed-window", "abort into a closed window: the peer obeys", losing::abort_into_closed_window)
+        .leaves(0, 0, 0),
     scenario(
         "fresh-after-our-reset",
         "after our reset the same ports connect at once",
         half_open::fresh_after_our_reset,
-    ),
+    )
+    .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=101")]),
     scenario(
         "fresh-after-peer-reset",
         "after the peer's reset the same ports connect at once",
         half_open::fresh_after_peer_reset,
-    ),
+    )
+    .resets(&[Rst::theirs("RST,ACK SEQ=101 ACK=101")])
+    .leaves(2, 0, 0),
     scenario(
         "time-wait-reopens",
         "the peer's new SYN in our TIME-WAIT: a new connection at once",
         half_open::time_wait_reopens,
     ),
-    Scenario {
-        name: "idle-60-days",
-        title: "60 idle days, across the wraps of 2^32 us and 2^32 ms: data flows",
-        needs_virtual_time: true,
-        play: idle::sixty_days,
-    },
+    scenario("cable-pulled", "the cable is pulled for a second: nothing is lost", silence::cable_pulled).or_hostile(),
+    scenario("back-off", "no answer: each retransmission waits twice as long as the last", silence::back_off)
+        .tuned(timing::quick),
+    scenario("silent-peer", "no answer until R2: TimedOut, an RST is tried, the peer learns it later", silence::r2)
+        .tuned(timing::short_r2)
+        .resets(&[Rst::ours("RST,ACK SEQ=121 ACK=101"), Rst::ours("RST SEQ=101")]),
+    scenario("silent-closed-window", "no answer to window probes until R2: TimedOut", silence::closed_window)
+        .tuned(timing::short_probes),
+    scenario("silent-to-syn", "no answer to our SYN: it backs off, then TimedOut", silence::connect)
+        .tuned(timing::short_connect),
+    scenario("half-open-expires", "our SYN,ACK stays unanswered: the peer is told by RST", silence::half_open_expires)
+        .tuned(timing::short_half_open)
+        .leaves(0, 0, 0)
+        .resets(&[Rst::ours("RST,ACK SEQ=1 ACK=1")]),
+    scenario(
+        "orphan-closed-window",
+        "we closed, the peer never reads: it is reset in time",
+        silence::orphan_closed_window,
+    )
+    .tuned(timing::short_orphan)
+    .leaves(0, 0, 0),
+    scenario(
+        "orphan-without-fin",
+        "we closed, the peer never does: the slot is freed in time",
+        silence::orphan_without_fin,
+    )
+    .tuned(timing::short_orphan)
+    .leaves(0, 0, 0)
+    .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario(
+        "unread-ack-lost",
+        "close with unread data in CLOSE-WAIT, our ACK lost: ECONNRESET",
+        silence::unread_ack_lost,
+    )
+    .leaves(0, 0, 0)
+    .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=202")]),
+    scenario("unread-rst-lost", "the same with our RST lost too: the next segment draws it", silence::unread_rst_lost)
+        .leaves(0, 0, 0)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=202"), Rst::ours("RST SEQ=101").times(1, 2)]),
+    scenario("challenge-quota", "100 forged RSTs in the window: few challenges, the echo goes on", crowding::quota),
+    scenario("backlog-soak", "210 clients, a third reset before accept: every slot returns", crowding::soak)
+        .tuned(timing::small_backlog)
+        .leaves(0, 0, 1)
+        .resets(&[
+            Rst::theirs("RST,ACK SEQ=1 ACK=1").times(crowding::ROUNDS, crowding::ROUNDS),
+            Rst::ours("RST,ACK SEQ=1 ACK=1").times(crowding::ROUNDS, crowding::ROUNDS),
+        ]),
+    scenario("idle-60-days", "60 idle days, across the wraps of 2^32 us and 2^32 ms: data flows", idle::sixty_days)
+        .in_memory(),
 ];

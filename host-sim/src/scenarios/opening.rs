@@ -1,10 +1,11 @@
 //! Both sides open at once; nobody listens.
 
 use anyhow::{Result, bail, ensure};
-use tcp_reset_core::{CloseReason, Control, Event, ResetReason, Rule, State};
+use tcp_reset_core::{CloseReason, Control, Event, State};
 
 use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_told, is_alive};
 use crate::peer::Failure;
+use crate::trace::Way;
 use crate::world::{Pair, World};
 
 /// Against Linux the echo takes a second: after crossing SYNs it scales the window it offers although we never offered scaling, and so
@@ -23,7 +24,8 @@ pub(super) fn simultaneous_open(w: &mut World<'_>) -> Result<()> {
     }
     w.until("we are connected", |w| Ok(w.was_told(Event::Connected(ours))))?;
     ensure!(w.trace.from_us(Control::SYN) >= 1 && w.trace.from_peer(Control::SYN) >= 1, "one side sent no SYN");
-    ensure!(w.trace.ruled(Rule::SynSentSyn) == 1, "the peer's SYN did not cross ours");
+    let first_back = w.trace.steps().find(|step| step.way == Way::ToUs);
+    ensure!(first_back.is_some_and(|step| step.seen.is(Control::SYN)), "the peer's SYN did not cross ours");
     is_alive(w, &pair)
 }
 
@@ -35,7 +37,6 @@ pub(super) fn refused_by_us(w: &mut World<'_>) -> Result<()> {
     let outcome = w.peer_connected(theirs)?;
     ensure!(outcome == Err(Failure::Refused), "the peer's process saw {outcome:?}, not ECONNREFUSED");
     w.note("the peer's process sees ECONNREFUSED");
-    ensure!(w.trace.resets(ResetReason::NoConnection) == 1, "we did not answer with one RST");
     Ok(())
 }
 
@@ -44,6 +45,5 @@ pub(super) fn refused_by_peer(w: &mut World<'_>) -> Result<()> {
     w.note("we connect to a port nobody listens on");
     let ours = w.connect(our_port, their_port)?;
     expect_told(w, ours, CloseReason::Refused)?;
-    ensure!(w.trace.ruled(Rule::SynSentRst) == 1, "the peer's RST was not judged by SynSentRst");
     Ok(())
 }

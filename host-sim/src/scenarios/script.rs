@@ -10,6 +10,9 @@ use crate::world::{Pair, World};
 /// Octets written at a time.
 const CHUNK: usize = 4_096;
 
+/// The most an echo sends on a hostile wire, in octets: each loss costs a timeout.
+const HOSTILE_SIZE: usize = 128 * 1_024;
+
 /// The scenario's ports: our listener, the peer's client, the peer's listener, our client.
 pub(super) const OUR_SERVER: u16 = 0;
 pub(super) const THEIR_CLIENT: u16 = 1;
@@ -25,7 +28,16 @@ pub(super) fn peer_opens(w: &mut World<'_>) -> Result<(Pair, ListenerHandle)> {
 
 /// The peer connects to a listener there is.
 pub(super) fn peer_opens_again(w: &mut World<'_>, listener: ListenerHandle, is_narrow: bool) -> Result<Pair> {
-    let (our_port, their_port) = (w.port(OUR_SERVER), w.port(THEIR_CLIENT));
+    peer_opens_from(w, listener, THEIR_CLIENT, is_narrow)
+}
+
+/// The peer connects to a listener there is, from the scenario's `n`th port.
+pub(super) fn peer_comes_from(w: &mut World<'_>, listener: ListenerHandle, n: u16) -> Result<Pair> {
+    peer_opens_from(w, listener, n, false)
+}
+
+fn peer_opens_from(w: &mut World<'_>, listener: ListenerHandle, n: u16, is_narrow: bool) -> Result<Pair> {
+    let (our_port, their_port) = (w.port(OUR_SERVER), w.port(n));
     w.note(format!("the peer connects from port {their_port} to our port {our_port}"));
     let our_end = w.our_end(our_port);
     let theirs = w.peer().connect(their_port, our_end, is_narrow)?;
@@ -47,15 +59,20 @@ pub(super) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair>
     let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
     w.note(format!("we connect from port {our_port} to the peer's port {their_port}"));
     let ours = w.connect(our_port, their_port)?;
+    let theirs = peer_accepts(w, listener)?;
+    let pair = Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) };
+    expect_our_state(w, &pair, State::Established)?;
+    Ok(pair)
+}
+
+/// The peer accepts the next connection.
+pub(crate) fn peer_accepts(w: &mut World<'_>, listener: Socket) -> Result<Socket> {
     let mut theirs = None;
     w.until("the peer accepts us", |w| {
         theirs = w.peer().accept(listener)?;
         Ok(theirs.is_some())
     })?;
-    let theirs = theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))?;
-    let pair = Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) };
-    expect_our_state(w, &pair, State::Established)?;
-    Ok(pair)
+    theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))
 }
 
 /// A pattern without a short period, so that no octet can stand in for another.
@@ -65,6 +82,7 @@ fn pattern(from: usize, upto: usize) -> Vec<u8> {
 
 /// The peer sends `size` octets, our application sends each back, the peer checks them.
 pub(super) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+    let size = if w.is_hostile() { size.min(HOSTILE_SIZE) } else { size };
     let (mut sent, mut returned) = (0, 0);
     let mut kept = Vec::new();
     w.until("every octet has come back", |w| {
@@ -92,7 +110,7 @@ pub(super) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
 }
 
 /// A few octets each way: the connection lives.
-pub(super) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+pub(crate) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     echo(w, pair, 100)
 }
 

@@ -1,0 +1,317 @@
+//! Moments where two things meet: the next hop and who speaks, an abort and a closed window, a FIN and a later one, accept and what came
+//! before it, the end of everything and who knocks then, several listeners, what is counted.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tcp_reset_core::{Arrival, CloseReason, Event, Hop, Instant, Output, ResetReason, Rule, State, Tcp, Timer};
+
+use crate::bench::{
+    Link, ManyStore, PEER_ISN, Raw, START, Store, World, key, peer, quick_config, small_listener, small_stream, us,
+};
+use crate::family::{Family, over_each};
+use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::{accept, client, complete, enter, knock, listener, on_world, tell};
+
+fn on_link(test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        test(&mut Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN));
+    });
+}
+
+/// An engine whose segments' next hops are looked at.
+struct Hops<'s> {
+    tcp: Tcp<'s>,
+    family: Family,
+    now: Instant,
+}
+
+const HOME: Hop = Hop([2, 0, 0, 0, 0, 9]);
+const AWAY: Hop = Hop([2, 0, 0, 0, 0, 10]);
+const FURTHER: Hop = Hop([2, 0, 0, 0, 0, 11]);
+const FORGED: Hop = Hop([2, 6, 6, 6, 6, 6]);
+
+impl Hops<'_> {
+    /// A segment of the peer's comes from `hop`. Returns where the answers go, and the end of the last.
+    fn hear(&mut self, hop: Hop, raw: Raw<'_>) -> (Vec<Hop>, u32) {
+        let (src, dst) = (peer(self.family), us(self.family));
+        let _ = self.tcp.handle_segment(self.now, &Arrival { src: src.ip(), dst: dst.ip(), hop }, &raw.bytes(src, dst));
+        self.drain()
+    }
+
+    fn drain(&mut self) -> (Vec<Hop>, u32) {
+        let (mut hops, mut end) = (Vec::new(), 0);
+        let mut bytes = [0; 2_048];
+        loop {
+            match self.tcp.poll_output(self.now) {
+                Output::Transmit(transmit) => {
+                    hops.push(transmit.hop().expect("the hop is known"));
+                    let len = transmit.emit(&mut bytes).unwrap();
+                    let seq = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
+                    let controls = u32::from(bytes[13] & SYN != 0) + u32::from(bytes[13] & FIN != 0);
+                    end = seq.wrapping_add(len as u32 - u32::from(bytes[12] >> 4) * 4 + controls);
+                }
+                Output::Event(_) => {}
+                Output::Timeout(_) => return (hops, end),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_next_hop_follows_acceptable_segments_and_no_others() {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let tcp = Tcp::new(&mut *store, quick_config(), key(1)).unwrap();
+        let mut hops = Hops { tcp, family, now: START };
+        let listener = hops.tcp.listen(us(family), small_listener()).unwrap();
+        let (to, ack) = hops.hear(HOME, Raw { seq: 100, flags: SYN, wnd: 500, ..Raw::default() });
+        assert_eq!(to, [HOME]);
+        let reply = Raw { seq: 101, ack, flags: ACK, wnd: 500, ..Raw::default() };
+        assert_eq!(hops.hear(AWAY, reply).0, []);
+        let handle = hops.tcp.accept(hops.now, listener).unwrap();
+        hops.tcp.send(hops.now, handle, b"hello").unwrap();
+        assert_eq!(hops.drain().0, [AWAY], "where the handshake was completed from");
+        assert_eq!(hops.hear(FURTHER, Raw { text: b"text", ..reply }).0, [FURTHER], "where the text came from");
+        for forged in [Raw { seq: 50_000, ..reply }, Raw { seq: 50_000, flags: SYN, ..reply }] {
+            assert_eq!(hops.hear(FORGED, forged).0, [FURTHER], "unacceptable, so it proves nothing");
+        }
+        hops.now = hops.now + Duration::from_secs(4);
+        hops.tcp.handle_timeout(hops.now);
+        assert_eq!(hops.drain().0, [FURTHER], "the retransmission");
+    });
+}
+
+#[test]
+fn an_abort_in_syn_received_is_told_behind_our_syn_though_the_window_is_closed() {
+    for wnd in [0, 1_000] {
+        on_link(|link| {
+            link.dial();
+            link.peer_wnd = wnd;
+            let _ = link.say(SYN, 0);
+            assert_eq!(link.state(), State::SynReceived);
+            link.abort();
+            let sent = link.world.only();
+            let expected = (RST | ACK, link.model.iss.wrapping_add(1), PEER_ISN.wrapping_add(1));
+            assert_eq!((sent.flags, sent.seq, sent.ack), expected);
+        });
+    }
+}
+
+#[test]
+fn the_first_place_of_a_fin_is_the_one_that_counts() {
+    for later in [5, 20] {
+        on_link(|link| {
+            link.open();
+            let (first, una) = (link.model.rcv_nxt, link.model.snd_una);
+            for at in [10, later] {
+                let _ = link.inject(&Seg::new(FIN | ACK, first.wrapping_add(at), una, 0, 1_000));
+            }
+            for (from, rcv_nxt, state) in [(0, 5, State::Established), (5, 11, State::CloseWait)] {
+                let _ = link.inject(&Seg::new(ACK, first.wrapping_add(from), una, 5, 1_000));
+                assert_eq!(link.status().unwrap().rcv_nxt.0, first.wrapping_add(rcv_nxt), "FIN at 10 and {later}");
+                assert_eq!(link.state(), state);
+            }
+        });
+    }
+}
+
+#[test]
+fn accept_is_followed_by_what_came_before_it() {
+    for (text, finishes) in [(0, false), (5, false), (0, true), (5, true)] {
+        on_link(|link| {
+            link.enter();
+            if text > 0 {
+                let _ = link.say(ACK, text);
+            }
+            if finishes {
+                link.peer_finishes();
+            }
+            link.world.events.clear();
+            link.accept();
+            let handle = link.handle.unwrap();
+            let mut expected = Vec::new();
+            if text > 0 {
+                expected.push(Event::Readable(handle));
+            }
+            if finishes {
+                expected.push(Event::PeerFinished(handle));
+            }
+            assert_eq!(link.world.events, expected);
+            assert_eq!(link.recv().len(), text as usize);
+        });
+    }
+}
+
+#[test]
+fn while_everything_ends_no_handshake_begins() {
+    over_each(|family| {
+        let mut store = Box::new(ManyStore::new());
+        let mut world = World::new(&mut *store, quick_config());
+        world.tcp.listen(us(family), listener(4, 32)).unwrap();
+        let clients: BTreeSet<_> = (0..20).map(|n| client(family, n)).collect();
+        for &from in &clients {
+            assert!(knock(&mut world, from).is_some());
+        }
+        let (late, to) = (client(family, 99), us(family));
+        let syn = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }.bytes(late, to);
+        let arrival = Arrival { src: late.ip(), dst: to.ip(), hop: Hop::default() };
+        let mut told = BTreeSet::new();
+        for _ in 0..8 {
+            world.tcp.abort_all(world.now);
+            let rule = world.tcp.handle_segment(world.now, &arrival, &syn).rule;
+            assert_ne!(rule, Rule::ListenSyn);
+            world.drain();
+            for sent in world.sent.iter().filter(|sent| sent.dst != late) {
+                assert_eq!(sent.reason, Some(ResetReason::ListenerClosed));
+                assert!(told.insert(sent.dst), "told once");
+            }
+        }
+        assert_eq!(told, clients, "everybody is told");
+        assert_eq!(world.tcp.in_use(), (0, 0, 0));
+    });
+}
+
+#[test]
+fn the_nearest_of_several_listeners_takes_the_syn_and_each_is_told_of_its_own() {
+    on_world(|world, family| {
+        let wide = SocketAddr::new(family.unspecified(), 80);
+        let all = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
+        // The widest first, so that order of birth is no help.
+        let widest = (all != wide).then(|| world.tcp.listen(all, listener(4, 4)).unwrap());
+        let wide = world.tcp.listen(wide, listener(4, 4)).unwrap();
+        let exact = world.tcp.listen(us(family), listener(4, 4)).unwrap();
+        let elsewhere = SocketAddr::new(family.host(7), 80);
+        enter(world, client(family, 0));
+        let raw = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
+        let _ = world.arrive(client(family, 1), elsewhere, &raw);
+        let ack = world.only().end();
+        let _ = world.arrive(client(family, 1), elsewhere, &Raw { seq: 6, ack, flags: ACK, ..raw });
+        assert_eq!(world.events, [Event::Acceptable(exact), Event::Acceptable(wide)]);
+        let handles = [exact, wide].map(|listener| accept(world, listener));
+        let locals = handles.map(|handle| world.tcp.status(handle).unwrap().local);
+        assert_eq!(locals, [us(family), elsewhere]);
+        world.events.clear();
+        enter(world, client(family, 2));
+        assert_eq!(world.events, [Event::Acceptable(exact)], "told anew");
+        world.tcp.unlisten(world.now, exact).unwrap();
+        world.drain();
+        world.events.clear();
+        enter(world, client(family, 3));
+        assert_eq!(world.events, [Event::Acceptable(wide)], "the next wider one stands in");
+        world.tcp.unlisten(world.now, wide).unwrap();
+        world.drain();
+        world.events.clear();
+        if let Some(widest) = widest {
+            enter(world, client(family, 4));
+            assert_eq!(world.events, [Event::Acceptable(widest)]);
+        }
+    });
+}
+
+/// News of a listener that closes before it was told is no news; the others' is.
+#[test]
+fn a_listener_that_closes_takes_its_news_along() {
+    on_world(|world, family| {
+        let first = world.tcp.listen(us(family), listener(4, 4)).unwrap();
+        let other = SocketAddr::new(us(family).ip(), 81);
+        let second = world.tcp.listen(other, listener(4, 4)).unwrap();
+        let from = client(family, 0);
+        let ack = knock(world, from).unwrap();
+        let bytes = Raw { seq: 101, ack, flags: ACK, wnd: 100, ..Raw::default() }.bytes(from, us(family));
+        let arrival = Arrival { src: from.ip(), dst: us(family).ip(), hop: Hop::default() };
+        assert_eq!(world.tcp.handle_segment(world.now, &arrival, &bytes).rule, Rule::AckEstablishes);
+        world.tcp.unlisten(world.now, first).unwrap();
+        world.drain();
+        assert_eq!(world.events, []);
+        assert!(!world.tcp.has_output());
+        let raw = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
+        let _ = world.arrive(from, other, &raw);
+        let ack = world.only().end();
+        let _ = world.arrive(from, other, &Raw { seq: 6, ack, flags: ACK, ..raw });
+        assert_eq!(world.events, [Event::Acceptable(second)]);
+    });
+}
+
+#[test]
+fn segments_are_counted_in_and_out() {
+    on_world(|world, family| {
+        enter_and_reset(world, family);
+        let _ = world.arrive_bytes(client(family, 0).ip(), us(family).ip(), &[0; 3]);
+        let counters = world.tcp.counters();
+        assert_eq!((counters.segments_in, counters.segments_out), (4, 1), "SYN, ACK, RST and rubbish; SYN,ACK");
+        assert_eq!((counters.rule(Rule::ListenSyn), counters.rule(Rule::Malformed)), (1, 1));
+        assert_eq!((counters.rule(Rule::AckEstablishes), counters.rule(Rule::RstExact)), (1, 1));
+        assert_eq!((counters.lost_before_accept, counters.closed(CloseReason::ResetByPeer)), (1, 1));
+        assert_eq!((counters.retransmissions, counters.limited, counters.replies_lost), (0, 0, 0));
+    });
+}
+
+fn enter_and_reset(world: &mut World<'_>, family: Family) {
+    world.tcp.listen(us(family), listener(4, 4)).unwrap();
+    enter(world, client(family, 0));
+    crate::reset(world, client(family, 0));
+}
+
+#[test]
+fn what_is_sent_again_is_counted() {
+    on_link(|link| {
+        link.dial();
+        let _ = link.world.next_deadline();
+        assert_eq!(link.world.tcp.counters().retransmissions, 1, "the SYN");
+        let _ = link.say(SYN | ACK, 0);
+        link.send(10);
+        let _ = link.world.next_deadline();
+        assert_eq!(link.world.tcp.counters().retransmissions, 2, "text");
+        link.peer_acks();
+        link.peer_offers(0);
+        link.send(10);
+        link.wait_for_probe();
+        assert_eq!(link.world.tcp.counters().retransmissions, 3, "a window probe");
+        assert_eq!(link.world.tcp.counters().segments_out, 6, "SYN twice, ACK, text twice, probe");
+    });
+}
+
+#[test]
+fn a_handshake_that_expires_is_counted_and_so_is_each_repetition() {
+    on_world(|world, family| {
+        world.tcp.listen(us(family), listener(4, 4)).unwrap();
+        let ack = knock(world, client(family, 0)).unwrap();
+        world.wait(Duration::from_millis(29_999));
+        assert_eq!(world.tcp.counters().half_open_expired, 0);
+        assert_eq!(world.tcp.counters().retransmissions, 4, "after 1, 3, 7 and 15 s");
+        world.wait(Duration::from_millis(1));
+        let counters = world.tcp.counters();
+        assert_eq!((counters.half_open_expired, counters.retransmissions), (1, 4));
+        assert_eq!(counters.closed(CloseReason::TimedOut(Timer::SynReceived)), 1);
+        assert_eq!(complete(world, client(family, 0), ack), Rule::ListenAck, "it is over");
+    });
+}
+
+#[test]
+fn every_end_is_counted_under_its_reason() {
+    on_link(|link| {
+        link.open();
+        link.abort();
+        assert_eq!(link.world.tcp.counters().closed(CloseReason::Aborted), 1);
+        assert_eq!(link.world.tcp.counters().reset_sent(ResetReason::Aborted), 1);
+        link.dial();
+        link.close();
+        assert_eq!(link.world.tcp.counters().closed(CloseReason::ClosedBeforeOpen), 1);
+        assert_eq!(link.world.tcp.in_use(), (0, 0, 0));
+    });
+    on_world(|world, family| {
+        let from = client(family, 0);
+        let remote = (from, us(family));
+        let local = SocketAddr::new(us(family).ip(), 80);
+        let handle = world.tcp.connect(world.now, local, from, Some(Hop::default()), small_stream()).unwrap();
+        world.drain();
+        let ack = world.only().end();
+        let _ = tell(world, from, RST | ACK, 0, ack);
+        assert_eq!(world.events, [Event::Closed(handle, CloseReason::Refused)]);
+        assert_eq!(world.tcp.counters().closed(CloseReason::Refused), 1);
+        assert_eq!(world.tcp.state_of(remote.1, remote.0), State::Closed);
+    });
+}

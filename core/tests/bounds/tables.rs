@@ -1,0 +1,433 @@
+//! Each table, queue and list, full and one more; and a listener whose connections end in every way.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tcp_reset_core::{
+    CloseReason, ConnectionHandle, Error, Event, Hop, LAST_RESETS, ListenOptions, ListenerHandle, Overflow, ResetKind,
+    ResetReason, Rule, State, StreamOptions, Timer,
+};
+
+use crate::bench::reach::open;
+use crate::bench::{Link, PEER_ISN, Raw, Store, World, quick_config, small_stream, us};
+use crate::family::{Family, over_each};
+use crate::table::{ACK, RST, SYN, Seg};
+use crate::world::Rng;
+use crate::{
+    HALF_OPEN, LISTENERS, SLOTS, TIME_WAIT, abort, accept, client, close_orderly, complete, enter, knock, listen,
+    listener, on_world, reset, tell,
+};
+
+/// What the queue of replies holds.
+const REPLIES: usize = 8;
+
+#[test]
+fn every_way_out_of_a_handshake_gives_its_place_back() {
+    let ways: [fn(&mut World<'_>, ListenerHandle, SocketAddr); 4] = [
+        |world, listener, from| {
+            enter(world, from);
+            let handle = accept(world, listener);
+            abort(world, handle);
+        },
+        |world, _, from| {
+            knock(world, from).unwrap();
+            reset(world, from);
+        },
+        |world, _, from| {
+            knock(world, from).unwrap();
+            world.wait(Duration::from_secs(31));
+        },
+        |world, _, from| {
+            enter(world, from);
+            reset(world, from);
+        },
+    ];
+    for way in ways {
+        on_world(|world, family| {
+            let listener = listen(world, family, 2, 2);
+            for n in 0..300 {
+                way(world, listener, client(family, n));
+                assert_eq!(world.tcp.in_use(), (0, 0, 0), "after {n}");
+            }
+            for n in 300..302 {
+                assert!(knock(world, client(family, n)).is_some(), "both places are free");
+            }
+            assert_eq!(knock(world, client(family, 302)), None, "and there are no more");
+        });
+    }
+}
+
+/// Every order in which some of four can end.
+fn ends() -> Vec<Vec<u16>> {
+    let digits = (0..625).map(|n: u16| [n % 5, n / 5 % 5, n / 25 % 5, n / 125]);
+    let orders = digits.filter_map(|digits| {
+        let order: Vec<u16> = digits.into_iter().take_while(|&digit| digit < 4).collect();
+        let is_rest_unused = digits[order.len()..].iter().all(|&digit| digit == 4);
+        let is_each_once = (0..4).all(|n| order.iter().filter(|&&digit| digit == n).count() <= 1);
+        (is_rest_unused && is_each_once).then_some(order)
+    });
+    orders.collect()
+}
+
+#[test]
+fn connections_that_end_unaccepted_leave_the_backlog_in_any_order() {
+    assert_eq!(ends().len(), 65);
+    for order in ends() {
+        on_world(|world, family| {
+            let listener = listen(world, family, 4, 4);
+            let mut expected: Vec<u16> = (0..4).collect();
+            for n in 0..4 {
+                enter(world, client(family, n));
+            }
+            for &n in &order {
+                reset(world, client(family, n));
+                expected.retain(|&other| other != n);
+            }
+            assert_eq!(world.tcp.counters().lost_before_accept as usize, order.len());
+            for n in 10..10 + order.len() as u16 {
+                enter(world, client(family, n));
+                expected.push(n);
+            }
+            assert_eq!(knock(world, client(family, 20)), None, "the backlog is full again");
+            for &n in &expected {
+                let handle = accept(world, listener);
+                assert_eq!(world.tcp.status(handle).unwrap().remote, client(family, n), "{order:?}");
+                abort(world, handle);
+            }
+            assert_eq!(world.tcp.accept(world.now, listener), Err(Error::WouldBlock));
+            assert_eq!(world.tcp.in_use(), (0, 0, 0));
+            enter(world, client(family, 30));
+            let handle = accept(world, listener);
+            assert_eq!(world.tcp.status(handle).unwrap().remote, client(family, 30));
+        });
+    }
+}
+
+/// Many clients of one listener, each step one of them or the application does something.
+struct Crowd<'w, 's> {
+    world: &'w mut World<'s>,
+    family: Family,
+    listener: ListenerHandle,
+    rng: Rng,
+    /// What acknowledges our SYN, by client.
+    acks: HashMap<u16, u32>,
+    held: Vec<(ConnectionHandle, SocketAddr)>,
+}
+
+impl Crowd<'_, '_> {
+    fn step(&mut self) {
+        let n = self.rng.below(40) as u16;
+        let from = client(self.family, n);
+        let state = self.world.tcp.state_of(us(self.family), from);
+        match self.rng.below(12) {
+            0..4 if state == State::Listen => {
+                if let Some(ack) = knock(self.world, from) {
+                    self.acks.insert(n, ack);
+                }
+            }
+            4..7 if state == State::SynReceived => {
+                let _ = complete(self.world, from, self.acks[&n]);
+            }
+            7 if matches!(state, State::SynReceived | State::Established) => reset(self.world, from),
+            8 => {
+                if let Ok(handle) = self.world.tcp.accept(self.world.now, self.listener) {
+                    let remote = self.world.tcp.status(handle).unwrap().remote;
+                    self.held.push((handle, remote));
+                    self.world.drain();
+                }
+            }
+            9 if !self.held.is_empty() => {
+                let at = self.rng.below(self.held.len() as u64) as usize;
+                let (handle, remote) = self.held.swap_remove(at);
+                if self.rng.percent(50) && self.world.tcp.state_of(us(self.family), remote) == State::Established {
+                    close_orderly(self.world, handle, remote);
+                } else {
+                    abort(self.world, handle);
+                }
+            }
+            10 => self.world.wait(Duration::from_millis(self.rng.below(1_500))),
+            11 if self.rng.percent(5) => self.world.wait(Duration::from_secs(31)),
+            _ => {}
+        }
+        self.give_back();
+    }
+
+    /// Gives the slots back whose end was told.
+    fn give_back(&mut self) {
+        for event in std::mem::take(&mut self.world.events) {
+            if let Event::Closed(handle, _) = event
+                && let Some(at) = self.held.iter().position(|(held, _)| *held == handle)
+            {
+                self.held.swap_remove(at);
+                self.world.tcp.close(self.world.now, handle).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn thousands_of_connections_end_in_every_way_and_the_listener_still_serves() {
+    on_world(|world, family| {
+        let options = ListenOptions { overflow: Overflow::Refuse, ..listener(4, 6) };
+        let listener = world.tcp.listen(us(family), options).unwrap();
+        let (acks, held) = (HashMap::new(), Vec::new());
+        let mut crowd = Crowd { world, family, listener, rng: Rng::new(7), acks, held };
+        for _ in 0..60_000 {
+            crowd.step();
+        }
+        let held = crowd.held;
+        for (handle, _) in held {
+            abort(world, handle);
+        }
+        while let Ok(handle) = world.tcp.accept(world.now, listener) {
+            abort(world, handle);
+        }
+        world.wait(Duration::from_secs(200));
+        assert_eq!(world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(world.tcp.pool_in_use(), 0);
+        let counters = world.tcp.counters();
+        let happened = [
+            counters.rule(Rule::AckEstablishes),
+            counters.rule(Rule::ListenSynRefused),
+            counters.rule(Rule::RstSynReceivedPassive),
+            counters.half_open_expired,
+            counters.lost_before_accept,
+            counters.time_wait_evicted,
+            counters.closed(CloseReason::Aborted),
+            counters.closed(CloseReason::ResetByPeer),
+            counters.closed(CloseReason::LocalClosed),
+            counters.closed(CloseReason::TimedOut(Timer::SynReceived)),
+        ];
+        assert!(happened.iter().all(|&times| times >= 50), "each of it happened often: {happened:?}");
+        for n in 100..104 {
+            enter(world, client(family, n));
+        }
+        assert_eq!(tell(world, client(family, 104), SYN, 1, 0).rule, Rule::ListenSynRefused, "four may wait");
+        for n in 100..104 {
+            let handle = accept(world, listener);
+            assert_eq!(world.tcp.status(handle).unwrap().remote, client(family, n));
+        }
+        for n in 110..116 {
+            assert!(knock(world, client(family, n)).is_some());
+        }
+        assert_eq!(tell(world, client(family, 116), SYN, 1, 0).rule, Rule::ListenSynRefused, "six may shake hands");
+    });
+}
+
+fn connect(world: &mut World<'_>, family: Family, port: u16, stream: StreamOptions) -> Result<ConnectionHandle, Error> {
+    let local = SocketAddr::new(us(family).ip(), port);
+    let handle = world.tcp.connect(world.now, local, client(family, 0), Some(Hop::default()), stream);
+    world.drain();
+    handle
+}
+
+#[test]
+fn one_connection_more_than_slots_is_refused_until_one_is_free() {
+    on_world(|world, family| {
+        let listener = listen(world, family, 4, 4);
+        let ports = 2_000..2_000 + SLOTS as u16;
+        let handles: Vec<_> = ports.map(|port| connect(world, family, port, small_stream()).unwrap()).collect();
+        assert_eq!(connect(world, family, 3_000, small_stream()), Err(Error::NoSlot));
+        let from = client(family, 1);
+        let ack = knock(world, from).unwrap();
+        assert_eq!(complete(world, from, ack), Rule::SynReceivedNoSlot);
+        assert_eq!(world.tcp.in_use(), (SLOTS, 1, 0), "the handshake waits");
+        abort(world, handles[3]);
+        assert_eq!(complete(world, from, ack), Rule::AckEstablishes);
+        let accepted = accept(world, listener);
+        abort(world, accepted);
+        assert!(connect(world, family, 3_000, small_stream()).is_ok());
+    });
+}
+
+#[test]
+fn one_listener_more_than_entries_is_refused_until_one_is_free() {
+    on_world(|world, family| {
+        let at = |n: usize| SocketAddr::new(us(family).ip(), 100 + n as u16);
+        let all: Vec<_> = (0..LISTENERS).map(|n| world.tcp.listen(at(n), listener(1, 1)).unwrap()).collect();
+        assert_eq!(world.tcp.listen(at(LISTENERS), listener(1, 1)), Err(Error::NoListener));
+        assert_eq!(world.tcp.listen(at(0), listener(1, 1)), Err(Error::AddressInUse));
+        world.tcp.unlisten(world.now, all[1]).unwrap();
+        assert!(world.tcp.listen(at(LISTENERS), listener(1, 1)).is_ok());
+    });
+}
+
+#[test]
+fn one_handshake_more_than_entries_meets_the_overflow_policy() {
+    for (overflow, rule) in [(Overflow::Drop, Rule::ListenSynDropped), (Overflow::Refuse, Rule::ListenSynRefused)] {
+        on_world(|world, family| {
+            let options = ListenOptions { overflow, ..listener(255, 255) };
+            world.tcp.listen(us(family), options).unwrap();
+            for n in 0..HALF_OPEN as u16 {
+                assert!(knock(world, client(family, n)).is_some());
+            }
+            let late = client(family, 99);
+            assert_eq!(tell(world, late, SYN, 5, 0).rule, rule);
+            match overflow {
+                Overflow::Drop => assert_eq!(world.sent, []),
+                Overflow::Refuse => {
+                    let sent = world.only();
+                    assert_eq!((sent.flags, sent.seq, sent.ack, sent.dst), (RST | ACK, 0, 6, late));
+                }
+            }
+            reset(world, client(family, 5));
+            assert!(knock(world, late).is_some());
+        });
+    }
+}
+
+#[test]
+fn one_handshake_more_than_a_listener_admits_leaves_the_others_theirs() {
+    on_world(|world, family| {
+        listen(world, family, 4, 2);
+        let other = SocketAddr::new(us(family).ip(), 81);
+        world.tcp.listen(other, listener(4, 2)).unwrap();
+        for n in 0..2 {
+            assert!(knock(world, client(family, n)).is_some());
+        }
+        assert_eq!(knock(world, client(family, 2)), None);
+        let syn = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
+        for n in 0..2 {
+            assert_eq!(world.arrive(client(family, n), other, &syn).rule, Rule::ListenSyn);
+        }
+        assert_eq!(world.arrive(client(family, 2), other, &syn).rule, Rule::ListenSynDropped);
+    });
+}
+
+#[test]
+fn one_completed_handshake_more_than_the_backlog_waits_for_accept() {
+    on_world(|world, family| {
+        let listener = listen(world, family, 1, 2);
+        let acks = [0, 1].map(|n| knock(world, client(family, n)).unwrap());
+        assert_eq!(complete(world, client(family, 0), acks[0]), Rule::AckEstablishes);
+        assert_eq!(complete(world, client(family, 1), acks[1]), Rule::SynReceivedNoSlot);
+        let first = accept(world, listener);
+        assert_eq!(complete(world, client(family, 1), acks[1]), Rule::AckEstablishes);
+        let second = accept(world, listener);
+        assert_ne!(first, second);
+    });
+}
+
+#[test]
+fn one_time_wait_more_than_entries_evicts_the_oldest() {
+    on_world(|world, family| {
+        let listener = listen(world, family, 4, 4);
+        for n in 0..=TIME_WAIT as u16 {
+            assert_eq!(world.tcp.counters().time_wait_evicted, 0);
+            enter(world, client(family, n));
+            let handle = accept(world, listener);
+            close_orderly(world, handle, client(family, n));
+            world.wait(Duration::from_secs(1));
+        }
+        assert_eq!(world.tcp.counters().time_wait_evicted, 1);
+        assert_eq!(world.tcp.in_use(), (0, 0, TIME_WAIT));
+        let states = [0, 1, TIME_WAIT as u16].map(|n| world.tcp.state_of(us(family), client(family, n)));
+        assert_eq!(states, [State::Listen, State::TimeWait, State::TimeWait]);
+    });
+}
+
+#[test]
+fn one_buffer_more_than_the_pool_is_refused_until_one_is_free() {
+    on_world(|world, family| {
+        // Two of these fill the pool of 8,192 bytes.
+        let large = StreamOptions { rx_buffer: 2_048, tx_buffer: 2_048, ..StreamOptions::default() };
+        let first = connect(world, family, 2_000, large).unwrap();
+        let second = connect(world, family, 2_001, large).unwrap();
+        assert_eq!(world.tcp.pool_in_use(), 8_192);
+        assert_eq!(connect(world, family, 2_002, small_stream()), Err(Error::NoBuffer));
+        assert_eq!(world.tcp.in_use().0, 2, "a slot without buffers is not held");
+        listen(world, family, 4, 4);
+        let ack = knock(world, client(family, 1)).unwrap();
+        assert_eq!(complete(world, client(family, 1), ack), Rule::SynReceivedNoSlot);
+        abort(world, first);
+        assert_eq!(complete(world, client(family, 1), ack), Rule::AckEstablishes);
+        assert_eq!(connect(world, family, 2_002, large), Err(Error::NoBuffer), "too little is left for this one");
+        abort(world, second);
+        assert!(connect(world, family, 2_002, large).is_ok());
+    });
+}
+
+#[test]
+fn one_answer_more_than_the_queue_holds_is_lost_and_counted() {
+    on_world(|world, family| {
+        let closed = SocketAddr::new(us(family).ip(), 81);
+        for n in 0..REPLIES as u16 + 2 {
+            let from = client(family, n);
+            let bytes = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }.bytes(from, closed);
+            let arrival = tcp_reset_core::Arrival { src: from.ip(), dst: closed.ip(), hop: Hop::default() };
+            assert_eq!(world.tcp.handle_segment(world.now, &arrival, &bytes).rule, Rule::ClosedNoAck);
+        }
+        world.drain();
+        let told: Vec<_> = world.sent.iter().map(|sent| sent.dst).collect();
+        let first: Vec<_> = (0..REPLIES as u16).map(|n| client(family, n)).collect();
+        assert_eq!(told, first, "the first keep their places");
+        assert_eq!(world.tcp.counters().replies_lost, 2);
+    });
+}
+
+#[test]
+fn one_run_more_than_reassembly_remembers_must_come_again() {
+    for comes_again in [false, true] {
+        over_each(|family| {
+            let mut store = Box::new(Store::new());
+            let mut link = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+            open(&mut link);
+            let (first, una) = (link.model.rcv_nxt, link.model.snd_una);
+            let mut say = |at: u32| {
+                let _ = link.inject(&Seg::new(ACK, first.wrapping_add(at), una, 2, 1_000));
+                link.status().unwrap().rcv_nxt.0.wrapping_sub(first)
+            };
+            // Four runs are remembered, the fifth is not.
+            for at in [2, 6, 10, 14, 18] {
+                assert_eq!(say(at), 0);
+            }
+            assert_eq!([0, 4, 8, 12].map(&mut say), [4, 8, 12, 16]);
+            if comes_again {
+                assert_eq!(say(18), 16);
+            }
+            assert_eq!(say(16), if comes_again { 20 } else { 18 });
+        });
+    }
+}
+
+#[test]
+fn one_reset_more_than_remembered_pushes_the_oldest_out() {
+    on_world(|world, family| {
+        let listener = listen(world, family, 4, 4);
+        for n in 0..=LAST_RESETS as u16 {
+            enter(world, client(family, n));
+            let handle = accept(world, listener);
+            abort(world, handle);
+        }
+        let kept: Vec<_> = world.tcp.last_resets().map(|reset| (reset.remote, reset.what)).collect();
+        let sent = ResetKind::Sent(ResetReason::Aborted);
+        let expected: Vec<_> = (1..=LAST_RESETS as u16).map(|n| (client(family, n), sent)).collect();
+        assert_eq!(kept, expected);
+    });
+}
+
+#[test]
+fn every_event_of_every_slot_is_told_once() {
+    on_world(|world, family| {
+        let listener = listen(world, family, 9, 9);
+        let numbers: Vec<u16> = (0..9).collect();
+        let handles: Vec<_> = numbers
+            .iter()
+            .map(|&n| {
+                enter(world, client(family, n));
+                accept(world, listener)
+            })
+            .collect();
+        world.events.clear();
+        for &n in &numbers {
+            let from = client(family, n);
+            let raw = Raw { seq: 101, flags: RST, ..Raw::default() }.bytes(from, us(family));
+            let arrival = tcp_reset_core::Arrival { src: from.ip(), dst: us(family).ip(), hop: Hop::default() };
+            let _ = world.tcp.handle_segment(world.now, &arrival, &raw);
+        }
+        world.drain();
+        let closed = |&handle: &ConnectionHandle| Event::Closed(handle, CloseReason::ResetByPeer);
+        assert_eq!(world.events, handles.iter().map(closed).collect::<Vec<_>>(), "in the order they happened");
+    });
+}

@@ -1,0 +1,216 @@
+//! What time does: recovery after a timeout, the last attempt, probes of a closed window, the quota's window.
+
+use std::time::Duration;
+
+use tcp_reset_core::{Action, CloseReason, Config, Error, Event, Instant, State, StreamOptions, Timer};
+
+use crate::bench::reach::{Script, knock, open, send_window_closed, time_wait};
+use crate::bench::{LargeStore, Link, PEER_ISN, Store, World, quick_config, small_stream};
+use crate::family::{Family, over_each};
+use crate::table::{ACK, FIN, SYN, Seg};
+
+fn on_link(test: impl Fn(&mut Link<'_>)) {
+    on_link_with(quick_config(), test);
+}
+
+fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
+    });
+}
+
+fn end_of(link: &Link<'_>) -> Option<CloseReason> {
+    link.world.events.iter().find_map(|event| match event {
+        Event::Closed(_, reason) => Some(*reason),
+        Event::Acceptable(_)
+        | Event::Connected(_)
+        | Event::Readable(_)
+        | Event::Writable(_)
+        | Event::PeerFinished(_)
+        | Event::Stalled(_) => None,
+    })
+}
+
+/// Serves deadlines until the end; gives how long it took and why it came.
+fn wait_for_end(link: &mut Link<'_>) -> (Duration, CloseReason) {
+    let began = link.world.now;
+    for _ in 0..1_000 {
+        let _ = link.world.next_deadline();
+        if let Some(reason) = end_of(link) {
+            return (link.world.now.duration_since(began), reason);
+        }
+    }
+    panic!("no end");
+}
+
+/// First number and length of each segment the last call sent.
+fn sent(link: &Link<'_>) -> Vec<(u32, u32)> {
+    link.world.sent.iter().map(|sent| (sent.seq, sent.text.len() as u32)).collect()
+}
+
+#[test]
+fn recovery_sends_nothing_new_before_all_that_was_out_has_arrived() {
+    over_each(|family: Family| {
+        let mut store = Box::new(LargeStore::new());
+        let mut link = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+        link.peer_wnd = 4_000;
+        link.open_with(StreamOptions { nagle: false, ..StreamOptions::default() });
+        let mss = u32::from(family.default_mss());
+        let first = link.model.snd_nxt;
+        for _ in 0..3 {
+            link.send(mss);
+        }
+        assert_eq!(link.model.snd_nxt, first.wrapping_add(3 * mss));
+        let at = |n: u32| first.wrapping_add(n * mss);
+        assert_eq!(link.world.next_deadline(), Timer::Retransmission);
+        assert_eq!(sent(&link), [(at(0), mss)], "one segment for the expiration");
+        link.send(100);
+        assert_eq!(sent(&link), [], "new text waits");
+        for n in 1..3 {
+            let _ = link.inject(&Seg::new(ACK, link.model.rcv_nxt, at(n), 0, 4_000));
+            assert_eq!(sent(&link), [(at(n), mss)], "one segment for each acknowledgment");
+        }
+        let _ = link.inject(&Seg::new(ACK, link.model.rcv_nxt, at(3), 0, 4_000));
+        assert_eq!(sent(&link), [(at(3), 100)], "and then the new text");
+    });
+}
+
+/// With R2 of 100 s and 60 s between probes three waits are longer than R2.
+#[test]
+fn silence_at_a_closed_window_is_given_three_waits() {
+    on_link(|link| {
+        send_window_closed(link);
+        for _ in 0..12 {
+            let _ = link.world.next_deadline();
+            link.peer_offers(0);
+        }
+        let (after, reason) = wait_for_end(link);
+        assert_eq!(reason, CloseReason::TimedOut(Timer::WindowProbe));
+        let seconds = after.as_secs();
+        assert!((180..240).contains(&seconds), "ended after {seconds} s");
+    });
+}
+
+/// While waits are short R2 itself decides.
+#[test]
+fn silence_at_a_closed_window_is_ended_by_r2_while_waits_are_short() {
+    on_link_with(Config { rto_max: Duration::from_secs(60), ..quick_config() }, |link| {
+        link.open_with(StreamOptions { r2: Duration::from_secs(1_000), ..small_stream() });
+        link.peer_offers(0);
+        link.send(20);
+        let (after, reason) = wait_for_end(link);
+        assert_eq!(reason, CloseReason::TimedOut(Timer::WindowProbe));
+        let seconds = after.as_secs();
+        assert!((1_000..1_065).contains(&seconds), "ended after {seconds} s");
+    });
+}
+
+#[test]
+fn an_answer_to_the_last_probe_saves_the_connection() {
+    on_link(|link| {
+        send_window_closed(link);
+        for round in 0..2 {
+            for _ in 0..12 {
+                let _ = link.world.next_deadline();
+                link.peer_offers(0);
+            }
+            let heard = link.world.now;
+            while link.world.now.duration_since(heard) < Duration::from_secs(180) {
+                let _ = link.world.next_deadline();
+            }
+            assert_eq!(link.world.sent.len(), 1, "the last attempt, round {round}");
+            assert_eq!(end_of(link), None, "it has its chance, round {round}");
+            link.peer_offers(0);
+        }
+        let (after, _) = wait_for_end(link);
+        assert!(after >= Duration::from_secs(180), "ended after {after:?}");
+    });
+}
+
+#[test]
+fn an_answer_to_the_last_attempt_saves_the_connection() {
+    on_link(|link| {
+        link.open();
+        for round in 0..2 {
+            link.send(10);
+            let began = link.world.now;
+            while link.world.now.duration_since(began) < Duration::from_secs(100) {
+                let _ = link.world.next_deadline();
+            }
+            assert_eq!(link.world.sent.len(), 1, "the last attempt, round {round}");
+            assert_eq!(end_of(link), None, "it has its chance, round {round}");
+            link.peer_acks();
+            assert_eq!(link.state(), State::Established);
+            assert_eq!(link.world.deadline, None);
+        }
+        link.send(10);
+        let (after, reason) = wait_for_end(link);
+        assert_eq!(reason, CloseReason::TimedOut(Timer::Retransmission));
+        assert!((100..=103).contains(&after.as_secs()), "ended after {after:?}");
+    });
+}
+
+/// A FIN that went out as a probe is a FIN: its acknowledgment is told from others.
+#[test]
+fn a_fin_sent_as_a_probe_counts_as_sent() {
+    on_link(|link| {
+        link.open();
+        link.peer_offers(0);
+        link.shutdown();
+        assert_eq!(link.world.sent, [], "no room for the FIN");
+        link.wait_for_probe();
+        let probe = link.world.only().clone();
+        assert_eq!((probe.flags & FIN, probe.seq, probe.text.len()), (FIN, link.model.iss.wrapping_add(1), 0));
+        let _ = link.inject(&Seg::new(ACK, link.model.rcv_nxt, probe.end(), 0, 0));
+        assert_eq!(link.state(), State::FinWait2);
+        let handle = link.handle.unwrap();
+        assert_eq!(link.world.tcp.send(link.world.now, handle, b"x"), Err(Error::SendShutdown));
+        let _ = link.inject(&Seg::new(FIN | ACK, link.model.rcv_nxt, probe.end(), 0, 0));
+        assert_eq!(link.state(), State::TimeWait);
+    });
+}
+
+/// The same for a FIN in its turn, acknowledged or not.
+#[test]
+fn nothing_can_be_sent_behind_a_fin() {
+    on_link(|link| {
+        link.open();
+        link.shutdown();
+        let handle = link.handle.unwrap();
+        assert_eq!(link.world.tcp.send(link.world.now, handle, b"x"), Err(Error::SendShutdown));
+        link.peer_acks();
+        assert_eq!(link.state(), State::FinWait2);
+        assert_eq!(link.world.tcp.send(link.world.now, handle, b"x"), Err(Error::SendShutdown));
+    });
+}
+
+/// The bound of the quota's window that comes after `now`, in microseconds: windows are 2^22 µs long.
+fn next_window(now: Instant) -> u64 {
+    ((now.as_micros() >> 22) + 1) << 22
+}
+
+#[test]
+fn the_quota_is_renewed_with_its_window_and_not_before() {
+    let scripts: [Script; 3] = [open, knock, time_wait];
+    for script in scripts {
+        on_link(|link| {
+            script(link);
+            // Far behind the window, no retransmission of the handshake's.
+            let syn = Seg::new(SYN, link.model.rcv_nxt.wrapping_sub(1_000), 0, 0, 100);
+            for _ in 0..2 {
+                for _ in 0..10 {
+                    assert_eq!(link.inject(&syn).action, Action::Challenged);
+                }
+                let limited = link.world.tcp.counters().limited;
+                assert_eq!(link.inject(&syn).action, Action::Limited);
+                assert_eq!(link.world.sent, []);
+                assert_eq!(link.world.tcp.counters().limited, limited + 1);
+                let left = next_window(link.world.now) - link.world.now.as_micros();
+                link.world.wait(Duration::from_micros(left - 1));
+                assert_eq!(link.inject(&syn).action, Action::Limited, "1 µs before the next window");
+                link.world.wait(Duration::from_micros(1));
+            }
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! The cable between our endpoint and the peer: perfect unless it is pulled or made hostile.
+//!
+//! A hostile cable loses, delays, duplicates and reorders frames. What it does follows from a seed and the order of the frames alone.
+
+use std::fmt;
+use std::time::Duration;
+
+use tcp_reset_core::Instant;
+
+/// The frame at which [`Hostility::pull`] takes effect: by then a transfer runs.
+const PULL_AT_FRAME: u64 = 40;
+/// How much longer than the longest delay a reordered frame takes.
+const OVERTAKEN_BY: u32 = 3;
+
+/// What a hostile cable does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hostility {
+    /// Seed of every choice.
+    pub seed: u64,
+    /// Percentage of frames that are lost.
+    pub loss: u8,
+    /// Percentage of frames that arrive twice.
+    pub duplicate: u8,
+    /// Percentage of frames that later ones overtake.
+    pub reorder: u8,
+    /// The longest delay of a frame; each has its own.
+    pub delay: Duration,
+    /// How long the cable is pulled once, in the middle of the scenario.
+    pub pull: Option<Duration>,
+}
+
+impl Hostility {
+    /// Returns a moderate hostility: every fault happens several times in a transfer, and the transfer still ends soon.
+    pub fn moderate(seed: u64) -> Hostility {
+        Hostility { seed, loss: 2, duplicate: 3, reorder: 5, delay: Duration::from_millis(4), pull: None }
+    }
+}
+
+impl fmt::Display for Hostility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hostility { seed, loss, duplicate, reorder, delay, pull } = self;
+        let delay = delay.as_millis();
+        write!(f, "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, up to {delay} ms late")?;
+        match pull {
+            Some(pull) => write!(f, ", pulled for {} s", pull.as_secs_f32()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The end of the cable that a frame travels to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Toward {
+    /// Our endpoint.
+    Us,
+    /// The peer.
+    Peer,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It arrives once.
+    Arrives,
+    /// It arrives twice.
+    ArrivesTwice,
+    /// It never arrives.
+    Lost,
+}
+
+struct InFlight {
+    at: Instant,
+    number: u64,
+    bytes: Vec<u8>,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Lane {
+    is_pulled: bool,
+    in_flight: Vec<InFlight>,
+    /// Frames that are not reordered arrive no earlier than this.
+    last: Option<Instant>,
+}
+
+/// Both directions.
+pub struct Cable {
+    hostility: Option<Hostility>,
+    rng: fastrand::Rng,
+    to_us: Lane,
+    to_peer: Lane,
+    frames: u64,
+    out_until: Option<Instant>,
+}
+
+impl Cable {
+    /// Lays a cable, a perfect one without hostility.
+    pub fn new(hostility: Option<Hostility>) -> Cable {
+        let rng = fastrand::Rng::with_seed(hostility.map_or(0, |hostility| hostility.seed));
+        Cable { hostility, rng, to_us: Lane::default(), to_peer: Lane::default(), frames: 0, out_until: None }
+    }
+
+    /// Returns whether the cable does harm by itself.
+    pub fn is_hostile(&self) -> bool {
+        self.hostility.is_some()
+    }
+
+    /// Makes the cable perfect. Frames on their way arrive.
+    pub fn make_perfect(&mut self) {
+        self.hostility = None;
+        self.out_until = None;
+        self.set_pulled(Toward::Us, false);
+        self.set_pulled(Toward::Peer, false);
+    }
+
+    /// Cuts one direction, or mends it.
+    pub fn set_pulled(&mut self, toward: Toward, is_pulled: bool) {
+        self.lane(toward).is_pulled = is_pulled;
+    }
+
+    fn lane(&mut self, toward: Toward) -> &mut Lane {
+        match toward {
+            Toward::Us => &mut self.to_us,
+            Toward::Peer => &mut self.to_peer,
+        }
+    }
+
+    /// Takes a frame at one end and decides what becomes of it.
+    pub fn carry(&mut self, now: Instant, toward: Toward, bytes: &[u8]) -> Fate {
+        self.frames += 1;
+        if self.lane(toward).is_pulled || self.is_out(now) {
+            return Fate::Lost;
+        }
+        let Some(hostility) = self.hostility else {
+            self.put(now, toward, bytes);
+            return Fate::Arrives;
+        };
+        if self.happens(hostility.loss) {
+            return Fate::Lost;
+        }
+        self.put_late(now, toward, bytes, &hostility);
+        if self.happens(hostility.duplicate) {
+            self.put_late(now, toward, bytes, &hostility);
+            return Fate::ArrivesTwice;
+        }
+        Fate::Arrives
+    }
+
+    /// The pull that the hostility asks for begins with a frame and ends with time.
+    fn is_out(&mut self, now: Instant) -> bool {
+        if let Some(pull) = self.hostility.and_then(|hostility| hostility.pull)
+            && self.frames == PULL_AT_FRAME
+        {
+            self.out_until = Some(now + pull);
+        }
+        self.out_until.is_some_and(|until| now < until)
+    }
+
+    fn happens(&mut self, percent: u8) -> bool {
+        self.rng.u8(0..100) < percent
+    }
+
+    fn put_late(&mut self, now: Instant, toward: Toward, bytes: &[u8], hostility: &Hostility) {
+        let most = u64::try_from(hostility.delay.as_micros()).unwrap_or(u64::MAX);
+        let mut at = now + Duration::from_micros(self.rng.u64(0..=most));
+        if self.happens(hostility.reorder) {
+            at = at + hostility.delay * OVERTAKEN_BY;
+        } else {
+            let lane = self.lane(toward);
+            at = lane.last.map_or(at, |last| last.max(at));
+            lane.last = Some(at);
+        }
+        self.put(at, toward, bytes);
+    }
+
+    fn put(&mut self, at: Instant, toward: Toward, bytes: &[u8]) {
+        let number = self.frames;
+        self.lane(toward).in_flight.push(InFlight { at, number, bytes: bytes.to_vec() });
+    }
+
+    /// Hands out the next frame that has arrived.
+    pub fn take(&mut self, now: Instant, toward: Toward) -> Option<Vec<u8>> {
+        let in_flight = &mut self.lane(toward).in_flight;
+        let arrived = in_flight.iter().enumerate().filter(|(_, frame)| frame.at <= now);
+        let (place, _) = arrived.min_by_key(|(_, frame)| (frame.at, frame.number))?;
+        Some(in_flight.remove(place).bytes)
+    }
+
+    /// Returns when the next frame arrives at either end.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.to_us.in_flight.iter().chain(&self.to_peer.in_flight).map(|frame| frame.at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fates(hostility: Hostility) -> Vec<Fate> {
+        let mut cable = Cable::new(Some(hostility));
+        (0..1_000).map(|i| cable.carry(Instant::from_micros(i * 1_000), Toward::Peer, &[])).collect()
+    }
+
+    #[test]
+    fn the_same_seed_does_the_same_harm() {
+        let harm = |seed| fates(Hostility::moderate(seed));
+        assert_eq!(harm(7), harm(7));
+        assert_ne!(harm(7), harm(8));
+        assert!(harm(7).contains(&Fate::Lost) && harm(7).contains(&Fate::ArrivesTwice));
+    }
+
+    #[test]
+    fn a_perfect_cable_delivers_at_once_and_in_order() {
+        let mut cable = Cable::new(None);
+        for octet in 0..10 {
+            assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &[octet]), Fate::Arrives);
+        }
+        for octet in 0..10 {
+            assert_eq!(cable.take(Instant::ZERO, Toward::Us), Some(vec![octet]));
+        }
+        assert_eq!(cable.next_arrival(), None);
+    }
+
+    #[test]
+    fn some_frames_are_overtaken() {
+        let mut cable = Cable::new(Some(Hostility { reorder: 20, loss: 0, ..Hostility::moderate(1) }));
+        for octet in 0..100 {
+            cable.carry(Instant::from_micros(u64::from(octet) * 500), Toward::Us, &[octet]);
+        }
+        let end = Instant::from_micros(1_000_000);
+        let arrived: Vec<_> = std::iter::from_fn(|| cable.take(end, Toward::Us)).collect();
+        assert!(arrived.len() >= 100 && !arrived.is_sorted());
+    }
+
+    #[test]
+    fn a_pulled_cable_loses_everything_in_that_direction_alone() {
+        let mut cable = Cable::new(None);
+        cable.set_pulled(Toward::Peer, true);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Peer, &[1]), Fate::Lost);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &[1]), Fate::Arrives);
+        cable.set_pulled(Toward::Peer, false);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Peer, &[1]), Fate::Arrives);
+    }
+
+    #[test]
+    fn the_pull_of_a_hostile_cable_ends_with_its_time() {
+        let pull = Some(Duration::from_millis(100));
+        let lost = fates(Hostility { loss: 0, pull, ..Hostility::moderate(1) });
+        let lost = lost.iter().filter(|fate| **fate == Fate::Lost).count();
+        assert_eq!(lost, 100, "a frame every millisecond for 100 ms");
+    }
+}

@@ -1,0 +1,288 @@
+//! What must hold: after each step of an engine, at every end, and in a world that has become quiet.
+
+use tcp_reset_core::{CloseReason, Instant, Overflow, State, Status, StreamOptions, Timer};
+
+use super::apps::{Conn, irs_of};
+use super::host::{Ep, Owed, SIZES, name};
+use super::world::World;
+
+/// No timer is set further ahead: 12.4 days, and what rounding adds.
+const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
+
+impl World<'_> {
+    /// The engine has nothing more to say: whoever must be told was told.
+    pub(super) fn said_all(&mut self, h: usize) {
+        let (ms, patience) = (self.ms(h), self.hosts[h].plan.config.orphan_timeout.as_millis() as u64);
+        // A reset that the device does not take is given up after the orphan timeout.
+        self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + patience);
+        if let Some(Owed { local, remote, why, .. }) = self.hosts[h].owed.pop() {
+            self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
+        }
+    }
+
+    /// An RST must go out before the engine falls silent, if the peer was acknowledged and may still have the connection.
+    pub(super) fn owes_rst(&mut self, c: usize, why: &'static str) {
+        let conn = &self.conns[c];
+        let Some(status) = &conn.last else { return };
+        let is_owed = status.closed.is_none()
+            && match status.state {
+                State::SynReceived
+                | State::Established
+                | State::FinWait1
+                | State::FinWait2
+                | State::CloseWait
+                | State::Closing
+                | State::LastAck => true,
+                State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
+            };
+        let (h, local, remote) = (conn.host, conn.local, conn.remote);
+        // Without an answer to ARP no segment has left, and an RST has nowhere to go.
+        let pair = &self.pairs[conn.pair];
+        let has_spoken = pair.ways[pair.place(local)].isn == Some(conn.iss);
+        if is_owed && has_spoken && self.hosts[h].has_address(local.family(), self.now) {
+            let (since_ms, is_held_up) = (self.ms(h), self.hosts[h].full_until > self.now);
+            self.hosts[h].owed.push(Owed { local, remote, why, since_ms, is_held_up });
+        }
+    }
+
+    /// After every step of a host's engine.
+    pub(super) fn after_step(&mut self, h: usize) {
+        for c in 0..self.conns.len() {
+            if self.conns[c].host == h && self.conns[c].is_live() {
+                self.refresh(c);
+            }
+        }
+        if let Err(finding) = self.hosts[h].link.audit() {
+            self.fail(format!("{}: audit: {finding}", name(h)));
+        }
+        self.check_timers(h);
+        let in_use = self.hosts[h].link.tcp_ref().in_use();
+        if in_use != self.hosts[h].in_use {
+            self.hosts[h].in_use = in_use;
+            self.note_gone(h);
+        }
+    }
+
+    /// Which pairs the engine has nothing for any more.
+    fn note_gone(&mut self, h: usize) {
+        for p in 0..self.pairs.len() {
+            for place in 0..2 {
+                let (local, remote) = (self.pairs[p].ends[place], self.pairs[p].ends[1 - place]);
+                if local.host() != h {
+                    continue;
+                }
+                let has = self.has_state(local, remote);
+                let pair = &mut self.pairs[p];
+                if pair.had[place] && !has {
+                    pair.gone_at[place] = Some(self.now);
+                }
+                pair.had[place] = has;
+            }
+        }
+    }
+
+    /// Whether the engine at `local` has anything for the pair.
+    pub(super) fn has_state(&self, local: Ep, remote: Ep) -> bool {
+        let state = self.hosts[local.host()].link.tcp_ref().state_of(local.addr(), remote.addr());
+        !matches!(state, State::Closed | State::Listen)
+    }
+
+    /// Nothing that is due waits without a timer.
+    fn check_timers(&mut self, h: usize) {
+        let now = self.hosts[h].now(self.now);
+        let next = self.hosts[h].link.next_timeout(now);
+        let tcp = self.hosts[h].link.tcp_ref();
+        // What is offered waits for the device, not for a timer.
+        let is_quiet = !self.hosts[h].link.has_output();
+        let parked =
+            tcp.connections().filter(|_| is_quiet).find(|(_, s)| s.closed.is_none() && is_due(s) && s.timer.is_none());
+        let (_, half, wait) = tcp.in_use();
+        if let Some((_, status)) = parked {
+            let text = format!("{}: something is due in {} and no timer is set", name(h), status.state);
+            return self.fail(text);
+        }
+        if is_quiet && half + wait > 0 && next.is_none() {
+            return self.fail(format!("{}: half-open or TIME-WAIT records without a timer", name(h)));
+        }
+        if next.is_some_and(|(at, _)| at > Instant::from_micros(now.as_micros() + FURTHEST_US)) {
+            self.fail(format!("{}: the next timer is absurdly far", name(h)));
+        }
+    }
+
+    /// A connection's reason must fit what happened.
+    pub(super) fn check_end(&mut self, c: usize, reason: CloseReason) {
+        let conn = self.conns[c].clone();
+        let wrong = match reason {
+            CloseReason::PeerClosed | CloseReason::LocalClosed => self.orderly_end_is_wrong(c, &conn),
+            CloseReason::ClosedBeforeOpen => (conn.closed_ms.is_none() || conn.is_connected)
+                .then(|| "closed before open, but open or not closed".to_string()),
+            CloseReason::Aborted => {
+                (!conn.is_aborted && !conn.is_in_abort_all).then(|| "aborted, but the application did not".to_string())
+            }
+            CloseReason::DataLost => (conn.closed_ms.is_none()).then(|| "data lost without a close".to_string()),
+            CloseReason::AddressLost => {
+                (self.hosts[conn.host].moved_at < conn.opened_at).then(|| "the address is not lost".to_string())
+            }
+            CloseReason::Refused => self.refusal_is_wrong(&conn),
+            CloseReason::ResetByPeer => self.reset_is_wrong(c, &conn),
+            CloseReason::TimedOut(timer) => self.timeout_is_wrong(c, &conn, timer),
+        };
+        if let Some(wrong) = wrong {
+            self.fail(format!("{} ↔ {} at {} ended as {reason:?}: {wrong}", conn.local, conn.remote, name(conn.host)));
+        }
+        if matches!(reason, CloseReason::TimedOut(Timer::Retransmission | Timer::WindowProbe | Timer::Orphan)) {
+            self.owes_rst(c, "timed out");
+        }
+    }
+
+    fn orderly_end_is_wrong(&self, c: usize, conn: &Conn) -> Option<String> {
+        if !conn.is_shut && conn.closed_ms.is_none() {
+            return Some("the application has not finished".into());
+        }
+        let peer = &self.conns[self.opener_of(c)?];
+        (!peer.is_shut && peer.closed_ms.is_none()).then(|| "the peer has not finished".into())
+    }
+
+    fn is_real(&self, conn: &Conn) -> bool {
+        conn.remote.host() < self.hosts.len()
+    }
+
+    /// Only a host that does not want the connection refuses it.
+    fn refusal_is_wrong(&self, conn: &Conn) -> Option<String> {
+        if conn.is_connected && conn.side == 0 {
+            return Some("it was open".into());
+        }
+        let pair = &self.pairs[conn.pair];
+        if !self.is_real(conn) {
+            return None;
+        }
+        if pair.told_at[pair.place(conn.local)].is_none_or(|at| at < conn.opened_at) {
+            return Some("the peer sent no RST".into());
+        }
+        let peer = &self.hosts[conn.remote.host()];
+        let listener = peer.listeners.iter().find(|l| l.port == conn.remote.port())?;
+        let since = conn.opened_at;
+        let is_willing = listener.handle.is_some()
+            && listener.changed_at < since
+            && listener.options.overflow == Overflow::Drop
+            && peer.booted_at < since
+            && peer.moved_at < since
+            && peer.aborted_at <= since
+            && peer.down_until < since
+            && peer.ahead_us == peer.plan.clock_us
+            && self.now - since < peer.plan.config.syn_received_timeout.as_micros() as u64;
+        // A connection that the peer's application has ended may be told before it is known to be open here.
+        let was_ended = self.conns.iter().any(|other| {
+            other.local == conn.remote
+                && other.remote == conn.local
+                && (other.ended.is_some() || other.is_given_up())
+                && other.ended_at.max(other.opened_at) >= since
+        });
+        (is_willing && !was_ended).then(|| "the peer's listener is open and takes everybody".into())
+    }
+
+    /// Nobody ends what both have.
+    fn reset_is_wrong(&self, c: usize, conn: &Conn) -> Option<String> {
+        if !self.is_real(conn) {
+            return None;
+        }
+        let pair = &self.pairs[conn.pair];
+        if pair.told_at[pair.place(conn.local)].is_none_or(|at| at < conn.opened_at) {
+            return Some("the peer sent no RST".into());
+        }
+        if let Some(peer) = self.opener_of(c) {
+            return self.reset_by_record_is_wrong(&self.conns[peer]);
+        }
+        // Not accepted yet, perhaps.
+        let tcp = self.hosts[conn.remote.host()].link.tcp_ref();
+        let is_it = |s: &Status| {
+            s.closed.is_none()
+                && (Ep::of(s.local), Ep::of(s.remote)) == (conn.remote, conn.local)
+                && irs_of(s) == Some(conn.iss)
+        };
+        tcp.connections().any(|(_, s)| is_it(&s)).then(|| "the peer has it, not accepted yet".into())
+    }
+
+    fn reset_by_record_is_wrong(&self, peer: &Conn) -> Option<String> {
+        if peer.is_live() && !peer.is_aborted && !peer.is_in_abort_all {
+            return Some("the peer has it".into());
+        }
+        let host = &self.hosts[peer.host];
+        let is_waiting = !peer.is_forgotten
+            && peer.ended == Some(CloseReason::LocalClosed)
+            && host.moved_at <= peer.ended_at
+            && host.aborted_at <= peer.ended_at
+            && host.ahead_us == host.plan.clock_us
+            && host.link.tcp_ref().counters().time_wait_evicted == 0
+            && self.now - peer.ended_at + 2_000 < host.plan.config.time_wait.as_micros() as u64
+            && !self
+                .conns
+                .iter()
+                .any(|o| o.local == peer.local && o.remote == peer.remote && o.opened_at > peer.ended_at);
+        is_waiting.then(|| "the peer has closed in order and is in TIME-WAIT".into())
+    }
+
+    fn timeout_is_wrong(&self, c: usize, conn: &Conn, timer: Timer) -> Option<String> {
+        let config = &self.hosts[conn.host].plan.config;
+        let age = self.ms(conn.host) + 2 - conn.opened_ms;
+        let least = match timer {
+            Timer::Connect => config.connect_timeout,
+            Timer::Retransmission | Timer::WindowProbe => conn.options.r2,
+            Timer::Orphan => config.orphan_timeout,
+            Timer::SynReceived | Timer::DelayedAck | Timer::TimeWait | Timer::Neighbour => {
+                return Some("no such end".into());
+            }
+            #[allow(unreachable_patterns, reason = "a timer that is not known here yet")]
+            _ => return Some("no such end".into()),
+        };
+        let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
+        if !has_jumped && u128::from(age) < least.as_millis() {
+            return Some(format!("after {age} ms only"));
+        }
+        if timer == Timer::Orphan {
+            return self.orphan_is_wrong(c, conn);
+        }
+        let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);
+        let peer = &self.conns[self.opener_of(c)?];
+        let is_reachable = is_never_lost && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
+        is_reachable.then(|| "the peer is there, and nothing was lost".into())
+    }
+
+    fn orphan_is_wrong(&self, c: usize, conn: &Conn) -> Option<String> {
+        if conn.closed_ms.is_none() {
+            return Some("the application has not closed".into());
+        }
+        let status = conn.last.as_ref()?;
+        let is_only_fin =
+            matches!(status.state, State::FinWait1 | State::LastAck | State::Closing) && status.unacknowledged == 0;
+        let pair = &self.pairs[conn.pair];
+        let peer = &self.conns[self.opener_of(c)?];
+        let closed_for = self.ms(conn.host) - conn.closed_ms?;
+        // The FIN was out for long: the last payload was acknowledged well before.
+        let has_time = closed_for >= 10_000 && self.ms(conn.host) >= conn.moved_ms + 10_000;
+        let is_held_up =
+            [conn.host, peer.host].iter().any(|h| self.hosts[*h].full_until + closed_for * 1_000 > self.now);
+        let is_lossless = has_time && !is_held_up && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
+        (is_only_fin && is_lossless && peer.is_live())
+            .then(|| "everything was acknowledged, and the FIN is not taken".into())
+    }
+
+    /// A pool that is far from full and still refuses.
+    pub(super) fn no_buffer(&mut self, h: usize, options: &StreamOptions) {
+        let used = self.hosts[h].link.tcp_ref().pool_in_use();
+        let size = SIZES[usize::from(self.hosts[h].plan.shape)].4;
+        let (free, want) = (size.saturating_sub(used), options.rx_buffer + options.tx_buffer);
+        if free >= size / 2 && want * 4 <= free {
+            self.fail(format!("{}: {free} of {size} bytes are free, {want} refused", name(h)));
+        }
+    }
+}
+
+/// Whether the engine has something to do for it by itself.
+fn is_due(status: &Status) -> bool {
+    match status.state {
+        State::SynSent | State::SynReceived | State::FinWait1 | State::Closing | State::LastAck => true,
+        State::Established | State::CloseWait | State::FinWait2 => status.unacknowledged > 0,
+        State::Closed | State::Listen | State::TimeWait => false,
+    }
+}

@@ -1,0 +1,153 @@
+//! What an attacker sends who knows who speaks with whom, and their numbers but for the one that counts.
+
+use smoltcp::wire::{EthernetAddress, Icmpv6Repr, IpProtocol, Ipv6Repr};
+use std::net::IpAddr;
+use tcp_reset_core::{Control, Seq, State, Status};
+
+use super::host::{Ep, NOBODY, address, mac, name};
+use super::plan::Forged;
+use super::world::World;
+use crate::family::Family;
+use crate::frame::Seen;
+use crate::resolve;
+
+/// What the attacker has at the most of a victim's record.
+struct Victim {
+    at: Ep,
+    peer: Ep,
+    state: State,
+    rcv_nxt: Seq,
+    rcv_wnd: u32,
+    snd_una: Seq,
+    snd_nxt: Seq,
+    /// Numbers that an RST may not carry: they would be exact.
+    exact: Vec<Seq>,
+}
+
+impl World<'_> {
+    pub(super) fn forge(&mut self, id: u32, side: usize, forged: Forged, number: u32) {
+        let Some(victim) = self.victim(id, side) else { return };
+        let h = victim.at.host();
+        if h >= self.hosts.len() {
+            return;
+        }
+        if matches!(forged, Forged::IcmpStale | Forged::IcmpTooBig) {
+            return self.forge_icmp(&victim, forged == Forged::IcmpTooBig, number);
+        }
+        let Some(seen) = self.segment(&victim, forged, number) else { return };
+        self.note(|| format!("forged {forged:?} to {} in {}", victim.at, victim.state));
+        let bytes = seen.forge(mac(victim.peer.host()), mac(h));
+        self.inject(h, bytes);
+    }
+
+    fn victim(&self, id: u32, side: usize) -> Option<Victim> {
+        let conn = self.conns.iter().rfind(|c| c.id == id && c.side == side);
+        let opener = self.conns.iter().rfind(|c| c.id == id && c.side == 0);
+        let (at, peer) = match (conn, opener) {
+            (Some(conn), _) => (conn.local, conn.remote),
+            (None, Some(opener)) => (opener.remote, opener.local),
+            (None, None) => return None,
+        };
+        let host = self.hosts.get(at.host())?;
+        let is_it = |s: &Status| s.closed.is_none() && (Ep::of(s.local), Ep::of(s.remote)) == (at, peer);
+        let status = host.link.tcp_ref().connections().map(|(_, s)| s).find(is_it).or(conn.and_then(|c| c.last));
+        let pair = &self.pairs[self.pair_of(at, peer)?];
+        let (ours, theirs) = (pair.ways[pair.place(at)].isn, pair.ways[pair.place(peer)].isn);
+        let mut exact: Vec<Seq> = theirs.map(|isn| isn + 1).into_iter().collect();
+        let state = host.link.tcp_ref().state_of(at.addr(), peer.addr());
+        let zero = Seq(0);
+        let victim = match status {
+            Some(s) => {
+                exact.push(s.rcv_nxt);
+                Victim {
+                    at,
+                    peer,
+                    state,
+                    rcv_nxt: s.rcv_nxt,
+                    rcv_wnd: s.rcv_wnd,
+                    snd_una: s.snd_una,
+                    snd_nxt: s.snd_nxt,
+                    exact,
+                }
+            }
+            None => {
+                let (una, rcv_nxt) = (ours.unwrap_or(zero), theirs.unwrap_or(zero) + 1);
+                Victim { at, peer, state, rcv_nxt, rcv_wnd: 64, snd_una: una, snd_nxt: una + 1, exact }
+            }
+        };
+        Some(victim)
+    }
+
+    fn segment(&self, victim: &Victim, forged: Forged, number: u32) -> Option<Seen> {
+        let Victim { at, peer, state, rcv_nxt, rcv_wnd, snd_una, snd_nxt, ref exact } = *victim;
+        let near = 1 + number % 700;
+        let inside = rcv_nxt + 1 + number % rcv_wnd.max(2).saturating_sub(1);
+        // One more than SND.NXT may be the number of a window probe.
+        let wrong_ack =
+            if number & 1 == 0 { snd_nxt + 2 + number % 60_000 } else { snd_una - 70_000 - number % 60_000 };
+        let policy = self.hosts[at.host()].plan.config.rst_policy;
+        let is_exact_only = !policy.at_last_ack_sent && !policy.before_fin;
+        let text = 1 + number as usize % 200;
+        let (control, seq, ack, len) = match forged {
+            Forged::RstInWindow => (Control::RST, inside, wrong_ack, 0),
+            Forged::RstBefore if is_exact_only => (Control::RST, rcv_nxt - near % 3, wrong_ack, 0),
+            Forged::RstBefore => return None,
+            Forged::RstBeyond => (Control::RST, rcv_nxt + rcv_wnd + number % 3, wrong_ack, 0),
+            Forged::Syn => (Control::SYN, rcv_nxt + number % 1_000 - 300, Seq(0), 0),
+            Forged::SynFar => (Control::SYN, Seq(number.wrapping_mul(2_654_435_761)), Seq(0), 0),
+            Forged::SynAck => (Control::SYN | Control::ACK, rcv_nxt + near, wrong_ack, 0),
+            Forged::Ack => (Control::ACK, inside, wrong_ack, 0),
+            Forged::AckFar => (Control::ACK, rcv_nxt - 100_000 - near, snd_una, 0),
+            Forged::Data => (Control::ACK | Control::PSH, rcv_nxt, wrong_ack, text),
+            Forged::Fin => (Control::FIN | Control::ACK, rcv_nxt, wrong_ack, 0),
+            Forged::Null => (Control::empty(), inside, Seq(0), 0),
+            Forged::IcmpStale | Forged::IcmpTooBig => return None,
+        };
+        let is_rst = control.contains(Control::RST);
+        // In SYN-SENT an RST counts by its acknowledgment, so one with a wrong one is tried there.
+        let control =
+            if is_rst && state == State::SynSent && number & 2 == 0 { control | Control::ACK } else { control };
+        let is_harmless = !is_rst || !exact.contains(&seq);
+        let wnd = if forged == Forged::AckFar { 0 } else { 1_000 };
+        is_harmless.then_some(Seen { from: peer.addr(), to: at.addr(), seq, ack, control, wnd, len })
+    }
+
+    /// "Packet too big", quoting a segment of the victim's: one in flight, or an old one.
+    fn forge_icmp(&mut self, victim: &Victim, is_in_flight: bool, number: u32) {
+        let (IpAddr::V6(ours), IpAddr::V6(peer)) = (victim.at.addr().ip(), victim.peer.addr().ip()) else { return };
+        let seq = if is_in_flight { victim.snd_una } else { victim.snd_nxt + 1 + number % 70_000 };
+        let mut quoted = [0; 20];
+        quoted[..2].copy_from_slice(&victim.at.port().to_be_bytes());
+        quoted[2..4].copy_from_slice(&victim.peer.port().to_be_bytes());
+        quoted[4..8].copy_from_slice(&seq.0.to_be_bytes());
+        quoted[12] = 5 << 4;
+        let header = Ipv6Repr {
+            src_addr: ours,
+            dst_addr: peer,
+            next_header: IpProtocol::Tcp,
+            payload_len: quoted.len(),
+            hop_limit: 64,
+        };
+        let message = Icmpv6Repr::PktTooBig { mtu: 1_280 + number % 200, header, data: &quoted };
+        let from = (mac(victim.peer.host()), peer);
+        let bytes = resolve::on_link(from, (EthernetAddress(mac(victim.at.host())), ours), &message);
+        self.note(|| format!("too big, {} in flight {is_in_flight}", victim.at));
+        self.inject(victim.at.host(), bytes);
+    }
+
+    /// SYNs of nobody, or in the name of a host that will answer with an RST.
+    pub(super) fn flood(&mut self, h: usize, other: Option<usize>, family: Family, port: u16, count: u16) {
+        self.note(|| format!("{count} SYNs to {}:{port}", name(h)));
+        let mut rng = fastrand::Rng::with_seed(self.plan.seed ^ self.now);
+        for _ in 0..count {
+            let (ip, hop) = match other {
+                Some(other) => (address(other, family), mac(other)),
+                None => (family.host(NOBODY + rng.u8(..40)), mac(90)),
+            };
+            let from = std::net::SocketAddr::new(ip, rng.u16(10_000..));
+            let to = Ep::new(h, family, port).addr();
+            let seen = Seen { from, to, seq: Seq(rng.u32(..)), ack: Seq(0), control: Control::SYN, wnd: 1_000, len: 0 };
+            self.inject(h, seen.forge(hop, mac(h)));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A host of a world: the engine behind its link, and what the world does to it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bumpalo::Bump;
+use tcp_reset_core::link::{Interface, Link, Medium};
+use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, ListenOptions, ListenerHandle, SecretKey, Storage, Tcp};
+
+use super::plan::{App, HostPlan};
+use crate::family::Family;
+
+/// The last octet of the first host's address.
+const FIRST: u8 = 10;
+/// The same of the address a host has while it is without its own.
+const ELSEWHERE: u8 = 100;
+/// Addresses nobody has.
+pub(super) const NOBODY: u8 = 200;
+
+/// An endpoint in one number: host, family, port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Ep(pub u32);
+
+impl Ep {
+    /// Makes one.
+    pub(super) fn new(host: usize, family: Family, port: u16) -> Ep {
+        Ep((host as u32) << 24 | u32::from(family == Family::Ipv6) << 16 | u32::from(port))
+    }
+
+    /// Reads a socket address of this network.
+    pub(super) fn of(addr: SocketAddr) -> Ep {
+        let last = match addr.ip() {
+            IpAddr::V4(ip) => ip.octets()[3],
+            IpAddr::V6(ip) => ip.octets()[15],
+        };
+        let family = if addr.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
+        Ep::new(usize::from(last.wrapping_sub(FIRST)), family, addr.port())
+    }
+
+    /// The host's place among all.
+    pub(super) fn host(self) -> usize {
+        (self.0 >> 24) as usize
+    }
+
+    /// The family.
+    pub(super) fn family(self) -> Family {
+        if self.0 >> 16 & 1 == 1 { Family::Ipv6 } else { Family::Ipv4 }
+    }
+
+    /// The port.
+    pub(super) fn port(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// As the engine has it.
+    pub(super) fn addr(self) -> SocketAddr {
+        SocketAddr::new(self.family().host(FIRST.wrapping_add(self.host() as u8)), self.port())
+    }
+}
+
+impl std::fmt::Display for Ep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", name(self.host()), self.port())
+    }
+}
+
+/// A host's letter.
+pub(super) fn name(host: usize) -> char {
+    char::from(b'A' + (host as u8).min(25))
+}
+
+/// The address of a host.
+pub(super) fn address(host: usize, family: Family) -> IpAddr {
+    family.host(FIRST + host as u8)
+}
+
+/// The Ethernet address of a host.
+pub(super) fn mac(host: usize) -> [u8; 6] {
+    [2, 0, 0, 0, 0, host as u8 + 1]
+}
+
+/// A listener the host wants to have.
+pub(super) struct Listening {
+    /// Its port.
+    pub port: u16,
+    /// Its settings.
+    pub options: ListenOptions,
+    /// What the accepting application does.
+    pub app: App,
+    /// The pause between two accepts; 0: at each event.
+    pub accept_every_us: u64,
+    /// The engine's, while it is open.
+    pub handle: Option<ListenerHandle>,
+    /// When it was opened or closed last, in world time.
+    pub changed_at: u64,
+}
+
+/// An RST that must go out.
+pub(super) struct Owed {
+    /// Whose connection it was.
+    pub local: Ep,
+    /// Who must hear it.
+    pub remote: Ep,
+    /// Why.
+    pub why: &'static str,
+    /// When it became due, on the host's clock.
+    pub since_ms: u64,
+    /// The device took no frame then.
+    pub is_held_up: bool,
+}
+
+/// One host.
+pub(super) struct Host<'b> {
+    /// The engine.
+    pub link: Link<'b>,
+    /// Where it comes from.
+    pub plan: HostPlan,
+    /// What its clock is ahead of the world's.
+    pub ahead_us: u64,
+    /// How often it has booted.
+    pub boots: u32,
+    /// When it booted last.
+    pub booted_at: u64,
+    /// Until when it is off, unheard, asleep, or without room in its device.
+    pub down_until: u64,
+    /// See `down_until`.
+    pub silent_until: u64,
+    /// See `down_until`.
+    pub frozen_until: u64,
+    /// See `down_until`.
+    pub full_until: u64,
+    /// Offers dropped without `emit`, in thousandths.
+    pub drop_permille: u16,
+    /// Until when each family's address is lost, and when it was last lost or came back.
+    pub lost_until: [u64; 2],
+    /// See `lost_until`.
+    pub moved_at: u64,
+    /// When `abort_all` was called last.
+    pub aborted_at: u64,
+    /// Its listeners.
+    pub listeners: Vec<Listening>,
+    /// When its timer is due, in world time.
+    pub wake: u64,
+    /// Frames its device holds while it sleeps.
+    pub waiting: Vec<super::world::InFlight>,
+    /// What the engine's tables held after the last step.
+    pub in_use: (usize, usize, usize),
+    /// Pairs whose peer must be told by an RST before the engine has nothing more to say.
+    pub owed: Vec<Owed>,
+    /// Timer runs without the clock going on.
+    pub spins: u32,
+}
+
+impl<'b> Host<'b> {
+    /// Boots the `n`th host.
+    pub(super) fn new(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64) -> Host<'b> {
+        let mut host = Host {
+            link: boot(bump, n, plan, seed, 0),
+            plan: plan.clone(),
+            ahead_us: plan.clock_us,
+            boots: 0,
+            booted_at: 0,
+            down_until: 0,
+            silent_until: 0,
+            frozen_until: 0,
+            full_until: 0,
+            drop_permille: 0,
+            lost_until: [0; 2],
+            moved_at: 0,
+            aborted_at: 0,
+            listeners: Vec::new(),
+            wake: u64::MAX,
+            waiting: Vec::new(),
+            in_use: (0, 0, 0),
+            owed: Vec::new(),
+            spins: 0,
+        };
+        host.set_addresses(n, 0);
+        host
+    }
+
+    /// Its clock.
+    pub(super) fn now(&self, world: u64) -> Instant {
+        Instant::from_micros(world + self.ahead_us)
+    }
+
+    /// Whether the wire reaches it.
+    pub(super) fn is_reachable(&self, world: u64) -> bool {
+        self.down_until <= world && self.silent_until <= world
+    }
+
+    /// Whether it has this family's address.
+    pub(super) fn has_address(&self, family: Family, world: u64) -> bool {
+        self.lost_until[usize::from(family == Family::Ipv6)] <= world
+    }
+
+    /// Gives the engine the addresses it has now.
+    pub(super) fn set_addresses(&mut self, n: usize, world: u64) {
+        let interfaces = Family::ALL.map(|family| {
+            let last = if self.has_address(family, world) { FIRST } else { ELSEWHERE };
+            Interface { addr: family.host(last + n as u8), prefix: family.prefix() }
+        });
+        let set = self.link.set_addresses(&interfaces, []);
+        debug_assert!(set.is_ok(), "a host's addresses");
+    }
+
+    /// Everything is forgotten.
+    pub(super) fn reboot(&mut self, bump: &'b Bump, n: usize, seed: u64, world: u64) {
+        self.boots += 1;
+        self.booted_at = world;
+        self.link = boot(bump, n, &self.plan, seed, self.boots);
+        self.set_addresses(n, world);
+        self.waiting.clear();
+        self.owed.clear();
+        self.in_use = (0, 0, 0);
+    }
+}
+
+/// Connections, listeners, half-open, TIME-WAIT and bytes of a shape.
+pub(super) const SIZES: [(usize, usize, usize, usize, usize); 5] =
+    [(2, 2, 2, 1, 2_048), (3, 2, 3, 2, 4_096), (4, 2, 4, 4, 8_192), (6, 3, 8, 4, 16_384), (8, 4, 16, 8, 65_536)];
+
+fn boot<'b>(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64, boots: u32) -> Link<'b> {
+    let mut rng = fastrand::Rng::with_seed(seed ^ (n as u64) << 32 ^ u64::from(boots) << 48 ^ 0x6b65_7920);
+    let mut bytes = [0; 16];
+    rng.fill(&mut bytes);
+    bytes[0] = !bytes[1];
+    let Ok(key) = SecretKey::new(bytes) else { unreachable!("two bytes differ") };
+    let config = plan.config;
+    let tcp = match plan.shape {
+        0 => engine(bump.alloc_with(Storage::<2, 2, 2, 1, 2_048>::new), config, key),
+        1 => engine(bump.alloc_with(Storage::<3, 2, 3, 2, 4_096>::new), config, key),
+        2 => engine(bump.alloc_with(Storage::<4, 2, 4, 4, 8_192>::new), config, key),
+        3 => engine(bump.alloc_with(Storage::<6, 3, 8, 4, 16_384>::new), config, key),
+        _ => engine(bump.alloc_with(Storage::<8, 4, 16, 8, 65_536>::new), config, key),
+    };
+    Link::new(tcp, Medium::Ethernet(Hop(mac(n))), ChecksumBy::Software)
+}
+
+fn engine<'b, const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+    storage: &'b mut Storage<C, L, H, T, P>,
+    config: Config,
+    key: SecretKey,
+) -> Tcp<'b> {
+    match Tcp::new(storage, config, key) {
+        Ok(tcp) => tcp,
+        Err(error) => unreachable!("every setting drawn is within its bounds: {error}"),
+    }
+}

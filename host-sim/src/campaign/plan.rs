@@ -1,0 +1,643 @@
+//! What happens in a world: its hosts' settings and a list of operations with their times, all drawn from the seed.
+//!
+//! The list is explicit so that it can be shrunk: an operation names a connection by the number of the operation that opened it, and
+//! taking one out leaves the others as they are.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use tcp_reset_core::{Config, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions};
+
+use crate::family::Family;
+
+/// One second in the unit of world time, microseconds.
+pub(super) const SECOND: u64 = 1_000_000;
+/// One millisecond.
+pub(super) const MS: u64 = 1_000;
+
+/// A world's content.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Where it comes from; the faults of each packet too.
+    pub seed: u64,
+    /// The real hosts.
+    pub hosts: Vec<HostPlan>,
+    /// How the scripted peer behaves, if there is one.
+    pub rogue: Option<Rogue>,
+    /// In the order of their times.
+    pub ops: Vec<Op>,
+    /// How long the operations take; afterwards the world becomes quiet.
+    pub busy_us: u64,
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+pub(super) struct HostPlan {
+    /// Which storage.
+    pub shape: u8,
+    /// The engine's settings.
+    pub config: Config,
+    /// What the host's clock shows when the world begins, in microseconds.
+    pub clock_us: u64,
+}
+
+/// A peer that speaks TCP by a script and makes no honest progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Rogue {
+    /// What it does about data.
+    pub manner: Manner,
+    /// How often it speaks without being asked, in microseconds.
+    pub every_us: u64,
+}
+
+/// See [`Rogue`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manner {
+    /// Acknowledges one byte now and then.
+    Crumbs,
+    /// Acknowledges nothing; its window is 0 and 1 in turn.
+    FlippingWindow,
+    /// Completes the handshake and is silent.
+    Mute,
+    /// Acknowledges everything and never closes.
+    NeverCloses,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    /// When, in microseconds of world time.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+/// The wire's faults, in thousandths, and its times.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Wire {
+    /// Frames lost.
+    pub loss: u16,
+    /// Frames delivered twice.
+    pub duplicated: u16,
+    /// Frames delivered after later ones.
+    pub reordered: u16,
+    /// Frames with one bit changed.
+    pub corrupted: u16,
+    /// How long every frame is on its way, in microseconds.
+    pub delay_us: u64,
+    /// How much longer at most.
+    pub jitter_us: u64,
+}
+
+/// What an application does with a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct App {
+    /// Bytes it wants to write.
+    pub total: u32,
+    /// Bytes of one write.
+    pub chunk: u16,
+    /// Bytes of one read; 0: it never reads.
+    pub read: u16,
+    /// The pause between its turns; 0: it acts at each event.
+    pub every_us: u64,
+    /// How it ends.
+    pub ending: Ending,
+}
+
+/// See [`App`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ending {
+    /// Shuts down after writing, reads to the end of the stream, closes.
+    Shutdown,
+    /// Closes after writing, unread data or not.
+    Close,
+    /// Closes when the peer has finished.
+    AfterPeer,
+    /// Aborts after writing.
+    Abort,
+    /// Stays until the world is quiet.
+    Stay,
+}
+
+/// What an operation does to a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Act {
+    /// Half-close.
+    Shutdown,
+    /// Full close.
+    Close,
+    /// Abort.
+    Abort,
+    /// The application reads nothing from now on.
+    StopReading,
+    /// The application reads everything from now on.
+    ReadAll,
+    /// This many bytes more to write.
+    Write(u32),
+}
+
+/// Segments an attacker sends who knows the ports and roughly the numbers, and never the exact ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Forged {
+    /// RST inside the window, not at its left edge.
+    RstInWindow,
+    /// RST before the window.
+    RstBefore,
+    /// RST at the right edge or beyond.
+    RstBeyond,
+    /// Bare SYN near the window.
+    Syn,
+    /// Bare SYN far from it.
+    SynFar,
+    /// SYN,ACK with a wrong acknowledgment.
+    SynAck,
+    /// Empty ACK with a wrong acknowledgment.
+    Ack,
+    /// Empty ACK outside the window, with window 0.
+    AckFar,
+    /// Payload with a wrong acknowledgment.
+    Data,
+    /// FIN with a wrong acknowledgment.
+    Fin,
+    /// No control bits at all.
+    Null,
+    /// ICMP error about a segment that is not in flight.
+    IcmpStale,
+    /// ICMPv6 "packet too big" about a segment that is in flight: a router's right.
+    IcmpTooBig,
+}
+
+/// Every forgery.
+pub(super) const FORGED: [Forged; 13] = [
+    Forged::RstInWindow,
+    Forged::RstBefore,
+    Forged::RstBeyond,
+    Forged::Syn,
+    Forged::SynFar,
+    Forged::SynAck,
+    Forged::Ack,
+    Forged::AckFar,
+    Forged::Data,
+    Forged::Fin,
+    Forged::Null,
+    Forged::IcmpStale,
+    Forged::IcmpTooBig,
+];
+
+/// See [`Op`]. Hosts are indices; `side` 0 is who opened the connection, 1 its peer.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub(super) enum What {
+    Wire(Wire),
+    /// The host's cable is out.
+    Silence {
+        host: usize,
+        for_us: u64,
+    },
+    /// The host forgets everything and comes back with another key.
+    Reboot {
+        host: usize,
+        down_us: u64,
+    },
+    /// The host's processor is busy elsewhere.
+    Freeze {
+        host: usize,
+        for_us: u64,
+    },
+    /// The host's clock goes on by so much at once.
+    Jump {
+        host: usize,
+        by_us: u64,
+    },
+    /// The host's device takes no frame.
+    DeviceFull {
+        host: usize,
+        for_us: u64,
+    },
+    /// This many of a thousand frames offered are dropped without `emit`.
+    DropOffers {
+        host: usize,
+        permille: u16,
+    },
+    Listen {
+        host: usize,
+        port: u16,
+        options: ListenOptions,
+        app: App,
+        accept_every_us: u64,
+    },
+    Unlisten {
+        host: usize,
+        port: u16,
+    },
+    AbortAll {
+        host: usize,
+    },
+    /// The host is without its address.
+    LoseAddress {
+        host: usize,
+        family: Family,
+        for_us: u64,
+    },
+    Connect {
+        id: u32,
+        from: usize,
+        to: usize,
+        family: Family,
+        local: u16,
+        port: u16,
+        options: StreamOptions,
+        app: App,
+    },
+    Do {
+        id: u32,
+        side: usize,
+        act: Act,
+    },
+    /// Towards the side's host, in its peer's name.
+    Forge {
+        id: u32,
+        side: usize,
+        forged: Forged,
+        number: u32,
+    },
+    /// SYNs from addresses nobody has.
+    Flood {
+        host: usize,
+        family: Family,
+        port: u16,
+        count: u16,
+    },
+    /// SYNs from random ports of a host that exists.
+    FloodFrom {
+        host: usize,
+        other: usize,
+        family: Family,
+        port: u16,
+        count: u16,
+    },
+}
+
+/// Draws a world.
+pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
+    let mut rng = Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
+    // The generator's first numbers are alike for seeds that are.
+    for _ in 0..4 {
+        rng.u64(..);
+    }
+    let slow = rng.u8(..8) == 0;
+    let mut draw = Draw {
+        busy_us: span(&mut rng),
+        rng,
+        families: families.to_vec(),
+        hosts: 2,
+        ops: Vec::new(),
+        ids: 0,
+        slow,
+        ports: Vec::new(),
+    };
+    draw.hosts = if draw.chance(3) { 2 + draw.rng.usize(1..3) } else { 2 };
+    draw.plan(seed)
+}
+
+fn span(rng: &mut Rng) -> u64 {
+    match rng.u8(..10) {
+        0..=3 => rng.u64(SECOND..8 * SECOND),
+        4..=7 => rng.u64(8 * SECOND..90 * SECOND),
+        _ => rng.u64(90 * SECOND..1_200 * SECOND),
+    }
+}
+
+struct Draw {
+    rng: Rng,
+    families: Vec<Family>,
+    hosts: usize,
+    ops: Vec<Op>,
+    busy_us: u64,
+    ids: u32,
+    /// The wire is long and steady.
+    slow: bool,
+    /// Open listeners: host and port.
+    ports: Vec<(usize, u16)>,
+}
+
+impl Draw {
+    /// True once in `n` times.
+    fn chance(&mut self, n: u32) -> bool {
+        self.rng.u32(..n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.rng.usize(..of.len())]
+    }
+
+    fn add(&mut self, at: u64, what: What) {
+        self.ops.push(Op { at, what });
+    }
+
+    fn when(&mut self) -> u64 {
+        self.rng.u64(..self.busy_us)
+    }
+
+    fn plan(mut self, seed: u64) -> Plan {
+        let hosts = (0..self.hosts).map(|_| self.host()).collect();
+        let rogue = self.chance(12).then(|| self.rogue());
+        self.wires();
+        for host in 0..self.hosts {
+            self.listeners(host);
+        }
+        let most = if self.chance(4) { 10 } else { 4 };
+        let connects = 1 + self.rng.u32(..most);
+        for _ in 0..connects {
+            self.connection(rogue.is_some());
+        }
+        if !self.slow {
+            self.troubles();
+        }
+        let Draw { mut ops, busy_us, .. } = self;
+        ops.sort_by_key(|op| op.at);
+        Plan { seed, hosts, rogue, ops, busy_us }
+    }
+
+    fn host(&mut self) -> HostPlan {
+        let shape = self.pick(&[0, 1, 1, 2, 2, 3, 4]);
+        HostPlan { shape, config: self.config(), clock_us: self.clock() }
+    }
+
+    /// Before a wrap of the milliseconds of records, of their order, of the ISN's clock, or anywhere in 30 years.
+    fn clock(&mut self) -> u64 {
+        let before = self.rng.u64(..self.busy_us.saturating_mul(2));
+        let wrap = match self.rng.u8(..8) {
+            0 => (1 << 32) * MS,
+            1 => (1 << 31) * MS,
+            2 => 1 << 34,
+            3 => (1 << 30) * MS,
+            4 => self.rng.u64(..1_000_000_000 * SECOND),
+            _ => return self.rng.u64(..1_000 * SECOND),
+        };
+        wrap.saturating_sub(before)
+    }
+
+    fn config(&mut self) -> Config {
+        let mut config = Config::default();
+        if self.chance(3) {
+            return config;
+        }
+        config.mss = self.pick(&[None, None, Some(1_460), Some(536), Some(64), Some(100), Some(1_000)]);
+        config.ephemeral_ports = self.pick(&[config.ephemeral_ports, PortRange { first: 5_000, last: 5_003 }]);
+        config.rto_min = Duration::from_millis(self.pick(&[1_000, 1_000, 200, 10, 0, 3_000]));
+        let rto_max = if self.slow { 60 } else { self.pick(&[60, 60, 60, 120, 3_600, 4]) };
+        config.rto_max = Duration::from_secs(rto_max);
+        config.connect_timeout = Duration::from_secs(self.pick(&[180, 180, 240, 20, 3]));
+        config.syn_received_timeout = Duration::from_millis(self.pick(&[30_000, 30_000, 500, 3_000, 100_000]));
+        config.time_wait = Duration::from_millis(self.pick(&[60_000, 60_000, 1, 5_000, 240_000]));
+        config.orphan_timeout = Duration::from_millis(self.pick(&[60_000, 60_000, 1_000, 10_000, 200_000]));
+        config.delayed_ack = Duration::from_millis(self.pick(&[40, 40, 0, 200, 500]));
+        config.challenge_limit = self.pick(&[10, 10, 10, 1, 3, 255]);
+        let policy = self.chance(8);
+        config.rst_policy = RstPolicy { at_last_ack_sent: policy, before_fin: policy };
+        config
+    }
+
+    fn stream(&mut self) -> StreamOptions {
+        StreamOptions {
+            rx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
+            tx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
+            r1: self.pick(&[3, 3, 1, 8]),
+            r2: Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) }),
+            nagle: self.rng.bool(),
+        }
+    }
+
+    fn app(&mut self) -> App {
+        let most = if self.slow { 12_000 } else { self.pick(&[1, 200, 2_000, 8_000]) };
+        App {
+            total: if self.chance(4) { 0 } else { self.rng.u32(..=most) },
+            chunk: self.pick(&[1, 7, 64, 300, 1_460, 4_096]).max((most / 100) as u16),
+            read: self.pick(&[4_096, 4_096, 4_096, 4_096, 64, 100, 0]),
+            every_us: match self.rng.u8(..6) {
+                0 => self.rng.u64(MS..100 * MS),
+                1 => self.rng.u64(100 * MS..3 * SECOND),
+                _ => 0,
+            },
+            ending: self.pick(&[
+                Ending::Shutdown,
+                Ending::Shutdown,
+                Ending::Shutdown,
+                Ending::Close,
+                Ending::AfterPeer,
+                Ending::AfterPeer,
+                Ending::Abort,
+                Ending::Stay,
+                Ending::Stay,
+            ]),
+        }
+    }
+
+    fn rogue(&mut self) -> Rogue {
+        let manner = self.pick(&[Manner::Crumbs, Manner::FlippingWindow, Manner::Mute, Manner::NeverCloses]);
+        Rogue { manner, every_us: self.rng.u64(500 * MS..40 * SECOND) }
+    }
+
+    fn wire(&mut self, is_hard: bool) -> Wire {
+        let delay_us = self.pick(&[100, MS, 5 * MS, 40 * MS, 200 * MS]);
+        if !is_hard {
+            return Wire { delay_us, ..Wire::default() };
+        }
+        let mut one = |most: u16| if self.rng.bool() { 0 } else { self.rng.u16(..most) };
+        let (loss, duplicated, reordered, corrupted) = (one(400), one(300), one(300), one(150));
+        let jitter_us = if self.rng.bool() { 0 } else { self.rng.u64(..2 * delay_us) };
+        Wire { loss, duplicated, reordered, corrupted, delay_us, jitter_us }
+    }
+
+    fn wires(&mut self) {
+        if self.slow {
+            let delay_us = self.rng.u64(300 * MS..2_500 * MS);
+            return self.add(0, What::Wire(Wire { delay_us, ..Wire::default() }));
+        }
+        let is_hard = self.rng.bool();
+        let first = self.wire(is_hard);
+        self.add(0, What::Wire(first));
+        for _ in 0..self.rng.u8(..4) {
+            let (at, is_hard) = (self.when(), self.chance(2));
+            let mut wire = self.wire(is_hard);
+            if self.chance(4) {
+                wire.loss = 1_000;
+            }
+            self.add(at, What::Wire(wire));
+            // A short failure finds what is on its way just then.
+            if self.chance(2) {
+                let for_us = self.rng.u64(MS..5 * SECOND);
+                self.add(at + for_us, What::Wire(first));
+            }
+        }
+    }
+
+    fn listeners(&mut self, host: usize) {
+        if host > 0 && self.chance(6) {
+            return;
+        }
+        for n in 0..1 + self.rng.u16(..2) {
+            let port = 7 + n;
+            let overflow = if self.chance(3) { Overflow::Refuse } else { Overflow::Drop };
+            let options = ListenOptions {
+                backlog: self.pick(&[4, 4, 1, 2, 8]),
+                half_open: self.pick(&[16, 16, 1, 2, 4]),
+                overflow,
+                stream: self.stream(),
+                ..ListenOptions::default()
+            };
+            let app = self.app();
+            let accept_every_us = if self.chance(4) { self.rng.u64(SECOND..40 * SECOND) } else { 0 };
+            let at = if self.chance(6) { self.when() } else { 0 };
+            self.add(at, What::Listen { host, port, options, app, accept_every_us });
+            self.ports.push((host, port));
+            if self.chance(6) {
+                let at = self.when();
+                self.add(at, What::Unlisten { host, port });
+                if self.chance(2) {
+                    let again = at + self.rng.u64(..self.busy_us);
+                    self.add(again, What::Listen { host, port, options, app, accept_every_us });
+                }
+            }
+        }
+    }
+
+    fn connection(&mut self, has_rogue: bool) {
+        let id = self.ids;
+        self.ids += 1;
+        let family = {
+            let n = self.rng.usize(..self.families.len());
+            self.families[n]
+        };
+        let from = self.rng.usize(..self.hosts);
+        let mut to = (from + 1 + self.rng.usize(..self.hosts - 1)) % self.hosts;
+        if has_rogue && self.chance(2) {
+            to = self.hosts;
+        }
+        // Few ports, so that they meet again.
+        let local = if self.chance(2) { 0 } else { 2_000 + self.rng.u16(..3) };
+        let port = if self.chance(10) { 99 } else { self.pick(&[7, 7, 7, 8]) };
+        let at = if self.chance(2) { self.rng.u64(..self.busy_us / 4 + 1) } else { self.when() };
+        let (options, app) = (self.stream(), self.app());
+        let connect = What::Connect { id, from, to, family, local, port, options, app };
+        self.add(at, connect);
+        if to < self.hosts && self.chance(8) {
+            self.simultaneous_open(at, from, to, family);
+        }
+        for _ in 0..self.rng.u8(..3) {
+            self.act(at, id);
+        }
+        if !self.slow {
+            let count = if self.chance(3) { self.rng.u8(..12) } else { self.rng.u8(..3) };
+            for _ in 0..count {
+                self.forge(at, id);
+            }
+        }
+    }
+
+    /// Two connects that cross.
+    fn simultaneous_open(&mut self, at: u64, from: usize, to: usize, family: Family) {
+        let (a, b) = (3_000 + self.rng.u16(..2), 4_000 + self.rng.u16(..2));
+        let gap = if self.chance(2) { 0 } else { self.rng.u64(..200 * MS) };
+        for (from, to, local, port, at) in [(from, to, a, b, at), (to, from, b, a, at + gap)] {
+            let id = self.ids;
+            self.ids += 1;
+            let (options, app) = (self.stream(), self.app());
+            self.add(at, What::Connect { id, from, to, family, local, port, options, app });
+            self.act(at, id);
+        }
+    }
+
+    /// Soon after the connection began, or any time later.
+    fn after(&mut self, at: u64) -> u64 {
+        at + match self.rng.u8(..4) {
+            0 => self.rng.u64(..2 * MS),
+            1 => self.rng.u64(..300 * MS),
+            2 => self.rng.u64(..8 * SECOND),
+            _ => self.rng.u64(..self.busy_us),
+        }
+    }
+
+    fn act(&mut self, opened: u64, id: u32) {
+        let (at, side) = (self.after(opened), self.rng.usize(..2));
+        let more = self.rng.u32(1..3_000);
+        let act = self.pick(&[
+            Act::Shutdown,
+            Act::Close,
+            Act::Close,
+            Act::Abort,
+            Act::StopReading,
+            Act::ReadAll,
+            Act::Write(more),
+        ]);
+        self.add(at, What::Do { id, side, act });
+        // Both at once: simultaneous close, or one who leaves while the other does.
+        if self.chance(3) {
+            let (act, gap) = (self.pick(&[Act::Shutdown, Act::Close, Act::Abort]), self.rng.u64(..50 * MS));
+            let gap = if self.rng.bool() { 0 } else { gap };
+            self.add(at + gap, What::Do { id, side: 1 - side, act });
+            if self.chance(2) {
+                let (side, gap) = (self.rng.usize(..2), self.rng.u64(..100 * MS));
+                self.add(at + gap, What::Do { id, side, act: Act::Abort });
+            }
+        }
+    }
+
+    fn forge(&mut self, opened: u64, id: u32) {
+        let (at, side) = (self.after(opened), self.rng.usize(..2));
+        let (forged, number) = (self.pick(&FORGED), self.rng.u32(..));
+        self.add(at, What::Forge { id, side, forged, number });
+    }
+
+    fn troubles(&mut self) {
+        let count = if self.chance(3) { self.rng.u8(..8) } else { self.rng.u8(..3) };
+        for _ in 0..count {
+            let (at, host) = (self.when(), self.rng.usize(..self.hosts));
+            let for_us = self.how_long();
+            let what = self.trouble(host, for_us);
+            self.add(at, what);
+        }
+    }
+
+    fn how_long(&mut self) -> u64 {
+        match self.rng.u8(..6) {
+            0..=2 => self.rng.u64(..2 * SECOND),
+            3 => self.rng.u64(..60 * SECOND),
+            4 => self.rng.u64(..600 * SECOND),
+            // For good: until the world is quiet.
+            _ => u64::MAX / 4,
+        }
+    }
+
+    /// Up to 58 days: beyond what wrapping milliseconds can tell apart.
+    fn jump(&mut self) -> u64 {
+        match self.rng.u8(..3) {
+            0 => self.rng.u64(..300 * SECOND),
+            1 => ((1 << 31) * MS).saturating_sub(self.rng.u64(..10 * SECOND)),
+            _ => self.rng.u64(..5_000_000 * SECOND),
+        }
+    }
+
+    fn trouble(&mut self, host: usize, for_us: u64) -> What {
+        let other = (host + 1 + self.rng.usize(..self.hosts - 1)) % self.hosts;
+        let family = {
+            let n = self.rng.usize(..self.families.len());
+            self.families[n]
+        };
+        let port = self.pick(&[7, 8]);
+        let count = self.rng.u16(1..40);
+        match self.rng.u8(..20) {
+            0..=2 => What::Silence { host, for_us },
+            3..=5 => What::Reboot { host, down_us: for_us.min(600 * SECOND) },
+            6 => What::Freeze { host, for_us: for_us.min(90 * SECOND) },
+            7 => What::Jump { host, by_us: self.jump() },
+            8..=10 => What::DeviceFull { host, for_us: for_us.min(90 * SECOND) },
+            11..=12 => What::DropOffers { host, permille: self.rng.u16(..600) },
+            13 => What::AbortAll { host },
+            14 => What::LoseAddress { host, family, for_us },
+            15..=17 => What::Flood { host, family, port, count },
+            _ => What::FloodFrom { host, other, family, port, count },
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Whether the tests of core would notice: every small change of the code that judges, applies and keeps tables, compiled in once, chosen
+//! by a variable of the environment, and run against the tests until the first that fails.
+
+mod copy;
+mod find;
+mod suites;
+mod weave;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use comfy_table::Table;
+use serde::Deserialize;
+
+use find::Site;
+use suites::Fate;
+use weave::Mutant;
+
+/// Chooses a mutant by its number.
+const VARIABLE: &str = "TCP_RESET_CORE_MUTANT";
+
+/// What is changed: folders and files of `core/src` by what they do.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("judging", &["arrives/", "reset.rs", "challenge.rs", "tcb.rs"]),
+    (
+        "applying",
+        &["apply.rs", "records.rs", "calls.rs", "tcp.rs", "timeouts.rs", "transmit.rs", "undelivered.rs", "transfer/"],
+    ),
+    ("tables", &["slots.rs", "lists.rs", "storage.rs", "transfer/pool.rs"]),
+];
+
+/// Mutants that change nothing anybody could see, with the reason.
+const EQUIVALENT: &str = include_str!("equivalent.toml");
+
+/// Change core's code in every small way and see which changes its tests do not notice
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only files whose path in core/src contains this; may be given more than once
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+    /// A sample: each so manieth mutant
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    every: usize,
+    /// Exit with 1 if fewer percent are noticed
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    least: f64,
+    /// Leave out test programs that take longer than this without a mutant
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    suite_seconds: u64,
+    /// How many mutants run at a time [default: one for each core]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// List the mutants and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// A file to be changed.
+struct Source {
+    /// From `core/src`.
+    file: String,
+    text: String,
+    sites: Vec<Site>,
+}
+
+#[derive(Deserialize)]
+struct Equivalents {
+    #[serde(default)]
+    mutant: Vec<Equivalent>,
+}
+
+/// A mutant by what it changes, which does not move with the lines.
+#[derive(Deserialize)]
+struct Equivalent {
+    file: String,
+    function: String,
+    change: String,
+    /// Which of several equal changes in the function; 0 means all.
+    #[serde(default)]
+    nth: usize,
+    reason: String,
+}
+
+impl Equivalent {
+    fn is(&self, mutant: &Mutant) -> bool {
+        let is_nth = self.nth == 0 || self.nth == mutant.nth;
+        self.file == mutant.file && self.function == mutant.function && self.change == mutant.change && is_nth
+    }
+}
+
+/// Runs the command. Returns whether enough mutants were noticed.
+pub fn run(options: &Options) -> Result<bool> {
+    ensure!(options.every > 0, "--every counts from 1");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
+    let sources = sources(root)?;
+    let all = mutants(&sources);
+    let equivalents = equivalents(&all)?;
+    let is_wanted = |mutant: &Mutant| {
+        let is_here = options.only.is_empty() || options.only.iter().any(|part| mutant.file.contains(part));
+        is_here && mutant.id.is_multiple_of(options.every) && !equivalents.mutant.iter().any(|known| known.is(mutant))
+    };
+    let wanted: Vec<Mutant> = all.into_iter().filter(is_wanted).collect();
+    if options.list {
+        wanted.iter().for_each(|mutant| anstream::println!("{}", describe(mutant)));
+        return Ok(true);
+    }
+    let count = wanted.len();
+    anstream::println!("{count} mutants; compiling them and the tests ...");
+    let copy = copy::Copy::new(root, &folder(root))?;
+    let (mutants, programs) = copy.build(&sources, wanted)?;
+    let (suites, slow) = suites::measure(programs, &copy.folder(), Duration::from_secs(options.suite_seconds))?;
+    let names: Vec<_> =
+        suites.iter().map(|suite| format!("{} {:.1} s", suite.name, suite.time.as_secs_f32())).collect();
+    anstream::println!("{} compile; tests: {}; left out as slow: {}", mutants.len(), names.join(", "), slow.join(", "));
+    let jobs = options.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let fates = suites::judge(&mutants, &suites, &copy.folder(), jobs)?;
+    Ok(report(&mutants, &fates) >= options.least)
+}
+
+/// Where the copy is made and built.
+fn folder(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("mutants")
+}
+
+/// The group a file belongs to; the longest name counts.
+fn group_of(file: &str) -> Option<&'static str> {
+    let named = GROUPS.iter().flat_map(|(group, parts)| parts.iter().map(move |part| (*group, *part)));
+    named.filter(|(_, part)| file.starts_with(part)).max_by_key(|(_, part)| part.len()).map(|(group, _)| group)
+}
+
+fn sources(root: &Path) -> Result<Vec<Source>> {
+    let mut files = Vec::new();
+    list(&root.join("core/src"), "", &mut files)?;
+    files.sort();
+    files.retain(|file| group_of(file).is_some());
+    let read = |file: String| {
+        let text = std::fs::read_to_string(root.join("core/src").join(&file)).with_context(|| file.clone())?;
+        let sites = find::sites(&text).with_context(|| file.clone())?;
+        Ok(Source { file, text, sites })
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{name}/"), files)?;
+        } else if name.ends_with(".rs") {
+            files.push(name);
+        }
+    }
+    Ok(())
+}
+
+fn mutants(sources: &[Source]) -> Vec<Mutant> {
+    let mut all = Vec::new();
+    for source in sources {
+        let mut seen: HashMap<(String, String), usize> = HashMap::new();
+        for (index, site) in source.sites.iter().enumerate() {
+            for (alternative, change) in site.alternatives.iter().map(|alternative| &alternative.change).enumerate() {
+                let nth = seen.entry((site.function.clone(), change.clone())).or_default();
+                *nth += 1;
+                all.push(Mutant {
+                    id: all.len() + 1,
+                    file: source.file.clone(),
+                    line: site.line,
+                    function: site.function.clone(),
+                    change: change.clone(),
+                    nth: *nth,
+                    site: index,
+                    alternative,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// Reads the list of those that change nothing; each must still exist.
+fn equivalents(all: &[Mutant]) -> Result<Equivalents> {
+    let known: Equivalents = toml::from_str(EQUIVALENT).context("equivalent.toml")?;
+    for entry in &known.mutant {
+        let is_there = all.iter().any(|mutant| entry.is(mutant));
+        ensure!(
+            is_there,
+            "equivalent.toml: no such mutant any more: {} {}: {}",
+            entry.file,
+            entry.function,
+            entry.change
+        );
+        ensure!(!entry.reason.is_empty(), "equivalent.toml: no reason for {} {}", entry.file, entry.function);
+    }
+    Ok(known)
+}
+
+fn describe(mutant: &Mutant) -> String {
+    let Mutant { file, line, function, change, nth, .. } = mutant;
+    let nth = if *nth > 1 { format!(" ({nth})") } else { String::new() };
+    format!("core/src/{file}:{line} {function}: {change}{nth}")
+}
+
+/// Prints a line for each file, each group and all. Returns the percentage noticed of all.
+fn report(mutants: &[Mutant], fates: &[Fate]) -> f64 {
+    let mut rows: BTreeMap<(&str, &str), Score> = BTreeMap::new();
+    let mut total = Score::default();
+    for (mutant, fate) in mutants.iter().zip(fates) {
+        let group = group_of(&mutant.file).unwrap_or_default();
+        for score in [(group, mutant.file.as_str()), (group, "")] {
+            rows.entry(score).or_default().count(fate);
+        }
+        total.count(fate);
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["", "mutants", "noticed", "endless", "survive", "%"]);
+    for ((group, file), score) in &rows {
+        let name = if file.is_empty() { (*group).to_owned() } else { format!("  {file}") };
+        table.add_row(score.row(name));
+    }
+    table.add_row(total.row("all".into()));
+    anstream::println!("{table}");
+    total.percent()
+}
+
+#[derive(Default)]
+struct Score {
+    noticed: usize,
+    endless: usize,
+    survived: usize,
+}
+
+impl Score {
+    fn count(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Noticed(_) => self.noticed += 1,
+            Fate::Endless(_) => self.endless += 1,
+            Fate::Survived => self.survived += 1,
+        }
+    }
+
+    fn all(&self) -> usize {
+        self.noticed + self.endless + self.survived
+    }
+
+    fn percent(&self) -> f64 {
+        match self.all() {
+            0 => 100.0,
+            all => (self.noticed + self.endless) as f64 * 100.0 / all as f64,
+        }
+    }
+
+    fn row(&self, name: String) -> [String; 6] {
+        let Score { noticed, endless, survived } = self;
+        let numbers = [self.all(), *noticed, *endless, *survived].map(|number| number.to_string());
+        let [all, noticed, endless, survived] = numbers;
+        [name, all, noticed, endless, survived, format!("{:.1}", self.percent())]
+    }
+}

@@ -1,0 +1,86 @@
+//! The scenarios notice broken cores, and only those.
+#![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
+
+use std::time::Duration;
+
+use anyhow::Result;
+use host_sim::broken::Fault;
+use host_sim::cable::Hostility;
+use host_sim::family::Family;
+use host_sim::memory_peer::MemoryPeer;
+use host_sim::run::play_and_judge;
+use host_sim::scenarios::{SCENARIOS, Scenario};
+use host_sim::world::{PEER_MAC, Stage, World};
+
+const FIRST_PORT: u16 = 20_000;
+/// One for all, so that a broken core is noticed by nothing that an honest one would fail too. Virtual time costs nothing.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn play(
+    scenario: &Scenario,
+    family: Family,
+    fault: Option<Fault>,
+    hostility: Option<Hostility>,
+    patience: Duration,
+) -> Result<()> {
+    let mut peer = MemoryPeer::new(family, PEER_MAC).expect("random bytes");
+    let tuning = (scenario.tuning)();
+    let stage =
+        Stage { family, peer: &mut peer, capture: None, first_port: FIRST_PORT, tuning, hostility, fault, patience };
+    let mut world = World::new(stage).expect("random bytes");
+    play_and_judge(scenario, &mut world).result
+}
+
+#[test]
+fn every_broken_core_is_noticed() {
+    let mut unnoticed = Vec::new();
+    for &fault in Fault::ALL {
+        let noticed_by: Vec<_> = SCENARIOS
+            .iter()
+            .filter(|scenario| play(scenario, Family::Ipv4, Some(fault), None, PATIENCE).is_err())
+            .collect();
+        let names: Vec<_> = noticed_by.iter().map(|scenario| scenario.name).collect();
+        println!("{fault:?}: {} scenarios, {}", names.len(), names.join(" "));
+        if names.is_empty() {
+            unnoticed.push(fault);
+        }
+    }
+    assert!(unnoticed.is_empty(), "no scenario notices {unnoticed:?}");
+}
+
+#[test]
+fn the_honest_core_is_noticed_by_none() {
+    for family in Family::ALL {
+        for scenario in SCENARIOS {
+            play(scenario, family, None, None, PATIENCE).unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
+        }
+    }
+}
+
+#[test]
+fn transfers_hold_on_a_hostile_cable() {
+    let hostile = SCENARIOS.iter().filter(|scenario| scenario.holds_when_hostile);
+    for scenario in hostile {
+        for seed in 0..20 {
+            for family in Family::ALL {
+                let hostility = Some(Hostility::moderate(seed));
+                play(scenario, family, None, hostility, PATIENCE)
+                    .unwrap_or_else(|error| panic!("{} over {family}, seed {seed}: {error:#}", scenario.name));
+            }
+        }
+    }
+}
+
+/// One that is worse than any real link, and comes out of its socket in between.
+#[test]
+fn transfers_hold_on_a_very_hostile_cable() {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.holds_when_hostile) {
+        for seed in 0..5 {
+            let pull = Some(Duration::from_secs(2));
+            let delay = Duration::from_millis(30);
+            let hostility = Hostility { seed, loss: 15, duplicate: 15, reorder: 20, delay, pull };
+            play(scenario, Family::Ipv4, None, Some(hostility), 20 * PATIENCE)
+                .unwrap_or_else(|error| panic!("{}, seed {seed}: {error:#}", scenario.name));
+        }
+    }
+}
