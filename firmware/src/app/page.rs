@@ -288,7 +288,8 @@ impl Page<'_> {
 
     fn status(&mut self, facts: &Facts<'_>, status: &Status) -> fmt::Result {
         let Status { local, remote, readable, unacknowledged, retries, timer, .. } = status;
-        let in_ms = timer.map(|(at, _)| at.duration_since(facts.now).as_millis());
+        // Not by `Duration`, whose milliseconds have 128 bits: to write those takes kilobytes of flash.
+        let in_ms = timer.map(|(at, _)| at.as_micros().saturating_sub(facts.now.as_micros()) / 1_000);
         let name = timer.map_or("none", |(_, timer)| timer.text());
         match self.format {
             Format::Html => {
