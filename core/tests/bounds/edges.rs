@@ -315,3 +315,77 @@ fn every_end_is_counted_under_its_reason() {
         assert_eq!(world.tcp.state_of(remote.1, remote.0), State::Closed);
     });
 }
+
+/// One byte is enough to be told of, and to be lost.
+#[test]
+fn a_single_byte_counts() {
+    on_link(|link| {
+        link.enter();
+        let _ = link.say(ACK, 1);
+        link.world.events.clear();
+        link.accept();
+        let handle = link.handle.unwrap();
+        assert_eq!(link.world.events, [Event::Readable(handle)]);
+        link.close();
+        let sent = link.world.only();
+        assert_eq!((sent.flags & RST, sent.reason), (RST, Some(ResetReason::UnreadData)));
+    });
+}
+
+/// A window is brought up to date by a segment at the number of the one before, wherever the circle begins.
+#[test]
+fn a_window_update_counts_wherever_numbers_begin() {
+    for seed in 1..32 {
+        over_each(|family| {
+            let mut store = Box::new(Store::new());
+            let world = World::with(&mut *store, quick_config(), key(seed), START);
+            let mut link = Link::new(world, family, PEER_ISN);
+            link.open();
+            link.peer_offers(500);
+            assert_eq!(link.status().unwrap().snd_wnd, 500);
+            link.peer_offers(700);
+            assert_eq!(link.status().unwrap().snd_wnd, 700);
+        });
+    }
+}
+
+#[test]
+fn a_shutdown_during_the_handshake_takes_effect_after_it() {
+    on_link(|link| {
+        link.cross();
+        assert_eq!(link.status().unwrap().snd_wnd, link.peer_wnd, "the SYN's window is known");
+        link.shutdown();
+        assert_eq!((link.world.sent.len(), link.state()), (0, State::SynReceived));
+        let _ = link.say(SYN | ACK, 0);
+        let fins = link.world.sent.iter().filter(|sent| sent.flags & FIN != 0).count();
+        assert_eq!((fins, link.state()), (1, State::FinWait1));
+    });
+}
+
+#[test]
+fn nobody_listens_on_port_0() {
+    on_world(|world, family| {
+        let at = SocketAddr::new(us(family).ip(), 0);
+        assert_eq!(world.tcp.listen(at, listener(1, 1)), Err(tcp_reset_core::Error::InvalidAddress));
+        let at = SocketAddr::new(family.everybody_here(), 80);
+        let refused = world.tcp.listen(at, listener(1, 1)).is_err();
+        assert!(refused || family == Family::V4, "only IPv4 cannot tell a network's broadcast address by itself");
+    });
+}
+
+/// An RST at the last acknowledgment sent, while that of a single byte is held back.
+#[test]
+fn the_policy_of_the_last_acknowledgment_counts_a_single_byte() {
+    over_each(|family| {
+        let rst_policy = tcp_reset_core::RstPolicy { at_last_ack_sent: true, before_fin: false };
+        let config = tcp_reset_core::Config { rst_policy, delayed_ack: Duration::from_millis(40), ..quick_config() };
+        let mut store = Box::new(Store::new());
+        let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
+        link.open();
+        let first = link.model.rcv_nxt;
+        let _ = link.say(ACK, 1);
+        assert_eq!(link.world.sent, [], "held back");
+        let rst = Seg::new(RST, first, 0, 0, 0);
+        assert_eq!(link.inject(&rst).rule, Rule::RstAtLastAckSent);
+    });
+}

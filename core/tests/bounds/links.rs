@@ -103,6 +103,8 @@ fn nothing_is_left_or_said_on_a_lost_address() {
             hear(frames, 1_004, closed, Raw { seq: 5, flags: SYN, wnd: 500, ..Raw::default() });
             frames.tcp().abort(START, handle).unwrap();
         }
+        // Their ends are told, what they have to say has not left.
+        while let LinkOutput::Event(_) = frames.poll_output(START) {}
         frames.set_addresses(&[interface(family, 3)], None).unwrap();
         let (out, events) = drain(frames, START);
         let said: Vec<_> = out.iter().map(|packet| read(packet)).map(|(src, flags, _)| (src, flags)).collect();
@@ -186,5 +188,29 @@ fn frames_questions_and_fragments_are_counted() {
         let questions = [u32::from(family == Family::V4), u32::from(family == Family::V6)];
         assert_eq!([counters.arp_requests, counters.neighbour_solicitations], questions);
         assert_eq!(frames.tcp().counters().segments_in, 1, "the fragment is counted as well");
+    });
+}
+
+/// A slot that was given back while it waited for a neighbor does not make its next owner wait.
+#[test]
+fn a_slot_that_waited_for_a_neighbor_is_free_of_it() {
+    on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
+        let known = dial(frames, family, 10);
+        let _ = drain(frames, START);
+        neighbour_answers(frames, family, 10);
+        let _ = drain(frames, START);
+        let silent = dial(frames, family, 11);
+        assert_eq!(asked(frames, START), [family.host(11)]);
+        frames.tcp().abort(START, silent).unwrap();
+        let _ = drain(frames, START);
+        frames.tcp().abort(START, known).unwrap();
+        let _ = drain(frames, START);
+        for port in [6_001, 6_002] {
+            let remote = SocketAddr::new(family.host(10), port);
+            frames.connect(START, port, remote, small_stream()).unwrap();
+            let (out, _) = drain(frames, START);
+            assert_eq!(out.len(), 1, "its SYN leaves at once");
+            assert_eq!(read(&out[0][ETHERNET_HEADER..]).1, SYN);
+        }
     });
 }

@@ -214,3 +214,106 @@ fn the_quota_is_renewed_with_its_window_and_not_before() {
         });
     }
 }
+
+/// The handshake is the first measurement: RTO = SRTT + 4 RTTVAR = 3 R (RFC 6298 §2.2).
+#[test]
+fn the_handshake_measures_the_round_trip() {
+    on_link(|link| {
+        link.dial();
+        link.world.wait(Duration::from_millis(500));
+        let _ = link.say(SYN | ACK, 0);
+        link.send(10);
+        let sent = link.world.now;
+        let _ = link.world.next_deadline();
+        assert_eq!(link.world.now.duration_since(sent), Duration::from_millis(1_500));
+    });
+}
+
+/// RFC 6298 §5.7: nothing is measured where the SYN was sent again, and the path is taken for slow.
+#[test]
+fn after_a_lost_syn_the_first_timeout_is_three_seconds() {
+    on_link(|link| {
+        link.dial();
+        let _ = link.world.next_deadline();
+        assert_eq!(link.status().unwrap().retries, 1);
+        let _ = link.say(SYN | ACK, 0);
+        assert_eq!(link.status().unwrap().retries, 0);
+        link.send(10);
+        let sent = link.world.now;
+        let _ = link.world.next_deadline();
+        assert_eq!(link.world.now.duration_since(sent), Duration::from_secs(3));
+    });
+}
+
+/// A crossing SYN ends the measurement of ours as a repetition does.
+#[test]
+fn after_a_crossing_of_syns_nothing_is_measured() {
+    on_link(|link| {
+        link.dial();
+        link.world.wait(Duration::from_millis(900));
+        let _ = link.say(SYN, 0);
+        let _ = link.say(SYN | ACK, 0);
+        assert_eq!(link.state(), State::Established);
+        link.send(10);
+        let sent = link.world.now;
+        let _ = link.world.next_deadline();
+        assert_eq!(link.world.now.duration_since(sent), Duration::from_secs(1));
+    });
+}
+
+/// Of a handshake, a connection and a TIME-WAIT record the earliest deadline is named, whoever comes first.
+#[test]
+fn the_earliest_deadline_of_all_is_named() {
+    use crate::{accept, client, close_orderly, enter, knock, listen, on_world};
+    on_world(|world, family| {
+        let listener = listen(world, family, 4, 4);
+        let began = world.now;
+        enter(world, client(family, 0));
+        let handle = accept(world, listener);
+        close_orderly(world, handle, client(family, 0));
+        let named = |world: &World<'_>| world.deadline.map(|(at, timer)| (at.duration_since(began).as_millis(), timer));
+        assert_eq!(named(world), Some((60_000, Timer::TimeWait)));
+        world.wait(Duration::from_millis(10_000));
+        knock(world, client(family, 1)).unwrap();
+        assert_eq!(named(world), Some((11_000, Timer::SynReceived)));
+        enter(world, client(family, 2));
+        let handle = accept(world, listener);
+        world.wait(Duration::from_millis(1_500));
+        assert_eq!(named(world), Some((13_000, Timer::SynReceived)));
+        world.tcp.send(world.now, handle, b"text").unwrap();
+        world.drain();
+        assert_eq!(named(world), Some((12_500, Timer::Retransmission)));
+    });
+}
+
+/// What a handshake has spent is spent for the connection too.
+#[test]
+fn the_quota_outlives_the_handshake() {
+    on_link(|link| {
+        link.knock();
+        let syn = Seg::new(SYN, link.model.rcv_nxt.wrapping_sub(1_000), 0, 0, 100);
+        for _ in 0..10 {
+            assert_eq!(link.inject(&syn).action, Action::Challenged);
+        }
+        let _ = link.say(ACK, 0);
+        assert_eq!(link.state(), State::Established);
+        assert_eq!(link.inject(&syn).action, Action::Limited);
+    });
+}
+
+/// And what the connection has spent, for TIME-WAIT.
+#[test]
+fn the_quota_outlives_the_connection() {
+    on_link(|link| {
+        link.open();
+        let syn = Seg::new(SYN, link.model.rcv_nxt.wrapping_sub(1_000), 0, 0, 100);
+        for _ in 0..10 {
+            assert_eq!(link.inject(&syn).action, Action::Challenged);
+        }
+        link.shutdown();
+        link.peer_acks();
+        link.peer_finishes();
+        assert_eq!(link.state(), State::TimeWait);
+        assert_eq!(link.inject(&syn).action, Action::Limited);
+    });
+}
