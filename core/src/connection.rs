@@ -161,7 +161,7 @@ impl Connection {
     /// the slot for as long as it likes by acknowledging now and then.
     pub(crate) fn made_progress(&mut self, now: Millis) {
         self.tcb.retries = 0;
-        self.clear(Flags::REOPENED);
+        self.clear(Flags::REOPENED | Flags::LAST_TRY);
         if !self.has(Flags::APP_GONE) {
             self.progress_at = now;
         }

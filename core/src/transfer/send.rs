@@ -276,6 +276,10 @@ pub(crate) fn counts_progress(c: &Connection) -> bool {
 }
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
+    // R2 is over: the time of the last attempt runs, also where it is the first that the device or the next hop lets out.
+    if c.has(Flags::LAST_TRY | Flags::REXMIT) {
+        return;
+    }
     c.set(Flags::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
     // With the window open silence is counted from the last progress, and R2 is not overshot by a long back-off.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tcp_reset_core::{Action, CloseReason, Config, Error, Event, Instant, State, StreamOptions, Timer};
+use tcp_reset_core::{Action, CloseReason, Config, Error, Event, Instant, Output, State, StreamOptions, Timer};
 
 use crate::bench::reach::{Script, knock, open, send_window_closed, time_wait};
-use crate::bench::{LargeStore, Link, PEER_ISN, Store, World, quick_config, small_stream};
+use crate::bench::{LargeStore, Link, PEER_ISN, Raw, Store, World, peer, quick_config, small_stream, us};
 use crate::family::{Family, over_each};
 use crate::table::{ACK, FIN, SYN, Seg};
 
@@ -316,4 +316,40 @@ fn the_quota_outlives_the_connection() {
         assert_eq!(link.state(), State::TimeWait);
         assert_eq!(link.inject(&syn).action, Action::Limited);
     });
+}
+
+/// The next hop is learned, or the device takes something, only after R2: what goes out then for the first time is the last attempt, and is
+/// given its timeout.
+#[test]
+fn a_syn_that_leaves_after_r2_is_given_one_timeout() {
+    for is_answered in [false, true] {
+        over_each(|family| {
+            let mut store = Box::new(Store::new());
+            let mut world = World::new(&mut *store, quick_config());
+            let (us, peer) = (us(family), peer(family));
+            let began = world.now;
+            let handle = world.tcp.connect(began, us, peer, None, small_stream()).unwrap();
+            world.now = began + Duration::from_secs(500);
+            let Output::Transmit(transmit) = world.tcp.poll_output(began) else { panic!("no SYN") };
+            transmit.defer();
+            assert!(matches!(world.tcp.poll_output(began), Output::Timeout(Some(_))));
+            world.tcp.handle_timeout(world.now);
+            world.tcp.neighbour_changed();
+            world.drain();
+            assert_eq!(world.only().flags, SYN);
+            let iss = world.only().seq;
+            let (due, timer) = world.tcp.next_timeout(world.now).unwrap();
+            assert_eq!((due, timer), (world.now + Duration::from_secs(1), Timer::Retransmission));
+            if is_answered {
+                let raw = Raw { seq: 7, ack: iss.wrapping_add(1), flags: SYN | ACK, wnd: 500, ..Raw::default() };
+                let _ = world.arrive(peer, us, &raw);
+                assert_eq!(world.tcp.status(handle).unwrap().state, State::Established);
+                world.wait(Duration::from_secs(100));
+                assert_eq!(world.tcp.status(handle).unwrap().state, State::Established);
+                return;
+            }
+            assert_eq!(world.next_deadline(), Timer::Retransmission);
+            assert_eq!(world.events, [Event::Closed(handle, CloseReason::TimedOut(Timer::Connect))]);
+        });
+    }
 }
