@@ -128,10 +128,16 @@ impl Tcp<'_> {
     }
 
     /// Goes back to SYN-SENT: the SYN that led out of it was perhaps forged. Ours goes out again at once within the connection's quota, or
-    /// else with its timer; how long the attempt may take in all stays as it was.
+    /// else with its timer; how long the attempt may take in all stays as it was. One whose application has closed meanwhile is over.
     pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
         let c = &mut self.conns[usize::from(i)];
-        c.clear(Flags::CHALLENGE | Flags::RESEND | Flags::ASKING | Flags::ASKED_AGAIN);
+        if c.has(Flags::APP_GONE) {
+            self.end(i, CloseReason::ClosedBeforeOpen, false);
+            return Action::Ended(CloseReason::ClosedBeforeOpen);
+        }
+        c.clear(Flags::CHALLENGE | Flags::ASKING | Flags::ASKED_AGAIN);
+        // A SYN that has not left yet is due as before.
+        c.tcb.flags.set(Flags::RESEND, c.tcb.snd_nxt == c.tcb.snd_una);
         c.tcb.enter(State::SynSent);
         self.syn_again(now, i);
         Action::ReturnedToSynSent

@@ -116,6 +116,8 @@ fn audit_places(c: &Connection) -> Finding {
 
 /// What waits for somebody else has a timer.
 fn audit_timers(c: &Connection) -> Finding {
+    let is_unsent = c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una;
+    check(!is_unsent || c.has(Flags::RESEND), "a SYN that never left is not due")?;
     let is_armed = c.has(Flags::REXMIT);
     if c.closed().is_some() {
         return check(!c.has(Flags::RST_DUE) || is_armed, "an RST is due without a timer");

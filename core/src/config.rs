@@ -72,7 +72,8 @@ pub struct Config {
     /// How long an acknowledgement may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
     pub delayed_ack: Duration,
     /// How many challenge ACKs and ACKs to unacceptable segments one connection sends in a window of 4.19 s (half-open and
-    /// TIME-WAIT records too). Default 10. The total is bounded by records × this rate.
+    /// TIME-WAIT records too). Default 10. Beside these a challenge to an RST that is not answered is repeated by a timer, twice in three
+    /// retransmission timeouts: also for an attacker who asks without end. The total is bounded by records × the sum of both rates.
     pub challenge_limit: u8,
     /// Which sequence numbers beside RCV.NXT an RST may carry.
     pub rst_policy: RstPolicy,
@@ -190,10 +191,10 @@ impl Default for Config {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RstPolicy {
     /// Take an RST at the last acknowledgement we sent while a later one is held back: the peer that resets has not seen RCV.NXT.
-    /// Without this it is dropped as outside the window, and the next segment we send draws an exact one.
+    /// Without this it is dropped as outside the window, but for one at RCV.NXT-1, which is challenged; the next segment we send draws an exact one.
     pub at_last_ack_sent: bool,
-    /// Take an RST at RCV.NXT-1 after the peer's FIN: some stacks reset without counting their own FIN. Without this it is dropped
-    /// as outside the window.
+    /// Take an RST at RCV.NXT-1 after the peer's FIN: some stacks reset without counting their own FIN. Without this it is
+    /// challenged.
     pub before_fin: bool,
 }
 

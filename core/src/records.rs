@@ -120,9 +120,10 @@ impl Tcp<'_> {
         self.tell_retired();
     }
 
-    /// Queues the RSTs of retired records, as many as half the queue of replies holds: the other half is for those who ask.
+    /// Queues the RSTs of retired records. They take half the queue of replies at most, the other half is for those who ask; and they take the
+    /// place of each reply that leaves, before anybody asks again.
     pub(crate) fn tell_retired(&mut self) {
-        while self.retired > 0 && self.replies.len() < REPLIES / 2 {
+        while self.retired > 0 && !self.replies.is_full() && self.replies_of_retired() < REPLIES / 2 {
             let h = self.retired_from;
             let Some(half) = self.halves.get(usize::from(h)) else {
                 return;
@@ -133,7 +134,7 @@ impl Tcp<'_> {
                     // what was established.
                     let ack = (reason != ResetReason::TimedOut).then_some(half.irs + 1);
                     let reset = Reset { reason, seq: half.iss + 1, ack };
-                    self.reply(Reply::reset(&half.tuple, half.hop, reset));
+                    self.reply(Reply { is_of_retired: true, ..Reply::reset(&half.tuple, half.hop, reset) });
                     self.free_half_open(h);
                 }
                 None => self.retired_from += 1,
@@ -142,6 +143,10 @@ impl Tcp<'_> {
         if self.retired == 0 {
             self.retired_from = NONE;
         }
+    }
+
+    fn replies_of_retired(&self) -> usize {
+        self.replies.iter().filter(|reply| reply.is_of_retired).count()
     }
 
     pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {

@@ -22,6 +22,8 @@ pub(crate) struct Reply {
     pub(crate) control: Control,
     pub(crate) mss: Option<u16>,
     pub(crate) reason: Option<ResetReason>,
+    /// It is the last word of a half-open record.
+    pub(crate) is_of_retired: bool,
 }
 
 impl Reply {
@@ -36,6 +38,7 @@ impl Reply {
             control,
             mss: None,
             reason: Some(reset.reason),
+            is_of_retired: false,
         }
     }
 
@@ -49,6 +52,7 @@ impl Reply {
             control: Control::SYN | Control::ACK,
             mss: Some(mss),
             reason: None,
+            is_of_retired: false,
         }
     }
 
@@ -62,7 +66,17 @@ impl Reply {
     }
 
     fn ack(tuple: &Tuple, hop: Hop, seq: Seq, ack: Seq, wnd: u16) -> Reply {
-        Reply { tuple: *tuple, hop, seq, ack, wnd, control: Control::ACK, mss: None, reason: None }
+        Reply {
+            tuple: *tuple,
+            hop,
+            seq,
+            ack,
+            wnd,
+            control: Control::ACK,
+            mss: None,
+            reason: None,
+            is_of_retired: false,
+        }
     }
 
     pub(crate) fn header(&self) -> Header {

@@ -322,11 +322,12 @@ impl<'s> Tcp<'s> {
             Disposition::SynAckAgain => self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked),
             Disposition::Reset(reset) => {
                 let tuple = c.tcb.tuple;
-                // In SYN-SENT what the peer holds is over with our RST: the next SYN need not wait for its timer.
                 if state == State::SynSent {
-                    self.syn_again(d.now, i);
+                    self.reset_and_try_again(d, i, reset);
+                    Action::Reset(reset.reason)
+                } else {
+                    self.reply_reset(&tuple, d.hop, reset)
                 }
-                self.reply_reset(&tuple, d.hop, reset)
             }
             Disposition::ReturnToSynSent => self.return_to_syn_sent(d.now, i),
             Disposition::End(reason) => {
@@ -344,10 +345,25 @@ impl<'s> Tcp<'s> {
         Verdict { rule, action, state }
     }
 
+    /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
+    fn reset_and_try_again(&mut self, d: &Delivery<'_>, i: u16, reset: Reset) {
+        let tuple = self.conns[usize::from(i)].tcb.tuple;
+        if self.replies.push_front(Reply::reset(&tuple, d.hop, reset)).is_err() {
+            count(&mut self.counters.replies_lost);
+            return;
+        }
+        self.is_segments_turn = false;
+        self.syn_again(d.now, i);
+    }
+
     /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
     fn expect_answer(&mut self, i: u16) {
         let c = &mut self.conns[usize::from(i)];
         if !c.has(Flags::ASKING) && c.tcb.state().is_synchronized() {
+            if c.has(Flags::DELACK) {
+                // The field is the challenge's now; what was held back does not wait for it.
+                c.set(Flags::ACK_NOW);
+            }
             c.clear(Flags::DELACK | Flags::ASKED_AGAIN);
             c.set(Flags::ASKING);
             c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));

@@ -144,6 +144,8 @@ impl Tcp<'_> {
                 Timer::Connect
             });
         }
+        // The peer was heard since: what is sent next is not the last.
+        c.clear(Flags::LAST_TRY);
         if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Flags::PERSIST) {
             // It still waits for its next hop, or for the device: nothing is sent again.
             send::arm_retransmission(c, now, settings);

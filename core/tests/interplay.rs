@@ -501,3 +501,32 @@ fn an_rst_does_not_wait_for_a_neighbour() {
         assert!(out.iter().any(|o| !is_question(o) && flags_of(o) & RST != 0));
     });
 }
+
+/// The RST that clears the way for our SYN leaves before it, whatever left last, and also where a caller polls only while there is something.
+#[test]
+fn a_reset_from_syn_sent_goes_before_the_syn() {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+        l.dial();
+        let mut buffer = [0; 2_048];
+        let mut flags_of_answers = |src: SocketAddr, dst: SocketAddr, raw: Raw<'_>| {
+            let arrival = Arrival { src: src.ip(), dst: dst.ip(), hop: Hop::default() };
+            let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(src, dst));
+            let mut flags = Vec::new();
+            while l.world.tcp.has_output() {
+                if let Output::Transmit(transmit) = l.world.tcp.poll_output(l.world.now) {
+                    transmit.emit(&mut buffer).unwrap();
+                    flags.push(buffer[13]);
+                }
+            }
+            flags
+        };
+        let stranger = SocketAddr::new(l.peer.ip(), 999);
+        let elsewhere = SocketAddr::new(l.us.ip(), 81);
+        let refused = flags_of_answers(stranger, elsewhere, Raw { seq: 5, flags: SYN, ..Raw::default() });
+        assert_eq!(refused, [RST | ACK], "a reply has left last");
+        let challenge = Raw { seq: 9, ack: 77, flags: ACK, wnd: 100, ..Raw::default() };
+        assert_eq!(flags_of_answers(l.peer, l.us, challenge), [RST, SYN]);
+    });
+}

@@ -73,6 +73,42 @@ fn syn_sent_forged_syn_and_the_peers_rst_do_not_stop_the_connection() {
     });
 }
 
+/// Our SYN waits for its next hop while a stranger opens and resets in the peer's name.
+#[test]
+fn syn_sent_syn_that_waits_for_its_next_hop_survives_forgeries() {
+    on(|l| {
+        let now = l.world.now;
+        l.world.tcp.connect(now, l.us, l.peer, None, small_stream()).unwrap();
+        let Output::Transmit(transmit) = l.world.tcp.poll_output(now) else { panic!("no SYN") };
+        transmit.defer();
+        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop::default() };
+        for (seq, flags) in [(500, SYN), (501, RST)] {
+            let bytes = Raw { seq, flags, wnd: 100, ..Raw::default() }.bytes(l.peer, l.us);
+            let _ = l.world.tcp.handle_segment(now, &arrival, &bytes);
+        }
+        l.world.tcp.neighbour_changed();
+        l.world.drain();
+        assert_eq!(l.world.only().flags, SYN);
+    });
+}
+
+/// The application closes during a simultaneous open that then proves to be none.
+#[test]
+fn syn_received_closed_and_returned_is_over() {
+    on(|l| {
+        l.dial();
+        let _ = l.inject(&Seg::new(SYN, 5_000, 0, 0, 500));
+        let handle = l.handle.unwrap();
+        l.world.tcp.close(l.world.now, handle).unwrap();
+        l.world.drain();
+        let verdict = l.inject(&Seg::new(RST, 5_001, 0, 0, 0));
+        assert_eq!(verdict.action, Action::Ended(CloseReason::ClosedBeforeOpen));
+        assert_eq!(l.world.sent, [], "no SYN for an application that has gone");
+        assert_eq!(closed(l), Some(CloseReason::ClosedBeforeOpen));
+        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+    });
+}
+
 #[test]
 fn ephemeral_ports_keep_to_their_range_and_leave_listeners_out() {
     let ports = PortRange { first: 2_000, last: 2_003 };
@@ -218,6 +254,65 @@ fn established_opened_window_starts_r2_once() {
         l.peer_acks();
         l.world.wait(seconds(1_000));
         assert_eq!(closed(l), None, "progress was made");
+    });
+}
+
+/// R2 has passed and the last attempt is out when the peer says that its window is closed: it is probed, and given up if it is silent then.
+#[test]
+fn established_window_that_closes_after_the_last_attempt_is_probed() {
+    on(|l| {
+        l.open();
+        l.send(10);
+        let began = l.world.now;
+        while l.world.now.duration_since(began) < seconds(100) {
+            let _ = l.world.next_deadline();
+        }
+        let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 0));
+        let heard = l.world.now;
+        let _ = l.world.next_deadline();
+        assert_eq!(l.world.only().text.len(), 1, "the window is probed");
+        while closed(l).is_none() {
+            let _ = l.world.next_deadline();
+        }
+        assert!(l.world.now.duration_since(heard) >= seconds(100), "R2 counts from there");
+        assert!(l.world.now.duration_since(heard) <= seconds(300));
+    });
+}
+
+/// Progress ends the doubt: the next silence is told like the first.
+#[test]
+fn established_silence_after_progress_is_told_again() {
+    on(|l| {
+        l.open();
+        for n in 1..=2 {
+            l.send(5);
+            for _ in 0..4 {
+                let _ = l.world.next_deadline();
+            }
+            let stalls = l.world.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
+            assert_eq!(stalls, n);
+            l.peer_acks();
+            // A round trip that is measured takes the back-off away.
+            l.send(5);
+            l.peer_acks();
+        }
+    });
+}
+
+/// The quota is spent and a challenge withheld; an acknowledgment that was held back is not put off with it (MUST-40).
+#[test]
+fn established_delayed_ack_does_not_wait_for_a_withheld_challenge() {
+    on_with(Config { delayed_ack: Duration::from_millis(40), ..quick_config() }, |l| {
+        l.open();
+        for _ in 0..12 {
+            let _ = l.inject(&Seg::new(SYN, l.model.rcv_nxt.wrapping_add(30), 0, 0, 0));
+        }
+        let at = l.model.rcv_nxt;
+        let _ = l.inject(&Seg::new(ACK, at, l.model.snd_nxt, 5, 1_000));
+        assert_eq!(l.world.sent, [], "held back");
+        let verdict = l.inject(&Seg::new(RST, at.wrapping_add(20), 0, 0, 0));
+        assert_eq!(verdict.action, Action::Limited);
+        assert_eq!(l.world.only().ack, at.wrapping_add(5));
     });
 }
 

@@ -277,7 +277,7 @@ pub(crate) fn counts_progress(c: &Connection) -> bool {
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
     // R2 is over: the time of the last attempt runs, also where it is the first that the device or the next hop lets out.
-    if c.has(Flags::LAST_TRY | Flags::REXMIT) {
+    if c.has(Flags::LAST_TRY | Flags::REXMIT) && !c.rexmit_at.is_reached(now) {
         return;
     }
     c.set(Flags::REXMIT);

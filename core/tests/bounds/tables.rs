@@ -1,12 +1,12 @@
 //! Each table, queue and list, full and one more; and a listener whose connections end in every way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Hop, LAST_RESETS, ListenOptions, ListenerHandle, Overflow, ResetKind,
-    ResetReason, Rule, State, StreamOptions, Timer,
+    Arrival, CloseReason, ConnectionHandle, Error, Event, Hop, LAST_RESETS, ListenOptions, ListenerHandle, Output,
+    Overflow, ResetKind, ResetReason, Rule, State, Storage, StreamOptions, Timer,
 };
 
 use crate::bench::reach::open;
@@ -429,5 +429,41 @@ fn every_event_of_every_slot_is_told_once() {
         world.drain();
         let closed = |&handle: &ConnectionHandle| Event::Closed(handle, CloseReason::ResetByPeer);
         assert_eq!(world.events, handles.iter().map(closed).collect::<Vec<_>>(), "in the order they happened");
+    });
+}
+
+/// Twenty peers are to be told that their listener has closed, while strangers ask as fast as the device sends: both get their answers.
+#[test]
+fn a_scan_does_not_silence_the_last_words_of_handshakes() {
+    const PEERS: u16 = 20;
+    over_each(|family| {
+        let mut store = Box::new(Storage::<1, 1, 32, 1, 64>::new());
+        let mut world = World::new(&mut *store, quick_config());
+        let handle = listen(&mut world, family, 1, 200);
+        for n in 0..PEERS {
+            knock(&mut world, client(family, n)).unwrap();
+        }
+        world.tcp.unlisten(world.now, handle).unwrap();
+        let closed = SocketAddr::new(us(family).ip(), 81);
+        let (mut told, mut answered) = (HashSet::new(), 0);
+        let mut buffer = [0; 2_048];
+        for n in 0..8 * PEERS {
+            let stranger = client(family, 1_000 + n);
+            let arrival = Arrival { src: stranger.ip(), dst: closed.ip(), hop: Hop::default() };
+            for seq in 0..2 {
+                let bytes = Raw { seq, flags: SYN, wnd: 100, ..Raw::default() }.bytes(stranger, closed);
+                let _ = world.tcp.handle_segment(world.now, &arrival, &bytes);
+            }
+            let Output::Transmit(transmit) = world.tcp.poll_output(world.now) else { panic!("nothing to say") };
+            match transmit.reset_reason() {
+                Some(ResetReason::ListenerClosed) => assert!(told.insert(transmit.remote())),
+                _ => answered += 1,
+            }
+            transmit.emit(&mut buffer).unwrap();
+            assert_eq!(world.tcp.audit(), Ok(()));
+        }
+        assert_eq!(told.len(), usize::from(PEERS));
+        assert!(answered >= 6 * PEERS, "{answered} strangers were answered");
+        assert_eq!(world.tcp.counters().resets_dropped, 0);
     });
 }

@@ -9,12 +9,15 @@ use super::world::World;
 /// No timer is set further ahead: 12.4 days, and what rounding adds.
 const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
 
+/// How long an RST waits for the device.
+const RESET_HELD_MS: u64 = 60_000;
+
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
     pub(super) fn said_all(&mut self, h: usize) {
-        let (ms, patience) = (self.ms(h), self.hosts[h].plan.config.orphan_timeout.as_millis() as u64);
-        // A reset that the device does not take is given up after the orphan timeout.
-        self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + patience);
+        let ms = self.ms(h);
+        // A reset that the device does not take is given up after a while.
+        self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + RESET_HELD_MS);
         if let Some(Owed { local, remote, why, .. }) = self.hosts[h].owed.pop() {
             self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
         }

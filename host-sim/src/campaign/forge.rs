@@ -1,7 +1,11 @@
 //! What an attacker sends who knows who speaks with whom, and their numbers but for the one that counts.
 
-use smoltcp::wire::{EthernetAddress, Icmpv6Repr, IpProtocol, Ipv6Repr};
-use std::net::IpAddr;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4DstUnreachable,
+    Icmpv4Packet, Icmpv4Repr, Icmpv6Repr, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Repr,
+};
+use std::net::{IpAddr, Ipv4Addr};
 use tcp_reset_core::{Control, Seq, State, Status};
 
 use super::host::{Ep, NOBODY, address, mac, name};
@@ -112,25 +116,39 @@ impl World<'_> {
         is_harmless.then_some(Seen { from: peer.addr(), to: at.addr(), seq, ack, control, wnd, len })
     }
 
-    /// "Packet too big", quoting a segment of the victim's: one in flight, or an old one.
+    /// "Packet too big" or "fragmentation needed", quoting a segment of the victim's: one in flight, or an old one.
     fn forge_icmp(&mut self, victim: &Victim, is_in_flight: bool, number: u32) {
-        let (IpAddr::V6(ours), IpAddr::V6(peer)) = (victim.at.addr().ip(), victim.peer.addr().ip()) else { return };
         let seq = if is_in_flight { victim.snd_una } else { victim.snd_nxt + 1 + number % 70_000 };
         let mut quoted = [0; 20];
         quoted[..2].copy_from_slice(&victim.at.port().to_be_bytes());
         quoted[2..4].copy_from_slice(&victim.peer.port().to_be_bytes());
         quoted[4..8].copy_from_slice(&seq.0.to_be_bytes());
         quoted[12] = 5 << 4;
-        let header = Ipv6Repr {
-            src_addr: ours,
-            dst_addr: peer,
-            next_header: IpProtocol::Tcp,
-            payload_len: quoted.len(),
-            hop_limit: 64,
+        let (from, to) = (mac(victim.peer.host()), mac(victim.at.host()));
+        let bytes = match (victim.at.addr().ip(), victim.peer.addr().ip()) {
+            (IpAddr::V6(ours), IpAddr::V6(peer)) => {
+                let header = Ipv6Repr {
+                    src_addr: ours,
+                    dst_addr: peer,
+                    next_header: IpProtocol::Tcp,
+                    payload_len: quoted.len(),
+                    hop_limit: 64,
+                };
+                let message = Icmpv6Repr::PktTooBig { mtu: 1_280 + number % 200, header, data: &quoted };
+                resolve::on_link((from, peer), (EthernetAddress(to), ours), &message)
+            }
+            (IpAddr::V4(ours), IpAddr::V4(peer)) => {
+                let header = Ipv4Repr {
+                    src_addr: ours,
+                    dst_addr: peer,
+                    next_header: IpProtocol::Tcp,
+                    payload_len: quoted.len(),
+                    hop_limit: 64,
+                };
+                fragmentation_needed((from, peer), (to, ours), &header, &quoted, (200 + number % 1_400) as u16)
+            }
+            _ => return,
         };
-        let message = Icmpv6Repr::PktTooBig { mtu: 1_280 + number % 200, header, data: &quoted };
-        let from = (mac(victim.peer.host()), peer);
-        let bytes = resolve::on_link(from, (EthernetAddress(mac(victim.at.host())), ours), &message);
         self.note(|| format!("too big, {} in flight {is_in_flight}", victim.at));
         self.inject(victim.at.host(), bytes);
     }
@@ -150,4 +168,38 @@ impl World<'_> {
             self.inject(h, seen.forge(hop, mac(h)));
         }
     }
+}
+
+/// The frame of an ICMP error (RFC 1191 §4) that says what the next link carries.
+fn fragmentation_needed(
+    from: ([u8; 6], Ipv4Addr),
+    to: ([u8; 6], Ipv4Addr),
+    header: &Ipv4Repr,
+    data: &[u8],
+    mtu: u16,
+) -> Vec<u8> {
+    let sums = ChecksumCapabilities::default();
+    let icmp = Icmpv4Repr::DstUnreachable { reason: Icmpv4DstUnreachable::FragRequired, header: *header, data };
+    let ip = Ipv4Repr {
+        src_addr: from.1,
+        dst_addr: to.1,
+        next_header: IpProtocol::Icmp,
+        payload_len: icmp.buffer_len(),
+        hop_limit: 64,
+    };
+    let ethernet = EthernetRepr {
+        src_addr: EthernetAddress(from.0),
+        dst_addr: EthernetAddress(to.0),
+        ethertype: EthernetProtocol::Ipv4,
+    };
+    let mut bytes = vec![0; ETHERNET_HEADER_LEN + ip.buffer_len() + icmp.buffer_len()];
+    ethernet.emit(&mut EthernetFrame::new_unchecked(&mut bytes));
+    let packet = &mut bytes[ETHERNET_HEADER_LEN..];
+    ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &sums);
+    let message = &mut packet[ip.buffer_len()..];
+    icmp.emit(&mut Icmpv4Packet::new_unchecked(&mut *message), &sums);
+    // The words that smoltcp leaves out: unused, and the next link's MTU.
+    message[6..8].copy_from_slice(&mtu.to_be_bytes());
+    Icmpv4Packet::new_unchecked(message).fill_checksum();
+    bytes
 }

@@ -34,7 +34,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bumpalo::Bump;
@@ -49,6 +50,10 @@ use crate::family::Family;
 const CHUNK: u64 = 32;
 /// One in so many seeds is played twice, and must be the same.
 const TWICE: u64 = 64;
+/// A world takes milliseconds; one that takes as long as this will never end.
+const ENDLESS: Duration = Duration::from_secs(120);
+/// No seed.
+const NONE: u64 = u64::MAX;
 
 /// Play random worlds and check what must hold in each
 #[derive(clap::Args, Clone, Debug)]
@@ -122,7 +127,8 @@ pub fn run(options: &Options) -> Result<bool> {
 pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl Fn(u64, usize) + Sync) -> Summary {
     hear_panics();
     let (next, summary) = (AtomicU64::new(seeds.start), Mutex::new(Summary::default()));
-    let work = || loop {
+    let playing: Vec<AtomicU64> = (0..jobs).map(|_| AtomicU64::new(NONE)).collect();
+    let work = |playing: &AtomicU64| loop {
         let first = next.fetch_add(CHUNK, Ordering::Relaxed);
         if first >= seeds.end {
             return;
@@ -130,10 +136,12 @@ pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl 
         let chunk = first..(first + CHUNK).min(seeds.end);
         let (count, mut segments, mut failures) = (chunk.end - chunk.start, 0, Vec::new());
         for seed in chunk {
+            playing.store(seed, Ordering::Relaxed);
             let (outcome, failure) = play_seed(seed, families);
             segments += outcome.segments;
             failures.extend(failure.map(|failure| (seed, failure)));
         }
+        playing.store(NONE, Ordering::Relaxed);
         let failed = {
             let Ok(mut summary) = summary.lock() else { return };
             summary.worlds += count;
@@ -144,11 +152,27 @@ pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl 
         progress(count, failed);
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(work);
-        }
+        let workers: Vec<_> = playing.iter().map(|playing| scope.spawn(|| work(playing))).collect();
+        watch(&playing, || workers.iter().all(ScopedJoinHandle::is_finished));
     });
     summary.into_inner().unwrap_or_default()
+}
+
+/// Waits until all is done. An engine that goes in circles never comes back to say so: its seed is named, and the program ends.
+fn watch(playing: &[AtomicU64], is_over: impl Fn() -> bool) {
+    let mut since = vec![(NONE, Instant::now()); playing.len()];
+    while !is_over() {
+        std::thread::sleep(Duration::from_millis(20));
+        for (now, since) in playing.iter().zip(&mut since) {
+            let seed = now.load(Ordering::Relaxed);
+            if seed != since.0 {
+                *since = (seed, Instant::now());
+            } else if seed != NONE && since.1.elapsed() > ENDLESS {
+                anstream::eprintln!("seed {seed} FAILS: it does not end");
+                std::process::exit(1);
+            }
+        }
+    }
 }
 
 fn play_seed(seed: u64, families: &[Family]) -> (Outcome, Option<String>) {
