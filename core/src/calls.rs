@@ -23,7 +23,8 @@ impl Tcp<'_> {
     /// that of all.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::AddressInUse`], [`Error::NoListener`].
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::NoBuffer`] where the whole pool is shorter than
+    /// the buffers of one connection, [`Error::AddressInUse`], [`Error::NoListener`].
     pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
         let is_all = local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let addr = if is_all { Addr::ZERO } else { self.addr_of(local)? };
@@ -31,6 +32,10 @@ impl Tcp<'_> {
             return Err(Error::InvalidAddress);
         }
         settings::check_listen(&options)?;
+        // Nobody could ever be served.
+        if !self.pool.could_hold(options.stream.rx_buffer, options.stream.tx_buffer) {
+            return Err(Error::NoBuffer);
+        }
         let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
         if self.listeners.iter().any(is_same) {
             return Err(Error::AddressInUse);

@@ -46,7 +46,7 @@ pub const MAX_R2: Duration = Duration::from_secs(u16::MAX as u64);
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
     /// The largest payload of a segment in either direction over IPv4, in bytes, from [`MSS_FLOOR`] to [`MAX_MSS`]: MTU less 40, for both
-    /// headers without options (§3.7.1). Over IPv6, whose header is longer, it is 20 less. Default `None`: 1,460,
+    /// headers without options (§3.7.1). Over IPv6, whose header is longer, it is 20 less, but not below [`MSS_FLOOR`]. Default `None`: 1,460,
     /// or what the device carries where that is less (the Embassy side). More than it carries is refused.
     pub mss: Option<u16>,
     /// The zone that link-local addresses are good in, as `scope_id` of the endpoints given out (RFC 4007). An endpoint given in may name
@@ -147,7 +147,9 @@ impl Setting {
             Setting::EphemeralPorts => "ephemeral_ports must not begin at 0 or end before their first",
             Setting::R1 => "r1 must be at least 1",
             Setting::R2 => "r2 must be 1 to 65535 whole seconds",
-            Setting::AcceptFrom => "a prefix in accept_from is longer than its address",
+            Setting::AcceptFrom => {
+                "a network in accept_from has a prefix longer than its address, or an IPv4 address in IPv6 guise"
+            }
         }
     }
 }
@@ -234,7 +236,8 @@ pub struct StreamOptions {
     /// R1: retransmissions of one segment before the path is doubted: the application sees [`crate::Event::Stalled`] and the
     /// neighbour is resolved anew. At least 1; default 3, the least that §3.8.3 recommends (SHLD-10).
     pub r1: u8,
-    /// R2: how long without progress before the connection is given up, in whole seconds from 1 to [`MAX_R2`]. Default 100 s, the least
+    /// R2: how long without progress before the connection is given up, in whole seconds from 1 to [`MAX_R2`]; with the peer's window closed, how
+    /// long without an answer to a probe. At least three probes are sent within it; the last attempt is given one more plain timeout. Default 100 s, the least
     /// that §3.8.3 recommends (SHLD-11); less is a choice for peers that are near.
     pub r2: Duration,
     /// Nagle's algorithm: small segments wait while data is unacknowledged (§3.7.4). Default on.
@@ -298,9 +301,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// Returns whether the prefix is no longer than the address.
+    /// Returns whether the prefix is no longer than the address, and the address one that a peer can have: none has an IPv4 address in IPv6 guise.
     pub(crate) fn is_valid(&self) -> bool {
-        is_prefix_valid(self.addr, self.prefix)
+        let is_guise = match self.addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(addr) => addr.to_ipv4_mapped().is_some(),
+        };
+        is_prefix_valid(self.addr, self.prefix) && !is_guise
     }
 
     /// Says whether `addr` is one of the network's. A network of a family this build does not speak has none.

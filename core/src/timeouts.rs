@@ -7,10 +7,6 @@ use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
 use crate::transfer::send;
 use crate::verdict::{CloseReason, State, Timer};
 
-/// A silent peer is given this many of the current waits, whatever R2 says: after long probing a single lost answer must not end the
-/// connection.
-const LEAST_WAITS: u32 = 3;
-
 impl Tcp<'_> {
     /// Does everything that is due at `now`. Poll for output afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -200,17 +196,9 @@ pub(crate) fn send_again(c: &mut Connection) {
     }
 }
 
-/// R2 (§3.8.3). With the window open what counts is progress; with the window closed, that the peer answers at all: such a
-/// connection is never ended for making no progress (MUST-37). Without an application the orphan limit bounds it in all, and R2 ends it
-/// sooner where the peer is silent.
+/// R2 (§3.8.3). Without an application the orphan limit bounds the connection in all, and R2 ends it sooner where the peer is silent.
 fn is_given_up(c: &Connection, now: Millis, settings: &crate::settings::Settings) -> bool {
-    let r2 = send::r2_ms(c, settings);
-    if send::counts_progress(c) && !c.has(Flags::APP_GONE) {
-        now.since(c.progress_at) >= r2
-    } else {
-        let least = send::rto_ms(c, settings).saturating_mul(LEAST_WAITS);
-        now.since(c.heard_at) >= r2.max(least)
-    }
+    now.since(send::silent_since(c)) >= send::r2_ms(c, settings)
 }
 
 /// R1 (§3.8.3): the application is told, and the next hop is asked for anew.

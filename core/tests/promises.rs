@@ -698,9 +698,16 @@ fn option_out_of_its_bounds_is_refused() {
             let options = ListenOptions { stream, ..ListenOptions::default() };
             assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(setting)));
         }
-        static LONG: [Network; 1] = [Network { addr: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), prefix: 33 }];
-        let options = ListenOptions { accept_from: Some(&LONG), stream: small_stream(), ..ListenOptions::default() };
-        assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(Setting::AcceptFrom)));
+        const V4: std::net::Ipv4Addr = std::net::Ipv4Addr::LOCALHOST;
+        static LONG: [Network; 1] = [Network { addr: IpAddr::V4(V4), prefix: 33 }];
+        static GUISE: [Network; 1] = [Network { addr: IpAddr::V6(V4.to_ipv6_mapped()), prefix: 120 }];
+        for networks in [&LONG, &GUISE] {
+            let options = ListenOptions { accept_from: Some(networks), ..bench::small_listener() };
+            assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(Setting::AcceptFrom)));
+        }
+        let stream = StreamOptions { rx_buffer: MAX_BUFFER, ..small_stream() };
+        let options = ListenOptions { stream, ..ListenOptions::default() };
+        assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::NoBuffer), "more than the whole pool");
         assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
         let bounds = StreamOptions { r1: 255, r2: MAX_R2, ..small_stream() };
         assert!(l.world.tcp.connect(START, l.us, l.peer, Some(Hop::default()), bounds).is_ok());

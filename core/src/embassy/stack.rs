@@ -44,7 +44,7 @@ impl TcpStack {
     /// # Errors
     /// [`Error::Closed`] says how the attempt ended: [`crate::CloseReason::Refused`], [`crate::CloseReason::TimedOut`], ...; before it
     /// begins [`Error::NoRoute`] (also while there is no address yet), [`Error::NoSlot`], [`Error::NoBuffer`], [`Error::NoPort`],
-    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`].
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
     pub async fn connect(&self, remote: impl Into<SocketAddr>, options: StreamOptions) -> Result<TcpStream, Error> {
         self.connect_from(0, remote, options).await
     }

@@ -153,6 +153,11 @@ impl<'s> Pool<'s> {
         self.granules(rx_size + tx_size).is_some_and(|want| want <= self.free)
     }
 
+    /// Returns whether buffers of these sizes fit where nothing else is.
+    pub(crate) fn could_hold(&self, rx_size: usize, tx_size: usize) -> bool {
+        self.granules(rx_size + tx_size).is_some_and(|want| want <= self.all())
+    }
+
     /// Returns the octets that buffers take up.
     pub(crate) fn in_use(&self) -> usize {
         usize::from(self.all() - self.free) * self.granule

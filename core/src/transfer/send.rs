@@ -11,6 +11,9 @@ use crate::time::Millis;
 use crate::transfer::receive;
 use crate::verdict::{CloseReason, ResetReason, State};
 
+/// How many probes of a closed window go unanswered at least before R2 ends the connection.
+const PROBES_WITHIN_R2: u32 = 3;
+
 /// A segment that wants to go out. Nothing has changed yet: [`sent`] does that once it is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -240,7 +243,11 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
 /// The timeout as it stands now (RFC 6298). Probes of a closed window are spaced by how many there were: what waits there is no sign of
 /// a slow path, and must not outlast the window's opening.
 pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
-    rto_after(c, if is_probing(c) { c.tcb.retries } else { c.backoff }, settings)
+    if !is_probing(c) {
+        return rto_after(c, c.backoff, settings);
+    }
+    // After long probing a single lost answer must not end the connection.
+    rto_after(c, c.tcb.retries, settings).min(r2_ms(c, settings) / PROBES_WITHIN_R2).max(1)
 }
 
 /// Returns whether what is sent again asks for a window, rather than replaces what was lost.
@@ -275,6 +282,12 @@ pub(crate) fn counts_progress(c: &Connection) -> bool {
     (!is_window_closed(c) || is_flapping) && !c.has(Flags::PERSIST)
 }
 
+/// Since when R2 counts. With the window open that is the last progress; with the window closed, or without an application, the last time the
+/// peer was heard: such a connection is never ended by R2 for making no progress (MUST-37).
+pub(crate) fn silent_since(c: &Connection) -> Millis {
+    if counts_progress(c) && !c.has(Flags::APP_GONE) { c.progress_at } else { c.heard_at }
+}
+
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
     // R2 is over: the time of the last attempt runs, also where it is the first that the device or the next hop lets out.
     if c.has(Flags::LAST_TRY | Flags::REXMIT) && !c.rexmit_at.is_reached(now) {
@@ -282,10 +295,8 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
     }
     c.set(Flags::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
-    // With the window open silence is counted from the last progress, and R2 is not overshot by a long back-off.
-    if counts_progress(c) && !c.has(Flags::APP_GONE) {
-        c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(r2_ms(c, settings)));
-    }
+    // R2 is not overshot by a long back-off.
+    c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
     bound_by_orphan(c, settings);
 }
 

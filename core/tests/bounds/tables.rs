@@ -437,7 +437,7 @@ fn every_event_of_every_slot_is_told_once() {
 fn a_scan_does_not_silence_the_last_words_of_handshakes() {
     const PEERS: u16 = 20;
     over_each(|family| {
-        let mut store = Box::new(Storage::<1, 1, 32, 1, 64>::new());
+        let mut store = Box::new(Storage::<1, 1, 32, 1, 256>::new());
         let mut world = World::new(&mut *store, quick_config());
         let handle = listen(&mut world, family, 1, 200);
         for n in 0..PEERS {
