@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use tcp_reset_core::{CloseReason, ConnectionHandle, Error, Seq, State, Status, StreamOptions};
 
-use super::host::{Ep, Listening, name};
+use super::host::{Ep, Listening, SIZES, name};
 use super::plan::{Act, App, Ending, SECOND, What};
 use super::world::{Due, Phase, World};
 
@@ -131,13 +131,32 @@ impl World<'_> {
         let now = self.now;
         let listening = &mut self.hosts[h].listeners[l];
         listening.changed_at = now;
-        let (port, options) = (listening.port, listening.options);
+        let port = listening.port;
         let all = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+        self.fit_into_pool(h, l, all);
+        let options = self.hosts[h].listeners[l].options;
         let opened = self.hosts[h].link.tcp().listen(all, options);
         self.note(|| format!("{} listens on {port}: {:?}", name(h), options));
         match opened {
             Ok(handle) => self.hosts[h].listeners[l].handle = Some(handle),
             Err(error) => self.fail(format!("listen: {error}")),
+        }
+    }
+
+    /// A listener whose connections no empty pool could hold is refused; smaller buffers are taken.
+    fn fit_into_pool(&mut self, h: usize, l: usize, all: std::net::SocketAddr) {
+        let pool = SIZES[usize::from(self.hosts[h].plan.shape)].4;
+        loop {
+            let options = self.hosts[h].listeners[l].options;
+            if options.stream.rx_buffer + options.stream.tx_buffer <= pool {
+                return;
+            }
+            if self.hosts[h].link.tcp().listen(all, options) != Err(Error::NoBuffer) {
+                return self.fail("a listener nobody can be served by is taken");
+            }
+            let stream = &mut self.hosts[h].listeners[l].options.stream;
+            stream.rx_buffer = (stream.rx_buffer / 2).max(64);
+            stream.tx_buffer = (stream.tx_buffer / 2).max(64);
         }
     }
 

@@ -75,8 +75,12 @@ impl World<'_> {
                     continue;
                 }
                 let has = self.has_state(local, remote);
+                // What comes and goes while the other end holds its connection is a stranger's handshake: the connection went before.
+                let holds = |c: &Conn| c.local == remote && c.remote == local && c.is_live();
+                let since = self.conns.iter().filter(|c| holds(c)).map(|c| c.opened_at).max();
                 let pair = &mut self.pairs[p];
-                if pair.had[place] && !has {
+                let went_before = pair.gone_at[place].is_some_and(|gone| since.is_some_and(|since| gone >= since));
+                if pair.had[place] && !has && !went_before {
                     pair.gone_at[place] = Some(self.now);
                 }
                 pair.had[place] = has;
@@ -247,7 +251,9 @@ impl World<'_> {
         }
         let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);
         let peer = &self.conns[self.opener_of(c)?];
-        let is_reachable = is_never_lost && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
+        // It may have waited for a slot until just now.
+        let is_old = u128::from(self.ms(peer.host).saturating_sub(peer.opened_ms)) >= least.as_millis();
+        let is_reachable = is_never_lost && is_old && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
         is_reachable.then(|| "the peer is there, and nothing was lost".into())
     }
 

@@ -249,6 +249,7 @@ impl<'b> World<'b> {
     }
 
     fn trouble_over(&mut self, h: usize) {
+        self.troubled(h);
         if self.hosts[h].down_until > self.now || self.hosts[h].frozen_until > self.now {
             return;
         }
