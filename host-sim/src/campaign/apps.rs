@@ -35,6 +35,8 @@ pub(super) struct Conn {
     pub irs: Option<Seq>,
     /// When it was opened, in world time and on its host's clock.
     pub opened_at: u64,
+    /// When the application got it.
+    pub held_since: u64,
     pub opened_ms: u64,
     pub written: u64,
     pub read: u64,
@@ -270,6 +272,7 @@ impl World<'_> {
             iss,
             irs,
             opened_at: self.now,
+            held_since: self.now,
             opened_ms,
             written: 0,
             read: 0,

@@ -1,6 +1,6 @@
 //! What must hold: after each step of an engine, at every end, and in a world that has become quiet.
 
-use tcp_reset_core::{CloseReason, Instant, Overflow, State, Status, StreamOptions, Timer};
+use tcp_reset_core::{CloseReason, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer};
 
 use super::apps::{Conn, irs_of};
 use super::host::{Ep, Owed, SIZES, name};
@@ -197,6 +197,10 @@ impl World<'_> {
         if pair.told_at[pair.place(conn.local)].is_none_or(|at| at < conn.opened_at) {
             return Some("the peer sent no RST".into());
         }
+        // Of two numbers that are believed an old RST's may be one.
+        if self.hosts[conn.host].plan.config.rst_policy != RstPolicy::default() {
+            return None;
+        }
         if let Some(peer) = self.opener_of(c) {
             return self.reset_by_record_is_wrong(&self.conns[peer]);
         }
@@ -252,7 +256,7 @@ impl World<'_> {
         let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);
         let peer = &self.conns[self.opener_of(c)?];
         // It may have waited for a slot until just now.
-        let is_old = u128::from(self.ms(peer.host).saturating_sub(peer.opened_ms)) >= least.as_millis();
+        let is_old = peer.held_since + least.as_micros() as u64 <= self.now;
         let is_reachable = is_never_lost && is_old && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
         is_reachable.then(|| "the peer is there, and nothing was lost".into())
     }
@@ -270,7 +274,7 @@ impl World<'_> {
         // The FIN was out for long: the last payload was acknowledged well before.
         let has_time = closed_for >= 10_000 && self.ms(conn.host) >= conn.moved_ms + 10_000;
         let is_held_up =
-            [conn.host, peer.host].iter().any(|h| self.hosts[*h].full_until + closed_for * 1_000 > self.now);
+            [conn.host, peer.host].iter().any(|h| self.hosts[*h].hindered_until() + closed_for * 1_000 > self.now);
         let is_lossless = has_time && !is_held_up && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
         (is_only_fin && is_lossless && peer.is_live())
             .then(|| "everything was acknowledged, and the FIN is not taken".into())

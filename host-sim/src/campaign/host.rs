@@ -151,6 +151,11 @@ pub(super) struct Host<'b> {
 }
 
 impl<'b> Host<'b> {
+    /// Until when something keeps it from hearing or speaking.
+    pub(super) fn hindered_until(&self) -> u64 {
+        self.down_until.max(self.silent_until).max(self.frozen_until).max(self.full_until)
+    }
+
     /// Boots the `n`th host.
     pub(super) fn new(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64) -> Host<'b> {
         let mut host = Host {
