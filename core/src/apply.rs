@@ -20,7 +20,9 @@ impl Tcp<'_> {
         let Delivery { now: _, hop, seg } = *d;
         let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
-        c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+        if !precedes_last_word(c, seg) {
+            c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+        }
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
             c.tcb.hop = hop;
@@ -317,6 +319,12 @@ impl Tcp<'_> {
         }
         listener.queued -= 1;
     }
+}
+
+/// Says whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.
+fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
+    let end = seg.header.seq + seg.len();
+    seg.len() > 0 && !end.gt(c.tcb.rcv_nxt + u32::from(c.last_word_at))
 }
 
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.

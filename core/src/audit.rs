@@ -116,6 +116,7 @@ fn audit_places(c: &Connection) -> Finding {
 
 /// What waits for somebody else has a timer.
 fn audit_timers(c: &Connection) -> Finding {
+    check(!c.has(Flags::DELACK | Flags::ASKING), "one field holds two timers")?;
     let is_unsent = c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una;
     check(!is_unsent || c.has(Flags::RESEND), "a SYN that never left is not due")?;
     let is_armed = c.has(Flags::REXMIT);

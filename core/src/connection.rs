@@ -72,8 +72,8 @@ pub(crate) struct Connection {
     /// Octets the application has not read yet, up to RCV.NXT.
     pub(crate) rx_len: u16,
     pub(crate) reassembly: Reassembly,
-    /// With `FIN_HELD`: the FIN's distance from RCV.NXT.
-    pub(crate) fin_at: u16,
+    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged.
+    pub(crate) last_word_at: u16,
     /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
     pub(crate) recovering: u16,
     pub(crate) rtt: Rtt,
@@ -104,7 +104,7 @@ impl Connection {
         tx_len: 0,
         rx_len: 0,
         reassembly: Reassembly::EMPTY,
-        fin_at: 0,
+        last_word_at: 0,
         recovering: 0,
         rtt: Rtt::NEW,
         r2_s: 0,

@@ -315,7 +315,7 @@ impl<'s> Tcp<'s> {
                 let action = self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged);
                 // Withheld, it is owed as much as one that was lost.
                 if d.seg.has(Control::RST) {
-                    self.expect_answer(i);
+                    self.expect_answer(i, d.seg.header.seq);
                 }
                 action
             }
@@ -357,7 +357,7 @@ impl<'s> Tcp<'s> {
     }
 
     /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
-    fn expect_answer(&mut self, i: u16) {
+    fn expect_answer(&mut self, i: u16, rst: Seq) {
         let c = &mut self.conns[usize::from(i)];
         if !c.has(Flags::ASKING) && c.tcb.state().is_synchronized() {
             if c.has(Flags::DELACK) {
@@ -366,6 +366,10 @@ impl<'s> Tcp<'s> {
             }
             c.clear(Flags::DELACK | Flags::ASKED_AGAIN);
             c.set(Flags::ASKING);
+            if !c.has(Flags::FIN_HELD) {
+                // At most the right edge; the number before RCV.NXT counts as RCV.NXT.
+                c.last_word_at = u16::try_from(rst.since(c.tcb.rcv_nxt)).unwrap_or(0);
+            }
             c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));
         }
     }

@@ -949,6 +949,28 @@ fn established_unanswered_challenge_is_repeated_twice() {
             l.world.wait(Duration::from_secs(3_600));
             assert_silent(l);
         });
+        // What was sent before the RST and was overtaken by it is no answer; what comes after it is.
+        for (len, is_answer) in [(offset.max(0).cast_unsigned(), false), (offset.max(0).cast_unsigned() + 1, true)] {
+            if len == 0 || len > BUFFER {
+                continue;
+            }
+            on_link(|l| {
+                l.open();
+                let _ = l.inject(&seg(l, RST, offset, 0));
+                let _ = l.say(ACK, len);
+                let repeated = !is_answer;
+                assert_eq!(
+                    l.world.deadline.is_some_and(|(_, timer)| timer == Timer::Challenge),
+                    repeated,
+                    "{offset} {len}"
+                );
+                if repeated {
+                    assert_eq!(l.world.next_deadline(), Timer::Challenge);
+                    assert_empty_ack(l);
+                    assert_eq!(l.inject(&seg(l, RST, 0, 0)).rule, Rule::RstExact);
+                }
+            });
+        }
         // Whoever repeats the RST does not put the next challenge off.
         on_link(|l| {
             l.open();

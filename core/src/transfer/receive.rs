@@ -18,7 +18,7 @@ pub(crate) fn take_text(
     settings: &Settings,
 ) {
     // Nothing comes behind the peer's FIN.
-    let len = if c.has(Flags::FIN_HELD) { span.len.min(c.fin_at.saturating_sub(span.offset)) } else { span.len };
+    let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
     let skip = usize::from(span.skip);
     let Some(text) = text.get(skip..skip + usize::from(len)).filter(|text| !text.is_empty()) else {
         return;
@@ -45,13 +45,13 @@ pub(crate) fn take_text(
 pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
     if !c.has(Flags::FIN_HELD) {
         c.set(Flags::FIN_HELD);
-        c.fin_at = distance;
+        c.last_word_at = distance;
     }
 }
 
 /// Takes a remembered FIN whose turn has come; says whether there was one.
 pub(crate) fn take_fin(c: &mut Connection) -> bool {
-    if !c.has(Flags::FIN_HELD) || c.fin_at > 0 {
+    if !c.has(Flags::FIN_HELD) || c.last_word_at > 0 {
         return false;
     }
     c.clear(Flags::FIN_HELD);
@@ -69,13 +69,14 @@ fn advance(c: &mut Connection, n: u16) {
     tcb.rcv_nxt += u32::from(n);
     tcb.rcv_wnd = tcb.rcv_wnd.saturating_sub(n);
     tcb.rcv_unacked = tcb.rcv_unacked.saturating_add(n);
-    c.fin_at = c.fin_at.saturating_sub(n);
+    c.last_word_at = c.last_word_at.saturating_sub(n);
 }
 
 /// §3.8.6.3: at once for every second full-sized segment and when a gap is filled, else after a short while.
 fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings: &Settings) {
     let is_second = c.has(Flags::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
-    if fills_gap || is_second || settings.delayed_ack_ms == 0 {
+    // The field is a challenge's while that is unanswered.
+    if fills_gap || is_second || settings.delayed_ack_ms == 0 || c.has(Flags::ASKING) {
         c.set(Flags::ACK_NOW);
     } else {
         c.set(Flags::DELACK);
