@@ -4,6 +4,7 @@ use tcp_reset_core::{CloseReason, Instant, Overflow, RstPolicy, State, Status, S
 
 use super::apps::{Conn, irs_of};
 use super::host::{Ep, Owed, SIZES, name};
+use super::plan::SECOND;
 use super::world::World;
 
 /// No timer is set further ahead: 12.4 days, and what rounding adds.
@@ -272,7 +273,9 @@ impl World<'_> {
         let peer = &self.conns[self.opener_of(c)?];
         let closed_for = self.ms(conn.host) - conn.closed_ms?;
         // The FIN was out for long: the last payload was acknowledged well before.
-        let has_time = closed_for >= 10_000 && self.ms(conn.host) >= conn.moved_ms + 10_000;
+        // A closed window is probed first after a timeout, which is some round trips.
+        let has_time =
+            closed_for * 1_000 >= 10 * SECOND + 12 * self.wire.delay_us && self.ms(conn.host) >= conn.moved_ms + 10_000;
         let is_held_up =
             [conn.host, peer.host].iter().any(|h| self.hosts[*h].hindered_until() + closed_for * 1_000 > self.now);
         let is_lossless = has_time && !is_held_up && pair.lost_at.is_none_or(|at| at + closed_for * 1_000 < self.now);
