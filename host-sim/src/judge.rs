@@ -175,7 +175,7 @@ pub fn next_clients(w: &mut World<'_>) -> Result<()> {
 
 fn next_client(w: &mut World<'_>, our_end: SocketAddr, their_end: SocketAddr) -> Result<()> {
     let (our_port, their_port) = (our_end.port(), their_end.port());
-    let peer = w.peer().state(their_port, our_end)?;
+    let peer = settled_peer(w, our_end, their_port)?;
     if peer == State::TimeWait && w.state_at(our_port, their_port) == State::TimeWait {
         // Where both have it nobody can begin, until one forgets.
         w.until("our TIME-WAIT is over", |w| Ok(w.in_use().2 == 0))?;
@@ -188,6 +188,16 @@ fn next_client(w: &mut World<'_>, our_end: SocketAddr, their_end: SocketAddr) ->
     is_alive(w, &pair)?;
     abort_everything(w)?;
     w.until("its connection is freed", |w| Ok((w.in_use().0, w.in_use().1) == (0, 0)))
+}
+
+/// Waits until the peer can begin anew: one whose last FIN is still unacknowledged refuses the pair until its timer has repeated it.
+fn settled_peer(w: &mut World<'_>, our_end: SocketAddr, their_port: u16) -> Result<State> {
+    let mut peer = State::Closed;
+    w.until("the peer has done with the last connection", |w| {
+        peer = w.peer().state(their_port, our_end)?;
+        Ok(matches!(peer, State::Closed | State::Listen | State::TimeWait))
+    })?;
+    Ok(peer)
 }
 
 fn peer_comes(w: &mut World<'_>, our_port: u16, their_port: u16) -> Result<Pair> {
@@ -209,4 +219,49 @@ fn we_come(w: &mut World<'_>, our_port: u16, their_port: u16) -> Result<Pair> {
     let theirs = peer_accepts(w, listener)?;
     w.until("we are connected", |w| Ok(w.status(ours)?.state == State::Established))?;
     Ok(Pair { ours, theirs, our_end: w.our_end(our_port), their_end: w.their_end(their_port) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cable::Toward;
+    use crate::family::Family;
+    use crate::memory_peer::MemoryPeer;
+    use crate::world::{PEER_MAC, Stage, Tuning};
+
+    const PORT: u16 = 20_000;
+
+    fn with_world(judge: impl Fn(&mut World<'_>) -> Result<()>) {
+        for family in Family::ALL {
+            let mut peer = MemoryPeer::new(family, PEER_MAC).unwrap();
+            let stage = Stage {
+                family,
+                peer: &mut peer,
+                capture: None,
+                first_port: PORT,
+                tuning: Tuning::usual(),
+                hostility: None,
+                fault: None,
+                patience: Duration::from_secs(120),
+            };
+            judge(&mut World::new(stage).unwrap()).unwrap_or_else(|error| panic!("over {family}: {error:#}"));
+        }
+    }
+
+    #[test]
+    fn next_client_waits_for_a_peer_in_last_ack() {
+        with_world(|w| {
+            let pair = peer_comes(w, PORT, PORT + 1)?;
+            is_alive(w, &pair)?;
+            w.close(pair.ours)?;
+            w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+            w.set_pulled(Toward::Peer, true);
+            w.peer().close(pair.theirs)?;
+            w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
+            w.cable().make_perfect();
+            let peer = w.peer().state(pair.their_end.port(), pair.our_end)?;
+            ensure!(peer == State::LastAck, "the peer is in {peer}");
+            next_clients(w)
+        });
+    }
 }
