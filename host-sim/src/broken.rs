@@ -58,6 +58,12 @@ pub enum Fault {
     BelievesAnyAck,
     /// One bit of each long payload is wrong under a right checksum.
     CorruptsPayload,
+    /// No window probe is ever sent.
+    NeverProbes,
+    /// A SYN,ACK is never sent again.
+    NeverRepeatsSynAck,
+    /// Everything except SYN is ignored in TIME-WAIT.
+    IgnoresFinInTimeWait,
 }
 
 impl Fault {
@@ -82,6 +88,9 @@ impl Fault {
         Fault::IgnoresBadAckInHandshake,
         Fault::BelievesAnyAck,
         Fault::CorruptsPayload,
+        Fault::NeverProbes,
+        Fault::NeverRepeatsSynAck,
+        Fault::IgnoresFinInTimeWait,
     ];
 }
 
@@ -97,6 +106,8 @@ pub struct Shim {
     syns: HashMap<(SocketAddr, SocketAddr), Vec<u8>>,
     /// Pairs whose SYN was given to the core again: what it answers stays here.
     revived: HashSet<(SocketAddr, SocketAddr)>,
+    /// Pairs whose peer's window is closed.
+    closed: HashSet<(SocketAddr, SocketAddr)>,
 }
 
 /// What the core would get, and what the wire gets at once.
@@ -135,6 +146,11 @@ impl Shim {
             Fault::IgnoresSynInTimeWait if is_syn && state == State::TimeWait => ignored,
             Fault::IgnoresSynToClosedPort if is_syn && state == State::Closed => ignored,
             Fault::IgnoresBadAckInHandshake if self.has_wrong_ack(&seen, state) => ignored,
+            Fault::IgnoresFinInTimeWait if !is_syn && state == State::TimeWait => ignored,
+            Fault::NeverProbes if !is_rst => {
+                self.note_window(&seen);
+                unchanged
+            }
             Fault::NeverBacksOff => {
                 self.forget_acknowledged(&seen);
                 unchanged
@@ -167,6 +183,10 @@ impl Shim {
             }
             Fault::RstBesideNumber if is_rst => Some(edited(sent, |tcp| tcp.set_seq_number(tcp.seq_number() + 1))),
             Fault::NeverRetransmits if takes_room => self.sent.insert((seen.from, seen.to, seen.seq)).then_some(sent),
+            Fault::NeverRepeatsSynAck if seen.is(Control::SYN | Control::ACK) => {
+                self.sent.insert((seen.from, seen.to, seen.seq)).then_some(sent)
+            }
+            Fault::NeverProbes if takes_room && self.closed.contains(&(seen.from, seen.to)) => None,
             Fault::NeverBacksOff if seen.len > 0 => {
                 self.last.insert((seen.from, seen.to), (now, sent.bytes.clone()));
                 Some(sent)
@@ -191,6 +211,15 @@ impl Shim {
     /// Returns how long the shim may sleep, if it has to wake by itself.
     pub fn nap(&self) -> Option<Duration> {
         (!self.last.is_empty()).then_some(INTERVAL / 5)
+    }
+
+    fn note_window(&mut self, seen: &Seen) {
+        let pair = (seen.to, seen.from);
+        if seen.wnd == 0 {
+            self.closed.insert(pair);
+        } else {
+            self.closed.remove(&pair);
+        }
     }
 
     fn has_wrong_ack(&self, seen: &Seen, state: State) -> bool {

@@ -5,7 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use tcp_reset_core::Instant;
+use tcp_reset_core::{Control, Instant};
+
+use crate::frame::Seen;
 
 /// The frame at which [`Hostility::pull`] takes effect: by then a transfer runs.
 const PULL_AT_FRAME: u64 = 40;
@@ -78,9 +80,18 @@ struct InFlight {
 #[derive(Default)]
 struct Lane {
     is_pulled: bool,
+    /// Segments with exactly these control bits are lost.
+    lost: Option<Control>,
     in_flight: Vec<InFlight>,
     /// Frames that are not reordered arrive no earlier than this.
     last: Option<Instant>,
+}
+
+impl Lane {
+    fn loses(&self, bytes: &[u8]) -> bool {
+        let is_lost = |control| Seen::parse(bytes).is_some_and(|seen| seen.is(control));
+        self.is_pulled || self.lost.is_some_and(is_lost)
+    }
 }
 
 /// Both directions.
@@ -109,13 +120,20 @@ impl Cable {
     pub fn make_perfect(&mut self) {
         self.hostility = None;
         self.out_until = None;
-        self.set_pulled(Toward::Us, false);
-        self.set_pulled(Toward::Peer, false);
+        for toward in [Toward::Us, Toward::Peer] {
+            self.set_pulled(toward, false);
+            self.set_lost(toward, None);
+        }
     }
 
     /// Cuts one direction, or mends it.
     pub fn set_pulled(&mut self, toward: Toward, is_pulled: bool) {
         self.lane(toward).is_pulled = is_pulled;
+    }
+
+    /// Loses each segment of one direction that has exactly these control bits, PSH aside; or no longer any.
+    pub fn set_lost(&mut self, toward: Toward, control: Option<Control>) {
+        self.lane(toward).lost = control;
     }
 
     fn lane(&mut self, toward: Toward) -> &mut Lane {
@@ -128,7 +146,7 @@ impl Cable {
     /// Takes a frame at one end and decides what becomes of it.
     pub fn carry(&mut self, now: Instant, toward: Toward, bytes: &[u8]) -> Fate {
         self.frames += 1;
-        if self.lane(toward).is_pulled || self.is_out(now) {
+        if self.lane(toward).loses(bytes) || self.is_out(now) {
             return Fate::Lost;
         }
         let Some(hostility) = self.hostility else {
@@ -194,7 +212,10 @@ impl Cable {
 
 #[cfg(test)]
 mod tests {
+    use tcp_reset_core::Seq;
+
     use super::*;
+    use crate::family::Family;
 
     fn fates(hostility: Hostility) -> Vec<Fate> {
         let mut cable = Cable::new(Some(hostility));
@@ -240,6 +261,23 @@ mod tests {
         assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &[1]), Fate::Arrives);
         cable.set_pulled(Toward::Peer, false);
         assert_eq!(cable.carry(Instant::ZERO, Toward::Peer, &[1]), Fate::Arrives);
+    }
+
+    #[test]
+    fn segments_of_the_control_bits_to_lose_are_lost_until_told_otherwise() {
+        let at = |n| (Family::Ipv4.host(n), 1).into();
+        let segment = |control| {
+            let seen = Seen { from: at(1), to: at(2), seq: Seq(0), ack: Seq(0), control, wnd: 0, len: 0 };
+            seen.forge([2; 6], [4; 6])
+        };
+        let mut cable = Cable::new(None);
+        cable.set_lost(Toward::Us, Some(Control::ACK));
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &segment(Control::ACK)), Fate::Lost);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &segment(Control::ACK | Control::PSH)), Fate::Lost);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &segment(Control::ACK | Control::FIN)), Fate::Arrives);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Peer, &segment(Control::ACK)), Fate::Arrives);
+        cable.set_lost(Toward::Us, None);
+        assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &segment(Control::ACK)), Fate::Arrives);
     }
 
     #[test]

@@ -51,14 +51,21 @@ pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
     Ok(())
 }
 
-/// We send until the peer takes no more.
-pub(super) fn fill_window(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+/// We send until the peer takes no more. Returns how many octets our application has sent, most of which wait.
+pub(super) fn fill_window(w: &mut World<'_>, pair: &Pair) -> Result<usize> {
+    let mut sent = 0;
     w.note("we send until the peer, which does not read, closes its window");
     w.until("the peer's window is closed", |w| {
-        while w.send_some(pair.ours, &[7; 1_024])? > 0 {}
+        loop {
+            match w.send_some(pair.ours, &[7; 1_024])? {
+                0 => break,
+                n => sent += n,
+            }
+        }
         let status = w.status(pair.ours)?;
         Ok(status.snd_wnd == 0 && status.snd_una == status.snd_nxt)
-    })
+    })?;
+    Ok(sent)
 }
 
 /// The peer's last acknowledgment on the wire, counted from our initial sequence number.

@@ -7,6 +7,7 @@ mod half_open;
 mod handshake;
 mod idle;
 mod losing;
+mod lost;
 mod opening;
 pub(crate) mod script;
 mod silence;
@@ -172,6 +173,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "the peer's new SYN in our TIME-WAIT: a new connection at once",
         half_open::time_wait_reopens,
     ),
+    scenario("last-ack-lost", "our last ACK is lost: in TIME-WAIT we answer the FIN that comes again", lost::last_ack)
+        .leaves(0, 0, 1),
     scenario("cable-pulled", "the cable is pulled for a second: nothing is lost", silence::cable_pulled).or_hostile(),
     scenario("back-off", "no answer: each retransmission waits twice as long as the last", silence::back_off)
         .tuned(timing::quick),
@@ -180,8 +183,11 @@ pub const SCENARIOS: &[Scenario] = &[
         .resets(&[Rst::ours("RST,ACK SEQ=121 ACK=101"), Rst::ours("RST SEQ=101")]),
     scenario("silent-closed-window", "no answer to window probes until R2: TimedOut", silence::closed_window)
         .tuned(timing::short_probes),
+    scenario("window-reopens", "the peer's window update is lost: a probe finds the window open", lost::window_update)
+        .tuned(timing::quick),
     scenario("silent-to-syn", "no answer to our SYN: it backs off, then TimedOut", silence::connect)
         .tuned(timing::short_connect),
+    scenario("syn-ack-lost", "our SYN,ACK is lost: our timer sends it again, the client is served", lost::syn_ack),
     scenario("half-open-expires", "our SYN,ACK stays unanswered: the peer is told by RST", silence::half_open_expires)
         .tuned(timing::short_half_open)
         .leaves(0, 0, 0)

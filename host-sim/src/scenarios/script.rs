@@ -128,6 +128,17 @@ pub(super) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
     })
 }
 
+/// The peer reads `size` octets that we have sent or still hold, whatever they are.
+pub(super) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+    let mut got = 0;
+    w.until("our octets have arrived", |w| {
+        if let Ok(Read::Data(n)) = w.peer().recv(pair.theirs, &mut [0; 2_048])? {
+            got += n;
+        }
+        Ok(got == size)
+    })
+}
+
 /// Our application sends `size` octets, the peer reads them all.
 pub(super) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);

@@ -8,12 +8,12 @@ use tcp_reset_core::{CloseReason, Control, Instant, State, Timer};
 use super::losing::{acknowledged, fill_window};
 use super::script::{
     OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_reset, expect_their_end_of_stream, expect_their_state, expect_told,
-    is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
+    is_alive, peer_opens, peer_opens_again, peer_reads, peer_sends, we_open,
 };
 use super::timing::{CONNECT, HALF_OPEN, ORPHAN, R2, RTO_MIN};
 use crate::cable::Toward;
 use crate::peer::Read;
-use crate::trace::Way;
+use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 
 /// The port of a client of ours beside [`super::script::OUR_CLIENT`].
@@ -22,8 +22,11 @@ const SECOND_CLIENT: u16 = 4;
 const SOME: usize = 20;
 /// Retransmissions that are measured.
 const MEASURED: usize = 4;
+/// Window probes within R2: after 100 ms, 200 ms, then 300 ms each; a busy machine may miss one.
+const LEAST_PROBES: usize = 3;
+const MOST_PROBES: usize = 6;
 /// What a busy machine may add to an interval.
-const JITTER: Duration = Duration::from_millis(40);
+pub(super) const JITTER: Duration = Duration::from_millis(40);
 /// How much later than its bound an end may come: the last attempt is given one plain timeout.
 const SLACK: Duration = Duration::from_millis(1_500);
 
@@ -56,16 +59,6 @@ pub(super) fn cable_pulled(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &pair)
 }
 
-fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
-    let mut got = 0;
-    w.until("our octets have arrived", |w| {
-        if let Ok(Read::Data(n)) = w.peer().recv(pair.theirs, &mut [0; 2_048])? {
-            got += n;
-        }
-        Ok(got == size)
-    })
-}
-
 pub(super) fn back_off(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
     is_alive(w, &pair)?;
@@ -81,7 +74,7 @@ pub(super) fn back_off(w: &mut World<'_>) -> Result<()> {
 }
 
 /// When we sent segments with these control bits, from an entry of the trace on.
-fn sent_at(w: &World<'_>, first: usize, control: Control) -> Vec<Instant> {
+pub(super) fn sent_at(w: &World<'_>, first: usize, control: Control) -> Vec<Instant> {
     let skipped = w.trace.entries[..first].iter().filter(|e| matches!(e, crate::trace::Entry::Segment(_))).count();
     let ours = w.trace.steps().skip(skipped).filter(|step| step.way == Way::ToPeer && step.seen.is(control));
     ours.map(|step| step.at).collect()
@@ -124,11 +117,19 @@ pub(super) fn closed_window(w: &mut World<'_>) -> Result<()> {
     let pair = peer_opens_again(w, listener, true)?;
     fill_window(w, &pair)?;
     pull(w);
+    let (from, before) = (w.now(), w.trace.steps().count());
     let acknowledged = acknowledged(w)?;
-    expect_told(w, pair.ours, CloseReason::TimedOut(Timer::WindowProbe))?;
+    expect_timed_out(w, &pair, from, R2, Timer::WindowProbe)?;
+    let probes = w.trace.steps().skip(before).filter(|step| is_probe(step)).count();
+    ensure!((LEAST_PROBES..=MOST_PROBES).contains(&probes), "{probes} window probes were sent");
     w.expected.push((Way::ToPeer, format!("RST,ACK SEQ={acknowledged} ACK=1")));
     mend(w);
     Ok(())
+}
+
+/// One octet, which a closed window has no room for.
+pub(super) fn is_probe(step: &Step) -> bool {
+    step.way == Way::ToPeer && step.seen.is(Control::ACK) && step.seen.len == 1
 }
 
 pub(super) fn connect(w: &mut World<'_>) -> Result<()> {
@@ -220,7 +221,7 @@ pub(super) fn unread_ack_lost(w: &mut World<'_>) -> Result<()> {
     expect_reset(w, pair.theirs)
 }
 
-fn has_acknowledged_fin(w: &World<'_>) -> bool {
+pub(super) fn has_acknowledged_fin(w: &World<'_>) -> bool {
     let last_of = |way| w.trace.steps().rev().find(move |step| step.way == way).map(|step| step.seen);
     match (last_of(Way::ToPeer), last_of(Way::ToUs)) {
         (Some(ours), Some(theirs)) => ours.ack == theirs.seq + theirs.len as u32 + 1,
