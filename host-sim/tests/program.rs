@@ -2,11 +2,13 @@
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use host_sim::family::Family;
 use host_sim::scenarios::SCENARIOS;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
 fn host_sim(arguments: &[&str]) -> Output {
@@ -80,21 +82,44 @@ fn list_names_every_scenario() {
     }
 }
 
+fn for_each_packet(path: &Path, mut look: impl FnMut(&EnhancedPacketBlock<'_>)) {
+    let mut reader = PcapNgReader::new(File::open(path).expect("the capture")).expect("a pcapng file");
+    while let Some(block) = reader.next_block() {
+        if let Block::EnhancedPacket(packet) = block.expect("a whole block") {
+            look(&packet);
+        }
+    }
+}
+
+#[test]
+fn time_in_the_capture_of_a_whole_run_never_steps_backwards() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("whole.pcapng");
+    let output = host_sim(&["--memory", "--quiet", "--pcap", path.to_str().expect("a UTF-8 path")]);
+    assert_all_hold(&output);
+    let (mut last, mut frames) = (Duration::ZERO, 0);
+    for_each_packet(&path, |packet| {
+        assert!(packet.timestamp >= last, "frame {frames} is {:?} before the last", last - packet.timestamp);
+        (last, frames) = (packet.timestamp, frames + 1);
+    });
+    assert!(frames > 1_000, "{frames} frames");
+    let text = stdout(&output);
+    let names: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let first_idle = names.iter().position(|name| *name == "idle-60-days").expect("the scenario was played");
+    assert_eq!(names[first_idle + 1], "idle-60-days", "days pass before other scenarios");
+}
+
 #[test]
 fn a_capture_holds_the_frames_and_says_which_are_forged() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("forged.pcapng");
     let name = path.to_str().expect("a UTF-8 path");
     let output = host_sim(&["--memory", "--scenario", "forged-rst-exact", "--pcap", name]);
     assert!(output.status.success(), "{}", stdout(&output));
-    let mut reader = PcapNgReader::new(File::open(&path).expect("the capture")).expect("a pcapng file");
     let (mut frames, mut comments) = (0, 0);
-    while let Some(block) = reader.next_block() {
-        if let Block::EnhancedPacket(packet) = block.expect("a whole block") {
-            frames += 1;
-            comments += packet.options.iter().filter(|option| format!("{option:?}").contains("forged in")).count();
-            assert!(packet.data.len() >= 42, "a frame of {} octets", packet.data.len());
-        }
-    }
+    for_each_packet(&path, |packet| {
+        frames += 1;
+        comments += packet.options.iter().filter(|option| format!("{option:?}").contains("forged in")).count();
+        assert!(packet.data.len() >= 42, "a frame of {} octets", packet.data.len());
+    });
     // Two of ARP, three to open, the forged one, and what goes between and after.
     assert!(frames >= 8, "{frames} frames");
     assert_eq!(comments, 2, "one frame is forged in each family");
