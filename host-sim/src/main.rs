@@ -48,7 +48,7 @@ struct Arguments {
     /// Stop at the first scenario that fails
     #[arg(long)]
     fail_fast: bool,
-    /// How long a scenario may take; in memory, how long one of its waits may take in virtual time
+    /// How long a scenario may wait in all; in memory, in virtual time. Time that it lets pass on purpose is not counted
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
     /// Make the cable hostile: it loses, delays, duplicates and reorders frames as this seed says. Plays the scenarios that judge no

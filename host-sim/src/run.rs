@@ -53,7 +53,7 @@ pub struct Options<'o> {
     pub hostility: Option<Hostility>,
     /// Stop at the first scenario that fails.
     pub fail_fast: bool,
-    /// How long a scenario may take, or on virtual time a wait.
+    /// How long a scenario may wait in all, on the clock that it is played on.
     pub timeout: Duration,
 }
 

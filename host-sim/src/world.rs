@@ -76,7 +76,7 @@ pub struct Stage<'w> {
     pub hostility: Option<Hostility>,
     /// What our core does wrong.
     pub fault: Option<Fault>,
-    /// How long a wait may last before the scenario has failed.
+    /// How long the scenario may wait in all before it has failed. Time that it lets pass on purpose is not counted.
     pub patience: Duration,
 }
 
@@ -94,8 +94,8 @@ pub struct World<'w> {
     first_port: u16,
     tuning: Tuning,
     patience: Duration,
-    /// On the kernel's clock a scenario as a whole must end by then; virtual time costs nothing.
-    deadline: Option<Instant>,
+    /// When patience is at an end.
+    deadline: Instant,
     listeners: HashMap<u16, ListenerHandle>,
     /// The RSTs expected whose numbers only the story tells.
     pub expected: Vec<(Way, String)>,
@@ -109,7 +109,7 @@ impl<'w> World<'w> {
     pub fn new(stage: Stage<'w>) -> Result<World<'w>> {
         let Stage { family, peer, capture, first_port, tuning, hostility, fault, patience } = stage;
         let ours = Endpoint::boot(family.our_addr(), family.prefix(), OUR_MAC, tuning.config)?;
-        let deadline = (!peer.is_virtual()).then(|| peer.now() + patience);
+        let deadline = peer.now() + patience;
         Ok(World {
             family,
             ours,
@@ -316,36 +316,32 @@ impl<'w> World<'w> {
         Ok(verdict)
     }
 
-    /// How long a wait that begins now may last.
-    fn end_of_patience(&self, patience: Duration) -> Instant {
-        let end = self.now() + patience;
-        self.deadline.map_or(end, |deadline| end.min(deadline))
-    }
-
     /// Goes on until `is_done`; `what` says in a failure what did not come.
     ///
     /// # Errors
-    /// If it does not come.
+    /// If it does not come while the scenario may still wait.
     pub fn until(&mut self, what: &str, mut is_done: impl FnMut(&mut World<'w>) -> Result<bool>) -> Result<()> {
-        let (start, end) = (self.now(), self.end_of_patience(self.patience));
+        let (start, end) = (self.now(), self.deadline);
         loop {
             if is_done(self)? {
                 return self.flush();
             }
             if self.now() >= end {
-                bail!("waited {:.1} s in vain until {what}", end.duration_since(start).as_secs_f32());
+                let (waited, all) = (end.duration_since(start).as_secs_f32(), self.patience.as_secs_f32());
+                bail!("waited {waited:.1} s in vain until {what}; the scenario has {all:.1} s in all");
             }
             // What is waited for may need nothing more from the wire, only to be asked again.
             self.step(end.min(self.now() + TICK))?;
         }
     }
 
-    /// Lets time pass, whatever happens meanwhile.
+    /// Lets time pass, whatever happens meanwhile. The scenario may wait for as long as before.
     ///
     /// # Errors
     /// If the wire fails.
     pub fn pass(&mut self, time: Duration) -> Result<()> {
         let end = self.now() + time;
+        self.deadline = self.deadline + time;
         while self.now() < end {
             self.step(end)?;
         }
@@ -522,5 +518,54 @@ impl<'w> World<'w> {
             Ok(found.is_some())
         })?;
         found.ok_or_else(|| anyhow::anyhow!("the peer's process saw no error"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory_peer::MemoryPeer;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const SOME: Duration = Duration::from_secs(6);
+
+    fn with_world(test: impl FnOnce(&mut World<'_>)) {
+        let family = Family::Ipv4;
+        let mut peer = MemoryPeer::new(family, PEER_MAC).unwrap();
+        let stage = Stage {
+            family,
+            peer: &mut peer,
+            capture: None,
+            first_port: 20_000,
+            tuning: Tuning::usual(),
+            hostility: None,
+            fault: None,
+            patience: PATIENCE,
+        };
+        test(&mut World::new(stage).unwrap());
+    }
+
+    fn wait(world: &mut World<'_>, time: Duration) -> Result<()> {
+        let end = world.now() + time;
+        world.until("some time is over", |w| Ok(w.now() >= end))
+    }
+
+    #[test]
+    fn all_waits_of_a_scenario_share_its_bound() {
+        with_world(|w| {
+            assert!(wait(w, SOME).is_ok());
+            let error = wait(w, SOME).unwrap_err();
+            assert!(error.to_string().starts_with("waited 4.0 s in vain"), "{error}");
+            assert_eq!(w.now(), Instant::ZERO + PATIENCE);
+        });
+    }
+
+    #[test]
+    fn time_that_a_scenario_lets_pass_is_not_counted() {
+        with_world(|w| {
+            w.pass(10 * PATIENCE).unwrap();
+            assert!(wait(w, SOME).is_ok());
+            assert!(wait(w, SOME).is_err());
+        });
     }
 }
