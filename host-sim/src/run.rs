@@ -225,7 +225,8 @@ pub fn play_and_judge(scenario: &Scenario, world: &mut World<'_>) -> Played {
         let is_hostile = world.is_hostile();
         result = judge::resets(&world.trace, scenario.resets, &world.expected, is_hostile)
             .and_then(|()| judge::tables(world, scenario.leaves))
-            .and_then(|()| judge::next_clients(world));
+            .and_then(|()| judge::next_clients(world))
+            .and_then(|()| judge::no_rst_answers(&world.trace));
     }
     Played { story_end, result }
 }

@@ -47,6 +47,16 @@ fn every_broken_core_is_noticed() {
     assert!(unnoticed.is_empty(), "no scenario notices {unnoticed:?}");
 }
 
+/// The story of this one has no RST; the peer's comes when its connections are ended.
+#[test]
+fn an_answer_to_an_rst_after_the_story_is_noticed() {
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == "simultaneous-open").expect("a scenario");
+    for family in Family::ALL {
+        let error = play(scenario, family, Some(Fault::AnswersRst), None, PATIENCE).expect_err("an RST is answered");
+        assert!(error.to_string().starts_with("an RST of ours answers an RST"), "{error:#}");
+    }
+}
+
 #[test]
 fn the_honest_core_is_noticed_by_none() {
     for family in Family::ALL {
