@@ -74,9 +74,23 @@ fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
             text.contains("\"reset_cause\":\"power-on\"") && text.contains("<h2>Slots</h2>"),
             "{options:?}: {text}"
         );
-        for word in ["\"last_resets\":", "<h2>Last resets</h2>", "\"rules\":", "\"remote\":\"10.69.0.1:"] {
+        for word in
+            ["\"last_resets\":", "<h2>Last resets</h2>", "\"rules\":", "\"half_open\":", "\"remote\":\"10.69.0.1:"]
+        {
             assert_eq!(text.contains(word), is_whole, "{options:?}, {word}: {text}");
         }
+    }
+}
+
+/// A browser that was led here by another site's name asks in that name.
+#[test]
+fn the_whole_status_page_is_shown_only_by_the_boards_address() {
+    let fetch = "curl --silent --fail --header 'Host: evil.example' http://10.69.0.2/status.json";
+    for options in [&["--status-from", "10.69.0.0/24"][..], &["--diagnostics"]] {
+        let output = host_sim(&[&["qemu", "--exec", fetch], options].concat());
+        let text = told(&output);
+        assert!(output.status.success(), "{options:?}: {text}");
+        assert!(text.contains("\"reset_cause\":") && !text.contains("\"rules\":"), "{options:?}: {text}");
     }
 }
 

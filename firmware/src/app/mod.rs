@@ -6,6 +6,7 @@ mod last_ends;
 mod net;
 mod networks;
 mod page;
+mod request;
 mod services;
 mod stack_use;
 mod status;
@@ -94,7 +95,8 @@ pub struct Settings {
     pub address_v6: Option<(Ipv6Addr, u8)>,
     /// The server the client connects to; none: no client.
     pub server: Option<Server>,
-    /// Whose hosts the status page tells everything, down to sequence numbers; everybody else is shown an overview.
+    /// Whose hosts the status page tells everything, down to sequence numbers, where they ask for it by the board's address; everybody else
+    /// is shown an overview.
     pub status_from: Networks,
     /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
     pub end: Option<(Duration, End)>,

@@ -2,14 +2,15 @@
 //!
 //! Two views. An overview is for everybody: nothing in it depends on how a forged segment was judged, or an attacker who reads the page
 //! between guesses would find RCV.NXT by halving (no sequence numbers, no counters by rule, no counts of resets, challenges, segments), and
-//! nothing in it says which connections there are to aim at (no endpoints but the board's own address). Everything is for those whom the
-//! build lets see it.
+//! nothing in it says which connections there are to aim at (no endpoints but the board's own address). Nor does it tell whether a SYN met a
+//! connection, which would find the ports: no half-open records and none of their ends, and a connection that we open looks the same before
+//! and after a SYN has crossed ours. Everything is for those whom the build lets see it.
 
 use core::fmt::{self, Display, Write};
 
 use heapless::String;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, Instant, ResetKind, ResetReason, Rule, State, Status};
+use tcp_reset_core::{CloseReason, Instant, ResetKind, ResetReason, Rule, State, Status, Timer};
 
 use super::last_ends::LastEnds;
 use super::stack_use::StackUse;
@@ -201,7 +202,7 @@ impl Page<'_> {
         if self.format == Format::Html {
             write!(self.text, "<h1>{}</h1><table>", facts.board)?;
         }
-        let (connections, half_open, time_wait) = link.tcp_ref().in_use();
+        let (connections, _, time_wait) = link.tcp_ref().in_use();
         let stack_used = match self.view {
             View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
             View::Everything => facts.stack.used,
@@ -216,8 +217,6 @@ impl Page<'_> {
         for (name, value) in [
             ("connections", connections),
             ("connection_slots", CONNECTIONS),
-            ("half_open", half_open),
-            ("half_open_slots", HALF_OPEN),
             ("time_wait", time_wait),
             ("time_wait_slots", TIME_WAIT),
             ("buffer_size", BUFFER),
@@ -230,6 +229,9 @@ impl Page<'_> {
     }
 
     fn totals(&mut self, facts: &Facts<'_>, link: &Link<'_>) -> fmt::Result {
+        let (_, half_open, _) = link.tcp_ref().in_use();
+        self.field("half_open", half_open, true)?;
+        self.field("half_open_slots", HALF_OPEN, true)?;
         let counters = link.tcp_ref().counters();
         for (name, value) in [
             ("frames_lost", facts.frames_lost),
@@ -265,7 +267,7 @@ impl Page<'_> {
     fn slot(&mut self, facts: &Facts<'_>, link: &Link<'_>, n: usize) -> fmt::Result {
         if let Some((_, status)) = link.tcp_ref().connections().nth(n) {
             self.comma_unless(n == 0)?;
-            self.overview(status.state, facts.now.duration_since(status.heard_at).as_secs())?;
+            self.state(&status, facts.now.duration_since(status.heard_at).as_secs())?;
             if self.view == View::Everything {
                 self.status(facts, &status)?;
             }
@@ -278,11 +280,18 @@ impl Page<'_> {
         if self.format == Format::Json && !is_first { self.text.write_char(',') } else { Ok(()) }
     }
 
-    /// Whole seconds: what a finer clock would tell beyond the connection's silence is nobody's business.
-    fn overview(&mut self, state: State, idle_s: u64) -> fmt::Result {
-        match self.format {
-            Format::Html => write!(self.text, "<tr><td>{state}<td>{idle_s} s"),
-            Format::Json => write!(self.text, "{{\"state\":\"{state}\",\"idle_s\":{idle_s}"),
+    /// State and silence. Whole seconds: what a finer clock would tell beyond the connection's silence is nobody's business. A SYN that
+    /// crosses ours ends the silence of a connection that is not synchronized yet, and anybody may have sent it.
+    fn state(&mut self, status: &Status, idle_s: u64) -> fmt::Result {
+        let (name, is_idle_shown) = match self.view {
+            View::Overview => (overview_name(status.state), status.state.is_synchronized()),
+            View::Everything => (status.state.name(), true),
+        };
+        match (self.format, is_idle_shown) {
+            (Format::Html, true) => write!(self.text, "<tr><td>{name}<td>{idle_s} s"),
+            (Format::Html, false) => write!(self.text, "<tr><td>{name}<td>"),
+            (Format::Json, true) => write!(self.text, "{{\"state\":\"{name}\",\"idle_s\":{idle_s}"),
+            (Format::Json, false) => write!(self.text, "{{\"state\":\"{name}\",\"idle_s\":null"),
         }
     }
 
@@ -310,7 +319,10 @@ impl Page<'_> {
 
     fn last_ends(&mut self, facts: &Facts<'_>) -> fmt::Result {
         self.either("\"last_ends\":[", "<h2>Last ends</h2><table><tr><th>why<th>ago")?;
-        for (n, (reason, ago_s)) in facts.last_ends.iter(facts.uptime_s).enumerate() {
+        let view = self.view;
+        let shown = |reason: CloseReason| view == View::Everything || !is_of_half_open(reason);
+        let ends = facts.last_ends.iter(facts.uptime_s).filter(|&(reason, _)| shown(reason));
+        for (n, (reason, ago_s)) in ends.enumerate() {
             self.comma_unless(n == 0)?;
             match self.format {
                 Format::Html => write!(self.text, "<tr><td>{reason}<td>{ago_s} s")?,
@@ -354,6 +366,28 @@ impl Page<'_> {
             ),
         }
     }
+}
+
+/// Returns a state's name in an overview: one for both states of a connection that we open, between which a single SYN makes the difference.
+/// A connection that a peer opens takes a slot when its handshake is done.
+fn overview_name(state: State) -> &'static str {
+    match state {
+        State::SynSent | State::SynReceived => "opening",
+        State::Closed
+        | State::Listen
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => state.name(),
+    }
+}
+
+/// Returns whether the reason is that of a half-open record: a SYN that met no connection makes one, and nothing else need follow.
+fn is_of_half_open(reason: CloseReason) -> bool {
+    reason == CloseReason::TimedOut(Timer::SynReceived)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Write as _;
 use heapless::String;
-use httparse::{EMPTY_HEADER, Request, Status};
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
 use super::page::{self, Facts, Format, Part, View};
+use super::request::{self, Ask, Host};
 use super::services::{accept, tell};
 use super::stack_use::{StackUse, stack_use};
 use super::{App, instant};
@@ -16,7 +16,6 @@ use super::{App, instant};
 pub(super) const PAGES: usize = 2;
 /// The longest request, in octets.
 const LONGEST_REQUEST: usize = 1_024;
-const MOST_HEADERS: usize = 24;
 /// How long a client may take for all of it, and then to close: a slow one must not keep others out.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
@@ -36,7 +35,7 @@ pub(super) async fn serve(app: &'static App) {
 async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
     let mut buf = [0; LONGEST_REQUEST];
     match read_request(stream, &mut buf).await? {
-        Some(Ask::Page(format)) => send_page(app, stream, format).await?,
+        Some(Ask::Page(format, host)) => send_page(app, stream, format, host).await?,
         Some(Ask::Refused(status)) => {
             let mut text: String<128> = String::new();
             // It fits: the longest status line is far shorter.
@@ -57,13 +56,6 @@ async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
     with_timeout(CLOSING_PATIENCE, rest).await.unwrap_or(Ok(()))
 }
 
-/// What a client wants.
-enum Ask {
-    Page(Format),
-    /// Code and phrase.
-    Refused(&'static str),
-}
-
 async fn read_request(stream: &mut TcpStream, buf: &mut [u8]) -> Result<Option<Ask>, Error> {
     let mut len = 0;
     while len < buf.len() {
@@ -72,32 +64,16 @@ async fn read_request(stream: &mut TcpStream, buf: &mut [u8]) -> Result<Option<A
             return Ok(None);
         }
         len += n;
-        if let Some(ask) = parse(&buf[..len]) {
+        if let Some(ask) = request::parse(&buf[..len]) {
             return Ok(Some(ask));
         }
     }
     Ok(Some(Ask::Refused("431 Request Header Fields Too Large")))
 }
 
-/// `None`: there is more to come.
-fn parse(octets: &[u8]) -> Option<Ask> {
-    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
-    let mut request = Request::new(&mut headers);
-    match request.parse(octets) {
-        Ok(Status::Partial) => None,
-        Err(_) => Some(Ask::Refused("400 Bad Request")),
-        Ok(Status::Complete(_)) => Some(match (request.method, request.path) {
-            (Some("GET"), Some("/")) => Ask::Page(Format::Html),
-            (Some("GET"), Some("/status.json")) => Ask::Page(Format::Json),
-            (Some("GET"), _) => Ask::Refused("404 Not Found"),
-            _ => Ask::Refused("405 Method Not Allowed"),
-        }),
-    }
-}
-
 /// Part by part, so that the page needs little memory; its end is the end of the stream.
-async fn send_page(app: &App, stream: &mut TcpStream, format: Format) -> Result<(), Error> {
-    let view = view_of(app, stream);
+async fn send_page(app: &App, stream: &mut TcpStream, format: Format, host: Host) -> Result<(), Error> {
+    let view = view_of(app, stream, host);
     let mut text: String<{ page::LONGEST_PART }> = String::new();
     let _ = text.push_str("HTTP/1.1 200 OK\r\nContent-Type: ");
     let _ = text.push_str(format.media_type());
@@ -115,10 +91,12 @@ async fn send_page(app: &App, stream: &mut TcpStream, format: Format) -> Result<
     Ok(())
 }
 
-/// Who asks has completed a handshake: the address is not forged by somebody blind.
-fn view_of(app: &App, stream: &TcpStream) -> View {
+/// Who asks has completed a handshake: the address is not forged by somebody blind. But it may be a browser's that a page of another site
+/// makes ask, after it has let the site's name point here (DNS rebinding). The Host header has that name then.
+fn view_of(app: &App, stream: &TcpStream, host: Host) -> View {
     let is_let_in = stream.remote_endpoint().is_some_and(|asker| app.settings.status_from.contain(asker.ip()));
-    if cfg!(feature = "diagnostics") || is_let_in { View::Everything } else { View::Overview }
+    let is_meant = stream.local_endpoint().is_some_and(|board| host.is_board(board.ip()));
+    if is_meant && (cfg!(feature = "diagnostics") || is_let_in) { View::Everything } else { View::Overview }
 }
 
 fn write_part(

@@ -205,7 +205,7 @@ impl Lab {
     /// If it is not answered, or not with JSON.
     pub(super) fn status(&self) -> Result<Value> {
         let mut stream = self.connect(80, 0).context("the status page's port does not answer")?;
-        stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: board\r\n\r\n")?;
+        stream.write_all(format!("GET /status.json HTTP/1.1\r\nHost: {}\r\n\r\n", self.at(80)).as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text).context("the status page breaks off")?;
         let (head, body) = text.split_once("\r\n\r\n").context("the status page has no head")?;

@@ -14,7 +14,7 @@ use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
 const ECHO: u16 = 7;
 const STATUS: u16 = 80;
 /// All that a stranger's page may name.
-const OVERVIEW: [&str; 19] = [
+const OVERVIEW: [&str; 17] = [
     "board",
     "uptime_s",
     "reset_cause",
@@ -23,8 +23,6 @@ const OVERVIEW: [&str; 19] = [
     "address_v6",
     "connections",
     "connection_slots",
-    "half_open",
-    "half_open_slots",
     "time_wait",
     "time_wait_slots",
     "buffer_size",
@@ -38,11 +36,14 @@ const OVERVIEW: [&str; 19] = [
 const OF_SLOT: [&str; 2] = ["state", "idle_s"];
 const OF_END: [&str; 2] = ["why", "ago_s"];
 /// What an insider finds besides.
-const INSIDE: [&str; 6] = ["rules", "resets_sent", "closed", "last_resets", "segments_in", "client_server"];
+const INSIDE: [&str; 8] =
+    ["rules", "resets_sent", "closed", "last_resets", "segments_in", "client_server", "half_open", "half_open_slots"];
 /// Pages asked for until the table of TIME-WAIT, which each of them takes an entry of, is full and its count stands.
 const FILLING: u32 = 64;
 /// How long a page's slot is left to its task.
 const SETTLING: Duration = Duration::from_millis(100);
+/// How long the rest of a request is kept back, so that the board reads twice.
+const BETWEEN: Duration = Duration::from_millis(20);
 /// Long enough that a silence which ends would be seen in whole seconds.
 const SILENCE: Duration = Duration::from_millis(3_500);
 
@@ -74,16 +75,26 @@ impl Pages {
     }
 }
 
-/// A page's own slot is there until its task has let it go: the last one's must not be on this page.
+/// The page as a stranger gets it, who asks for it by the board's address.
 fn fetch(lab: &Lab, path: &str) -> Result<String> {
+    let stranger = SocketAddr::new(lab.stranger_addr(), 0);
+    fetch_from(lab, stranger, path, &format!("Host: {}\r\n", lab.at(STATUS))).context("as a stranger")
+}
+
+/// A page's own slot is there until its task has let it go: the last one's must not be on this page.
+fn fetch_from(lab: &Lab, from: SocketAddr, path: &str, headers: &str) -> Result<String> {
     thread::sleep(SETTLING);
-    let mut stream = connect(SocketAddr::new(lab.stranger_addr(), 0), lab.at(STATUS), PATIENCE)
-        .context("the status page does not answer a stranger")?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: board\r\n\r\n").as_bytes())?;
+    let mut stream = connect(from, lab.at(STATUS), PATIENCE).context("the status page does not answer")?;
+    stream.set_nodelay(true)?;
+    let request = format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
+    let (begin, rest) = request.split_at(request.len() / 2);
+    stream.write_all(begin.as_bytes())?;
+    thread::sleep(BETWEEN);
+    stream.write_all(rest.as_bytes())?;
     let mut text = String::new();
-    stream.read_to_string(&mut text).context("the stranger's page breaks off")?;
-    let (head, body) = text.split_once("\r\n\r\n").context("the stranger's page has no head")?;
-    ensure!(head.starts_with("HTTP/1.1 200 OK"), "the stranger's page says {head}");
+    stream.read_to_string(&mut text).context("the page breaks off")?;
+    let (head, body) = text.split_once("\r\n\r\n").context("the page has no head")?;
+    ensure!(head.starts_with("HTTP/1.1 200 OK"), "the page says {head}");
     Ok(body.to_owned())
 }
 
@@ -113,6 +124,7 @@ pub(super) fn strangers_page(lab: &mut Lab) -> Result<()> {
     let pages = Pages::fetch(lab)?;
     names_only_what_is_allowed(&pages, &victim)?;
     insider_sees_everything(lab, &victim)?;
+    insider_by_name_sees_an_overview(lab)?;
     for forgery in FORGERIES {
         let before = Pages::fetch(lab)?;
         let counted = lab.ruled(forgery.rule)?;
@@ -176,6 +188,30 @@ fn insider_sees_everything(lab: &Lab, victim: &TcpStream) -> Result<()> {
     let (kernel, _) = ends(victim)?;
     let slots = status["slots"].as_array().context("the page has no slots")?;
     ensure!(slots.iter().any(|slot| slot["remote"] == kernel.to_string()), "no slot of {kernel}: {slots:?}");
+    Ok(())
+}
+
+/// An insider's browser that a page of another site makes ask, after the site's name was made to point to the board.
+fn insider_by_name_sees_an_overview(lab: &Lab) -> Result<()> {
+    let own = lab.at(STATUS);
+    let by_address = ["".into(), format!("Host: {own}\r\n"), format!("Accept: */*\r\nhOsT:{own}\r\n")];
+    let by_name = [
+        "Host: evil.example\r\n".into(),
+        "host: evil.example:80\r\n".into(),
+        format!("Host: {own}\r\nHost: evil.example\r\n"),
+        format!("Host: {own}.evil.example\r\n"),
+    ];
+    let page = |headers: &String| {
+        let json = fetch_from(lab, lab.kernel_at(0), "/status.json", headers)?;
+        serde_json::from_str(&json).with_context(|| format!("the page is no JSON: {json}"))
+    };
+    for headers in &by_address {
+        let value: Value = page(headers)?;
+        ensure!(!value["rules"].is_null(), "an insider who says {headers:?} is shown {value}");
+    }
+    for headers in &by_name {
+        only(&page(headers)?, &OVERVIEW).with_context(|| format!("an insider who says {headers:?}"))?;
+    }
     Ok(())
 }
 
