@@ -324,7 +324,7 @@ impl Tcp<'_> {
 /// Says whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.
 fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
     let end = seg.header.seq + seg.len();
-    seg.len() > 0 && !end.gt(c.tcb.rcv_nxt + u32::from(c.last_word_at))
+    !seg.is_empty() && !end.gt(c.tcb.rcv_nxt + u32::from(c.last_word_at))
 }
 
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.

@@ -479,6 +479,31 @@ fn pool_with_room_in_pieces_takes_a_connection() {
 }
 
 /// Mixes of sizes as listeners and clients have them, in random order: nobody is refused while there is room.
+/// Neighbors that are free are one run again, in whatever order they became free: nothing is moved for a large one.
+#[test]
+fn pool_joins_what_is_free() {
+    over_each(|family| {
+        let mut store = Box::new(Pool::new());
+        let mut w = World::new(&mut *store, quick_config());
+        let (us, peer) = (bench::us(family), bench::peer(family));
+        let connect = |w: &mut World<'_>, n: u16, size| {
+            let remote = SocketAddr::new(peer.ip(), 1_000 + n);
+            w.tcp.connect(START, us, remote, Some(Hop::default()), of_size(size))
+        };
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+            let handles: Vec<_> = (0..4).map(|n| connect(&mut w, n, 2_048).unwrap()).collect();
+            for n in order {
+                w.tcp.abort(START, handles[n]).unwrap();
+                w.drain();
+            }
+            let all = connect(&mut w, 9, 8_192).unwrap();
+            w.tcp.abort(START, all).unwrap();
+            w.drain();
+        }
+        assert_eq!(w.tcp.counters().pool_compactions, 0);
+    });
+}
+
 #[test]
 fn pool_grants_whatever_fits() {
     let sizes = [64, 128, 256, 512, 1_024, 2_048];

@@ -353,3 +353,51 @@ fn a_syn_that_leaves_after_r2_is_given_one_timeout() {
         });
     }
 }
+
+/// The SYN,ACK waits 1, 2, 4 and 8 s, and then for what is left of the limit.
+#[test]
+fn a_handshake_lasts_as_long_as_its_limit_says() {
+    on_link_with(Config { syn_received_timeout: Duration::from_secs(16), ..quick_config() }, |link| {
+        knock(link);
+        link.world.wait(Duration::from_millis(15_999));
+        assert_eq!(link.world.tcp.in_use(), (0, 1, 0));
+        link.world.wait(Duration::from_millis(1));
+        assert_eq!(link.world.tcp.in_use(), (0, 0, 0));
+    });
+}
+
+/// The next hop is learned after a while: the SYN's timeout counts from when it leaves.
+#[test]
+fn a_syn_that_leaves_late_has_its_whole_timeout() {
+    over_each(|family| {
+        let mut store = Box::new(Store::new());
+        let mut world = World::new(&mut *store, quick_config());
+        world.tcp.connect(world.now, us(family), peer(family), None, small_stream()).unwrap();
+        let Output::Transmit(transmit) = world.tcp.poll_output(world.now) else { panic!("no SYN") };
+        transmit.defer();
+        world.now = world.now + Duration::from_millis(600);
+        world.tcp.handle_timeout(world.now);
+        world.tcp.neighbour_changed();
+        world.drain();
+        assert_eq!(world.only().flags, SYN);
+        let due = world.tcp.next_timeout(world.now).map(|(at, _)| at);
+        assert_eq!(due, Some(world.now + Duration::from_secs(1)));
+    });
+}
+
+/// §3.8.6.2.1: what is at least half of the largest window the peer has offered is worth a segment, less is not.
+#[test]
+fn half_of_the_largest_window_is_worth_a_segment() {
+    for (wnd, is_sent) in [(20, true), (19, false)] {
+        on_link(|link| {
+            link.peer_wnd = 40;
+            link.open();
+            link.peer_offers(wnd);
+            link.send(60);
+            assert_eq!(
+                sent(link).iter().map(|(_, len)| *len).collect::<Vec<_>>(),
+                if is_sent { vec![wnd] } else { vec![] }
+            );
+        });
+    }
+}
