@@ -434,6 +434,14 @@ fn last_resets_are_not_flushed_by_strangers() {
 
 type Pool = Storage<16, 1, 1, 1, 16_384>;
 
+/// Opens a connection to a port of the peer's, with buffers of a size.
+fn connect_to_port_on(family: Family) -> impl Fn(&mut World<'_>, u16, usize) -> Result<ConnectionHandle, Error> {
+    move |w, n, size| {
+        let remote = SocketAddr::new(bench::peer(family).ip(), 1_000 + n);
+        w.tcp.connect(START, bench::us(family), remote, Some(Hop::default()), of_size(size))
+    }
+}
+
 fn of_size(size: usize) -> StreamOptions {
     StreamOptions { rx_buffer: size, tx_buffer: size, ..StreamOptions::default() }
 }
@@ -446,10 +454,7 @@ fn pool_with_room_in_pieces_takes_a_connection() {
         let mut store = Box::new(Pool::new());
         let mut w = World::new(&mut *store, quick_config());
         let (us, peer) = (bench::us(family), bench::peer(family));
-        let connect = |w: &mut World<'_>, n: u16, size| {
-            let remote = SocketAddr::new(peer.ip(), 1_000 + n);
-            w.tcp.connect(START, us, remote, Some(Hop::default()), of_size(size))
-        };
+        let connect = connect_to_port_on(family);
         let handles: Vec<_> = (0..16).map(|n| connect(&mut w, n, 512).unwrap()).collect();
         assert_eq!(w.tcp.pool_in_use(), 16_384);
         for (n, handle) in handles.iter().enumerate() {
@@ -485,11 +490,7 @@ fn pool_joins_what_is_free() {
     over_each(|family| {
         let mut store = Box::new(Pool::new());
         let mut w = World::new(&mut *store, quick_config());
-        let (us, peer) = (bench::us(family), bench::peer(family));
-        let connect = |w: &mut World<'_>, n: u16, size| {
-            let remote = SocketAddr::new(peer.ip(), 1_000 + n);
-            w.tcp.connect(START, us, remote, Some(Hop::default()), of_size(size))
-        };
+        let connect = connect_to_port_on(family);
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
             let handles: Vec<_> = (0..4).map(|n| connect(&mut w, n, 2_048).unwrap()).collect();
             for n in order {
