@@ -234,6 +234,16 @@ impl World<'_> {
         c
     }
 
+    /// The application that opened a connection wants it back.
+    pub(super) fn connect_again(&mut self, c: usize) {
+        let conn = &self.conns[c];
+        if self.phase == Phase::Busy && !conn.is_forgotten {
+            let (id, from, to, local) = (conn.id, conn.host, conn.remote, conn.local.port());
+            let (options, app) = (conn.options, App { again: conn.app.again - 1, ..conn.app });
+            self.connect(id, from, to, local, options, app);
+        }
+    }
+
     /// An application holds a connection from now on.
     fn hold(
         &mut self,
@@ -603,6 +613,10 @@ impl World<'_> {
             self.app_reads(c);
         }
         self.check_end(c, reason);
+        let conn = &self.conns[c];
+        if conn.side == 0 && conn.app.again > 0 {
+            self.at(self.now + conn.app.again_us, Due::Again(c));
+        }
         let now = self.hosts[h].now(self.now);
         self.conns[c].ended = Some(reason);
         self.conns[c].ended_at = self.now;

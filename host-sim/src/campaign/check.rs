@@ -75,7 +75,8 @@ impl World<'_> {
                 if local.host() != h {
                     continue;
                 }
-                let has = self.has_state(local, remote);
+                // The TIME-WAIT of the connection before outlives a reopening that fails.
+                let has = !matches!(self.state_at(local, remote), State::Closed | State::Listen | State::TimeWait);
                 // What comes and goes while the other end holds its connection is a stranger's handshake: the connection went before.
                 let holds = |c: &Conn| c.local == remote && c.remote == local && c.is_live();
                 let since = self.conns.iter().filter(|c| holds(c)).map(|c| c.opened_at).max();
@@ -91,8 +92,11 @@ impl World<'_> {
 
     /// Whether the engine at `local` has anything for the pair.
     pub(super) fn has_state(&self, local: Ep, remote: Ep) -> bool {
-        let state = self.hosts[local.host()].link.tcp_ref().state_of(local.addr(), remote.addr());
-        !matches!(state, State::Closed | State::Listen)
+        !matches!(self.state_at(local, remote), State::Closed | State::Listen)
+    }
+
+    fn state_at(&self, local: Ep, remote: Ep) -> State {
+        self.hosts[local.host()].link.tcp_ref().state_of(local.addr(), remote.addr())
     }
 
     /// Nothing that is due waits without a timer.

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bumpalo::Bump;
 use tcp_reset_core::link::{Interface, Link, Medium};
-use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, ListenOptions, ListenerHandle, SecretKey, Storage, Tcp};
+use tcp_reset_core::{
+    ChecksumBy, Config, Hop, Instant, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions, Tcp,
+};
 
 use super::plan::{App, HostPlan};
 use crate::family::Family;
@@ -223,6 +225,16 @@ impl<'b> Host<'b> {
 /// Connections, listeners, half-open, TIME-WAIT and bytes of a shape.
 pub(super) const SIZES: [(usize, usize, usize, usize, usize); 5] =
     [(2, 2, 2, 1, 2_048), (3, 2, 3, 2, 4_096), (4, 2, 4, 4, 8_192), (6, 3, 8, 4, 16_384), (8, 4, 16, 8, 65_536)];
+
+/// The ISN a host's engine chooses at a time, computed by one that lives only for it. It boots as the host does, so its key is the same.
+pub(super) fn initial_seq(h: usize, plan: &HostPlan, seed: u64, at: u64, local: u16, remote: Ep) -> Option<u32> {
+    let bump = Bump::new();
+    let mut host = Host::new(&bump, h, plan, seed);
+    let now = host.now(at);
+    let options = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
+    let handle = host.link.connect(now, local, remote.addr(), options).ok()?;
+    host.link.tcp_ref().status(handle).ok().map(|status| status.snd_una.0)
+}
 
 fn boot<'b>(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64, boots: u32) -> Link<'b> {
     let mut rng = fastrand::Rng::with_seed(seed ^ (n as u64) << 32 ^ u64::from(boots) << 48 ^ 0x6b65_7920);

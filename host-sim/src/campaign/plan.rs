@@ -8,12 +8,19 @@ use std::time::Duration;
 use fastrand::Rng;
 use tcp_reset_core::{Config, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions};
 
+use super::host::{Ep, SIZES, initial_seq};
 use crate::family::Family;
 
 /// One second in the unit of world time, microseconds.
 pub(super) const SECOND: u64 = 1_000_000;
 /// One millisecond.
 pub(super) const MS: u64 = 1_000;
+/// Connections with the largest buffers drawn that fit into a host's pool.
+const POOL_SHARES: usize = 3;
+/// A steered ISN is at most so far before 2^32, so that streams of middling length cross it.
+const STEER_MARGIN: u32 = 3_000;
+/// Steered clocks begin within this span, about 400 days, so that the shift cannot overflow them.
+const STEERED_CLOCK_US: u64 = 1 << 45;
 
 /// A world's content.
 #[derive(Clone, Debug)]
@@ -102,6 +109,10 @@ pub(super) struct App {
     pub every_us: u64,
     /// How it ends.
     pub ending: Ending,
+    /// How often the opener connects again from the same port to the same one, once the connection has ended.
+    pub again: u8,
+    /// The pause before it does.
+    pub again_us: u64,
 }
 
 /// See [`App`].
@@ -294,6 +305,7 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
         ops: Vec::new(),
         ids: 0,
         slow,
+        shapes: Vec::new(),
         ports: Vec::new(),
     };
     draw.hosts = if draw.chance(3) { 2 + draw.rng.usize(1..3) } else { 2 };
@@ -317,6 +329,8 @@ struct Draw {
     ids: u32,
     /// The wire is long and steady.
     slow: bool,
+    /// Each host's storage.
+    shapes: Vec<u8>,
     /// Open listeners: host and port.
     ports: Vec<(usize, u16)>,
 }
@@ -340,7 +354,8 @@ impl Draw {
     }
 
     fn plan(mut self, seed: u64) -> Plan {
-        let hosts = (0..self.hosts).map(|_| self.host()).collect();
+        let mut hosts: Vec<_> = (0..self.hosts).map(|_| self.host()).collect();
+        self.shapes = hosts.iter().map(|host| host.shape).collect();
         let rogue = self.chance(12).then(|| self.rogue());
         self.wires();
         for host in 0..self.hosts {
@@ -353,6 +368,11 @@ impl Draw {
         }
         if !self.slow {
             self.troubles();
+        }
+        for (h, host) in hosts.iter_mut().enumerate() {
+            if self.chance(2) {
+                self.steer(seed, h, host);
+            }
         }
         let Draw { mut ops, busy_us, .. } = self;
         ops.sort_by_key(|op| op.at);
@@ -399,7 +419,46 @@ impl Draw {
         config
     }
 
-    fn stream(&mut self) -> StreamOptions {
+    /// Shifts a host's clock so that its sequence numbers cross 2^32 within the stream of its first connection with known ports.
+    fn steer(&mut self, seed: u64, h: usize, host: &mut HostPlan) {
+        let wire = self.ops.iter().find_map(|op| if let What::Wire(wire) = op.what { Some(wire) } else { None });
+        let delay_us = wire.map_or(0, |wire| wire.delay_us);
+        let hosts = self.hosts;
+        let found = self.ops.iter().find_map(|op| {
+            let What::Connect { from, to, family, local, port, .. } = op.what else { return None };
+            if local == 0 || to >= hosts {
+                None
+            } else if from == h {
+                Some((op.at, local, Ep::new(to, family, port)))
+            } else {
+                // A listener chooses its ISN when the SYN arrives, after a question for its neighbor and the answer.
+                (to == h).then(|| (op.at + 3 * delay_us, port, Ep::new(from, family, local)))
+            }
+        });
+        let Some((at, local, remote)) = found else { return };
+        let want = 0u32.wrapping_sub(self.rng.u32(..STEER_MARGIN));
+        host.clock_us %= STEERED_CLOCK_US;
+        if let Some(isn) = initial_seq(h, host, seed, at, local, remote) {
+            // The clock in the ISN goes on by one every 4 µs (RFC 9293 §3.4.1).
+            host.clock_us += u64::from(want.wrapping_sub(isn)) * 4;
+        }
+    }
+
+    /// A stream whose buffers leave room for others in the host's pool.
+    fn stream(&mut self, host: usize) -> StreamOptions {
+        let mut options = self.any_stream();
+        // Once in a while the pool is too small.
+        if !self.chance(8) {
+            let most = SIZES[usize::from(self.shapes[host])].4 / POOL_SHARES;
+            while options.rx_buffer + options.tx_buffer > most {
+                options.rx_buffer = (options.rx_buffer / 2).max(64);
+                options.tx_buffer = (options.tx_buffer / 2).max(64);
+            }
+        }
+        options
+    }
+
+    fn any_stream(&mut self) -> StreamOptions {
         StreamOptions {
             rx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
             tx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
@@ -410,7 +469,7 @@ impl Draw {
     }
 
     fn app(&mut self) -> App {
-        let most = if self.slow { 12_000 } else { self.pick(&[1, 200, 2_000, 8_000]) };
+        let most = if self.slow { 12_000 } else { self.pick(&[1, 200, 2_000, 2_000, 8_000, 30_000]) };
         App {
             total: if self.chance(4) { 0 } else { self.rng.u32(..=most) },
             chunk: self.pick(&[1, 7, 64, 300, 1_460, 4_096]).max((most / 100) as u16),
@@ -431,6 +490,12 @@ impl Draw {
                 Ending::Stay,
                 Ending::Stay,
             ]),
+            again: self.pick(&[0, 0, 1, 2]),
+            again_us: match self.rng.u8(..3) {
+                0 => 0,
+                1 => self.rng.u64(..5 * MS),
+                _ => self.rng.u64(..3 * SECOND),
+            },
         }
     }
 
@@ -484,7 +549,7 @@ impl Draw {
                 backlog: self.pick(&[4, 4, 1, 2, 8]),
                 half_open: self.pick(&[16, 16, 1, 2, 4]),
                 overflow,
-                stream: self.stream(),
+                stream: self.stream(host),
                 ..ListenOptions::default()
             };
             let app = self.app();
@@ -517,9 +582,17 @@ impl Draw {
         }
         // Few ports, so that they meet again.
         let local = if self.chance(2) { 0 } else { 2_000 + self.rng.u16(..3) };
-        let port = if self.chance(10) { 99 } else { self.pick(&[7, 7, 7, 8]) };
-        let at = if self.chance(2) { self.rng.u64(..self.busy_us / 4 + 1) } else { self.when() };
-        let (options, app) = (self.stream(), self.app());
+        let mut port = if self.chance(10) { 99 } else { self.pick(&[7, 7, 7, 8]) };
+        let others: Vec<_> = self.ports.iter().copied().filter(|(host, _)| *host != from).collect();
+        if to < self.hosts && !others.is_empty() && !self.chance(5) {
+            (to, port) = self.pick(&others);
+        }
+        let at = match self.rng.u8(..4) {
+            0 | 1 => self.rng.u64(..self.busy_us / 8 + 1),
+            2 => self.rng.u64(..self.busy_us / 4 + 1),
+            _ => self.when(),
+        };
+        let (options, app) = (self.stream(from), self.app());
         let connect = What::Connect { id, from, to, family, local, port, options, app };
         self.add(at, connect);
         if to < self.hosts && self.chance(8) {
@@ -543,7 +616,7 @@ impl Draw {
         for (from, to, local, port, at) in [(from, to, a, b, at), (to, from, b, a, at + gap)] {
             let id = self.ids;
             self.ids += 1;
-            let (options, app) = (self.stream(), self.app());
+            let (options, app) = (self.stream(from), self.app());
             self.add(at, What::Connect { id, from, to, family, local, port, options, app });
             self.act(at, id);
         }

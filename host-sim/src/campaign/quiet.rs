@@ -227,7 +227,15 @@ impl World<'_> {
         self.note(|| "a fresh connection to each listener".into());
         self.phase = Phase::Fresh;
         self.wire.delay_us = MS;
-        let app = App { total: FRESH, chunk: 4_096, read: 4_096, every_us: 0, ending: Ending::Shutdown };
+        let app = App {
+            total: FRESH,
+            chunk: 4_096,
+            read: 4_096,
+            every_us: 0,
+            ending: Ending::Shutdown,
+            again: 0,
+            again_us: 0,
+        };
         let options = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
         for h in 0..self.hosts.len() {
             let from = (h + 1) % self.hosts.len();

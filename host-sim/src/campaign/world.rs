@@ -51,6 +51,8 @@ pub(super) enum Due {
     Over(usize),
     App(usize),
     Accept(usize, usize),
+    /// An opener connects again.
+    Again(usize),
     Rogue,
 }
 
@@ -230,6 +232,7 @@ impl<'b> World<'b> {
                 self.accept(h, l);
                 self.drain(h);
             }
+            Due::Again(c) => self.connect_again(c),
             Due::Rogue => self.rogue_turn(),
         }
     }
