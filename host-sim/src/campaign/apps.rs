@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use tcp_reset_core::{CloseReason, ConnectionHandle, Error, Seq, State, Status, StreamOptions};
+use tcp_reset_core::{CloseReason, ConnectionHandle, Error, Event, Seq, State, Status, StreamOptions};
 
 use super::host::{Ep, Listening, SIZES, name};
 use super::plan::{Act, App, Ending, SECOND, What};
@@ -41,6 +41,9 @@ pub(super) struct Conn {
     pub written: u64,
     pub read: u64,
     pub is_at_end: bool,
+    /// The last read or write would have blocked, and no event has come since.
+    pub awaits_read: bool,
+    pub awaits_write: bool,
     pub is_connected: bool,
     pub is_shut: bool,
     pub is_aborted: bool,
@@ -99,7 +102,15 @@ impl World<'_> {
     pub(super) fn call(&mut self, what: &What) {
         match *what {
             What::Listen { host, port, options, app, accept_every_us } => {
-                let listening = Listening { port, options, app, accept_every_us, handle: None, changed_at: self.now };
+                let listening = Listening {
+                    port,
+                    options,
+                    app,
+                    accept_every_us,
+                    awaits_accept: false,
+                    handle: None,
+                    changed_at: self.now,
+                };
                 let listeners = &mut self.hosts[host].listeners;
                 let l = listeners.iter().position(|l| l.port == port).unwrap_or(listeners.len());
                 if l == listeners.len() {
@@ -133,6 +144,7 @@ impl World<'_> {
         let now = self.now;
         let listening = &mut self.hosts[h].listeners[l];
         listening.changed_at = now;
+        listening.awaits_accept = true;
         let port = listening.port;
         let all = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
         self.fit_into_pool(h, l, all);
@@ -287,6 +299,8 @@ impl World<'_> {
             written: 0,
             read: 0,
             is_at_end: false,
+            awaits_read: false,
+            awaits_write: false,
             is_connected: side == 1,
             is_shut: false,
             is_aborted: false,
@@ -335,7 +349,10 @@ impl World<'_> {
                         return self.at(self.now + every, Due::Accept(h, l));
                     }
                 }
-                Err(Error::WouldBlock) => return,
+                Err(Error::WouldBlock) => {
+                    self.hosts[h].listeners[l].awaits_accept = true;
+                    return;
+                }
                 Err(error) => return self.fail(format!("accept: {error}")),
             }
         }
@@ -367,6 +384,28 @@ impl World<'_> {
         self.conns[c].irs = irs;
         self.note(|| format!("{}: connected", name(h)));
         self.conn_event(h, handle);
+    }
+
+    /// What a blocked application may try again.
+    pub(super) fn note_told(&mut self, h: usize, event: &Event) {
+        match *event {
+            Event::Acceptable(handle) => {
+                if let Some(listening) = self.hosts[h].listeners.iter_mut().find(|l| l.handle == Some(handle)) {
+                    listening.awaits_accept = false;
+                }
+            }
+            Event::Readable(handle) | Event::PeerFinished(handle) => {
+                if let Some(c) = self.index_of(h, handle) {
+                    self.conns[c].awaits_read = false;
+                }
+            }
+            Event::Writable(handle) => {
+                if let Some(c) = self.index_of(h, handle) {
+                    self.conns[c].awaits_write = false;
+                }
+            }
+            Event::Connected(_) | Event::Stalled(_) | Event::Closed(..) => {}
+        }
     }
 
     pub(super) fn conn_event(&mut self, h: usize, handle: ConnectionHandle) {
@@ -413,7 +452,9 @@ impl World<'_> {
             if want == 0 || conn.is_at_end {
                 return;
             }
-            match self.hosts[h].link.tcp().recv(now, handle, &mut buf[..want.min(4_096)]) {
+            let got = self.hosts[h].link.tcp().recv(now, handle, &mut buf[..want.min(4_096)]);
+            self.conns[c].awaits_read = got == Err(Error::WouldBlock);
+            match got {
                 Ok(0) => return self.at_end(c),
                 Ok(n) => self.check_read(c, &buf[..n]),
                 Err(Error::WouldBlock | Error::Closed(_)) => return,
@@ -472,7 +513,9 @@ impl World<'_> {
             let n = left.min(u64::from(conn.app.chunk)).min(4_096) as usize;
             let data = bytes(key(conn.local, conn.remote, conn.iss), conn.written, n);
             let handle = conn.handle;
-            match self.hosts[h].link.tcp().send(now, handle, data) {
+            let taken = self.hosts[h].link.tcp().send(now, handle, data);
+            self.conns[c].awaits_write = taken == Err(Error::WouldBlock);
+            match taken {
                 Ok(n) => self.conns[c].written += n as u64,
                 Err(Error::WouldBlock | Error::Closed(_)) => return,
                 Err(error) => return self.fail(format!("send: {error}")),

@@ -16,11 +16,60 @@ const RESET_HELD_MS: u64 = 60_000;
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
     pub(super) fn said_all(&mut self, h: usize) {
+        self.check_events(h);
+        self.check_queues(h);
         let ms = self.ms(h);
         // A reset that the device does not take is given up after a while.
         self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + RESET_HELD_MS);
         if let Some(Owed { local, remote, why, .. }) = self.hosts[h].owed.pop() {
             self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
+        }
+    }
+
+    /// Whoever was blocked and can go on has got an event.
+    fn check_events(&mut self, h: usize) {
+        for c in 0..self.conns.len() {
+            let conn = &self.conns[c];
+            let is_blocked = conn.awaits_read || conn.awaits_write;
+            if conn.host != h || !is_blocked || !conn.is_live() || conn.is_given_up() {
+                continue;
+            }
+            let Ok(status) = self.hosts[h].link.tcp_ref().status(conn.handle) else { continue };
+            if status.closed.is_some() {
+                continue;
+            }
+            let has_fin = matches!(status.state, State::CloseWait | State::LastAck | State::Closing);
+            let (local, readable) = (conn.local, status.readable);
+            if conn.awaits_read && (readable > 0 || has_fin) {
+                let what = if readable > 0 { "bytes to read" } else { "the peer's FIN" };
+                self.fail(format!("no event: {local} has {what} in {} and its application waits", status.state));
+            } else if conn.awaits_write && status.writable > 0 {
+                self.fail(format!("no event: {local} has room in {} and its application waits", status.state));
+            }
+        }
+    }
+
+    /// Whoever can be accepted was announced.
+    fn check_queues(&mut self, h: usize) {
+        let is_held = |handle| self.conns.iter().rev().any(|c| c.handle == handle && c.host == h && !c.is_forgotten);
+        let tcp = self.hosts[h].link.tcp_ref();
+        let waiting: Vec<_> = tcp
+            .connections()
+            .filter(|(handle, status)| status.closed.is_none() && !is_held(*handle))
+            .map(|(_, status)| status.local.port())
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        for l in 0..self.hosts[h].listeners.len() {
+            let listening = &self.hosts[h].listeners[l];
+            let (port, count) = (listening.port, waiting.iter().filter(|port| **port == listening.port).count());
+            if listening.handle.is_some() && listening.awaits_accept && count > 0 {
+                self.fail(format!(
+                    "no event: {} has somebody to accept on port {port} and its application waits",
+                    name(h)
+                ));
+            }
         }
     }
 

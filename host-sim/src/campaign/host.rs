@@ -90,6 +90,8 @@ pub(super) struct Listening {
     pub app: App,
     /// The pause between two accepts; 0: at each event.
     pub accept_every_us: u64,
+    /// The last accept would have blocked, and no event has come since.
+    pub awaits_accept: bool,
     /// The engine's, while it is open.
     pub handle: Option<ListenerHandle>,
     /// When it was opened or closed last, in world time.

@@ -404,6 +404,7 @@ impl<'b> World<'b> {
     }
 
     fn event(&mut self, h: usize, event: Event) {
+        self.note_told(h, &event);
         match event {
             Event::Acceptable(handle) => {
                 let found = self.hosts[h].listeners.iter().position(|l| l.handle == Some(handle));
