@@ -1,11 +1,15 @@
 //! What must hold: after each step of an engine, at every end, and in a world that has become quiet.
 
-use tcp_reset_core::{CloseReason, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer};
+use tcp_reset_core::link::Received;
+use tcp_reset_core::{
+    Action, CloseReason, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
+};
 
 use super::apps::{Conn, irs_of};
 use super::host::{Ep, Owed, SIZES, name};
 use super::plan::SECOND;
 use super::world::World;
+use crate::frame::Seen;
 
 /// No timer is set further ahead: 12.4 days, and what rounding adds.
 const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
@@ -13,9 +17,39 @@ const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
 /// How long an RST waits for the device.
 const RESET_HELD_MS: u64 = 60_000;
 
+/// An answer that a verdict promises.
+pub(super) struct Promise {
+    host: usize,
+    local: Ep,
+    remote: Ep,
+    /// As in the verdict.
+    action: Action,
+    /// The host's counter before.
+    replies_lost: u32,
+}
+
+impl Promise {
+    /// Whether a segment is the answer.
+    pub(super) fn is_kept_by(&self, from: Ep, to: Ep, seen: &Seen) -> bool {
+        let control = match self.action {
+            Action::Reset(_) => Control::RST,
+            Action::SynAcked => Control::SYN,
+            Action::Challenged | Action::Acknowledged => Control::ACK,
+            Action::Dropped
+            | Action::Accepted
+            | Action::Limited
+            | Action::ReturnedToListen
+            | Action::ReturnedToSynSent
+            | Action::Ended(_) => return false,
+        };
+        (self.local, self.remote) == (from, to) && seen.control.contains(control)
+    }
+}
+
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
     pub(super) fn said_all(&mut self, h: usize) {
+        self.check_promise(h);
         self.check_events(h);
         self.check_queues(h);
         let ms = self.ms(h);
@@ -23,6 +57,32 @@ impl World<'_> {
         self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + RESET_HELD_MS);
         if let Some(Owed { local, remote, why, .. }) = self.hosts[h].owed.pop() {
             self.fail(format!("{} says nothing to {remote} about {local}: {why}, an RST is due", name(h)));
+        }
+    }
+
+    /// Returns the answer a verdict promises, if it can go out at once.
+    pub(super) fn promise(&self, host: usize, seen: &Seen, received: Received, replies_lost: u32) -> Option<Promise> {
+        let Received::Taken(Verdict { action, .. }) = received else { return None };
+        if !matches!(action, Action::Reset(_) | Action::SynAcked | Action::Challenged | Action::Acknowledged) {
+            return None;
+        }
+        let (local, remote) = (Ep::of(seen.to), Ep::of(seen.from));
+        let is_it = |s: &Status| s.closed.is_none() && (Ep::of(s.local), Ep::of(s.remote)) == (local, remote);
+        // A connection that is unanswered may be asking for its neighbor's address, and its segments wait for that.
+        let tcp = self.hosts[host].link.tcp_ref();
+        let is_asking =
+            tcp.connections().find(|(_, s)| is_it(s)).is_some_and(|(_, s)| s.retries > 0 || !s.state.is_synchronized());
+        (!is_asking).then_some(Promise { host, local, remote, action, replies_lost })
+    }
+
+    /// A verdict's answer was put on the wire, or is counted as lost.
+    fn check_promise(&mut self, h: usize) {
+        let Some(Promise { local, remote, action, replies_lost, .. }) = self.promised.take_if(|p| p.host == h) else {
+            return;
+        };
+        let is_lost = self.hosts[h].link.tcp_ref().counters().replies_lost != replies_lost;
+        if !is_lost && self.hosts[h].has_address(local.family(), self.now) {
+            self.fail(format!("no answer: a verdict says {action}, and {local} sends nothing to {remote}"));
         }
     }
 

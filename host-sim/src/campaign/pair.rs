@@ -110,6 +110,7 @@ impl World<'_> {
         if seen.control.contains(Control::RST) {
             self.hosts[h].owed.retain(|owed| (owed.local, owed.remote) != (from, to));
         }
+        self.promised.take_if(|promise| promise.is_kept_by(from, to, seen));
         let Some(p) = self.pair_of(from, to) else { return 0 };
         self.count_again(p, from, seen);
         self.count_empty(p, seen);

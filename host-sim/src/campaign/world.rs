@@ -10,6 +10,7 @@ use tcp_reset_core::link::{LinkOutput, Received};
 use tcp_reset_core::{Action, Control, Event, Rule};
 
 use super::apps::Conn;
+use super::check::Promise;
 use super::host::{Ep, Host, Listening, mac, name};
 use super::pair::Pair;
 use super::plan::{MS, Op, Plan, What, Wire};
@@ -117,6 +118,8 @@ pub(super) struct World<'b> {
     segments: u64,
     /// The depth of the empty ACK that is being judged, and its pair.
     pub stimulus: Option<(usize, u16)>,
+    /// What the verdict on the segment just taken promises its sender.
+    pub promised: Option<Promise>,
     /// Nothing is ever lost or late here, so nothing may be sent twice for ever.
     pub is_steady: bool,
 }
@@ -161,6 +164,7 @@ impl<'b> World<'b> {
             frames: 0,
             segments: 0,
             stimulus: None,
+            promised: None,
             is_steady,
         };
         for (n, op) in plan.ops.iter().enumerate() {
@@ -301,12 +305,15 @@ impl<'b> World<'b> {
             self.before_arrival(h, seen, &frame);
         }
         let now = self.hosts[h].now(self.now);
+        let replies_lost = self.hosts[h].link.tcp_ref().counters().replies_lost;
         let received = self.hosts[h].link.handle_frame(now, &frame.bytes);
         if let Some(seen) = &seen {
             self.judged(seen, &frame, received);
+            self.promised = self.promise(h, seen, received, replies_lost);
         }
         self.drain(h);
         self.stimulus = None;
+        self.promised = None;
     }
 
     fn judged(&mut self, seen: &Seen, frame: &InFlight, received: Received) {
