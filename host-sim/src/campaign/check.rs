@@ -6,7 +6,7 @@ use tcp_reset_core::{
 };
 
 use super::apps::{Conn, irs_of};
-use super::host::{Ep, Owed, SIZES, name};
+use super::host::{Ep, Listening, Owed, SIZES, name};
 use super::plan::SECOND;
 use super::world::World;
 use crate::frame::Seen;
@@ -52,6 +52,7 @@ impl World<'_> {
         self.check_promise(h);
         self.check_events(h);
         self.check_queues(h);
+        self.check_half_open_quota(h);
         let ms = self.ms(h);
         // A reset that the device does not take is given up after a while.
         self.hosts[h].owed.retain(|owed| !owed.is_held_up || ms < owed.since_ms + RESET_HELD_MS);
@@ -109,7 +110,7 @@ impl World<'_> {
         }
     }
 
-    /// Whoever can be accepted was announced.
+    /// Whoever can be accepted was announced, and no more wait than the backlog allows.
     fn check_queues(&mut self, h: usize) {
         let is_held = |handle| self.conns.iter().rev().any(|c| c.handle == handle && c.host == h && !c.is_forgotten);
         let tcp = self.hosts[h].link.tcp_ref();
@@ -123,13 +124,34 @@ impl World<'_> {
         }
         for l in 0..self.hosts[h].listeners.len() {
             let listening = &self.hosts[h].listeners[l];
+            if listening.handle.is_none() {
+                continue;
+            }
+            let backlog = usize::from(listening.options.backlog);
             let (port, count) = (listening.port, waiting.iter().filter(|port| **port == listening.port).count());
-            if listening.handle.is_some() && listening.awaits_accept && count > 0 {
+            if listening.awaits_accept && count > 0 {
                 self.fail(format!(
                     "no event: {} has somebody to accept on port {port} and its application waits",
                     name(h)
                 ));
+            } else if count > backlog {
+                self.fail(format!("quota: {} has {count} waiting on port {port}, {backlog} allowed", name(h)));
             }
+        }
+    }
+
+    /// Listeners that were never closed have no more half-open connections than they allow.
+    fn check_half_open_quota(&mut self, h: usize) {
+        let host = &self.hosts[h];
+        let half_open = host.link.tcp_ref().in_use().1;
+        if half_open == 0 {
+            return;
+        }
+        let is_kept = |l: &Listening| l.handle.is_some() && l.changed_at <= host.booted_at;
+        let is_undisturbed = host.full_until == 0 && host.drop_permille == 0 && host.aborted_at == 0;
+        let most: usize = host.listeners.iter().map(|l| usize::from(l.options.half_open)).sum();
+        if is_undisturbed && half_open > most && host.listeners.iter().all(is_kept) {
+            self.fail(format!("quota: {} has {half_open} half-open connections, {most} allowed", name(h)));
         }
     }
 

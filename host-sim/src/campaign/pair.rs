@@ -20,6 +20,9 @@ const JUDGED: u32 = 120;
 /// What is forgiven: half of the longest flight.
 const FORGIVEN: u32 = 32;
 
+/// The largest window twice over: further from an edge, numbers have nothing to do with it.
+const FAR: u32 = 1 << 17;
+
 /// One direction.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Way {
@@ -30,6 +33,8 @@ pub(super) struct Way {
     again: u32,
     /// The receiver has closed its window once.
     is_narrow: bool,
+    /// The largest right edge of the receiver's window that arrived at the sender.
+    edge: Option<Seq>,
     /// The initial sequence number of the last SYN sent.
     pub isn: Option<Seq>,
 }
@@ -97,8 +102,21 @@ impl World<'_> {
             let place = self.pairs[p].place(to);
             self.pairs[p].told_at[place] = Some(self.now);
         }
+        self.note_edge(p, to, seen, frame.is_forged);
         let is_empty_ack = seen.control == Control::ACK && seen.len == 0;
         self.stimulus = (is_empty_ack && !frame.is_forged).then_some((p, frame.depth));
+    }
+
+    /// What the peer offers the end that hears it.
+    fn note_edge(&mut self, p: usize, to: Ep, seen: &Seen, is_forged: bool) {
+        if is_forged || seen.control.contains(Control::RST) || !seen.control.contains(Control::ACK) {
+            return;
+        }
+        let place = self.pairs[p].place(to);
+        let (way, edge) = (&mut self.pairs[p].ways[place], seen.ack + u32::from(seen.wnd));
+        if way.edge.is_none_or(|largest| edge.gt(largest)) {
+            way.edge = Some(edge);
+        }
     }
 
     /// A host's engine sent a segment. Gives how deep in a row of answering ACKs it stands.
@@ -171,6 +189,11 @@ impl World<'_> {
             return;
         }
         let end = seen.seq + seen.len as u32;
+        // A probe of a closed window is one byte. What is far off is an edge of another connection's numbers.
+        let beyond = way.edge.map_or(0, |edge| end.0.wrapping_sub(edge.0));
+        if (2..FAR).contains(&beyond) {
+            return self.fail(format!("{from} sends {beyond} bytes beyond every window it was offered"));
+        }
         way.sent += 1;
         way.again += u32::from(way.high.is_some_and(|high| seen.seq.lt(high)));
         if way.high.is_none_or(|high| end.gt(high)) {
