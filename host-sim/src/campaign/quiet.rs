@@ -12,6 +12,8 @@ use crate::family::Family;
 const FRESH: u32 = 50;
 /// What every bound is given on top, for round trips and rounding.
 const SLACK: u64 = 120 * SECOND;
+/// Round trips that the largest send buffer takes through the smallest window.
+const ROUND_TRIPS: u64 = 4_096 / 64 + 6;
 
 impl World<'_> {
     /// The whole life of a world.
@@ -21,6 +23,7 @@ impl World<'_> {
         let idle = self.idle_us();
         self.run_until(self.now + idle);
         self.check_half_open();
+        self.check_arrival();
         self.close_all();
         self.check_streams();
         self.fresh();
@@ -66,9 +69,10 @@ impl World<'_> {
         self.conns.iter().map(|c| c.options.r2.as_micros() as u64).max().unwrap_or(0).max(100 * SECOND)
     }
 
-    /// Every unanswered segment was sent again, and every half-open record has expired.
+    /// Every unanswered segment was sent again, every half-open record has expired, and what was written has arrived.
     fn idle_us(&self) -> u64 {
-        let once = 2 * self.most(|c| c.rto_max) + self.most(|c| c.syn_received_timeout) + SLACK;
+        let transfer = ROUND_TRIPS * (2 * self.wire.delay_us + self.most(|c| c.delayed_ack));
+        let once = 2 * self.most(|c| c.rto_max) + self.most(|c| c.syn_received_timeout) + transfer + SLACK;
         let is_flipping = self.plan.rogue.is_some_and(|rogue| rogue.manner == Manner::FlippingWindow);
         if is_flipping { once + self.patience() } else { once }
     }
@@ -122,6 +126,25 @@ impl World<'_> {
         let how = if is_told { "an RST reached it in vain" } else { "nobody told it" };
         (!could_not_tell)
             .then(|| format!("{how}, it went at {} ms and nothing was lost since", gone_at.unwrap_or(0) / MS))
+    }
+
+    /// A peer that reads has got everything that was written, and the FIN.
+    fn check_arrival(&mut self) {
+        for c in 0..self.conns.len() {
+            let conn = &self.conns[c];
+            let reads = conn.app.read > 0 && conn.app.every_us == 0 && conn.is_live() && !conn.is_given_up();
+            if self.ended() || !reads {
+                continue;
+            }
+            let Some(peer) = self.opener_of(c).map(|p| &self.conns[p]).filter(|peer| peer.is_live()) else { continue };
+            let (written, read, remote) = (peer.written, conn.read, conn.remote);
+            let has_finished = peer.is_shut || peer.closed_ms.is_some();
+            if read < written {
+                self.fail(format!("late: {read} bytes of {written} from {remote} were read in all the quiet"));
+            } else if has_finished && !self.conns[c].is_at_end {
+                self.fail(format!("late: the FIN of {remote} was not seen in all the quiet"));
+            }
+        }
     }
 
     fn check_rogue(&mut self, c: usize) {
