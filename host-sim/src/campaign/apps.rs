@@ -59,6 +59,8 @@ pub(super) struct Conn {
     pub last: Option<Status>,
     /// When SND.UNA last moved, on its host's clock.
     pub moved_ms: u64,
+    /// When it last had nothing in flight or a closed window, on its host's clock.
+    pub rested_ms: u64,
 }
 
 impl Conn {
@@ -311,6 +313,7 @@ impl World<'_> {
             is_forgotten: false,
             last: Some(status),
             moved_ms: opened_ms,
+            rested_ms: opened_ms,
         });
         let c = self.conns.len() - 1;
         if app.every_us > 0 {
@@ -635,6 +638,9 @@ impl World<'_> {
             && before.snd_una != after.snd_una
         {
             conn.moved_ms = ms;
+        }
+        if conn.last.is_some_and(|before| before.snd_una == before.snd_nxt || before.snd_wnd == 0) {
+            conn.rested_ms = ms;
         }
         conn.last = status.or(conn.last);
     }

@@ -2,7 +2,7 @@
 
 use tcp_reset_core::link::Received;
 use tcp_reset_core::{
-    Action, CloseReason, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
+    Action, CloseReason, Config, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
 };
 
 use super::apps::{Conn, irs_of};
@@ -16,6 +16,13 @@ const FURTHEST_US: u64 = (1 << 30) * 1_000 + 2_000;
 
 /// How long an RST waits for the device.
 const RESET_HELD_MS: u64 = 60_000;
+/// How late an orphan may end.
+const LATE_MS: u64 = 2_000;
+/// How late a connect may fail: questions for a neighbor are asked in between.
+const LATE_CONNECT_MS: u64 = 20_000;
+/// The least R2 that a connection's end is measured by, and how late the end may be.
+const LEAST_R2_MS: u64 = 10_000;
+const LATE_R2_MS: u64 = 30_000;
 
 /// An answer that a verdict promises.
 pub(super) struct Promise {
@@ -191,6 +198,7 @@ impl World<'_> {
             self.fail(format!("{}: audit: {finding}", name(h)));
         }
         self.check_timers(h);
+        self.check_late_ends(h);
         let in_use = self.hosts[h].link.tcp_ref().in_use();
         if in_use != self.hosts[h].in_use {
             self.hosts[h].in_use = in_use;
@@ -249,6 +257,24 @@ impl World<'_> {
         }
         if next.is_some_and(|(at, _)| at > Instant::from_micros(now.as_micros() + FURTHEST_US)) {
             self.fail(format!("{}: the next timer is absurdly far", name(h)));
+        }
+    }
+
+    /// No connection goes on for longer than its timers allow. Where the device or the clock was disturbed, they may be late.
+    fn check_late_ends(&mut self, h: usize) {
+        let host = &self.hosts[h];
+        let is_disturbed = host.full_until > 0
+            || host.frozen_until > 0
+            || host.drop_permille > 0
+            || host.ahead_us != host.plan.clock_us
+            || host.down_until > self.now;
+        if is_disturbed {
+            return;
+        }
+        let (ms, config) = (self.ms(h), host.plan.config);
+        let late = self.conns.iter().filter(|c| c.host == h && c.is_live()).find_map(|c| late_end(c, ms, &config));
+        if let Some(late) = late {
+            self.fail(late);
         }
     }
 
@@ -427,6 +453,32 @@ impl World<'_> {
             self.fail(format!("{}: {free} of {size} bytes are free, {want} refused", name(h)));
         }
     }
+}
+
+/// Returns how a connection outlives its timer, if it does.
+fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
+    let status = conn.last.filter(|status| status.closed.is_none())?;
+    let (local, state) = (conn.local, status.state);
+    let is_synchronized = state.is_synchronized();
+    if let Some(closed) = conn.closed_ms.filter(|_| is_synchronized)
+        && ms > closed + config.orphan_timeout.as_millis() as u64 + LATE_MS
+    {
+        return Some(format!("late end: {local} is an orphan for {} ms in {state}", ms - closed));
+    }
+    let tried = ms - conn.opened_ms;
+    if conn.side == 0 && !is_synchronized && tried > config.connect_timeout.as_millis() as u64 + LATE_CONNECT_MS {
+        return Some(format!("late end: {local} tries to connect for {tried} ms in {state}"));
+    }
+    let must_progress =
+        matches!(state, State::Established | State::CloseWait | State::FinWait1 | State::Closing | State::LastAck)
+            && conn.closed_ms.is_none()
+            && status.snd_wnd > 0
+            && status.snd_una != status.snd_nxt;
+    let stuck = ms - conn.rested_ms.max(conn.moved_ms).min(ms);
+    // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
+    let r2 = conn.options.r2.as_millis() as u64;
+    (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS)
+        .then(|| format!("late end: {local} makes no progress for {stuck} ms in {state}, R2 is {r2} ms"))
 }
 
 /// Whether the engine has something to do for it by itself.
