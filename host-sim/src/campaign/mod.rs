@@ -11,11 +11,13 @@
 //! | `world`, `host`, `pair` | time, frames and their faults; the engines; what two endpoints said |
 //! | `apps`, `forge`, `rogue` | applications; an attacker off the path; a peer that keeps to a script |
 //! | `check`, `quiet` | what must hold at each step and at the end |
+//! | `coverage` | what happened in all worlds, and what never did |
 //! | `shrink`, `story` | a failing world made small, and told |
 
 #[allow(missing_docs, reason = "private to the campaign")]
 mod apps;
 mod check;
+mod coverage;
 mod forge;
 mod host;
 #[allow(missing_docs, reason = "private to the campaign")]
@@ -41,6 +43,7 @@ use anyhow::Result;
 use bumpalo::Bump;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::coverage::Coverage;
 use self::plan::Plan;
 use self::story::Story;
 use self::world::{Outcome, World};
@@ -52,6 +55,8 @@ const CHUNK: u64 = 32;
 const TWICE: u64 = 64;
 /// A world takes milliseconds; one that takes as long as this will never end.
 const ENDLESS: Duration = Duration::from_secs(120);
+/// From so many worlds on, what never happened is worth a line.
+const TELLING: u64 = 10_000;
 /// No seed.
 const NONE: u64 = u64::MAX;
 
@@ -87,6 +92,8 @@ pub struct Summary {
     pub worlds: u64,
     /// TCP segments sent in them.
     pub segments: u64,
+    /// What happened in them.
+    pub coverage: Coverage,
     /// Seeds that failed, and how.
     pub failures: BTreeMap<u64, String>,
 }
@@ -135,10 +142,12 @@ pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl 
         }
         let chunk = first..(first + CHUNK).min(seeds.end);
         let (count, mut segments, mut failures) = (chunk.end - chunk.start, 0, Vec::new());
+        let mut coverage = Coverage::default();
         for seed in chunk {
             playing.store(seed, Ordering::Relaxed);
-            let (outcome, failure) = play_seed(seed, families);
+            let Played { outcome, failure, coverage: of_seed, .. } = play_seed(seed, families);
             segments += outcome.segments;
+            coverage.add(&of_seed);
             failures.extend(failure.map(|failure| (seed, failure)));
         }
         playing.store(NONE, Ordering::Relaxed);
@@ -146,6 +155,7 @@ pub fn play(seeds: Range<u64>, families: &[Family], jobs: usize, progress: impl 
             let Ok(mut summary) = summary.lock() else { return };
             summary.worlds += count;
             summary.segments += segments;
+            summary.coverage.add(&coverage);
             summary.failures.extend(failures);
             summary.failures.len()
         };
@@ -175,17 +185,26 @@ fn watch(playing: &[AtomicU64], is_over: impl Fn() -> bool) {
     }
 }
 
-fn play_seed(seed: u64, families: &[Family]) -> (Outcome, Option<String>) {
+/// A world that is over.
+struct Played {
+    outcome: Outcome,
+    failure: Option<String>,
+    lines: Vec<String>,
+    coverage: Coverage,
+}
+
+fn play_seed(seed: u64, families: &[Family]) -> Played {
     let plan = plan::draw(seed, families);
-    let (outcome, failure, _) = play_plan(&plan, Story::default());
-    if failure.is_none() && seed.is_multiple_of(TWICE) && play_plan(&plan, Story::default()).0 != outcome {
-        return (outcome, Some("the same seed, other frames".into()));
+    let mut played = play_plan(&plan, Story::default());
+    let is_checked = played.failure.is_none() && seed.is_multiple_of(TWICE);
+    if is_checked && play_plan(&plan, Story::default()).outcome != played.outcome {
+        played.failure = Some("the same seed, other frames".into());
     }
-    (outcome, failure)
+    played
 }
 
 /// Plays one plan. A panic is a failure like any other.
-fn play_plan(plan: &Plan, story: Story) -> (Outcome, Option<String>, Vec<String>) {
+fn play_plan(plan: &Plan, story: Story) -> Played {
     BUMP.with_borrow_mut(|bump| {
         bump.reset();
         let bump = &*bump;
@@ -195,7 +214,8 @@ fn play_plan(plan: &Plan, story: Story) -> (Outcome, Option<String>, Vec<String>
             Ok(()) => world.failure.take(),
             Err(_) => PANIC.with_borrow_mut(Option::take).or_else(|| Some("panic".into())),
         };
-        (world.outcome(), failure, world.story.lines().to_vec())
+        let (outcome, lines) = (world.outcome(), world.story.lines().to_vec());
+        Played { outcome, failure, lines, coverage: world.into_coverage() }
     })
 }
 
@@ -228,7 +248,10 @@ fn report(summary: &Summary, families: &[Family], seconds: f64) {
             anstream::println!("{count:>7} × {kind}   (first: --seed {seed})");
         }
     }
-    let Summary { worlds, segments, ref failures } = *summary;
+    let Summary { worlds, segments, ref coverage, ref failures } = *summary;
+    if worlds >= TELLING {
+        anstream::println!("{coverage}");
+    }
     let (speed, failed) = (worlds as f64 / seconds.max(0.001), failures.len());
     anstream::println!(
         "{worlds} worlds, {failed} failed, {segments} segments, {seconds:.1} s, {speed:.0} worlds per second"
@@ -240,13 +263,13 @@ fn replay(seed: u64, families: &[Family], is_whole: bool) -> bool {
     hear_panics();
     let mut plan = plan::draw(seed, families);
     let drawn = plan.ops.len();
-    let found = play_plan(&plan, Story::default()).1;
+    let found = play_plan(&plan, Story::default()).failure;
     if let Some(failure) = &found
         && !is_whole
     {
-        plan = shrink::shrink(&plan, failure, |plan| play_plan(plan, Story::default()).1);
+        plan = shrink::shrink(&plan, failure, |plan| play_plan(plan, Story::default()).failure);
     }
-    let (_, failure, lines) = play_plan(&plan, Story::told());
+    let Played { failure, lines, .. } = play_plan(&plan, Story::told());
     anstream::println!("seed {seed}: {} operations of {drawn}, hosts:", plan.ops.len());
     for (n, host) in plan.hosts.iter().enumerate() {
         anstream::println!("  {} {host:?}", host::name(n));

@@ -11,6 +11,7 @@ use tcp_reset_core::{Action, Control, Event, Rule};
 
 use super::apps::Conn;
 use super::check::Promise;
+use super::coverage::Coverage;
 use super::host::{Ep, Host, Listening, mac, name};
 use super::pair::Pair;
 use super::plan::{MS, Op, Plan, What, Wire};
@@ -122,6 +123,8 @@ pub(super) struct World<'b> {
     pub promised: Option<Promise>,
     /// Nothing is ever lost or late here, so nothing may be sent twice for ever.
     pub is_steady: bool,
+    /// Of engines that are gone.
+    pub coverage: Coverage,
 }
 
 impl<'b> World<'b> {
@@ -166,6 +169,7 @@ impl<'b> World<'b> {
             stimulus: None,
             promised: None,
             is_steady,
+            coverage: Coverage::default(),
         };
         for (n, op) in plan.ops.iter().enumerate() {
             world.at(op.at, Due::Op(n));
@@ -575,6 +579,7 @@ impl<'b> World<'b> {
 
     fn reboot(&mut self, h: usize, down_us: u64) {
         self.note(|| format!("{} reboots, down for {} ms", name(h), down_us / MS));
+        self.coverage.add_counters(self.hosts[h].link.tcp_ref().counters());
         self.hosts[h].reboot(self.bump, h, self.plan.seed, self.now);
         self.hosts[h].down_until = self.now.saturating_add(down_us);
         self.forget_connections(h);

@@ -1,0 +1,91 @@
+//! What happened in a campaign's worlds, and what never did.
+
+use tcp_reset_core::{CloseReason, Counters, Rule};
+
+use super::world::World;
+
+/// Sums over worlds.
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    /// Segments judged by each rule, in the order of [`Rule::ALL`].
+    rules: [u64; Rule::ALL.len()],
+    /// Ends with each reason, in the order of [`CloseReason::ALL`].
+    ends: [u64; CloseReason::ALL.len()],
+    /// Streams that carried so many bytes at least: a hundred, a thousand, ten thousand.
+    streams: [u64; STREAMS.len()],
+    /// Streams whose sequence numbers crossed 2^32.
+    wraps: u64,
+}
+
+/// See [`Coverage`].
+const STREAMS: [u64; 3] = [100, 1_000, 10_000];
+
+impl Default for Coverage {
+    fn default() -> Coverage {
+        Coverage {
+            rules: [0; Rule::ALL.len()],
+            ends: [0; CloseReason::ALL.len()],
+            streams: [0; STREAMS.len()],
+            wraps: 0,
+        }
+    }
+}
+
+impl Coverage {
+    /// Adds what an engine has counted.
+    pub(super) fn add_counters(&mut self, counters: &Counters) {
+        for (sum, rule) in self.rules.iter_mut().zip(Rule::ALL) {
+            *sum += u64::from(counters.rule(*rule));
+        }
+        for (sum, reason) in self.ends.iter_mut().zip(CloseReason::ALL) {
+            *sum += u64::from(counters.closed(*reason));
+        }
+    }
+
+    /// Adds the sums of other worlds.
+    pub(super) fn add(&mut self, other: &Coverage) {
+        let Coverage { rules, ends, streams, wraps } = other;
+        let add = |sums: &mut [u64], more: &[u64]| sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        add(&mut self.rules, rules);
+        add(&mut self.ends, ends);
+        add(&mut self.streams, streams);
+        self.wraps += wraps;
+    }
+
+    fn times(&self, rule: Rule) -> u64 {
+        self.rules[rule as usize]
+    }
+}
+
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [hundred, thousand, ten_thousand] = self.streams;
+        writeln!(
+            f,
+            "streams: {hundred} of 100 bytes and more, {thousand} of 1,000, {ten_thousand} of 10,000; {} crossed 2^32; {} TIME-WAITs reopened",
+            self.wraps,
+            self.times(Rule::SynTimeWaitReopens)
+        )?;
+        let rules = Rule::ALL.iter().filter(|rule| self.times(**rule) == 0).map(|rule| rule.name().to_string());
+        let ends = CloseReason::ALL.iter().zip(self.ends).filter(|(_, times)| *times == 0);
+        let never: Vec<_> = rules.chain(ends.map(|(reason, _)| reason.to_string())).collect();
+        write!(f, "never: {}", if never.is_empty() { "nothing".into() } else { never.join(", ") })
+    }
+}
+
+impl World<'_> {
+    /// What happened in a world that is over.
+    pub(super) fn into_coverage(mut self) -> Coverage {
+        for host in &self.hosts {
+            self.coverage.add_counters(host.link.tcp_ref().counters());
+        }
+        for conn in &self.conns {
+            for (sum, least) in self.coverage.streams.iter_mut().zip(STREAMS) {
+                *sum += u64::from(conn.written >= least);
+            }
+            let crosses = u64::from(conn.iss.0) + 1 + conn.written > 1 << 32;
+            self.coverage.wraps += u64::from(conn.written > 0 && crosses);
+        }
+        self.coverage
+    }
+}
