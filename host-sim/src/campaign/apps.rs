@@ -18,6 +18,10 @@ static PATTERN_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 /// How long a polite application waits for its peer once the world is quiet.
 const PATIENCE: u64 = 20 * SECOND;
+/// The clock of the ISN goes on by one in this time.
+const ISN_TICK_US: u64 = 4;
+/// The largest buffers of both ends, with SYN and FIN.
+const IN_FLIGHT: u64 = 2 * 4_096 + 2;
 
 /// A connection an application holds or held.
 #[derive(Clone, Debug)]
@@ -93,6 +97,12 @@ pub(super) fn irs_of(status: &Status) -> Option<Seq> {
         State::Closed | State::Listen | State::SynSent => return None,
     };
     Some(status.rcv_nxt - (status.readable as u32 + fin + 1))
+}
+
+/// Returns when the clock of the ISN has passed all numbers of a connection and what may be in flight. A faster stream overtakes the clock
+/// (RFC 9293 §3.4.1), and after an RST no TIME-WAIT keeps its segments out of the next connection between the same ports.
+fn isn_clock_passes(conn: &Conn) -> u64 {
+    conn.opened_at + ISN_TICK_US * (conn.written.max(conn.read) + IN_FLIGHT)
 }
 
 impl World<'_> {
@@ -664,7 +674,8 @@ impl World<'_> {
         self.check_end(c, reason);
         let conn = &self.conns[c];
         if conn.side == 0 && conn.app.again > 0 {
-            self.at(self.now + conn.app.again_us, Due::Again(c));
+            let passed = if reason.is_orderly() { 0 } else { isn_clock_passes(conn) };
+            self.at((self.now + conn.app.again_us).max(passed), Due::Again(c));
         }
         let now = self.hosts[h].now(self.now);
         self.conns[c].ended = Some(reason);
