@@ -20,7 +20,7 @@ impl Tcp<'_> {
         let Delivery { now: _, hop, seg } = *d;
         let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
-        if !precedes_last_word(c, seg) {
+        if c.has(Flags::ASKING) && !precedes_last_word(c, seg) {
             c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
         }
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.

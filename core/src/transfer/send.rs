@@ -76,6 +76,11 @@ pub(crate) fn is_waiting(c: &Connection) -> bool {
     queue.in_flight > 0 || queue.is_waiting()
 }
 
+/// Returns whether anything is queued, sent or not: most segments meet a connection where nothing is, and are spared the rest.
+fn has_queue(c: &Connection) -> bool {
+    c.tx_len > 0 || c.has(Flags::FIN_QUEUED)
+}
+
 /// Plans the connection's next segment.
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
     if c.has(Flags::RST_DUE) {
@@ -169,6 +174,9 @@ fn probe(c: &Connection) -> Option<Plan> {
 
 /// Text for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
 fn new(c: &Connection) -> Option<Plan> {
+    if !has_queue(c) {
+        return None;
+    }
     let queue = Queue::of(c);
     // After a loss nothing new is added before the old has arrived.
     if c.recovering > 0 || queue.usable == 0 || !queue.is_waiting() {
@@ -386,6 +394,9 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
 /// alone is timed too: one that takes nothing must not hold the connection for ever.
 pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
+    if !has_queue(c) && !c.has(Flags::PERSIST) {
+        return;
+    }
     let queue = Queue::of(c);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
     let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
