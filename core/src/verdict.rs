@@ -217,7 +217,8 @@ rules! {
 
     /// Fifth check: no ACK: dropped (§3.10.7.4 fifth).
     NoAck,
-    /// SYN-RECEIVED, ACK outside (SND.UNA, SND.NXT]: `<SEQ=SEG.ACK><CTL=RST>`, the entry stays (§3.5.2 group 2).
+    /// SYN-RECEIVED, ACK outside (SND.UNA, SND.NXT], by an active open wherever its SEQ is: `<SEQ=SEG.ACK><CTL=RST>`, the entry stays (§3.5.2
+    /// group 2).
     SynReceivedBadAck,
     /// SYN-RECEIVED of a passive open, acceptable ACK, but no slot, no buffer or no room in the backlog: dropped, the entry stays.
     SynReceivedNoSlot,

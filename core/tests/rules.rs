@@ -1144,6 +1144,20 @@ fn established_segment_without_ack_is_dropped() {
 }
 
 #[test]
+fn syn_received_active_bad_ack_draws_rst_wherever() {
+    on_link(|l| {
+        cross(l);
+        for ack in bad_acks(l) {
+            for offset in [-1, 0, 0x1000_0000] {
+                let action = Action::Reset(ResetReason::BadAckInHandshake);
+                assert_untouched(l, &with_ack(seg(l, ACK, offset, 0), ack), Rule::SynReceivedBadAck, action);
+                assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack));
+            }
+        }
+    });
+}
+
+#[test]
 fn syn_received_bad_ack_draws_rst_and_stays() {
     for build in SYN_RECEIVED {
         on_link(|l| {

@@ -11,6 +11,7 @@ use crate::verdict::{CloseReason, ResetReason, Rule};
 pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     second_check_rst(tcb, seg)
         .or_else(|| fourth_check_syn(tcb, seg))
+        .or_else(|| bad_ack_at_unproven_sequence(tcb, seg))
         .or_else(|| other_states::first_check_sequence(tcb, seg))
         .or_else(|| fifth_check_ack(tcb, seg))
         .unwrap_or_else(|| establish(tcb, seg))
@@ -57,6 +58,13 @@ fn fourth_check_syn(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
         return Some(bad_ack(seg));
     }
     Some(Rule::SynReceivedSynAgain.then(Disposition::SynAckAgain))
+}
+
+/// An active open knows RCV.NXT from a bare SYN, which anybody may have sent: an acknowledgment of what was never sent is judged first, as in
+/// SYN-SENT. Else a forged SYN would keep a peer with a connection from before our reboot from being reset.
+fn bad_ack_at_unproven_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+    let is_bad = seg.has(Control::ACK) && !tcb.is_ack_new(seg.header.ack);
+    (is_bad && !tcb.has(Flags::PASSIVE)).then(|| bad_ack(seg))
 }
 
 /// Not judged by RFC 5961 §5: before synchronisation a wrong acknowledgement draws an RST (§3.5.2 group 2).

@@ -343,6 +343,10 @@ table! {
      "a window probe outstanding, empty segment at RCV.NXT-1 that acknowledges it"; "ACK processed, ACK sent"; "appendix A.2";
      established_ack_of_crossed_probe_is_taken;
      |m, s| m.probing && s.len() == 0 && s.has(ACK) && s.seq == m.rcv_nxt.wrapping_sub(1) && s.ack == m.ack_limit(); take_ack_and_answer]
+    [SynReceivedBadAck; "R7" "M5" "M7"; "SYN-RECEIVED" SYN_RECEIVED; "ACK outside (SND.UNA, SND.NXT], wherever, opened actively";
+     "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.5.2 group 2, deviation";
+     syn_received_active_bad_ack_draws_rst_wherever; |m, s| s.has(ACK) && !m.acks_new(s) && !m.passive;
+     |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
     [SeqUnacceptable; "R4" "M5" "S2";
      "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
      "sequence number outside the window"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, limited unless an answer is owed";

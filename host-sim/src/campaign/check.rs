@@ -366,6 +366,12 @@ impl World<'_> {
         if let Some(peer) = self.opener_of(c) {
             return self.reset_by_record_is_wrong(&self.conns[peer]);
         }
+        // It may be an old RST, of an incarnation that the peer's application has opened anew since.
+        let is_end_of =
+            |other: &Conn| other.local == conn.remote && other.remote == conn.local && other.ended.is_some();
+        if self.conns.iter().any(|other| is_end_of(other) && other.ended_at >= conn.opened_at) {
+            return None;
+        }
         // Not accepted yet, perhaps.
         let tcp = self.hosts[conn.remote.host()].link.tcp_ref();
         let is_it = |s: &Status| {
@@ -417,9 +423,12 @@ impl World<'_> {
         }
         let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);
         let peer = &self.conns[self.opener_of(c)?];
+        let silent_us = least.as_micros() as u64;
         // It may have waited for a slot until just now.
-        let is_old = peer.held_since + least.as_micros() as u64 <= self.now;
-        let is_reachable = is_never_lost && is_old && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
+        let is_old = peer.held_since + silent_us <= self.now;
+        let is_hindered = [conn.host, peer.host].iter().any(|h| self.hosts[*h].hindered_until() + silent_us > self.now);
+        let is_reachable =
+            is_never_lost && !is_hindered && is_old && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
         is_reachable.then(|| "the peer is there, and nothing was lost".into())
     }
 
