@@ -7,7 +7,7 @@ use crate::segment::{Control, Segment};
 use crate::storage::TimeWait;
 use crate::tcb::Flags;
 use crate::tcp::{Delivery, Tcp};
-use crate::time::{Instant, Millis, RESET_HELD_MS};
+use crate::time::{Instant, Millis};
 use crate::transfer::pool::Buffers;
 use crate::transfer::{receive, send};
 use crate::verdict::{Action, CloseReason, ResetReason, Rule, State};
@@ -81,7 +81,6 @@ impl Tcp<'_> {
         match c.tcb.state() {
             State::FinWait1 => {
                 c.tcb.enter(State::FinWait2);
-                self.mind_orphan(i);
                 false
             }
             State::Closing => {
@@ -117,15 +116,6 @@ impl Tcp<'_> {
             | State::Closing
             | State::LastAck
             | State::TimeWait => {}
-        }
-    }
-
-    /// In FIN-WAIT-2 without an application nothing else would end the wait for the peer's FIN.
-    pub(crate) fn mind_orphan(&mut self, i: u16) {
-        let c = &mut self.conns[usize::from(i)];
-        if c.tcb.state() == State::FinWait2 && c.has(Flags::APP_GONE) {
-            c.set(Flags::REXMIT);
-            c.rexmit_at = c.progress_at.after(self.settings.orphan_ms);
         }
     }
 
@@ -176,8 +166,7 @@ impl Tcp<'_> {
         if tells_peer {
             let c = &mut self.conns[usize::from(i)];
             // A device that takes nothing must not hold the slot for ever.
-            c.set(Flags::RST_DUE | Flags::REXMIT);
-            c.rexmit_at = self.clock.ms().after(RESET_HELD_MS);
+            c.set(Flags::RST_DUE);
             if met == State::SynReceived {
                 // A SYN takes no window, so a closed one does not pull the RST back onto it.
                 c.tcb.snd_una = c.tcb.snd_nxt;
@@ -195,7 +184,7 @@ impl Tcp<'_> {
     /// Gives up an RST that is due and has nowhere to go, and counts it.
     pub(crate) fn drop_reset(&mut self, i: u16) {
         count(&mut self.counters.resets_dropped);
-        self.conns[usize::from(i)].clear(Flags::RST_DUE | Flags::REXMIT);
+        self.conns[usize::from(i)].clear(Flags::RST_DUE);
         self.settle(i);
     }
 
@@ -214,9 +203,12 @@ impl Tcp<'_> {
                 | Flags::REXMIT
                 | Flags::PERSIST
                 | Flags::DELACK
-                | Flags::ASKING,
+                | Flags::ASKING
+                | Flags::KEEP_ALIVE
+                | Flags::DEADLINE,
         );
         c.end = End::of(reason);
+        c.since = self.clock.ms();
         c.tcb.enter(state);
         if c.has(Flags::UNACCEPTED) {
             let listener = c.listener;
@@ -232,7 +224,7 @@ impl Tcp<'_> {
         let c = &self.conns[usize::from(i)];
         let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
         let wants_out = send::next(c).is_some();
-        let deadline = c.deadline();
+        let deadline = c.deadline(&self.settings);
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
             let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
@@ -267,6 +259,8 @@ impl Tcp<'_> {
             // The slot's next owner must not inherit the wait.
             self.wake_unresolved();
         }
+        #[cfg(feature = "eviction")]
+        self.invite();
     }
 
     /// Takes a slot with buffers, still without endpoints.
@@ -335,6 +329,7 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.clear(Flags::RESEND | Flags::REXMIT | Flags::LAST_TRY | Flags::DOUBTED);
     c.heard_at = ms;
     c.made_progress(ms);
+    c.moved(ms);
     let tcb = &mut c.tcb;
     tcb.snd_una = seg.header.ack;
     tcb.snd_wnd = seg.header.wnd;

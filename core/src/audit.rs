@@ -32,7 +32,7 @@ impl Tcp<'_> {
                 audit_places(c)?;
                 audit_timers(c)?;
                 let armed = self.conn_index.deadline_of(i);
-                let is_armed = c.deadline().is_none_or(|due| armed.is_some_and(|at| !due.is_before(at)));
+                let is_armed = c.deadline(&self.settings).is_none_or(|due| armed.is_some_and(|at| !due.is_before(at)));
                 check(is_armed, "a connection's timer is not in the heap")?;
             }
         }
@@ -119,17 +119,16 @@ fn audit_timers(c: &Connection) -> Finding {
     check(!c.has(Flags::DELACK | Flags::ASKING), "one field holds two timers")?;
     let is_unsent = c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una;
     check(!is_unsent || c.has(Flags::RESEND), "a SYN that never left is not due")?;
-    let is_armed = c.has(Flags::REXMIT);
     if c.closed().is_some() {
-        return check(!c.has(Flags::RST_DUE) || is_armed, "an RST is due without a timer");
+        return check(!c.has(Flags::REXMIT), "what is over is sent again");
     }
+    check(!c.has(Flags::RST_DUE), "an RST is due and the connection goes on")?;
     let needs = match c.tcb.state() {
         State::SynSent | State::SynReceived => true,
-        State::FinWait2 => c.has(Flags::APP_GONE),
         State::Established | State::FinWait1 | State::CloseWait | State::Closing | State::LastAck => {
             send::is_waiting(c)
         }
-        State::Closed | State::Listen | State::TimeWait => false,
+        State::Closed | State::Listen | State::FinWait2 | State::TimeWait => false,
     };
-    check(is_armed || !needs, "the connection waits for its peer without a timer")
+    check(c.has(Flags::REXMIT) || !needs, "the connection waits for its peer without a timer")
 }

@@ -1,20 +1,23 @@
 //! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 
 use crate::addr::Addr;
+#[cfg(feature = "keepalive")]
+use crate::config::KeepAlive;
 use crate::config::{ListenOptions, StreamOptions};
+use crate::connection::timers::Timers;
 use crate::connection::{Connection, Events, NONE};
-use crate::output::{ConnectionHandle, Error, Hop, ListenerHandle, Status, endpoints};
+use crate::output::{Compact, ConnectionHandle, Error, Hop, ListenerHandle, Status, endpoints};
 use crate::record::{Counters, ResetRecord};
 use crate::records::apply_options;
 use crate::storage::Listener;
-use crate::tcb::{Flags, Tuple};
+use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::Tcp;
-use crate::time::Instant;
-use crate::timeouts::timer_of;
+use crate::time::{Instant, Millis};
 use crate::transfer::{receive, send};
-use crate::verdict::{CloseReason, State};
+use crate::verdict::{CloseReason, State, Timer};
 use crate::{reset, settings};
 
 impl Tcp<'_> {
@@ -76,13 +79,15 @@ impl Tcp<'_> {
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if there is none, [`Error::StaleHandle`].
-    pub fn accept(&mut self, _now: Instant, handle: ListenerHandle) -> Result<ConnectionHandle, Error> {
+    pub fn accept(&mut self, now: Instant, handle: ListenerHandle) -> Result<ConnectionHandle, Error> {
+        self.catch_up(now);
         let l = self.listener(handle)?;
         let listener = &mut self.listeners[l];
         if listener.first == NONE {
             return Err(Error::WouldBlock);
         }
         let i = listener.first;
+        let first_byte = listener.options.stream.first_byte_ms();
         let c = &mut self.conns[usize::from(i)];
         listener.first = c.accept_next;
         listener.queued -= 1;
@@ -91,6 +96,7 @@ impl Tcp<'_> {
         }
         c.accept_next = NONE;
         c.clear(Flags::UNACCEPTED);
+        c.wait_for(first_byte.filter(|_| !c.has(Flags::PEER_SPOKE)), self.clock.ms());
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
         let handle = ConnectionHandle { index: i, generation: c.links.generation };
@@ -102,6 +108,9 @@ impl Tcp<'_> {
     /// the next hop, if it is known.
     ///
     /// [`crate::Event::Connected`] or [`crate::Event::Closed`] tells how it went; data may be queued meanwhile.
+    ///
+    /// With `Config::eviction` a connection that has been idle for long enough is ended where there is no slot or no room for buffers. The call fails
+    /// nevertheless: there is room once the RST has left and the application of the other, if it has one, has given its handle up.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::AddressInUse`], [`Error::NoPort`],
@@ -117,10 +126,14 @@ impl Tcp<'_> {
         self.catch_up(now);
         settings::check_stream(&options)?;
         let tuple = self.tuple_to_connect(local, remote)?;
-        if !self.conn_index.has_room() {
-            return Err(Error::NoSlot);
-        }
-        let i = self.allocate_connection(options.rx_buffer, options.tx_buffer).ok_or(Error::NoBuffer)?;
+        let Some(i) = self.allocate_connection(options.rx_buffer, options.tx_buffer) else {
+            let is_slot_free = self.conn_index.has_room();
+            #[cfg(feature = "eviction")]
+            if self.pool.could_hold(options.rx_buffer, options.tx_buffer) {
+                self.make_way(self.waiting_for_room() + 1);
+            }
+            return Err(if is_slot_free { Error::NoBuffer } else { Error::NoSlot });
+        };
         let iss = self.keyed.initial_seq(now, &tuple);
         let c = &mut self.conns[usize::from(i)];
         apply_options(c, &options);
@@ -132,8 +145,9 @@ impl Tcp<'_> {
         c.buffers.begin_tx(iss + 1);
         c.tcb.enter(State::SynSent);
         c.set(Flags::RESEND);
-        c.progress_at = self.clock.ms();
-        c.heard_at = c.progress_at;
+        c.since = self.clock.ms();
+        c.heard_at = c.since;
+        c.wait_for(options.first_byte_ms(), c.since);
         send::arm_retransmission(c, self.clock.ms(), &self.settings);
         let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let hash = self.keyed.index_hash(&tuple);
@@ -249,6 +263,90 @@ impl Tcp<'_> {
         }
     }
 
+    /// Sets the user timeout of a connection, from now on: see [`StreamOptions::user_timeout`]. What has waited for longer already ends it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_user_timeout(&mut self, now: Instant, handle: ConnectionHandle, timeout: Duration) -> Result<(), Error> {
+        let timeout = settings::user_timeout(timeout)?;
+        self.change(now, handle, |c, _| c.set_user_timeout(timeout))
+    }
+
+    /// Sets R2 of a connection, from now on, and takes a user timeout away: see [`StreamOptions::r2`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_r2(&mut self, now: Instant, handle: ConnectionHandle, r2: Duration) -> Result<(), Error> {
+        let seconds = settings::r2(r2)?;
+        self.change(now, handle, |c, _| c.set_r2(seconds))
+    }
+
+    /// Switches keepalive on or off, or changes it, from now on: see [`KeepAlive`]. It counts from when the peer was last heard.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "keepalive")]
+    pub fn set_keep_alive(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        keep_alive: Option<KeepAlive>,
+    ) -> Result<(), Error> {
+        let keep_alive = settings::keep_alive(keep_alive)?;
+        self.change(now, handle, |c, ms| c.set_keep_alive(ms, keep_alive))
+    }
+
+    /// Sets the idle timeout of a connection, or takes it away: see [`StreamOptions::idle_timeout`]. Where there was none it counts from now,
+    /// else from the last octet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "deadlines")]
+    pub fn set_idle_timeout(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let timeout = settings::idle_timeout(timeout)?;
+        self.change(now, handle, |c, ms| c.set_idle_timeout(ms, timeout))
+    }
+
+    /// Sets how long the peer may take until its first octet, from now, or takes the limit away: see [`StreamOptions::first_byte_timeout`]. After
+    /// that octet it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "deadlines")]
+    pub fn set_first_byte_timeout(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let timeout_ms = settings::first_byte_timeout(timeout)?;
+        self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Flags::PEER_SPOKE)), ms))
+    }
+
+    /// Changes the limits of a connection that goes on.
+    fn change(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        how: impl FnOnce(&mut Connection, Millis),
+    ) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed() {
+            return Err(Error::Closed(reason));
+        }
+        how(c, self.clock.ms());
+        send::bound_by_r2(c, &self.settings);
+        self.settle(i);
+        Ok(())
+    }
+
     /// Ends our direction: FIN follows what is queued, receiving goes on (§3.6.1, half-close). Again is harmless.
     ///
     /// # Errors
@@ -283,7 +381,7 @@ impl Tcp<'_> {
         let state = c.tcb.state();
         give_up(c);
         // The time an abandoned connection is given starts now.
-        c.progress_at = self.clock.ms();
+        c.since = self.clock.ms();
         match state {
             State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
             State::SynReceived
@@ -306,8 +404,6 @@ impl Tcp<'_> {
             | State::LastAck => {
                 queue_fin(c);
                 send::mind_window(c, self.clock.ms(), &self.settings);
-                send::bound_by_orphan(c, &self.settings);
-                self.mind_orphan(i);
             }
             // Over already, or over but for TIME-WAIT: only the slot is left.
             State::Closed | State::Listen | State::TimeWait => {}
@@ -340,15 +436,17 @@ impl Tcp<'_> {
 
     /// Frees the compact record that goes on for a slot in TIME-WAIT, if it is still the same connection's.
     fn forget_time_wait_of(&mut self, i: u16) {
-        let tcb = &self.conns[usize::from(i)].tcb;
-        if tcb.state() != State::TimeWait {
-            return;
-        }
-        let found = self.find_time_wait(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
-        let is_its = |w: &u16| self.waits[usize::from(*w)].snd_nxt == tcb.snd_nxt;
-        if let Some(w) = found.filter(is_its) {
+        if let Some(w) = self.time_wait_of(&self.conns[usize::from(i)].tcb) {
             self.free_time_wait(w);
         }
+    }
+
+    fn time_wait_of(&self, tcb: &Tcb) -> Option<u16> {
+        if tcb.state() != State::TimeWait {
+            return None;
+        }
+        let found = self.find_time_wait(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
+        found.filter(|w| self.waits[usize::from(*w)].snd_nxt == tcb.snd_nxt)
     }
 
     /// Ends everything at once, before a planned restart, so that no peer is left half-open (§3.10.5): connections are aborted, also
@@ -375,7 +473,7 @@ impl Tcp<'_> {
             if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
                 continue;
             }
-            c.clear(Flags::RST_DUE | Flags::REXMIT);
+            c.clear(Flags::RST_DUE);
             if c.closed().is_none() {
                 self.end(i, CloseReason::AddressLost, false);
             } else {
@@ -401,6 +499,16 @@ impl Tcp<'_> {
         })
     }
 
+    /// The compact record that goes on in TIME-WAIT has the last of them.
+    fn timers_of(&self, c: &Connection) -> Timers {
+        let mut timers = c.timers(self.clock.ms(), &self.settings);
+        let found = self.time_wait_of(&c.tcb);
+        if let Some(at) = found.and_then(|w| self.wait_index.deadline_of(w)) {
+            timers.set(Timer::TimeWait, at, self.clock.ms());
+        }
+        timers
+    }
+
     fn status_of(&self, c: &Connection) -> Status {
         let (local, remote) = endpoints(&c.tcb.tuple, self.settings.zone);
         Status {
@@ -418,9 +526,30 @@ impl Tcp<'_> {
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),
             retries: c.tcb.retries,
-            timer: c.deadline().map(|due| (self.clock.expand(due), timer_of(c, due))),
+            timer: c.next_timer(&self.settings).map(|(due, timer)| (self.clock.expand(due), timer)),
+            timers: self.timers_of(c),
             heard_at: self.clock.expand_past(c.heard_at),
         }
+    }
+
+    /// Lists the handshakes in progress of all listeners, and how long each is still kept.
+    pub fn half_open(&self) -> impl Iterator<Item = Compact> + '_ {
+        let used = self.halves.iter().enumerate().filter(|(_, half)| half.tuple.is_used());
+        used.map(|(h, half)| self.compact(&half.tuple, Timer::SynReceived, self.half_open_left_ms(h as u16)))
+    }
+
+    /// Lists the records in TIME-WAIT, and how long each is still kept.
+    pub fn time_waits(&self) -> impl Iterator<Item = Compact> + '_ {
+        let used = self.waits.iter().enumerate().filter(|(_, wait)| wait.tuple.is_used());
+        used.map(|(w, wait)| {
+            let left = self.wait_index.deadline_of(w as u16).map_or(0, |at| at.left(self.clock.ms()));
+            self.compact(&wait.tuple, Timer::TimeWait, left)
+        })
+    }
+
+    fn compact(&self, tuple: &Tuple, timer: Timer, left_ms: u32) -> Compact {
+        let (local, remote) = endpoints(tuple, self.settings.zone);
+        Compact { local, remote, timer, left: Duration::from_millis(u64::from(left_ms)) }
     }
 
     /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
@@ -452,7 +581,7 @@ impl Tcp<'_> {
         }
     }
 
-    fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+    pub(crate) fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
         match self.conns.get(handle.index()) {
             Some(c) if c.is_used() && c.links.generation == handle.generation => Ok(handle.index),
             _ => Err(Error::StaleHandle),
@@ -469,6 +598,7 @@ impl Tcp<'_> {
 /// The application has let go: of its events only the end is still told.
 fn give_up(c: &mut Connection) {
     c.set(Flags::APP_GONE);
+    c.clear(Flags::DEADLINE);
     c.events &= Events::CLOSED;
 }
 

@@ -2,9 +2,13 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 use crate::addr::Addr;
+use crate::time::Period;
+#[cfg(feature = "deadlines")]
+use crate::time::as_ms;
 
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
@@ -38,6 +42,8 @@ pub const MAX_SYN_RECEIVED: Duration = Duration::from_secs(18 * 60 * 60);
 pub const MAX_MSS: u16 = u16::MAX - 40;
 /// The longest R2, in whole seconds (18.2 h).
 pub const MAX_R2: Duration = Duration::from_secs(u16::MAX as u64);
+/// The longest limit of one connection (16,383 min, 11.4 days).
+pub const MAX_LIMIT: Duration = Period::MAX;
 
 /// Settings of the whole engine. `Config::default()` obeys the RFCs' numbers.
 ///
@@ -80,6 +86,9 @@ pub struct Config {
     /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else
     /// [`ChecksumBy::Software`].
     pub checksum: Option<ChecksumBy>,
+    /// What makes room where slots or buffers are full. Default `None`: nothing, who comes then waits or is turned away.
+    #[cfg(feature = "eviction")]
+    pub eviction: Option<Eviction>,
     /// The local ports of active opens that name none. Default 1,024 to 65,535 (RFC 6056 §3.2); ports that a listener has are left out.
     pub ephemeral_ports: PortRange,
 }
@@ -128,6 +137,18 @@ pub enum Setting {
     R1,
     /// [`StreamOptions::r2`].
     R2,
+    /// [`StreamOptions::user_timeout`].
+    UserTimeout,
+    /// [`KeepAlive`].
+    KeepAlive,
+    /// `StreamOptions::idle_timeout`.
+    IdleTimeout,
+    /// `StreamOptions::first_byte_timeout`.
+    FirstByteTimeout,
+    /// `ListenOptions::accept_timeout`.
+    AcceptTimeout,
+    /// `Eviction::idle_for`.
+    Eviction,
     /// [`ListenOptions::accept_from`].
     AcceptFrom,
 }
@@ -147,6 +168,14 @@ impl Setting {
             Setting::EphemeralPorts => "ephemeral_ports must not begin at 0 or end before their first",
             Setting::R1 => "r1 must be at least 1",
             Setting::R2 => "r2 must be 1 to 65535 whole seconds",
+            Setting::UserTimeout => "user_timeout must be 1 to 16383 whole ms, s or min",
+            Setting::KeepAlive => {
+                "keep_alive's idle and interval must be 1 to 16383 whole ms, s or min, with at least one probe, and 12.4 days in all"
+            }
+            Setting::IdleTimeout => "idle_timeout must be 1 to 16383 whole ms, s or min",
+            Setting::FirstByteTimeout => "first_byte_timeout must be 1 ms to 12.4 days",
+            Setting::AcceptTimeout => "accept_timeout must be 1 ms to 12.4 days",
+            Setting::Eviction => "eviction's idle_for must be 1 ms to 12.4 days",
             Setting::AcceptFrom => {
                 "a network in accept_from has a prefix longer than its address, or an IPv4 address in IPv6 guise"
             }
@@ -182,6 +211,8 @@ impl Default for Config {
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
             checksum: None,
+            #[cfg(feature = "eviction")]
+            eviction: None,
             ephemeral_ports: PortRange { first: 1_024, last: u16::MAX },
         }
     }
@@ -242,12 +273,108 @@ pub struct StreamOptions {
     pub r2: Duration,
     /// Nagle's algorithm: small segments wait while data is unacknowledged (§3.7.4). Default on.
     pub nagle: bool,
+    /// User timeout (RFC 9293 §3.9.1.1, RFC 5482): how long what was sent, or waits for the peer's window, may go without progress, also where the
+    /// peer answers, and the SYN of an active open without an answer. It takes the place of `r2` and is a hard limit: no last attempt is made
+    /// beyond it. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
+    pub user_timeout: Option<Duration>,
+    /// Keepalive (§3.8.4). Default `None`: off (MUST-25).
+    #[cfg(feature = "keepalive")]
+    pub keep_alive: Option<KeepAlive>,
+    /// How long neither side may take an octet from the other before the connection is ended, whatever else the peer says. At most
+    /// [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: for ever (MUST-37).
+    #[cfg(feature = "deadlines")]
+    pub idle_timeout: Option<Duration>,
+    /// How long the peer may take until its first octet arrives, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. At most [`MAX_PERIOD`].
+    /// Default `None`: for ever.
+    #[cfg(feature = "deadlines")]
+    pub first_byte_timeout: Option<Duration>,
+}
+
+impl StreamOptions {
+    /// The defaults, also for constants.
+    pub const DEFAULT: StreamOptions = StreamOptions {
+        rx_buffer: 4_096,
+        tx_buffer: 4_096,
+        r1: 3,
+        r2: Duration::from_secs(100),
+        nagle: true,
+        user_timeout: None,
+        #[cfg(feature = "keepalive")]
+        keep_alive: None,
+        #[cfg(feature = "deadlines")]
+        idle_timeout: None,
+        #[cfg(feature = "deadlines")]
+        first_byte_timeout: None,
+    };
+}
+
+impl StreamOptions {
+    /// How long the peer may take until its first octet arrives. Checked when it was given.
+    pub(crate) fn first_byte_ms(&self) -> Option<u32> {
+        #[cfg(feature = "deadlines")]
+        if let Some(timeout) = self.first_byte_timeout {
+            return Some(as_ms(timeout));
+        }
+        None
+    }
 }
 
 impl Default for StreamOptions {
     fn default() -> StreamOptions {
-        StreamOptions { rx_buffer: 4_096, tx_buffer: 4_096, r1: 3, r2: Duration::from_secs(100), nagle: true }
+        StreamOptions::DEFAULT
     }
+}
+
+/// Keepalive (RFC 9293 §3.8.4, RFC 1122 §4.2.3.6): while nothing of ours is out, a peer that was not heard for `idle` is asked by an empty segment
+/// at SND.NXT-1, and asked again every `interval`. One that lives answers. After `probes` in vain the connection ends as
+/// [`crate::CloseReason::TimedOut`] of [`crate::Timer::KeepAlive`], and an RST says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct KeepAlive {
+    /// From the last sign of life to the first probe. At most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default 2 h, the
+    /// least that MUST-28 allows as a default.
+    pub idle: Duration,
+    /// From one probe to the next, and from the last to the end. The same bounds. Default 75 s.
+    pub interval: Duration,
+    /// How many are sent in vain before the end (MUST-26). Default 9.
+    pub probes: NonZeroU8,
+}
+
+impl KeepAlive {
+    /// The defaults, also for constants.
+    pub const DEFAULT: KeepAlive = KeepAlive {
+        idle: Duration::from_secs(2 * 60 * 60),
+        interval: Duration::from_secs(75),
+        probes: NonZeroU8::MIN.saturating_add(8),
+    };
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive::DEFAULT
+    }
+}
+
+/// What makes room where a handshake is completed, or a connection opened, and no slot or no buffers are free: the connection that has been
+/// idle the longest is ended by RST, as [`crate::CloseReason::Evicted`] (rule: a full table has a policy).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Eviction {
+    /// Which of them goes first.
+    pub by: EvictBy,
+    /// How long it must have been so at least. Nobody goes who has been idle for less: whoever fills the table from outside ends nobody who is
+    /// at work. At most [`MAX_PERIOD`].
+    pub idle_for: Duration,
+}
+
+/// How long a connection has been idle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EvictBy {
+    /// The time since an octet was last taken by either side, of all connections.
+    Idle,
+    /// The same, of those alone whose peer owes something: an acknowledgment, room in its window, or its FIN after our application has left.
+    WithoutProgress,
 }
 
 /// Settings of a listener.
@@ -262,6 +389,9 @@ pub struct ListenOptions {
     pub overflow: Overflow,
     /// The networks whose hosts may connect; for everybody else the port is closed and answers as one. Default `None`: all.
     pub accept_from: Option<&'static [Network]>,
+    /// How long a completed connection may wait for [`crate::Tcp::accept`] before it is reset, at most [`MAX_PERIOD`]. Default `None`: for ever.
+    #[cfg(feature = "deadlines")]
+    pub accept_timeout: Option<Duration>,
     /// The connections' settings.
     pub stream: StreamOptions,
 }
@@ -273,8 +403,28 @@ impl ListenOptions {
         half_open: 0,
         overflow: Overflow::Drop,
         accept_from: None,
-        stream: StreamOptions { rx_buffer: 0, tx_buffer: 0, r1: 0, r2: Duration::ZERO, nagle: false },
+        #[cfg(feature = "deadlines")]
+        accept_timeout: None,
+        stream: StreamOptions {
+            rx_buffer: 0,
+            tx_buffer: 0,
+            r1: 0,
+            r2: Duration::ZERO,
+            nagle: false,
+            ..StreamOptions::DEFAULT
+        },
     };
+}
+
+impl ListenOptions {
+    /// How long a connection may wait for an application. Checked when it was given.
+    pub(crate) fn accept_ms(&self) -> Option<u32> {
+        #[cfg(feature = "deadlines")]
+        if let Some(timeout) = self.accept_timeout {
+            return Some(as_ms(timeout));
+        }
+        None
+    }
 }
 
 impl Default for ListenOptions {
@@ -284,6 +434,8 @@ impl Default for ListenOptions {
             half_open: 16,
             overflow: Overflow::Drop,
             accept_from: None,
+            #[cfg(feature = "deadlines")]
+            accept_timeout: None,
             stream: StreamOptions::default(),
         }
     }

@@ -36,6 +36,7 @@ mod addr;
 mod apply;
 mod arrives;
 mod audit;
+mod budget;
 mod calls;
 mod challenge;
 mod checksum;
@@ -43,6 +44,8 @@ mod config;
 mod connection;
 #[cfg(feature = "embassy")]
 pub mod embassy;
+#[cfg(feature = "eviction")]
+mod eviction;
 mod format;
 mod isn;
 pub mod link;
@@ -66,12 +69,15 @@ mod transmit;
 mod undelivered;
 mod verdict;
 
+pub use budget::{Budget, Peer};
 pub use config::{
-    ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2,
-    MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6,
-    MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, SecretKey, Setting, StreamOptions, WeakKey,
+    ChecksumBy, Config, EvictBy, Eviction, InvalidSetting, KeepAlive, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK,
+    MAX_LIMIT, MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD,
+    MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, SecretKey, Setting,
+    StreamOptions, WeakKey,
 };
-pub use output::{ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
+pub use connection::timers::Timers;
+pub use output::{Compact, ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
 pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};
 pub use segment::{BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment};
 pub use seq::Seq;

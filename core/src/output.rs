@@ -2,9 +2,11 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::time::Duration;
 
 use crate::addr::Addr;
 use crate::config::{InvalidSetting, Setting};
+use crate::connection::timers::Timers;
 use crate::seq::Seq;
 use crate::tcb::Tuple;
 use crate::time::Instant;
@@ -156,6 +158,22 @@ pub(crate) fn endpoints(tuple: &Tuple, zone: u32) -> (SocketAddr, SocketAddr) {
     (endpoint(tuple.local_addr, tuple.local_port), endpoint(tuple.remote_addr, tuple.remote_port))
 }
 
+/// A compact record that holds no slot: a handshake in progress, or a connection in TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Compact {
+    /// Our endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub local: SocketAddr,
+    /// The peer's endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub remote: SocketAddr,
+    /// The timer that ends it: [`Timer::SynReceived`] or [`Timer::TimeWait`].
+    pub timer: Timer,
+    /// How long until then.
+    pub left: Duration,
+}
+
 /// What a connection looks like now (RFC 9293 §3.9.1.5, STATUS).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -188,10 +206,12 @@ pub struct Status {
     pub writable: usize,
     /// Bytes sent or queued and not acknowledged.
     pub unacknowledged: usize,
-    /// Retransmissions or probes since the last progress.
+    /// Retransmissions, window probes or keepalive probes since the last progress, or since the peer was heard.
     pub retries: u8,
     /// What the connection does next by itself, and when.
     pub timer: Option<(Instant, Timer)>,
+    /// How long each of its timers has to go, those that end it included.
+    pub timers: Timers,
     /// When the peer was last heard, or this side began to wait for it: at the open, at the first bytes sent after all were acknowledged, at
     /// the start of the persist timer. In whole milliseconds, and right for 49 days (2^32 ms). The peer counts as heard by segments whose
     /// SEQ and ACK are both acceptable; challenged and unacceptable ones, keepalives too, leave it alone, so that it does not tell whether

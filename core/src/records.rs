@@ -4,6 +4,7 @@ use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, Take};
 use crate::connection::Connection;
 use crate::connection::NONE;
+use crate::connection::timers::Limits;
 use crate::output::Hop;
 use crate::record::count;
 use crate::reply::{REPLIES, Reply};
@@ -48,7 +49,7 @@ impl Tcp<'_> {
         self.reply_syn_ack(h);
     }
 
-    fn reply_syn_ack(&mut self, h: u16) {
+    pub(crate) fn reply_syn_ack(&mut self, h: u16) {
         let half = &self.halves[usize::from(h)];
         let mss = self.settings.receive_mss(half.tuple.remote_addr);
         let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
@@ -90,6 +91,17 @@ impl Tcp<'_> {
         count(&mut self.counters.retransmissions);
         self.arm_syn_ack(h);
         self.reply_syn_ack(h);
+    }
+
+    /// How long a handshake is still kept; one that is over, until its peer is told.
+    pub(crate) fn half_open_left_ms(&self, h: u16) -> u32 {
+        let progress = self.halves[usize::from(h)].progress;
+        let next = self.half_index.deadline_of(h).map_or(0, |at| at.left(self.clock.ms()));
+        if progress.is_over().is_some() {
+            return next;
+        }
+        let waited_then = SYN_ACK_RTO_MS.saturating_mul((2 << u32::from(progress.retries().min(20))) - 1);
+        next + self.settings.syn_received_ms.saturating_sub(waited_then)
     }
 
     pub(crate) fn free_half_open(&mut self, h: u16) {
@@ -166,6 +178,8 @@ impl Tcp<'_> {
             }
             Disposition::Take(take) => self.complete(h, tcb, d, rule, &take).unwrap_or_else(|| {
                 self.halves[usize::from(h)].progress.complete();
+                #[cfg(feature = "eviction")]
+                self.make_way_for(h);
                 rule = Rule::SynReceivedNoSlot;
                 Action::Dropped
             }),
@@ -220,6 +234,7 @@ impl Tcp<'_> {
         c.set(Flags::UNACCEPTED);
         apply_options(c, &options.stream);
         c.listener = l as u8;
+        c.wait_for(options.accept_ms(), self.clock.ms());
         self.conn_index.insert(i, hash);
         self.push_unaccepted(l, i);
         let action = self.take(i, d, rule, take);
@@ -364,7 +379,9 @@ impl Tcp<'_> {
 pub(crate) fn apply_options(c: &mut Connection, options: &crate::StreamOptions) {
     c.r1 = options.r1;
     // Checked when the options were given.
-    c.r2_s = options.r2.as_secs() as u16;
+    if let Ok(limits) = Limits::new(options) {
+        c.bind(limits, options.user_timeout.is_some());
+    }
     c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
     c.tcb.flags.set(Flags::NAGLE, options.nagle);
 }

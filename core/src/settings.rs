@@ -3,12 +3,19 @@
 use core::time::Duration;
 
 use crate::addr::Addr;
+#[cfg(feature = "keepalive")]
+use crate::config::KeepAlive;
 use crate::config::{
     ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED,
     MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, PortRange, RstPolicy, Setting, StreamOptions,
 };
+#[cfg(feature = "eviction")]
+use crate::config::{EvictBy, Eviction};
+use crate::connection::timers::Limits;
 use crate::output::Error;
-use crate::time::as_ms;
+#[cfg(feature = "keepalive")]
+use crate::time::MAX_AHEAD_MS;
+use crate::time::{Period, as_ms};
 use crate::transfer::pool;
 
 /// The MSS over Ethernet, where nothing else is said.
@@ -26,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) syn_received_ms: u32,
     pub(crate) time_wait_ms: u32,
     pub(crate) orphan_ms: u32,
+    #[cfg(feature = "eviction")]
+    pub(crate) eviction: Option<(EvictBy, u32)>,
     pub(crate) delayed_ack_ms: u32,
     pub(crate) challenge_limit: u8,
     pub(crate) rst_policy: RstPolicy,
@@ -52,6 +61,8 @@ impl Settings {
             challenge_limit,
             rst_policy,
             checksum,
+            #[cfg(feature = "eviction")]
+            eviction,
             ephemeral_ports,
         } = *config;
         let mss = mss.unwrap_or(MSS_OF_ETHERNET);
@@ -68,6 +79,11 @@ impl Settings {
             syn_received_ms: period(syn_received_timeout, MAX_SYN_RECEIVED, Setting::SynReceivedTimeout)?,
             time_wait_ms: period(time_wait, MAX_PERIOD, Setting::TimeWait)?,
             orphan_ms: period(orphan_timeout, MAX_PERIOD, Setting::OrphanTimeout)?,
+            #[cfg(feature = "eviction")]
+            eviction: match eviction {
+                Some(Eviction { by, idle_for }) => Some((by, period(idle_for, MAX_PERIOD, Setting::Eviction)?)),
+                None => None,
+            },
             delayed_ack_ms: as_ms(delayed_ack),
             challenge_limit,
             rst_policy,
@@ -93,14 +109,54 @@ impl Settings {
 /// # Errors
 /// [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
 pub(crate) fn check_stream(options: &StreamOptions) -> Result<(), Error> {
-    let StreamOptions { rx_buffer, tx_buffer, r1, r2, nagle: _ } = *options;
-    if !pool::is_valid_size(rx_buffer) || !pool::is_valid_size(tx_buffer) {
+    if !pool::is_valid_size(options.rx_buffer) || !pool::is_valid_size(options.tx_buffer) {
         return Err(Error::InvalidBufferSize);
     }
-    check(r1 >= 1, Setting::R1)?;
-    let is_whole = r2.subsec_nanos() == 0;
-    check(is_whole && (Duration::from_secs(1)..=MAX_R2).contains(&r2), Setting::R2)?;
+    check(options.r1 >= 1, Setting::R1)?;
+    Limits::new(options)?;
+    #[cfg(feature = "deadlines")]
+    first_byte_timeout(options.first_byte_timeout)?;
     Ok(())
+}
+
+/// R2 in whole seconds.
+pub(crate) fn r2(set: Duration) -> Result<u16, InvalidSetting> {
+    let is_whole = set.subsec_nanos() == 0;
+    check(is_whole && (Duration::from_secs(1)..=MAX_R2).contains(&set), Setting::R2)?;
+    Ok(set.as_secs() as u16)
+}
+
+pub(crate) fn user_timeout(set: Duration) -> Result<Period, InvalidSetting> {
+    exact(set, Setting::UserTimeout)
+}
+
+/// Idle time, interval, probes; zeros where it is off.
+#[cfg(feature = "keepalive")]
+pub(crate) fn keep_alive(set: Option<KeepAlive>) -> Result<(Period, Period, u8), InvalidSetting> {
+    let Some(KeepAlive { idle, interval, probes }) = set else { return Ok((Period::ZERO, Period::ZERO, 0)) };
+    let (idle, interval) = (exact(idle, Setting::KeepAlive)?, exact(interval, Setting::KeepAlive)?);
+    let total = u64::from(idle.ms()) + u64::from(interval.ms()) * u64::from(probes.get());
+    check(total <= u64::from(MAX_AHEAD_MS), Setting::KeepAlive)?;
+    Ok((idle, interval, probes.get()))
+}
+
+#[cfg(feature = "deadlines")]
+pub(crate) fn idle_timeout(set: Option<Duration>) -> Result<Period, InvalidSetting> {
+    set.map_or(Ok(Period::ZERO), |timeout| exact(timeout, Setting::IdleTimeout))
+}
+
+#[cfg(feature = "deadlines")]
+pub(crate) fn first_byte_timeout(set: Option<Duration>) -> Result<Option<u32>, InvalidSetting> {
+    set.map(|timeout| period(timeout, MAX_PERIOD, Setting::FirstByteTimeout)).transpose()
+}
+
+#[cfg(feature = "deadlines")]
+fn accept_timeout(set: Option<Duration>) -> Result<Option<u32>, InvalidSetting> {
+    set.map(|timeout| period(timeout, MAX_PERIOD, Setting::AcceptTimeout)).transpose()
+}
+
+fn exact(set: Duration, setting: Setting) -> Result<Period, InvalidSetting> {
+    Period::exact(set).ok_or(InvalidSetting(setting))
 }
 
 /// Checks the options of a listener.
@@ -108,9 +164,11 @@ pub(crate) fn check_stream(options: &StreamOptions) -> Result<(), Error> {
 /// # Errors
 /// Those of [`check_stream`], [`Error::InvalidSetting`].
 pub(crate) fn check_listen(options: &ListenOptions) -> Result<(), Error> {
-    let ListenOptions { backlog: _, half_open: _, overflow: _, accept_from, stream } = options;
-    check(accept_from.unwrap_or_default().iter().all(|network| network.is_valid()), Setting::AcceptFrom)?;
-    check_stream(stream)
+    let networks = options.accept_from.unwrap_or_default();
+    check(networks.iter().all(|network| network.is_valid()), Setting::AcceptFrom)?;
+    #[cfg(feature = "deadlines")]
+    accept_timeout(options.accept_timeout)?;
+    check_stream(&options.stream)
 }
 
 fn check(holds: bool, setting: Setting) -> Result<(), InvalidSetting> {

@@ -105,6 +105,12 @@ impl Progress {
         self.0 |= Progress::COMPLETED;
     }
 
+    /// Says whether the peer waits for room.
+    #[cfg(feature = "eviction")]
+    pub(crate) fn is_completed(self) -> bool {
+        self.0 & Progress::COMPLETED != 0 && self.is_over().is_none()
+    }
+
     pub(crate) fn expire(&mut self) {
         self.0 |= Progress::EXPIRED;
     }
@@ -246,12 +252,20 @@ mod budget {
 
     const LONGER: usize = if cfg!(feature = "ipv6") { 2 * (16 - 4) } else { 0 };
 
+    /// What the features of liveness keep in a connection's record.
+    const LIMITS: usize =
+        (price(cfg!(feature = "keepalive"), 5) + price(cfg!(feature = "deadlines"), 10)).next_multiple_of(4);
+
+    const fn price(is_on: bool, bytes: usize) -> usize {
+        if is_on { bytes } else { 0 }
+    }
+
     /// A storage with two more entries of a kind: an even number, so that the whole's alignment does not blur the figure.
     const fn one_of_two<Grown>() -> usize {
         (size_of::<Grown>() - size_of::<Base>()) / 2
     }
 
-    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 136 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 136 + LIMITS + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + LONGER);
 }

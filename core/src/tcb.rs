@@ -80,6 +80,17 @@ bitflags::bitflags! {
         const NAGLE = 1 << 20;
         /// The next hop is known.
         const HOP_KNOWN = 1 << 21;
+
+        /// `phase_at` is armed: somebody must accept, or else the peer send its first octet.
+        const DEADLINE = 1 << 27;
+        /// Keepalive is on, or an idle limit is set.
+        const WATCHED = 1 << 28;
+        /// A keepalive probe is due.
+        const KEEP_ALIVE = 1 << 29;
+        /// The peer has sent its first octet.
+        const PEER_SPOKE = 1 << 30;
+        /// The user timeout is set, in the place of R2.
+        const USER_TIMEOUT = 1 << 31;
     }
 }
 

@@ -126,12 +126,69 @@ impl Millis {
         if other.is_before(self) { other } else { self }
     }
 
+    /// How long it is until then; zero if it is over.
+    pub(crate) fn left(self, now: Millis) -> u32 {
+        if self.is_reached(now) { 0 } else { self.since(now) }
+    }
+
     pub(crate) fn since(self, earlier: Millis) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
 
     pub(crate) fn after(self, ms: u32) -> Millis {
         Millis(self.0.wrapping_add(ms.min(MAX_AHEAD_MS)))
+    }
+
+    /// The moment `ms` ago, no further back than a deadline may lie ahead.
+    pub(crate) fn before(self, ms: u32) -> Millis {
+        Millis(self.0.wrapping_sub(ms.min(MAX_AHEAD_MS)))
+    }
+}
+
+/// A period in two octets: 14 bits of milliseconds, seconds or minutes. Zero stands for none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Period(u16);
+
+impl Period {
+    #[cfg(any(feature = "keepalive", feature = "deadlines"))]
+    pub(crate) const ZERO: Period = Period(0);
+    const COUNT: u16 = 0x3fff;
+    /// The longest that can be said (11.4 days).
+    pub(crate) const MAX: Duration = Duration::from_secs(Period::COUNT as u64 * 60);
+
+    /// Takes a period as it is, and at least 1 ms; `None` where no unit says it exactly.
+    pub(crate) const fn exact(duration: Duration) -> Option<Period> {
+        let us = duration.as_micros();
+        if us == 0 || us > Period::MAX.as_micros() || !duration.subsec_nanos().is_multiple_of(1_000_000) {
+            return None;
+        }
+        let (ms, most) = ((us / 1_000) as u32, Period::COUNT as u32);
+        if ms <= most {
+            Some(Period(ms as u16))
+        } else if ms.is_multiple_of(1_000) && ms / 1_000 <= most {
+            Some(Period(1 << 14 | (ms / 1_000) as u16))
+        } else if ms.is_multiple_of(60_000) {
+            Some(Period(2 << 14 | (ms / 60_000) as u16))
+        } else {
+            None
+        }
+    }
+
+    pub(crate) const fn ms(self) -> u32 {
+        let count = (self.0 & Period::COUNT) as u32;
+        match self.0 >> 14 {
+            0 => count,
+            1 => count * 1_000,
+            _ => count * 60_000,
+        }
+    }
+
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u16) -> Period {
+        Period(bits)
     }
 }
 

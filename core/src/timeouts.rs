@@ -5,7 +5,7 @@ use crate::tcb::Flags;
 use crate::tcp::Tcp;
 use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
 use crate::transfer::send;
-use crate::verdict::{CloseReason, State, Timer};
+use crate::verdict::{CloseReason, Timer};
 
 impl Tcp<'_> {
     /// Does everything that is due at `now`. Poll for output afterwards.
@@ -32,11 +32,12 @@ impl Tcp<'_> {
 
     /// RSTs that came due in a step had no chance to be sent in it: their time starts anew.
     fn renew_resets(&mut self) {
-        let at = self.clock.ms().after(RESET_HELD_MS);
+        let now = self.clock.ms();
+        let at = now.after(RESET_HELD_MS);
         for i in 0..self.conns.len() as u16 {
             let c = &mut self.conns[usize::from(i)];
             if c.has(Flags::RST_DUE) {
-                c.rexmit_at = at;
+                c.since = now;
                 self.conn_index.arm(i, at);
             }
         }
@@ -80,9 +81,9 @@ impl Tcp<'_> {
     fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
         while let Some((i, at)) = self.conn_index.first_due() {
             let c = &self.conns[usize::from(i)];
-            match c.deadline() {
-                Some(due) if due == at => return Some((due, timer_of(c, due))),
-                Some(due) => self.conn_index.arm(i, due),
+            match c.next_timer(&self.settings) {
+                Some((due, timer)) if due == at => return Some((due, timer)),
+                Some((due, _)) => self.conn_index.arm(i, due),
                 None => self.conn_index.disarm(i),
             }
         }
@@ -92,21 +93,25 @@ impl Tcp<'_> {
     fn connection_due(&mut self, i: u16) {
         let ms = self.clock.ms();
         let c = &mut self.conns[usize::from(i)];
-        if c.ack_at.is_reached(ms) {
-            acknowledgment_due(c, ms, &self.settings);
-        }
-        let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
-        if is_due && c.has(Flags::RST_DUE) {
+        if c.has(Flags::RST_DUE) && c.since.after(RESET_HELD_MS).is_reached(ms) {
             self.conn_index.disarm(i);
             self.drop_reset(i);
             return;
         }
-        let gives_up = if is_due { self.retransmission_due(ms, i) } else { None };
+        if c.ack_at.is_reached(ms) {
+            acknowledgment_due(c, ms, &self.settings);
+        }
+        let limit = c.limit_reached(ms, &self.settings);
+        if limit.is_none() {
+            c.mind_keep_alive(ms);
+        }
+        let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
+        let gives_up = limit.or_else(|| if is_due { self.retransmission_due(ms, i) } else { None });
         if let Some(timer) = gives_up {
             self.end_by_timer(i, CloseReason::TimedOut(timer));
             return;
         }
-        match self.conns[usize::from(i)].deadline() {
+        match self.conns[usize::from(i)].deadline(&self.settings) {
             Some(at) => self.conn_index.arm(i, at),
             None => self.conn_index.disarm(i),
         }
@@ -117,28 +122,15 @@ impl Tcp<'_> {
     fn retransmission_due(&mut self, now: Millis, i: u16) -> Option<Timer> {
         let settings = &self.settings;
         let c = &mut self.conns[usize::from(i)];
-        if c.tcb.state() == State::FinWait2 {
-            return Some(Timer::Orphan);
-        }
-        if c.has(Flags::APP_GONE) && now.since(c.progress_at) >= settings.orphan_ms {
-            return Some(Timer::Orphan);
-        }
         if is_given_up(c, now, settings) {
             // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
             if !c.has(Flags::LAST_TRY) {
                 c.set(Flags::LAST_TRY);
                 send_again(c);
                 c.rexmit_at = now.after(send::first_rto_ms(c, settings));
-                send::bound_by_orphan(c, settings);
                 return None;
             }
-            return Some(if c.has(Flags::PERSIST) {
-                Timer::WindowProbe
-            } else if c.tcb.state().is_synchronized() {
-                Timer::Retransmission
-            } else {
-                Timer::Connect
-            });
+            return Some(c.retransmission_timer());
         }
         // The peer was heard since: what is sent next is not the last.
         c.clear(Flags::LAST_TRY);
@@ -198,7 +190,7 @@ pub(crate) fn send_again(c: &mut Connection) {
 
 /// R2 (§3.8.3). Without an application the orphan limit bounds the connection in all, and R2 ends it sooner where the peer is silent.
 fn is_given_up(c: &Connection, now: Millis, settings: &crate::settings::Settings) -> bool {
-    now.since(send::silent_since(c)) >= send::r2_ms(c, settings)
+    send::is_ended_by_r2(c) && now.since(send::silent_since(c)) >= send::r2_ms(c, settings)
 }
 
 /// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
@@ -208,18 +200,4 @@ fn doubt_path(c: &mut Connection) {
         c.events.insert(Events::STALLED);
     }
     c.set(Flags::DOUBTED);
-}
-
-pub(crate) fn timer_of(c: &Connection, due: Millis) -> Timer {
-    if c.has(Flags::DELACK) && c.ack_at == due {
-        Timer::DelayedAck
-    } else if c.has(Flags::ASKING) && c.ack_at == due {
-        Timer::Challenge
-    } else if c.tcb.state() == State::FinWait2 || c.has(Flags::RST_DUE) {
-        Timer::Orphan
-    } else if c.has(Flags::PERSIST) {
-        Timer::WindowProbe
-    } else {
-        Timer::Retransmission
-    }
 }

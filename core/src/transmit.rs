@@ -150,7 +150,7 @@ impl<'s> Tcp<'s> {
                 header.control = Control::RST | Control::ACK;
                 header.wnd = 0;
             }
-            Kind::Ack | Kind::New | Kind::Again | Kind::Probe => {
+            Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
                 header.control.set(Control::FIN, plan.fin);
                 header.control.set(Control::PSH, plan.push);
             }
@@ -287,7 +287,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 Kind::Again | Kind::Probe => true,
                 Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
                 Kind::SynAck => self.connection(*i).tcb.retries > 0,
-                Kind::Ack | Kind::New | Kind::Reset(_) => false,
+                Kind::Ack | Kind::New | Kind::KeepAlive | Kind::Reset(_) => false,
             },
         }
     }

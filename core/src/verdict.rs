@@ -352,15 +352,18 @@ reasons! {
         Aborted = "aborted",
         /// The listener closed before this connection was accepted.
         ListenerClosed = "listener closed",
-        /// The peer stopped acknowledging, never completed its handshake, or never sent its FIN after our application had left.
+        /// The peer stopped acknowledging, never completed its handshake, never sent its FIN after our application had left, or was idle for longer
+        /// than it may be.
         TimedOut = "timed out",
+        /// The connection was idle, and its slot or its buffers were wanted by another.
+        Evicted = "evicted",
     }
 }
 
 reasons! {
     /// The timers that can be due.
     Timer {
-        /// The SYN of an active open was never answered (R2 for SYN).
+        /// The SYN of an active open is sent again; when it ends a connection, none was answered (R2 for SYN).
         Connect = "connect",
         /// A half-open connection was never completed.
         SynReceived = "SYN-RECEIVED",
@@ -370,8 +373,22 @@ reasons! {
         WindowProbe = "window probe",
         /// An acknowledgement held back is sent.
         DelayedAck = "delayed ACK",
-        /// The application closed and the peer has not taken all our data, or not sent its FIN, in time.
+        /// The application closed and the peer has not taken all our data in time.
         Orphan = "orphan",
+        /// The application closed, the peer has taken all our data and not sent its FIN in time.
+        FinWait2 = "FIN-WAIT-2",
+        /// What was sent, or waits for the peer's window, went without progress for longer than the application allows (RFC 5482).
+        UserTimeout = "user timeout",
+        /// An idle peer is asked whether it is there (§3.8.4); when it ends a connection, no probe was answered.
+        KeepAlive = "keepalive",
+        /// Neither side has taken an octet for too long.
+        Idle = "idle",
+        /// The peer's first octet did not come in time.
+        FirstByte = "first byte",
+        /// Nobody accepted the connection in time.
+        AcceptWait = "accept wait",
+        /// The connection is over, and its RST is given up where the device does not take it.
+        Reset = "reset",
         /// A challenge to an RST was not answered and is sent again.
         Challenge = "challenge",
         /// 2 MSL.
@@ -401,6 +418,8 @@ pub enum CloseReason {
     DataLost,
     /// The address the connection was on is no longer ours.
     AddressLost,
+    /// It was idle, and its slot or its buffers were wanted: see `Config::eviction`.
+    Evicted,
     /// A timer gave up.
     TimedOut(Timer),
 }
@@ -416,11 +435,18 @@ impl CloseReason {
         CloseReason::Aborted,
         CloseReason::DataLost,
         CloseReason::AddressLost,
+        CloseReason::Evicted,
         CloseReason::TimedOut(Timer::Connect),
         CloseReason::TimedOut(Timer::SynReceived),
         CloseReason::TimedOut(Timer::Retransmission),
         CloseReason::TimedOut(Timer::WindowProbe),
         CloseReason::TimedOut(Timer::Orphan),
+        CloseReason::TimedOut(Timer::FinWait2),
+        CloseReason::TimedOut(Timer::UserTimeout),
+        CloseReason::TimedOut(Timer::KeepAlive),
+        CloseReason::TimedOut(Timer::Idle),
+        CloseReason::TimedOut(Timer::FirstByte),
+        CloseReason::TimedOut(Timer::AcceptWait),
     ];
 
     /// The reason's place in [`CloseReason::ALL`].
@@ -445,6 +471,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Aborted => f.pad("aborted here"),
             CloseReason::DataLost => f.pad("data lost"),
             CloseReason::AddressLost => f.pad("address lost"),
+            CloseReason::Evicted => f.pad("evicted"),
             CloseReason::TimedOut(timer) => write!(f, "timed out ({timer})"),
         }
     }

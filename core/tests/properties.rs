@@ -924,7 +924,8 @@ impl<'s> Host<'s> {
         let family = self.family(family);
         let addr = if any { family.unspecified() } else { self.addr(family) };
         let overflow = if refuse { Overflow::Refuse } else { Overflow::Drop };
-        let options = ListenOptions { backlog, half_open, overflow, accept_from: None, stream };
+        let options =
+            ListenOptions { backlog, half_open, overflow, accept_from: None, stream, ..ListenOptions::default() };
         let port = [80, 81, 0][usize::from(port)];
         let result = self.tcp.listen(SocketAddr::new(addr, port), options);
         self.listeners.extend(result);

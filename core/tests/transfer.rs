@@ -400,10 +400,10 @@ fn fin_wait_2_without_application_ends_after_a_minute_and_says_so() {
         l.close();
         l.peer_acks();
         assert_eq!(l.world.tcp.state_of(l.us, l.peer), State::FinWait2);
-        assert_eq!(l.world.deadline, Some((l.world.now + Duration::from_secs(60), Timer::Orphan)));
-        assert_eq!(l.world.next_deadline(), Timer::Orphan);
+        assert_eq!(l.world.deadline, Some((l.world.now + Duration::from_secs(60), Timer::FinWait2)));
+        assert_eq!(l.world.next_deadline(), Timer::FinWait2);
         assert_eq!(l.world.only().flags & 4, 4, "RST");
-        let closed = Event::Closed(handle, CloseReason::TimedOut(Timer::Orphan));
+        let closed = Event::Closed(handle, CloseReason::TimedOut(Timer::FinWait2));
         assert!(l.world.events.contains(&closed));
         assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
     });

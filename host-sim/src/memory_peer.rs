@@ -257,6 +257,7 @@ fn failure(reason: CloseReason) -> Failure {
         CloseReason::Refused => Failure::Refused,
         CloseReason::TimedOut(_) => Failure::TimedOut,
         CloseReason::ResetByPeer | CloseReason::Aborted | CloseReason::DataLost => Failure::Reset,
+        CloseReason::Evicted => Failure::Other(nix::libc::ECONNABORTED),
         CloseReason::AddressLost => Failure::Other(nix::libc::EADDRNOTAVAIL),
         CloseReason::PeerClosed | CloseReason::LocalClosed | CloseReason::ClosedBeforeOpen => Failure::Pipe,
     }

@@ -3,12 +3,18 @@
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::stack::TcpStack;
 use super::state::{now, wait_until};
+use crate::budget::Budget;
+#[cfg(feature = "keepalive")]
+use crate::config::KeepAlive;
+use crate::config::StreamOptions;
 use crate::output::{ConnectionHandle, Error, Status};
+use crate::tcp::Tcp;
 use crate::verdict::{CloseReason, State};
 
 /// A connection.
@@ -90,6 +96,62 @@ impl TcpStream {
         let queue = self.stack.state().waiting.end_of(self.handle);
         // While a stream is held its slot is too.
         wait_until(queue, || self.status().map_or(Some(CloseReason::Aborted), |status| status.closed)).await
+    }
+
+    /// Sets the user timeout, from now on: how long what was written may go without progress. `None` is R2 again, as
+    /// [`StreamOptions::DEFAULT`] has it. See [`crate::Tcp::set_user_timeout`]. embassy-net's `set_timeout` also ends an idle connection; here
+    /// keepalive or the idle timeout do.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.change(|tcp, handle| match timeout {
+            Some(timeout) => tcp.set_user_timeout(now(), handle, timeout),
+            None => tcp.set_r2(now(), handle, StreamOptions::DEFAULT.r2),
+        })
+    }
+
+    /// Switches keepalive on or off, or changes it, from now on: see [`crate::Tcp::set_keep_alive`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    #[cfg(feature = "keepalive")]
+    pub fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_keep_alive(now(), handle, keep_alive))
+    }
+
+    /// Sets the idle timeout, or takes it away, from now on: see [`crate::Tcp::set_idle_timeout`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    #[cfg(feature = "deadlines")]
+    pub fn set_idle_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_idle_timeout(now(), handle, timeout))
+    }
+
+    /// Sets how long the peer may take until its first octet, from now: see [`crate::Tcp::set_first_byte_timeout`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    #[cfg(feature = "deadlines")]
+    pub fn set_first_byte_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_first_byte_timeout(now(), handle, timeout))
+    }
+
+    /// Changes a limit; the runner learns of an earlier deadline.
+    fn change(&self, how: impl FnOnce(&mut Tcp<'_>, ConnectionHandle) -> Result<(), Error>) -> Result<(), Error> {
+        let mut state = self.stack.state();
+        how(state.link.tcp(), self.handle)?;
+        state.runner.wake();
+        Ok(())
+    }
+
+    /// Tells how long the peer can hold the connection without giving anything: see [`Budget`].
+    ///
+    /// # Errors
+    /// None while the stream is held.
+    pub fn budget(&self) -> Result<Budget, Error> {
+        self.stack.state().link.tcp_ref().budget(self.handle)
     }
 
     /// Tells how the connection stands.
@@ -249,7 +311,7 @@ fn kind_of_end(reason: CloseReason) -> ErrorKind {
     match reason {
         CloseReason::Refused => ErrorKind::ConnectionRefused,
         CloseReason::ResetByPeer => ErrorKind::ConnectionReset,
-        CloseReason::Aborted | CloseReason::ClosedBeforeOpen => ErrorKind::ConnectionAborted,
+        CloseReason::Aborted | CloseReason::ClosedBeforeOpen | CloseReason::Evicted => ErrorKind::ConnectionAborted,
         CloseReason::TimedOut(_) => ErrorKind::TimedOut,
         CloseReason::AddressLost => ErrorKind::AddrNotAvailable,
         CloseReason::PeerClosed | CloseReason::LocalClosed | CloseReason::DataLost => ErrorKind::BrokenPipe,

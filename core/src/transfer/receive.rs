@@ -35,6 +35,8 @@ pub(crate) fn take_text(
     let n = c.reassembly.advance(len);
     advance(c, n);
     c.rx_len += n;
+    c.moved(now);
+    c.peer_spoke();
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
@@ -56,6 +58,7 @@ pub(crate) fn take_fin(c: &mut Connection) -> bool {
     }
     c.clear(Flags::FIN_HELD);
     c.set(Flags::PEER_FIN | Flags::ACK_NOW);
+    c.peer_spoke();
     advance(c, 1);
     if c.has_reader() {
         c.events.insert(Events::PEER_FINISHED);

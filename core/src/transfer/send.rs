@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Again,
     /// One octet, or the FIN, beyond a closed window.
     Probe,
+    /// Nothing, at a number the peer has had: it answers if it lives.
+    KeepAlive,
     Reset(Reset),
 }
 
@@ -105,6 +107,14 @@ fn next_synchronized(c: &Connection) -> Option<Plan> {
         .or_else(|| probe(c))
         .or_else(|| new(c))
         .or_else(|| empty_ack(c, Flags::ACK_NOW))
+        .or_else(|| keep_alive(c))
+}
+
+/// §3.8.4. Without an octet: some peers do not answer one that has none, but every peer of the last decades does, and one with an octet that
+/// was never sent would change its stream.
+fn keep_alive(c: &Connection) -> Option<Plan> {
+    let is_due = cfg!(feature = "keepalive") && c.has(Flags::KEEP_ALIVE);
+    is_due.then(|| bare(Kind::KeepAlive, c.tcb.snd_nxt - 1))
 }
 
 /// The slot still tells why the connection ended, and so why the peer is told.
@@ -113,6 +123,7 @@ fn reason_of_reset(c: &Connection) -> ResetReason {
         Some(CloseReason::DataLost) if c.rx_len > 0 => ResetReason::UnreadData,
         Some(CloseReason::DataLost) => ResetReason::ReceiverGone,
         Some(CloseReason::TimedOut(_)) => ResetReason::TimedOut,
+        Some(CloseReason::Evicted) => ResetReason::Evicted,
         Some(
             CloseReason::PeerClosed
             | CloseReason::LocalClosed
@@ -201,7 +212,7 @@ fn plan_new(c: &Connection, queue: &Queue) -> Plan {
 pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     match plan.kind {
         Kind::Reset(_) => {
-            c.clear(Flags::RST_DUE | Flags::REXMIT);
+            c.clear(Flags::RST_DUE);
             return;
         }
         Kind::Syn => sent_syn(c, now, settings),
@@ -210,6 +221,10 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             receive::acknowledged(c);
         }
         Kind::Ack => receive::acknowledged(c),
+        Kind::KeepAlive => {
+            c.clear(Flags::KEEP_ALIVE);
+            receive::acknowledged(c);
+        }
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
             c.clear(Flags::RESEND);
@@ -279,7 +294,7 @@ fn rto_after(c: &Connection, retries: u8, settings: &Settings) -> u32 {
 
 /// R2 in force: how long without progress before the connection is given up.
 pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
-    if c.tcb.state().is_synchronized() { u32::from(c.r2_s) * 1_000 } else { settings.connect_ms }
+    if c.tcb.state().is_synchronized() { c.patience_ms() } else { settings.connect_ms }
 }
 
 /// Returns whether the connection must make progress to live. With the window closed it is enough that the peer answers (MUST-37). Not
@@ -293,7 +308,7 @@ pub(crate) fn counts_progress(c: &Connection) -> bool {
 /// Since when R2 counts. With the window open that is the last progress; with the window closed, or without an application, the last time the
 /// peer was heard: such a connection is never ended by R2 for making no progress (MUST-37).
 pub(crate) fn silent_since(c: &Connection) -> Millis {
-    if counts_progress(c) && !c.has(Flags::APP_GONE) { c.progress_at } else { c.heard_at }
+    if counts_progress(c) && !c.has(Flags::APP_GONE) { c.since } else { c.heard_at }
 }
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
@@ -303,22 +318,26 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
     }
     c.set(Flags::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
-    // R2 is not overshot by a long back-off.
-    c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
-    bound_by_orphan(c, settings);
+    bound_by_r2(c, settings);
 }
 
-/// Sees that the timer does not overshoot the time that a connection without an application has.
-pub(crate) fn bound_by_orphan(c: &mut Connection, settings: &Settings) {
-    if c.has(Flags::APP_GONE) && c.has(Flags::REXMIT) {
-        c.rexmit_at = c.rexmit_at.earlier(c.progress_at.after(settings.orphan_ms));
+/// Sees that a long back-off does not overshoot R2. A user timeout is a limit of its own.
+pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
+    if c.has(Flags::REXMIT) && is_ended_by_r2(c) {
+        c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
     }
+}
+
+/// Returns whether R2 ends the connection: a user timeout takes its place, but not that of the time an active open has.
+pub(crate) fn is_ended_by_r2(c: &Connection) -> bool {
+    !(c.has(Flags::USER_TIMEOUT) && c.tcb.state().is_synchronized())
 }
 
 /// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
 pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     let ack = seg.header.ack;
     c.heard_at = now;
+    c.forget_keep_alive();
     // With the window open only progress counts, or a peer that repeats itself would hold the connection for ever.
     if c.tcb.is_ack_new(ack) || !counts_progress(c) {
         c.clear(Flags::LAST_TRY | Flags::DOUBTED);
@@ -363,8 +382,11 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
         c.tcb.snd_nxt = ack;
         c.clear(Flags::PROBE_OUT);
     }
-    if octets > 0 && c.has_reader() {
-        c.events.insert(Events::WRITABLE);
+    if octets > 0 {
+        c.moved(now);
+        if c.has_reader() {
+            c.events.insert(Events::WRITABLE);
+        }
     }
     if c.rtt.acked(n, now) {
         c.backoff = 0;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tcp_reset_core::{
     Arrival, ChecksumBy, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, Output,
-    ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Verdict,
+    ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
 };
 
 use crate::family::{Family, tcp_checksum};
@@ -540,8 +540,10 @@ impl<'s> Link<'s> {
         panic!("no probe");
     }
 
+    /// How the connection stands, but for the time its timers have to go: that passes whatever happens.
     pub(crate) fn status(&self) -> Option<Status> {
-        self.handle.and_then(|handle| self.world.tcp.status(handle).ok())
+        let status = self.handle.and_then(|handle| self.world.tcp.status(handle).ok());
+        status.map(|status| Status { timers: Timers::default(), ..status })
     }
 
     pub(crate) fn state(&self) -> State {

@@ -339,7 +339,7 @@ fn a_syn_that_leaves_after_r2_is_given_one_timeout() {
             assert_eq!(world.only().flags, SYN);
             let iss = world.only().seq;
             let (due, timer) = world.tcp.next_timeout(world.now).unwrap();
-            assert_eq!((due, timer), (world.now + Duration::from_secs(1), Timer::Retransmission));
+            assert_eq!((due, timer), (world.now + Duration::from_secs(1), Timer::Connect));
             if is_answered {
                 let raw = Raw { seq: 7, ack: iss.wrapping_add(1), flags: SYN | ACK, wnd: 500, ..Raw::default() };
                 let _ = world.arrive(peer, us, &raw);
@@ -348,7 +348,7 @@ fn a_syn_that_leaves_after_r2_is_given_one_timeout() {
                 assert_eq!(world.tcp.status(handle).unwrap().state, State::Established);
                 return;
             }
-            assert_eq!(world.next_deadline(), Timer::Retransmission);
+            assert_eq!(world.next_deadline(), Timer::Connect);
             assert_eq!(world.events, [Event::Closed(handle, CloseReason::TimedOut(Timer::Connect))]);
         });
     }

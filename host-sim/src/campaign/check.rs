@@ -292,6 +292,7 @@ impl World<'_> {
             CloseReason::AddressLost => {
                 (self.hosts[conn.host].moved_at < conn.opened_at).then(|| "the address is not lost".to_string())
             }
+            CloseReason::Evicted => Some("nobody evicts here".into()),
             CloseReason::Refused => self.refusal_is_wrong(&conn),
             CloseReason::ResetByPeer => self.reset_is_wrong(c, &conn),
             CloseReason::TimedOut(timer) => self.timeout_is_wrong(c, &conn, timer),
@@ -299,7 +300,10 @@ impl World<'_> {
         if let Some(wrong) = wrong {
             self.fail(format!("{} ↔ {} at {} ended as {reason:?}: {wrong}", conn.local, conn.remote, name(conn.host)));
         }
-        if matches!(reason, CloseReason::TimedOut(Timer::Retransmission | Timer::WindowProbe | Timer::Orphan)) {
+        if matches!(
+            reason,
+            CloseReason::TimedOut(Timer::Retransmission | Timer::WindowProbe | Timer::Orphan | Timer::FinWait2)
+        ) {
             self.owes_rst(c, "timed out");
         }
     }
@@ -407,18 +411,14 @@ impl World<'_> {
         let least = match timer {
             Timer::Connect => config.connect_timeout,
             Timer::Retransmission | Timer::WindowProbe => conn.options.r2,
-            Timer::Orphan => config.orphan_timeout,
-            Timer::SynReceived | Timer::DelayedAck | Timer::TimeWait | Timer::Neighbour => {
-                return Some("no such end".into());
-            }
-            #[allow(unreachable_patterns, reason = "a timer that is not known here yet")]
+            Timer::Orphan | Timer::FinWait2 => config.orphan_timeout,
             _ => return Some("no such end".into()),
         };
         let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
         if !has_jumped && u128::from(age) < least.as_millis() {
             return Some(format!("after {age} ms only"));
         }
-        if timer == Timer::Orphan {
+        if matches!(timer, Timer::Orphan | Timer::FinWait2) {
             return self.orphan_is_wrong(c, conn);
         }
         let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);

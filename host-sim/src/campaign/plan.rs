@@ -465,6 +465,7 @@ impl Draw {
             r1: self.pick(&[3, 3, 1, 8]),
             r2: Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) }),
             nagle: self.rng.bool(),
+            ..StreamOptions::DEFAULT
         }
     }
 

@@ -1,5 +1,9 @@
 //! A connection's slot: the record the rules judge, its buffers, its timers, and its places in the engine's lists.
 
+pub(crate) mod timers;
+
+use self::timers::Limits;
+
 use crate::tcb::{Flags, Tcb};
 use crate::time::Millis;
 use crate::transfer::pool::Buffers;
@@ -77,17 +81,24 @@ pub(crate) struct Connection {
     /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
     pub(crate) recovering: u16,
     pub(crate) rtt: Rtt,
-    pub(crate) r2_s: u16,
     pub(crate) r1: u8,
+    pub(crate) limits: Limits,
     /// Doublings of the retransmission timeout. They stay until a round trip is measured anew (RFC 6298 §5, Karn's algorithm).
     pub(crate) backoff: u8,
+    /// When what was sent, or waits for a window, is sent again: armed by `REXMIT`.
     pub(crate) rexmit_at: Millis,
-    /// Armed by `DELACK` or `ASKING`.
+    /// When an ACK of ours is due: armed by `DELACK` or `ASKING`.
     pub(crate) ack_at: Millis,
-    /// When SND.UNA last moved, or sending began; with `APP_GONE` when the application closed, or the connection ended.
-    pub(crate) progress_at: Millis,
+    /// When what the connection is now in began: SND.UNA last moved or sending began; the application left; the connection ended.
+    pub(crate) since: Millis,
     /// When the peer was last heard.
     pub(crate) heard_at: Millis,
+    /// When the wait for an application to accept, or else for the peer's first octet, is over: armed by `DEADLINE`.
+    #[cfg(feature = "deadlines")]
+    pub(crate) phase_at: Millis,
+    /// When an octet was last taken, by either side.
+    #[cfg(feature = "deadlines")]
+    pub(crate) moved_at: Millis,
     pub(crate) end: End,
     pub(crate) listener: u8,
     pub(crate) accept_next: u16,
@@ -107,13 +118,17 @@ impl Connection {
         last_word_at: 0,
         recovering: 0,
         rtt: Rtt::NEW,
-        r2_s: 0,
         r1: 0,
+        limits: Limits::ZERO,
         rexmit_at: Millis(0),
         backoff: 0,
         ack_at: Millis(0),
-        progress_at: Millis(0),
+        since: Millis(0),
         heard_at: Millis(0),
+        #[cfg(feature = "deadlines")]
+        phase_at: Millis(0),
+        #[cfg(feature = "deadlines")]
+        moved_at: Millis(0),
         end: End::NOT_YET,
         listener: 0,
         accept_next: 0,
@@ -147,23 +162,46 @@ impl Connection {
         self.tcb.flags.remove(flags);
     }
 
-    /// The earliest armed timer.
-    pub(crate) fn deadline(&self) -> Option<Millis> {
-        match (self.has(Flags::REXMIT), self.tcb.flags.intersects(Flags::DELACK | Flags::ASKING)) {
-            (true, true) => Some(self.rexmit_at.earlier(self.ack_at)),
-            (true, false) => Some(self.rexmit_at),
-            (false, true) => Some(self.ack_at),
-            (false, false) => None,
-        }
-    }
-
     /// SND.UNA moved, or sending began. For a connection without an application only the time of its close counts: else its peer holds
     /// the slot for as long as it likes by acknowledging now and then.
     pub(crate) fn made_progress(&mut self, now: Millis) {
         self.tcb.retries = 0;
         self.clear(Flags::REOPENED | Flags::LAST_TRY);
         if !self.has(Flags::APP_GONE) {
-            self.progress_at = now;
+            self.since = now;
+        }
+    }
+
+    /// An octet was taken, by the peer or by us.
+    #[inline]
+    pub(crate) fn moved(&mut self, now: Millis) {
+        #[cfg(feature = "deadlines")]
+        {
+            self.moved_at = now;
+        }
+        #[cfg(not(feature = "deadlines"))]
+        let _ = now;
+    }
+
+    /// Arms, or not, the deadline of the wait that begins: for an application, or for the peer's first octet.
+    pub(crate) fn wait_for(&mut self, timeout_ms: Option<u32>, now: Millis) {
+        self.tcb.flags.set(Flags::DEADLINE, timeout_ms.is_some());
+        #[cfg(feature = "deadlines")]
+        if let Some(ms) = timeout_ms {
+            self.phase_at = now.after(ms);
+        }
+        #[cfg(not(feature = "deadlines"))]
+        let _ = now;
+    }
+
+    /// The peer has sent an octet in order, or its FIN: nothing is waited for any more.
+    #[inline]
+    pub(crate) fn peer_spoke(&mut self) {
+        #[cfg(feature = "deadlines")]
+        if !self.has(Flags::PEER_SPOKE) {
+            self.set(Flags::PEER_SPOKE);
+            // Somebody must accept it yet.
+            self.tcb.flags.set(Flags::DEADLINE, self.has(Flags::DEADLINE) && self.has(Flags::UNACCEPTED));
         }
     }
 

@@ -1,0 +1,342 @@
+//! A connection's timers by name: when each is due, and which ends it.
+//!
+//! | timer | armed while | counts from | due |
+//! |---|---|---|---|
+//! | delayed ACK, challenge | an ACK is held back, an RST is challenged | | `ack_at` |
+//! | retransmission, window probe, connect | something of ours is not acknowledged, or waits for a window | | `rexmit_at` |
+//! | user timeout | the same, where one is set | `since` | after it |
+//! | keepalive | nothing of ours is out, where it is on | `heard_at` | after the idle time and an interval for each probe |
+//! | idle | the connection is open, where it is set | `moved_at` | after it |
+//! | accept wait, first byte | nobody has accepted; the peer has sent nothing | | `phase_at` |
+//! | orphan, FIN-WAIT-2 | the application has left | `since` | after the orphan time |
+//! | reset | the connection is over, its RST has not left | `since` | after 60 s |
+
+use core::time::Duration;
+
+use crate::config::{InvalidSetting, StreamOptions};
+use crate::connection::Connection;
+use crate::settings::{self, Settings};
+use crate::tcb::Flags;
+use crate::time::{Millis, Period, RESET_HELD_MS};
+use crate::verdict::{State, Timer};
+
+/// What makes a connection have limits beside its retransmission timer. Most segments meet one that has none.
+const LIMITED: Flags = Flags::APP_GONE.union(Flags::DEADLINE).union(Flags::WATCHED).union(Flags::USER_TIMEOUT);
+
+/// How long a connection bears what. Zero is a limit that is off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The user timeout, with `USER_TIMEOUT`, as a [`Period`]; else R2 in whole seconds.
+    patience: u16,
+    #[cfg(feature = "keepalive")]
+    keep_idle: Period,
+    #[cfg(feature = "keepalive")]
+    keep_interval: Period,
+    #[cfg(feature = "keepalive")]
+    keep_probes: u8,
+    #[cfg(feature = "deadlines")]
+    idle: Period,
+}
+
+/// Keepalive in milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Keeping {
+    pub(crate) idle_ms: u32,
+    pub(crate) interval_ms: u32,
+    pub(crate) probes: u8,
+}
+
+impl Keeping {
+    /// How long a silent peer is borne.
+    pub(crate) fn total_ms(self) -> u32 {
+        self.idle_ms + self.interval_ms * u32::from(self.probes)
+    }
+}
+
+impl Limits {
+    pub(crate) const ZERO: Limits = Limits {
+        patience: 0,
+        #[cfg(feature = "keepalive")]
+        keep_idle: Period::ZERO,
+        #[cfg(feature = "keepalive")]
+        keep_interval: Period::ZERO,
+        #[cfg(feature = "keepalive")]
+        keep_probes: 0,
+        #[cfg(feature = "deadlines")]
+        idle: Period::ZERO,
+    };
+
+    /// What the options say.
+    ///
+    /// # Errors
+    /// The first that is out of its bounds.
+    pub(crate) fn new(options: &StreamOptions) -> Result<Limits, InvalidSetting> {
+        let r2 = settings::r2(options.r2)?;
+        #[cfg(feature = "keepalive")]
+        let (keep_idle, keep_interval, keep_probes) = settings::keep_alive(options.keep_alive)?;
+        Ok(Limits {
+            patience: match options.user_timeout {
+                Some(timeout) => settings::user_timeout(timeout)?.bits(),
+                None => r2,
+            },
+            #[cfg(feature = "keepalive")]
+            keep_idle,
+            #[cfg(feature = "keepalive")]
+            keep_interval,
+            #[cfg(feature = "keepalive")]
+            keep_probes,
+            #[cfg(feature = "deadlines")]
+            idle: settings::idle_timeout(options.idle_timeout)?,
+        })
+    }
+
+    /// Keepalive, if it is on.
+    pub(crate) fn keeping(&self) -> Option<Keeping> {
+        #[cfg(feature = "keepalive")]
+        if self.keep_probes > 0 {
+            let Limits { keep_idle, keep_interval, keep_probes, .. } = *self;
+            return Some(Keeping { idle_ms: keep_idle.ms(), interval_ms: keep_interval.ms(), probes: keep_probes });
+        }
+        None
+    }
+
+    /// How long no octet may be taken by either side, if that is limited.
+    pub(crate) fn idle_ms(&self) -> Option<u32> {
+        #[cfg(feature = "deadlines")]
+        if self.idle != Period::ZERO {
+            return Some(self.idle.ms());
+        }
+        None
+    }
+}
+
+impl Connection {
+    /// Takes over what was checked when it was given.
+    pub(crate) fn bind(&mut self, limits: Limits, has_user_timeout: bool) {
+        self.limits = limits;
+        self.tcb.flags.set(Flags::USER_TIMEOUT, has_user_timeout);
+        self.mind_watch();
+    }
+
+    fn mind_watch(&mut self) {
+        let is_watched = self.limits.keeping().is_some() || self.limits.idle_ms().is_some();
+        self.tcb.flags.set(Flags::WATCHED, is_watched);
+    }
+
+    /// How long it may be without progress, from `since`, if an application has said so.
+    pub(crate) fn user_timeout_ms(&self) -> Option<u32> {
+        self.has(Flags::USER_TIMEOUT).then(|| Period::from_bits(self.limits.patience).ms())
+    }
+
+    /// R2 in milliseconds: never before the user timeout, where there is one.
+    pub(crate) fn patience_ms(&self) -> u32 {
+        self.user_timeout_ms().unwrap_or_else(|| u32::from(self.limits.patience) * 1_000)
+    }
+
+    pub(crate) fn set_user_timeout(&mut self, timeout: Period) {
+        self.limits.patience = timeout.bits();
+        self.set(Flags::USER_TIMEOUT);
+    }
+
+    pub(crate) fn set_r2(&mut self, seconds: u16) {
+        self.limits.patience = seconds;
+        self.clear(Flags::USER_TIMEOUT);
+    }
+
+    /// Zeros: off. What is switched on on a connection that was idle for weeks counts from a moment that can still be compared.
+    #[cfg(feature = "keepalive")]
+    pub(crate) fn set_keep_alive(&mut self, now: Millis, (idle, interval, probes): (Period, Period, u8)) {
+        if self.limits.keep_probes == 0 {
+            self.heard_at = now.before(now.since(self.heard_at));
+        }
+        self.limits = Limits { keep_idle: idle, keep_interval: interval, keep_probes: probes, ..self.limits };
+        if probes == 0 {
+            self.forget_keep_alive();
+        }
+        self.mind_watch();
+    }
+
+    /// Zero: off. Switched on it counts from now.
+    #[cfg(feature = "deadlines")]
+    pub(crate) fn set_idle_timeout(&mut self, now: Millis, timeout: Period) {
+        if self.limits.idle == Period::ZERO {
+            self.moved(now);
+        }
+        self.limits.idle = timeout;
+        self.mind_watch();
+    }
+
+    /// The peer was heard, or has to answer to something else now: no probe is out.
+    pub(crate) fn forget_keep_alive(&mut self) {
+        if self.has(Flags::WATCHED) && !self.has(Flags::REXMIT) {
+            self.tcb.retries = 0;
+            self.clear(Flags::KEEP_ALIVE);
+        }
+    }
+
+    /// Keepalive, where it is on and nothing else would find out that the peer is gone (RFC 1122 §4.2.3.6).
+    pub(crate) fn kept_alive(&self) -> Option<Keeping> {
+        let is_quiet = match self.tcb.state() {
+            State::Established | State::CloseWait | State::FinWait2 => !self.has(Flags::REXMIT),
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::FinWait1
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => false,
+        };
+        self.limits.keeping().filter(|_| is_quiet)
+    }
+
+    /// Tells each armed timer and when it is due.
+    #[inline]
+    pub(crate) fn each_timer(&self, settings: &Settings, mut tell: impl FnMut(Millis, Timer)) {
+        if self.has(Flags::REXMIT) {
+            tell(self.rexmit_at, self.retransmission_timer());
+        }
+        if self.has(Flags::DELACK) {
+            tell(self.ack_at, Timer::DelayedAck);
+        } else if self.has(Flags::ASKING) {
+            tell(self.ack_at, Timer::Challenge);
+        }
+        if self.has(Flags::RST_DUE) {
+            tell(self.since.after(RESET_HELD_MS), Timer::Reset);
+        } else if self.tcb.flags.intersects(LIMITED) {
+            self.each_limit(settings, &mut tell);
+        }
+    }
+
+    /// Tells each armed timer that does nothing but end the connection; keepalive is one where its probes are spent.
+    pub(crate) fn each_limit(&self, settings: &Settings, tell: &mut impl FnMut(Millis, Timer)) {
+        if self.closed().is_some() {
+            return;
+        }
+        if self.has(Flags::APP_GONE) {
+            let timer = if self.tcb.state() == State::FinWait2 { Timer::FinWait2 } else { Timer::Orphan };
+            tell(self.since.after(settings.orphan_ms), timer);
+        }
+        if let Some(timeout) = self.user_timeout_ms().filter(|_| self.has(Flags::REXMIT)) {
+            tell(self.since.after(timeout), Timer::UserTimeout);
+        }
+        #[cfg(feature = "deadlines")]
+        if self.has(Flags::DEADLINE) {
+            let timer = if self.has(Flags::UNACCEPTED) { Timer::AcceptWait } else { Timer::FirstByte };
+            tell(self.phase_at, timer);
+        }
+        #[cfg(feature = "deadlines")]
+        if let Some(idle) = self.limits.idle_ms().filter(|_| self.tcb.state().is_synchronized()) {
+            tell(self.moved_at.after(idle), Timer::Idle);
+        }
+        if let Some(keeping) = self.kept_alive() {
+            let probed = keeping.interval_ms * u32::from(self.tcb.retries);
+            tell(self.heard_at.after(keeping.idle_ms + probed), Timer::KeepAlive);
+        }
+    }
+
+    pub(crate) fn retransmission_timer(&self) -> Timer {
+        if self.has(Flags::PERSIST) {
+            Timer::WindowProbe
+        } else if self.tcb.state().is_synchronized() {
+            Timer::Retransmission
+        } else {
+            Timer::Connect
+        }
+    }
+
+    /// The earliest armed timer.
+    pub(crate) fn next_timer(&self, settings: &Settings) -> Option<(Millis, Timer)> {
+        let mut first: Option<(Millis, Timer)> = None;
+        self.each_timer(settings, |at, timer| {
+            if first.is_none_or(|(earliest, _)| at.is_before(earliest)) {
+                first = Some((at, timer));
+            }
+        });
+        first
+    }
+
+    /// When that is.
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Millis> {
+        let mut first: Option<Millis> = None;
+        self.each_timer(settings, |at, _| first = Some(first.map_or(at, |earliest| earliest.earlier(at))));
+        first
+    }
+
+    /// The earliest limit that is over. A keepalive probe that is due ends nothing.
+    pub(crate) fn limit_reached(&self, now: Millis, settings: &Settings) -> Option<Timer> {
+        if !self.tcb.flags.intersects(LIMITED) {
+            return None;
+        }
+        let mut first: Option<(Millis, Timer)> = None;
+        self.each_limit(settings, &mut |at, timer| {
+            let is_over = at.is_reached(now) && (timer != Timer::KeepAlive || self.are_probes_spent());
+            if is_over && first.is_none_or(|(earliest, _)| at.is_before(earliest)) {
+                first = Some((at, timer));
+            }
+        });
+        first.map(|(_, timer)| timer)
+    }
+
+    fn are_probes_spent(&self) -> bool {
+        self.limits.keeping().is_none_or(|keeping| self.tcb.retries >= keeping.probes)
+    }
+
+    /// Makes a keepalive probe due, if it is time for one.
+    pub(crate) fn mind_keep_alive(&mut self, now: Millis) {
+        let Some(keeping) = self.kept_alive() else { return };
+        let probed = |retries: u8| keeping.idle_ms + keeping.interval_ms * u32::from(retries);
+        if !self.heard_at.after(probed(self.tcb.retries)).is_reached(now) {
+            return;
+        }
+        self.set(Flags::KEEP_ALIVE);
+        self.tcb.retries = self.tcb.retries.saturating_add(1);
+        // A caller that comes late has missed some: each probe is still given its interval.
+        if self.heard_at.after(probed(self.tcb.retries)).is_reached(now) {
+            self.heard_at = now.before(probed(self.tcb.retries) - keeping.interval_ms);
+        }
+    }
+}
+
+/// How long each timer of a connection has to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Timers {
+    left_ms: [u32; Timer::COUNT],
+}
+
+impl Timers {
+    /// Longer than any timer.
+    const UNARMED: u32 = u32::MAX;
+
+    /// Gives how long until the timer is due, in whole milliseconds; zero where it is overdue, `None` where it is not armed.
+    pub fn left(&self, timer: Timer) -> Option<Duration> {
+        let left = self.left_ms[timer as usize];
+        (left != Timers::UNARMED).then(|| Duration::from_millis(u64::from(left)))
+    }
+
+    /// Lists the armed timers, in the order of [`Timer::ALL`].
+    pub fn armed(&self) -> impl Iterator<Item = (Timer, Duration)> + '_ {
+        Timer::ALL.iter().filter_map(|&timer| self.left(timer).map(|left| (timer, left)))
+    }
+
+    pub(crate) fn set(&mut self, timer: Timer, at: Millis, now: Millis) {
+        self.left_ms[timer as usize] = at.left(now);
+    }
+}
+
+impl Default for Timers {
+    /// None is armed.
+    fn default() -> Timers {
+        Timers { left_ms: [Timers::UNARMED; Timer::COUNT] }
+    }
+}
+
+impl Connection {
+    /// All of them, at `now`.
+    pub(crate) fn timers(&self, now: Millis, settings: &Settings) -> Timers {
+        let mut timers = Timers::default();
+        self.each_timer(settings, |at, timer| timers.set(timer, at, now));
+        timers
+    }
+}

@@ -1,0 +1,67 @@
+//! Full tables: who makes room for whom.
+
+use crate::config::EvictBy;
+use crate::connection::Connection;
+use crate::slots::NONE;
+use crate::tcb::Flags;
+use crate::tcp::Tcp;
+use crate::verdict::CloseReason;
+
+/// How long one who was evicted counts as about to leave, in milliseconds: its RST must be sent, its application give the handle up.
+const LEAVING_MS: u32 = 1_000;
+
+impl Tcp<'_> {
+    /// `wanting` have found no slot or no buffers, and wait. Ends the connection that has been idle the longest, if one has been for as long
+    /// as it must, and if fewer than wait are leaving already.
+    pub(crate) fn make_way(&mut self, wanting: usize) {
+        let Some((by, least_ms)) = self.settings.eviction else { return };
+        let now = self.clock.ms();
+        let is_leaving = |c: &&Connection| c.closed() == Some(CloseReason::Evicted) && now.since(c.since) < LEAVING_MS;
+        if self.conns.iter().filter(|c| c.is_used()).filter(is_leaving).count() >= wanting {
+            return;
+        }
+        let mut victim = NONE;
+        let mut longest_ms = 0;
+        for (i, c) in self.conns.iter().enumerate() {
+            let is_open = c.is_used() && c.closed().is_none() && c.tcb.state().is_synchronized();
+            let idle_ms = now.since(c.moved_at);
+            let is_meant = by == EvictBy::Idle || owes(c);
+            if is_open && is_meant && idle_ms >= least_ms.max(longest_ms) {
+                (victim, longest_ms) = (i as u16, idle_ms);
+            }
+        }
+        if victim != NONE {
+            self.end_by_timer(victim, CloseReason::Evicted);
+        }
+    }
+
+    /// The peer of a half-open record has completed its handshake and found no room. A full backlog is the application's to empty.
+    pub(crate) fn make_way_for(&mut self, h: u16) {
+        let listener = &self.listeners[usize::from(self.halves[usize::from(h)].listener)];
+        if listener.queued < listener.options.backlog {
+            self.make_way(self.waiting_for_room());
+        }
+    }
+
+    /// How many peers have completed their handshake and found no room.
+    pub(crate) fn waiting_for_room(&self) -> usize {
+        self.halves.iter().filter(|half| half.progress.is_completed()).count()
+    }
+
+    /// A slot is free. The peer that has waited the longest for one is asked at once to say its last ACK again: it does so at latest when our
+    /// SYN,ACK comes again by its timer.
+    pub(crate) fn invite(&mut self) {
+        if self.settings.eviction.is_none() {
+            return;
+        }
+        let waiting = self.halves.iter().enumerate().filter(|(_, half)| half.progress.is_completed());
+        if let Some((h, _)) = waiting.max_by_key(|(_, half)| half.progress.retries()) {
+            self.reply_syn_ack(h as u16);
+        }
+    }
+}
+
+/// Says whether it is the peer's turn: to acknowledge, to open its window, or to send its FIN.
+fn owes(c: &Connection) -> bool {
+    c.has(Flags::REXMIT) || c.has(Flags::APP_GONE)
+}
