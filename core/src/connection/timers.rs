@@ -23,6 +23,9 @@ use crate::verdict::{State, Timer};
 /// What makes a connection have limits beside its retransmission timer. Most segments meet one that has none.
 const LIMITED: Flags = Flags::APP_GONE.union(Flags::DEADLINE).union(Flags::WATCHED).union(Flags::USER_TIMEOUT);
 
+/// What makes any timer run.
+const TIMED: Flags = LIMITED.union(Flags::REXMIT).union(Flags::DELACK).union(Flags::ASKING).union(Flags::RST_DUE);
+
 /// How long a connection bears what. Zero is a limit that is off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -168,7 +171,7 @@ impl Connection {
 
     /// The peer was heard, or has to answer to something else now: no probe is out.
     pub(crate) fn forget_keep_alive(&mut self) {
-        if self.has(Flags::WATCHED) && !self.has(Flags::REXMIT) {
+        if cfg!(feature = "keepalive") && self.has(Flags::WATCHED) && !self.has(Flags::REXMIT) {
             self.tcb.retries = 0;
             self.clear(Flags::KEEP_ALIVE);
         }
@@ -258,6 +261,9 @@ impl Connection {
 
     /// When that is.
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Millis> {
+        if !self.tcb.flags.intersects(TIMED) {
+            return None;
+        }
         let mut first: Option<Millis> = None;
         self.each_timer(settings, |at, _| first = Some(first.map_or(at, |earliest| earliest.earlier(at))));
         first

@@ -355,12 +355,13 @@ pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, setti
     mind_window(c, now, settings);
 }
 
-/// What was in flight when the window closed has had no chance since: its time starts now, once until it makes progress.
+/// What was in flight when the window closed has had no chance since: its time starts now, once until it makes progress. A user timeout
+/// counts on: it covers closed windows too.
 fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
     if c.tcb.snd_nxt == c.tcb.snd_una {
         return;
     }
-    if !c.has(Flags::REOPENED) {
+    if !c.has(Flags::REOPENED) && !c.has(Flags::USER_TIMEOUT) {
         c.made_progress(now);
         c.set(Flags::REOPENED);
     }

@@ -63,6 +63,16 @@ pub(super) struct Conn {
     pub last: Option<Status>,
     /// When SND.UNA last moved, on its host's clock.
     pub moved_ms: u64,
+    /// When an octet was last taken by either side, or the connection became open, on its host's clock.
+    pub octet_ms: u64,
+    /// The octets taken by both sides.
+    pub octets: u64,
+    /// When nothing was last unacknowledged, on its host's clock.
+    pub drained_ms: u64,
+    /// When its limits were last changed, on its host's clock.
+    pub changed_ms: u64,
+    /// It was open once.
+    pub is_synchronized: bool,
     /// When it last had nothing in flight or a closed window, on its host's clock.
     pub rested_ms: u64,
 }
@@ -324,6 +334,11 @@ impl World<'_> {
             last: Some(status),
             moved_ms: opened_ms,
             rested_ms: opened_ms,
+            octet_ms: opened_ms,
+            octets: status.readable as u64,
+            drained_ms: opened_ms,
+            changed_ms: opened_ms,
+            is_synchronized: side == 1,
         });
         let c = self.conns.len() - 1;
         if app.every_us > 0 {
@@ -351,6 +366,7 @@ impl World<'_> {
                         // It exists since the handshake, whenever it was accepted.
                         self.conns[c].opened_ms -= (self.now - at) / 1_000;
                         self.conns[c].opened_at = at;
+                        self.conns[c].octet_ms = self.conns[c].opened_ms;
                     }
                     self.note(|| format!("{} accepts", name(h)));
                     if self.phase == Phase::Closing {
@@ -596,6 +612,7 @@ impl World<'_> {
                 self.conns[c].app.read = 4_096;
                 self.app_reads(c);
             }
+            Act::Limits(limits) => self.change_limits(c, limits),
             Act::Write(more) => {
                 self.conns[c].app.total += more;
                 self.app_writes(c);
@@ -651,6 +668,19 @@ impl World<'_> {
         }
         if conn.last.is_some_and(|before| before.snd_una == before.snd_nxt || before.snd_wnd == 0) {
             conn.rested_ms = ms;
+        }
+        if let Some(status) = status {
+            let octets =
+                (conn.written + conn.read + status.readable as u64).saturating_sub(status.unacknowledged as u64);
+            let is_open = status.state.is_synchronized();
+            if octets > conn.octets || is_open && !conn.is_synchronized {
+                conn.octet_ms = ms;
+            }
+            conn.octets = conn.octets.max(octets);
+            conn.is_synchronized |= is_open;
+            if status.unacknowledged == 0 || conn.last.is_some_and(|before| before.unacknowledged == 0) {
+                conn.drained_ms = ms;
+            }
         }
         conn.last = status.or(conn.last);
     }

@@ -7,6 +7,7 @@ use tcp_reset_core::{
 
 use super::apps::{Conn, irs_of};
 use super::host::{Ep, Listening, Owed, SIZES, name};
+use super::limits::late_limit;
 use super::plan::SECOND;
 use super::world::World;
 use crate::frame::Seen;
@@ -272,7 +273,11 @@ impl World<'_> {
             return;
         }
         let (ms, config) = (self.ms(h), host.plan.config);
-        let late = self.conns.iter().filter(|c| c.host == h && c.is_live()).find_map(|c| late_end(c, ms, &config));
+        let late = self
+            .conns
+            .iter()
+            .filter(|c| c.host == h && c.is_live())
+            .find_map(|c| late_end(c, ms, &config).or_else(|| late_limit(c, ms)));
         if let Some(late) = late {
             self.fail(late);
         }
@@ -292,7 +297,7 @@ impl World<'_> {
             CloseReason::AddressLost => {
                 (self.hosts[conn.host].moved_at < conn.opened_at).then(|| "the address is not lost".to_string())
             }
-            CloseReason::Evicted => Some("nobody evicts here".into()),
+            CloseReason::Evicted => self.eviction_is_wrong(&conn),
             CloseReason::Refused => self.refusal_is_wrong(&conn),
             CloseReason::ResetByPeer => self.reset_is_wrong(c, &conn),
             CloseReason::TimedOut(timer) => self.timeout_is_wrong(c, &conn, timer),
@@ -300,11 +305,8 @@ impl World<'_> {
         if let Some(wrong) = wrong {
             self.fail(format!("{} ↔ {} at {} ended as {reason:?}: {wrong}", conn.local, conn.remote, name(conn.host)));
         }
-        if matches!(
-            reason,
-            CloseReason::TimedOut(Timer::Retransmission | Timer::WindowProbe | Timer::Orphan | Timer::FinWait2)
-        ) {
-            self.owes_rst(c, "timed out");
+        if matches!(reason, CloseReason::Evicted | CloseReason::TimedOut(_)) && conn.is_synchronized {
+            self.owes_rst(c, "ended here");
         }
     }
 
@@ -338,6 +340,8 @@ impl World<'_> {
         let is_willing = listener.handle.is_some()
             && listener.changed_at < since
             && listener.options.overflow == Overflow::Drop
+            && peer.plan.config.eviction.is_none()
+            && listener.options.accept_timeout.is_none()
             && peer.booted_at < since
             && peer.moved_at < since
             && peer.aborted_at <= since
@@ -412,11 +416,23 @@ impl World<'_> {
             Timer::Connect => config.connect_timeout,
             Timer::Retransmission | Timer::WindowProbe => conn.options.r2,
             Timer::Orphan | Timer::FinWait2 => config.orphan_timeout,
-            _ => return Some("no such end".into()),
+            Timer::UserTimeout | Timer::KeepAlive | Timer::Idle | Timer::FirstByte => {
+                return self.limit_is_wrong(c, conn, timer);
+            }
+            Timer::SynReceived
+            | Timer::DelayedAck
+            | Timer::AcceptWait
+            | Timer::Reset
+            | Timer::Challenge
+            | Timer::TimeWait
+            | Timer::Neighbour => return Some("no such end".into()),
         };
         let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
         if !has_jumped && u128::from(age) < least.as_millis() {
             return Some(format!("after {age} ms only"));
+        }
+        if timer != Timer::Connect && conn.options.user_timeout.is_some() && conn.closed_ms.is_none() {
+            return Some("a user timeout is set".into());
         }
         if matches!(timer, Timer::Orphan | Timer::FinWait2) {
             return self.orphan_is_wrong(c, conn);
@@ -485,7 +501,7 @@ fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
             && status.snd_una != status.snd_nxt;
     let stuck = ms - conn.rested_ms.max(conn.moved_ms).min(ms);
     // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
-    let r2 = conn.options.r2.as_millis() as u64;
+    let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2).as_millis() as u64;
     (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS)
         .then(|| format!("late end: {local} makes no progress for {stuck} ms in {state}, R2 is {r2} ms"))
 }

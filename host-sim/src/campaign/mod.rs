@@ -20,6 +20,7 @@ mod check;
 mod coverage;
 mod forge;
 mod host;
+mod limits;
 #[allow(missing_docs, reason = "private to the campaign")]
 mod pair;
 mod plan;

@@ -3,12 +3,16 @@
 //! The list is explicit so that it can be shrunk: an operation names a connection by the number of the operation that opened it, and
 //! taking one out leaves the others as they are.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tcp_reset_core::{Config, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions};
+use tcp_reset_core::{
+    Config, EvictBy, Eviction, KeepAlive, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions,
+};
 
 use super::host::{Ep, SIZES, initial_seq};
+use super::limits::Limits;
 use crate::family::Family;
 
 /// One second in the unit of world time, microseconds.
@@ -145,6 +149,8 @@ pub(super) enum Act {
     ReadAll,
     /// This many bytes more to write.
     Write(u32),
+    /// Other limits from now on.
+    Limits(Limits),
 }
 
 /// Segments an attacker sends who knows the ports and roughly the numbers, and never the exact ones.
@@ -297,6 +303,7 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
         rng.u64(..);
     }
     let slow = rng.u8(..8) == 0;
+    let is_limited = !slow && rng.bool();
     let mut draw = Draw {
         busy_us: span(&mut rng),
         rng,
@@ -305,6 +312,7 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
         ops: Vec::new(),
         ids: 0,
         slow,
+        is_limited,
         shapes: Vec::new(),
         ports: Vec::new(),
     };
@@ -329,6 +337,8 @@ struct Draw {
     ids: u32,
     /// The wire is long and steady.
     slow: bool,
+    /// Connections have limits.
+    is_limited: bool,
     /// Each host's storage.
     shapes: Vec<u8>,
     /// Open listeners: host and port.
@@ -415,6 +425,11 @@ impl Draw {
         config.delayed_ack = Duration::from_millis(self.pick(&[40, 40, 0, 200, 500]));
         config.challenge_limit = self.pick(&[10, 10, 10, 1, 3, 255]);
         let policy = self.chance(8);
+        if self.is_limited {
+            let by = self.pick(&[EvictBy::Idle, EvictBy::WithoutProgress]);
+            let idle_for = self.pick(&[None, Some(1_000), Some(10_000)]).map(Duration::from_millis);
+            config.eviction = idle_for.map(|idle_for| Eviction { by, idle_for });
+        }
         config.rst_policy = RstPolicy { at_last_ack_sent: policy, before_fin: policy };
         config
     }
@@ -459,14 +474,34 @@ impl Draw {
     }
 
     fn any_stream(&mut self) -> StreamOptions {
-        StreamOptions {
+        let mut options = StreamOptions {
             rx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
             tx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
             r1: self.pick(&[3, 3, 1, 8]),
             r2: Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) }),
             nagle: self.rng.bool(),
             ..StreamOptions::DEFAULT
+        };
+        self.limits().apply_to(&mut options);
+        options
+    }
+
+    /// Half of all worlds know no limits.
+    fn limits(&mut self) -> Limits {
+        let ms = |ms: Option<u64>| ms.map(Duration::from_millis);
+        let mut limits = Limits { user_timeout: None, keep_alive: None, idle_timeout: None, first_byte_timeout: None };
+        if self.is_limited {
+            limits.user_timeout = ms(self.pick(&[None, None, None, Some(60_000), Some(7_000), Some(300)]));
+            limits.idle_timeout = ms(self.pick(&[None, None, None, Some(300_000), Some(20_000), Some(3_000)]));
+            limits.first_byte_timeout = ms(self.pick(&[None, None, None, Some(60_000), Some(2_000)]));
+            let every = ms(self.pick(&[None, None, Some(500), Some(10_000), Some(60_000), Some(7_200_000)]));
+            limits.keep_alive = every.map(|idle| KeepAlive {
+                idle,
+                interval: Duration::from_millis(self.pick(&[10_000, 3_000, 1_000, 75_000])),
+                probes: NonZeroU8::new(self.pick(&[1, 2, 3, 9])).unwrap_or(NonZeroU8::MIN),
+            });
         }
+        limits
     }
 
     fn app(&mut self) -> App {
@@ -546,11 +581,13 @@ impl Draw {
         for n in 0..1 + self.rng.u16(..2) {
             let port = 7 + n;
             let overflow = if self.chance(3) { Overflow::Refuse } else { Overflow::Drop };
+            let accept_ms = self.pick(&[None, None, Some(1_000), Some(30_000)]);
             let options = ListenOptions {
                 backlog: self.pick(&[4, 4, 1, 2, 8]),
                 half_open: self.pick(&[16, 16, 1, 2, 4]),
                 overflow,
                 stream: self.stream(host),
+                accept_timeout: accept_ms.filter(|_| self.is_limited).map(Duration::from_millis),
                 ..ListenOptions::default()
             };
             let app = self.app();
@@ -636,6 +673,7 @@ impl Draw {
     fn act(&mut self, opened: u64, id: u32) {
         let (at, side) = (self.after(opened), self.rng.usize(..2));
         let more = self.rng.u32(1..3_000);
+        let limits = self.limits();
         let act = self.pick(&[
             Act::Shutdown,
             Act::Close,
@@ -644,6 +682,7 @@ impl Draw {
             Act::StopReading,
             Act::ReadAll,
             Act::Write(more),
+            Act::Limits(limits),
         ]);
         self.add(at, What::Do { id, side, act });
         // Both at once: simultaneous close, or one who leaves while the other does.
