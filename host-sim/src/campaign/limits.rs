@@ -6,6 +6,7 @@ use tcp_reset_core::{EvictBy, Eviction, KeepAlive, Setting, State, Status, Strea
 
 use super::apps::Conn;
 use super::host::name;
+use super::plan::What;
 use super::world::World;
 
 /// How late a limit may end a connection.
@@ -69,11 +70,14 @@ impl World<'_> {
     /// Why a limit has not ended the connection by right.
     pub(super) fn limit_is_wrong(&self, c: usize, conn: &Conn, timer: Timer) -> Option<String> {
         let options = &conn.options;
-        let (limit, since) = match timer {
-            Timer::UserTimeout => (options.user_timeout, conn.opened_ms),
-            Timer::KeepAlive => (options.keep_alive.map(total), conn.opened_ms),
-            Timer::Idle => (options.idle_timeout, conn.octet_ms),
-            _ => (options.first_byte_timeout, conn.opened_ms),
+        let (limit, since) = if timer == Timer::UserTimeout {
+            (options.user_timeout, conn.opened_ms)
+        } else if timer == Timer::KeepAlive {
+            (options.keep_alive.map(total), conn.opened_ms)
+        } else if timer == Timer::Idle {
+            (options.idle_timeout, conn.octet_ms)
+        } else {
+            (options.first_byte_timeout, conn.opened_ms)
         };
         let Some(limit) = limit else { return Some("no such limit is set".into()) };
         let host = &self.hosts[conn.host];
@@ -100,10 +104,10 @@ impl World<'_> {
 
     /// The longest that a frame is on its way in this world.
     fn furthest_us(&self) -> u64 {
-        let wires = self.plan.ops.iter().filter_map(|op| match &op.what {
-            super::plan::What::Wire(wire) => Some(wire.delay_us + wire.jitter_us),
-            _ => None,
-        });
+        let wires =
+            self.plan.ops.iter().filter_map(|op| {
+                if let What::Wire(wire) = &op.what { Some(wire.delay_us + wire.jitter_us) } else { None }
+            });
         wires.max().unwrap_or(0).max(self.wire.delay_us + self.wire.jitter_us)
     }
 
