@@ -49,6 +49,8 @@ impl Tcp<'_> {
                 return Action::Accepted;
             }
         }
+        #[cfg(feature = "user-timeout-option")]
+        self.conns[usize::from(i)].be_advised(seg.header.user_timeout, &self.settings);
         if receiver_gone {
             self.end(i, CloseReason::DataLost, true);
             return Action::Reset(ResetReason::ReceiverGone);
@@ -337,6 +339,8 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     tcb.snd_wl1 = seg.header.seq;
     tcb.snd_wl2 = seg.header.ack;
     tcb.enter(State::Established);
+    #[cfg(feature = "user-timeout-option")]
+    c.advise();
     if c.has_reader() {
         c.events.insert(Events::CONNECTED);
     }

@@ -39,7 +39,7 @@ pub enum Peer {
 ///
 /// # The formula
 /// *I* is the idle timeout, *K* keepalive's idle time and its interval for each probe, *P* the user timeout or else R2 and one
-/// [`Config::rto_max`], *A* the accept timeout, *C* [`Config::connect_timeout`] and one `rto_max`, *O* [`Config::orphan_timeout`]. What is not set does not
+/// [`Config::rto_max`] (`longest_advice` instead of a shorter R2, where the user timeout option is spoken), *A* the accept timeout, *C* [`Config::connect_timeout`] and one `rto_max`, *O* [`Config::orphan_timeout`]. What is not set does not
 /// bound; where nothing is left, nothing does.
 ///
 /// | state | silent | stalling |
@@ -67,6 +67,8 @@ pub struct Budget {
     time_wait_ms: u32,
     rto_max_ms: u32,
     r2_ms: u32,
+    /// What the peer's user timeout option may lengthen it to.
+    advised_ms: u32,
     user_timeout_ms: Option<u32>,
     keep_alive_ms: Option<u32>,
     idle_ms: Option<u32>,
@@ -95,6 +97,8 @@ impl Budget {
         let user_timeout = options.user_timeout.and_then(Period::exact).map(Period::ms);
         let limits = Limits::new(options)?;
         let budget = Budget::new(&settings, limits.keeping(), limits.idle_ms(), user_timeout);
+        #[cfg(feature = "user-timeout-option")]
+        let budget = Budget { advised_ms: advised_ms(&settings, options.user_timeout_option), ..budget };
         Ok(Budget { r2_ms: as_ms(options.r2), first_byte_ms: options.first_byte_ms(), ..budget })
     }
 
@@ -107,6 +111,7 @@ impl Budget {
             time_wait_ms: settings.time_wait_ms,
             rto_max_ms: settings.rto_max_ms,
             r2_ms: 0,
+            advised_ms: 0,
             user_timeout_ms: user_timeout,
             keep_alive_ms: keeping.map(Keeping::total_ms),
             idle_ms,
@@ -170,7 +175,7 @@ impl Budget {
 
     /// The user timeout, or else R2 and the time of the last attempt.
     fn patience_ms(&self) -> u32 {
-        self.user_timeout_ms.unwrap_or(self.r2_ms + self.rto_max_ms)
+        self.user_timeout_ms.unwrap_or(self.r2_ms.max(self.advised_ms) + self.rto_max_ms)
     }
 }
 
@@ -183,8 +188,15 @@ impl Tcp<'_> {
         let c = &self.conns[usize::from(self.slot(handle)?)];
         let limits = &c.limits;
         let budget = Budget::new(&self.settings, limits.keeping(), limits.idle_ms(), c.user_timeout_ms());
+        #[cfg(feature = "user-timeout-option")]
+        let budget = Budget { advised_ms: advised_ms(&self.settings, c.has(Flags::ADVISES)), ..budget };
         Ok(Budget { is_passive: c.has(Flags::PASSIVE), r2_ms: c.patience_ms(), ..budget })
     }
+}
+
+#[cfg(feature = "user-timeout-option")]
+fn advised_ms(settings: &Settings, is_spoken: bool) -> u32 {
+    if is_spoken { u32::from(settings.longest_advice_s) * 1_000 } else { 0 }
 }
 
 fn duration(ms: u32) -> Duration {

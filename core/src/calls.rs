@@ -342,6 +342,8 @@ impl Tcp<'_> {
             return Err(Error::Closed(reason));
         }
         how(c, self.clock.ms());
+        #[cfg(feature = "user-timeout-option")]
+        c.advise();
         send::bound_by_r2(c, &self.settings);
         self.settle(i);
         Ok(())

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::addr::Addr;
 use crate::time::Period;
-#[cfg(feature = "deadlines")]
+#[cfg(any(feature = "deadlines", feature = "user-timeout-option"))]
 use crate::time::as_ms;
 
 /// The smallest buffer a connection may have, in bytes.
@@ -75,6 +75,10 @@ pub struct Config {
     /// as long as it likes. An RST that the device
     /// does not take is given up after 60 s. Default 60 s.
     pub orphan_timeout: Duration,
+    /// The most that a peer's user timeout option lengthens R2 to (U_LIMIT of RFC 5482 §3.1), in whole seconds from 1 to [`MAX_R2`]. Default 10 min.
+    /// A longer R2 of a connection's own stays.
+    #[cfg(feature = "user-timeout-option")]
+    pub longest_advice: Duration,
     /// How long an acknowledgement may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
     pub delayed_ack: Duration,
     /// How many challenge ACKs and ACKs to unacceptable segments one connection sends in a window of 4.19 s (half-open and
@@ -147,6 +151,8 @@ pub enum Setting {
     FirstByteTimeout,
     /// `ListenOptions::accept_timeout`.
     AcceptTimeout,
+    /// `Config::longest_advice`.
+    LongestAdvice,
     /// `Eviction::idle_for`.
     Eviction,
     /// [`ListenOptions::accept_from`].
@@ -175,6 +181,7 @@ impl Setting {
             Setting::IdleTimeout => "idle_timeout must be 1 to 16383 whole ms, s or min",
             Setting::FirstByteTimeout => "first_byte_timeout must be 1 ms to 12.4 days",
             Setting::AcceptTimeout => "accept_timeout must be 1 ms to 12.4 days",
+            Setting::LongestAdvice => "longest_advice must be 1 to 65535 whole seconds",
             Setting::Eviction => "eviction's idle_for must be 1 ms to 12.4 days",
             Setting::AcceptFrom => {
                 "a network in accept_from has a prefix longer than its address, or an IPv4 address in IPv6 guise"
@@ -207,6 +214,8 @@ impl Default for Config {
             syn_received_timeout: Duration::from_secs(30),
             time_wait: Duration::from_secs(60),
             orphan_timeout: Duration::from_secs(60),
+            #[cfg(feature = "user-timeout-option")]
+            longest_advice: Duration::from_secs(600),
             delayed_ack: Duration::from_millis(40),
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
@@ -277,6 +286,10 @@ pub struct StreamOptions {
     /// peer answers, and the SYN of an active open without an answer. It takes the place of `r2` and is a hard limit: no last attempt is made
     /// beyond it. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
     pub user_timeout: Option<Duration>,
+    /// The user timeout option (RFC 5482): the peer is told how long this side bears unacknowledged data, and where no user timeout is set here R2
+    /// is lengthened by what the peer tells, up to `Config::longest_advice`. Default off (ENABLED).
+    #[cfg(feature = "user-timeout-option")]
+    pub user_timeout_option: bool,
     /// Keepalive (§3.8.4). Default `None`: off (MUST-25).
     #[cfg(feature = "keepalive")]
     pub keep_alive: Option<KeepAlive>,
@@ -299,6 +312,8 @@ impl StreamOptions {
         r2: Duration::from_secs(100),
         nagle: true,
         user_timeout: None,
+        #[cfg(feature = "user-timeout-option")]
+        user_timeout_option: false,
         #[cfg(feature = "keepalive")]
         keep_alive: None,
         #[cfg(feature = "deadlines")]
@@ -309,6 +324,12 @@ impl StreamOptions {
 }
 
 impl StreamOptions {
+    /// What the user timeout option says of a connection that is not made yet.
+    #[cfg(feature = "user-timeout-option")]
+    pub(crate) fn advice(&self) -> Option<u16> {
+        self.user_timeout_option.then(|| crate::advice::field_of(as_ms(self.user_timeout.unwrap_or(self.r2))))
+    }
+
     /// How long the peer may take until its first octet arrives. Checked when it was given.
     pub(crate) fn first_byte_ms(&self) -> Option<u32> {
         #[cfg(feature = "deadlines")]

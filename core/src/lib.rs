@@ -33,6 +33,8 @@
 extern crate std;
 
 mod addr;
+#[cfg(feature = "user-timeout-option")]
+mod advice;
 mod apply;
 mod arrives;
 mod audit;

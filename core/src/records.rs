@@ -53,6 +53,8 @@ impl Tcp<'_> {
         let half = &self.halves[usize::from(h)];
         let mss = self.settings.receive_mss(half.tuple.remote_addr);
         let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
+        #[cfg(feature = "user-timeout-option")]
+        let reply = Reply { user_timeout: self.listeners[usize::from(half.listener)].options.stream.advice(), ..reply };
         self.reply(reply);
     }
 
@@ -382,6 +384,8 @@ pub(crate) fn apply_options(c: &mut Connection, options: &crate::StreamOptions) 
     if let Ok(limits) = Limits::new(options) {
         c.bind(limits, options.user_timeout.is_some());
     }
+    #[cfg(feature = "user-timeout-option")]
+    c.tcb.flags.set(Flags::ADVISES, options.user_timeout_option);
     c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
     c.tcb.flags.set(Flags::NAGLE, options.nagle);
 }

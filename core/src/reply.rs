@@ -21,6 +21,8 @@ pub(crate) struct Reply {
     pub(crate) wnd: u16,
     pub(crate) control: Control,
     pub(crate) mss: Option<u16>,
+    #[cfg(feature = "user-timeout-option")]
+    pub(crate) user_timeout: Option<u16>,
     pub(crate) reason: Option<ResetReason>,
     /// It is the last word of a half-open record.
     pub(crate) is_of_retired: bool,
@@ -37,6 +39,8 @@ impl Reply {
             wnd: 0,
             control,
             mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
             reason: Some(reset.reason),
             is_of_retired: false,
         }
@@ -51,6 +55,8 @@ impl Reply {
             wnd,
             control: Control::SYN | Control::ACK,
             mss: Some(mss),
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
             reason: None,
             is_of_retired: false,
         }
@@ -74,6 +80,8 @@ impl Reply {
             wnd,
             control: Control::ACK,
             mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
             reason: None,
             is_of_retired: false,
         }
@@ -89,6 +97,8 @@ impl Reply {
             wnd: self.wnd,
             urgent: 0,
             mss: self.mss,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: self.user_timeout,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::seq::Seq;
 
 /// Octets of a header without options.
 pub const HEADER_LEN: usize = 20;
-/// Octets of a header with the MSS option, the only one sent.
+/// Octets of a header with the MSS option, without others.
 pub const HEADER_WITH_MSS_LEN: usize = HEADER_LEN + 4;
 /// Where the checksum stands in a header.
 const CHECKSUM: Range<usize> = 16..18;
@@ -141,12 +141,25 @@ pub struct Header {
     pub urgent: u16,
     /// The MSS option, if there is one that can be read; the last counts.
     pub mss: Option<u16>,
+    /// The user timeout option, if there is one that can be read: one bit for minutes, 15 for how many of them, or of seconds (RFC 5482
+    /// §3.4). The last counts.
+    #[cfg(feature = "user-timeout-option")]
+    pub user_timeout: Option<u16>,
 }
+
+/// The user timeout option's kind, and its length on the wire in octets.
+#[cfg(feature = "user-timeout-option")]
+const USER_TIMEOUT: (u8, usize) = (28, 4);
 
 impl Header {
     /// Gives the octets the header takes on the wire.
     pub const fn wire_len(&self) -> usize {
-        if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN }
+        let len = if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN };
+        #[cfg(feature = "user-timeout-option")]
+        if self.user_timeout.is_some() {
+            return len + USER_TIMEOUT.1;
+        }
+        len
     }
 
     /// Writes the header before text that already stands in `buf` behind it, and fills in the checksum over all of `buf`.
@@ -175,6 +188,13 @@ impl Header {
         packet.set_urgent_at(self.urgent);
         if let Some(mss) = self.mss {
             TcpOption::MaxSegmentSize(mss).emit(packet.options_mut());
+        }
+        #[cfg(feature = "user-timeout-option")]
+        if let Some(field) = self.user_timeout
+            && let Some(last) = packet.options_mut().last_chunk_mut::<4>()
+        {
+            let [high, low] = field.to_be_bytes();
+            *last = [USER_TIMEOUT.0, USER_TIMEOUT.1 as u8, high, low];
         }
         if checksum.is_filled_here() {
             let buf = packet.into_inner();
@@ -217,6 +237,7 @@ impl<'b> Segment<'b> {
         }
         let control = read_control(&packet);
         let ack = if control.contains(Control::ACK) { Seq(packet.ack_number().0 as u32) } else { Seq(0) };
+        let options = read_options(packet.options());
         let header = Header {
             src_port: packet.src_port(),
             dst_port: packet.dst_port(),
@@ -225,7 +246,9 @@ impl<'b> Segment<'b> {
             control,
             wnd: packet.window_len(),
             urgent: packet.urgent_at(),
-            mss: read_mss(packet.options()),
+            mss: options.mss,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: options.user_timeout,
         };
         Ok(Segment { header, text: packet.payload() })
     }
@@ -282,14 +305,26 @@ fn read_control(packet: &TcpPacket<&[u8]>) -> Control {
     control
 }
 
+/// The options that are read.
+#[derive(Default)]
+struct Options {
+    mss: Option<u16>,
+    #[cfg(feature = "user-timeout-option")]
+    user_timeout: Option<u16>,
+}
+
 /// Walks the options until the list ends or stops making sense: what was read before stays, and nothing is reset for it.
 /// (RFC 9293 MUST-7 lets a stack reset on a malformed option; that would let anyone reset blindly, CVE-2019-12258.)
-fn read_mss(mut options: &[u8]) -> Option<u16> {
-    let mut mss = None;
+fn read_options(mut options: &[u8]) -> Options {
+    let mut read = Options::default();
     while let Ok((rest, option)) = TcpOption::parse(options) {
         match option {
             TcpOption::EndOfList => break,
-            TcpOption::MaxSegmentSize(value) => mss = Some(value),
+            TcpOption::MaxSegmentSize(value) => read.mss = Some(value),
+            #[cfg(feature = "user-timeout-option")]
+            TcpOption::Unknown { kind, data: &[high, low] } if kind == USER_TIMEOUT.0 => {
+                read.user_timeout = Some(u16::from_be_bytes([high, low]));
+            }
             TcpOption::NoOperation
             | TcpOption::WindowScale(_)
             | TcpOption::SackPermitted
@@ -299,5 +334,5 @@ fn read_mss(mut options: &[u8]) -> Option<u16> {
         }
         options = rest;
     }
-    mss
+    read
 }

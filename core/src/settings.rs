@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) syn_received_ms: u32,
     pub(crate) time_wait_ms: u32,
     pub(crate) orphan_ms: u32,
+    #[cfg(feature = "user-timeout-option")]
+    pub(crate) longest_advice_s: u16,
     #[cfg(feature = "eviction")]
     pub(crate) eviction: Option<(EvictBy, u32)>,
     pub(crate) delayed_ack_ms: u32,
@@ -61,6 +63,8 @@ impl Settings {
             challenge_limit,
             rst_policy,
             checksum,
+            #[cfg(feature = "user-timeout-option")]
+            longest_advice,
             #[cfg(feature = "eviction")]
             eviction,
             ephemeral_ports,
@@ -79,6 +83,8 @@ impl Settings {
             syn_received_ms: period(syn_received_timeout, MAX_SYN_RECEIVED, Setting::SynReceivedTimeout)?,
             time_wait_ms: period(time_wait, MAX_PERIOD, Setting::TimeWait)?,
             orphan_ms: period(orphan_timeout, MAX_PERIOD, Setting::OrphanTimeout)?,
+            #[cfg(feature = "user-timeout-option")]
+            longest_advice_s: whole_seconds(longest_advice, Setting::LongestAdvice)?,
             #[cfg(feature = "eviction")]
             eviction: match eviction {
                 Some(Eviction { by, idle_for }) => Some((by, period(idle_for, MAX_PERIOD, Setting::Eviction)?)),
@@ -121,8 +127,12 @@ pub(crate) fn check_stream(options: &StreamOptions) -> Result<(), Error> {
 
 /// R2 in whole seconds.
 pub(crate) fn r2(set: Duration) -> Result<u16, InvalidSetting> {
+    whole_seconds(set, Setting::R2)
+}
+
+fn whole_seconds(set: Duration, setting: Setting) -> Result<u16, InvalidSetting> {
     let is_whole = set.subsec_nanos() == 0;
-    check(is_whole && (Duration::from_secs(1)..=MAX_R2).contains(&set), Setting::R2)?;
+    check(is_whole && (Duration::from_secs(1)..=MAX_R2).contains(&set), setting)?;
     Ok(set.as_secs() as u16)
 }
 

@@ -89,6 +89,10 @@ bitflags::bitflags! {
         const KEEP_ALIVE = 1 << 29;
         /// The peer has sent its first octet.
         const PEER_SPOKE = 1 << 30;
+        /// The user timeout option is spoken (RFC 5482).
+        const ADVISES = 1 << 7;
+        /// An empty ACK with that option is due.
+        const ADVICE_DUE = 1 << 14;
         /// The user timeout is set, in the place of R2.
         const USER_TIMEOUT = 1 << 31;
     }

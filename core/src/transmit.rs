@@ -135,6 +135,12 @@ impl<'s> Tcp<'s> {
             wnd: receive::window_to_offer(c),
             urgent: 0,
             mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: match plan.kind {
+                Kind::Syn | Kind::SynAck => c.advice(),
+                Kind::Ack if c.has(Flags::ADVICE_DUE) => c.advice(),
+                Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
+            },
         };
         match plan.kind {
             Kind::Syn => {

@@ -50,11 +50,11 @@ fn family() -> impl Strategy<Value = Family> {
 fn header() -> impl Strategy<Value = Header> {
     let numbers = (any::<u32>(), any::<u32>(), any::<u16>(), any::<u16>());
     let ports = (any::<u16>(), any::<u16>());
-    (ports, numbers, 0_u8..64, any::<Option<u16>>()).prop_map(
-        |((src_port, dst_port), (seq, ack, wnd, urgent), control, mss)| {
+    (ports, numbers, 0_u8..64, any::<[Option<u16>; 2]>()).prop_map(
+        |((src_port, dst_port), (seq, ack, wnd, urgent), control, [mss, user_timeout])| {
             let control = Control::from_bits_truncate(control);
             let ack = if control.contains(Control::ACK) { ack } else { 0 };
-            Header { src_port, dst_port, seq: Seq(seq), ack: Seq(ack), control, wnd, urgent, mss }
+            Header { src_port, dst_port, seq: Seq(seq), ack: Seq(ack), control, wnd, urgent, mss, user_timeout }
         },
     )
 }

@@ -141,6 +141,12 @@ impl Connection {
         self.set(Flags::USER_TIMEOUT);
     }
 
+    /// R2 for longer, where it is shorter.
+    #[cfg(feature = "user-timeout-option")]
+    pub(crate) fn lengthen_r2(&mut self, seconds: u16) {
+        self.limits.patience = self.limits.patience.max(seconds);
+    }
+
     pub(crate) fn set_r2(&mut self, seconds: u16) {
         self.limits.patience = seconds;
         self.clear(Flags::USER_TIMEOUT);

@@ -102,7 +102,8 @@ pub(crate) fn next(c: &Connection) -> Option<Plan> {
 
 fn next_synchronized(c: &Connection) -> Option<Plan> {
     // A challenge is an empty segment (§3.5.2 group 3): it does not wait for text, nor ride on it.
-    empty_ack(c, Flags::CHALLENGE)
+    // So is the user timeout option's.
+    empty_ack(c, Flags::CHALLENGE | Flags::ADVICE_DUE)
         .or_else(|| again(c))
         .or_else(|| probe(c))
         .or_else(|| new(c))
@@ -148,7 +149,7 @@ fn bare(kind: Kind, seq: Seq) -> Plan {
 }
 
 fn empty_ack(c: &Connection, due: Flags) -> Option<Plan> {
-    c.has(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
+    c.tcb.flags.intersects(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
 }
 
 /// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgement until all that was
@@ -220,7 +221,10 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             sent_syn(c, now, settings);
             receive::acknowledged(c);
         }
-        Kind::Ack => receive::acknowledged(c),
+        Kind::Ack => {
+            c.clear(Flags::ADVICE_DUE);
+            receive::acknowledged(c);
+        }
         Kind::KeepAlive => {
             c.clear(Flags::KEEP_ALIVE);
             receive::acknowledged(c);

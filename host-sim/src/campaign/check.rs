@@ -1,5 +1,7 @@
 //! What must hold: after each step of an engine, at every end, and in a world that has become quiet.
 
+use std::time::Duration;
+
 use tcp_reset_core::link::Received;
 use tcp_reset_core::{
     Action, CloseReason, Config, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
@@ -501,7 +503,8 @@ fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
             && status.snd_una != status.snd_nxt;
     let stuck = ms - conn.rested_ms.max(conn.moved_ms).min(ms);
     // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
-    let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2).as_millis() as u64;
+    let advised = if conn.options.user_timeout_option { config.longest_advice } else { Duration::ZERO };
+    let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2.max(advised)).as_millis() as u64;
     (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS)
         .then(|| format!("late end: {local} makes no progress for {stuck} ms in {state}, R2 is {r2} ms"))
 }
