@@ -218,16 +218,20 @@ impl World<'_> {
                     continue;
                 }
                 // The TIME-WAIT of the connection before outlives a reopening that fails.
-                let has = !matches!(self.state_at(local, remote), State::Closed | State::Listen | State::TimeWait);
+                let state = self.state_at(local, remote);
+                let has = !matches!(state, State::Closed | State::Listen | State::TimeWait);
                 // What comes and goes while the other end holds its connection is a stranger's handshake: the connection went before.
                 let holds = |c: &Conn| c.local == remote && c.remote == local && c.is_live();
                 let since = self.conns.iter().filter(|c| holds(c)).map(|c| c.opened_at).max();
                 let pair = &mut self.pairs[p];
                 let went_before = pair.gone_at[place].is_some_and(|gone| since.is_some_and(|since| gone >= since));
-                if pair.had[place] && !has && !went_before {
+                // Neither does an attempt that nobody has answered.
+                let is_news = pair.was_open[place] || pair.gone_at[place].is_none();
+                if pair.had[place] && !has && !went_before && is_news {
                     pair.gone_at[place] = Some(self.now);
                 }
                 pair.had[place] = has;
+                pair.was_open[place] = has && state.is_synchronized();
             }
         }
     }

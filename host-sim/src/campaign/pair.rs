@@ -48,6 +48,8 @@ pub(super) struct Pair {
     pub ways: [Way; 2],
     /// When each end's engine last had nothing for the pair, after it had something.
     pub gone_at: [Option<u64>; 2],
+    /// It was synchronized when last seen.
+    pub was_open: [bool; 2],
     pub had: [bool; 2],
     /// When each end was last sent an RST by the other that reached it.
     pub told_at: [Option<u64>; 2],
@@ -62,6 +64,7 @@ impl Pair {
             lost_at: None,
             ways: [Way::default(); 2],
             gone_at: [None; 2],
+            was_open: [false; 2],
             had: [false; 2],
             told_at: [None; 2],
             second: 0,
