@@ -22,10 +22,11 @@
 //! | `reset`, `challenge`, `isn` | the numbers of an RST; the ACK limit; everything keyed |
 //! | `apply`, `records` | what a judgement does to a connection; to half-open and TIME-WAIT records |
 //! | `transfer` | send queue, retransmission, reassembly, windows, round-trip time, the byte pool |
+//! | `connection/timers` | when each of a connection's timers is due, and which ends it |
 //! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
 //! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
 //!
-//! Beside the way: `audit` (what must always hold, for tests), `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
+//! Beside the way: `budget` (how long a peer can hold what), `eviction` and `advice` (features: full tables, the user timeout option), `audit` (what must always hold, for tests), `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
 //! `storage` (the memory a user declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and
 //! `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
 
