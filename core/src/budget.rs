@@ -180,7 +180,8 @@ impl Budget {
 }
 
 impl Tcp<'_> {
-    /// Tells what binds the peer of a connection, with the settings it has now.
+    /// Tells what binds the peer of a connection, with the settings it has now. The waits for accept and for the first octet are over soon: what
+    /// is left of them is in [`crate::Status::timers`], and not in here.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].

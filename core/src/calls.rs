@@ -293,7 +293,7 @@ impl Tcp<'_> {
         keep_alive: Option<KeepAlive>,
     ) -> Result<(), Error> {
         let keep_alive = settings::keep_alive(keep_alive)?;
-        self.change(now, handle, |c, ms| c.set_keep_alive(ms, keep_alive))
+        self.change(now, handle, |c, _| c.set_keep_alive(keep_alive))
     }
 
     /// Sets the idle timeout of a connection, or takes it away: see [`StreamOptions::idle_timeout`]. Where there was none it counts from now,
@@ -316,7 +316,7 @@ impl Tcp<'_> {
     /// that octet it does nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    /// [`Error::InvalidSetting`], [`Error::NotConnected`] while nobody has accepted the connection, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     #[cfg(feature = "deadlines")]
     pub fn set_first_byte_timeout(
         &mut self,
@@ -325,6 +325,9 @@ impl Tcp<'_> {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let timeout_ms = settings::first_byte_timeout(timeout)?;
+        if self.conns[usize::from(self.held(handle)?)].has(Flags::UNACCEPTED) {
+            return Err(Error::NotConnected);
+        }
         self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Flags::PEER_SPOKE)), ms))
     }
 

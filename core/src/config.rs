@@ -384,7 +384,7 @@ pub struct Eviction {
     /// Which of them goes first.
     pub by: EvictBy,
     /// How long it must have been so at least. Nobody goes who has been idle for less: whoever fills the table from outside ends nobody who is
-    /// at work. At most [`MAX_PERIOD`].
+    /// at work. At most [`MAX_PERIOD`]. An application that keeps the handle of a connection that was evicted keeps its slot.
     pub idle_for: Duration,
 }
 

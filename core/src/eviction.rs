@@ -3,20 +3,19 @@
 use crate::config::EvictBy;
 use crate::connection::Connection;
 use crate::slots::NONE;
+use crate::storage::HalfOpen;
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
 use crate::verdict::CloseReason;
 
-/// How long one who was evicted counts as about to leave, in milliseconds: its RST must be sent, its application give the handle up.
-const LEAVING_MS: u32 = 1_000;
-
 impl Tcp<'_> {
     /// `wanting` have found no slot or no buffers, and wait. Ends the connection that has been idle the longest, if one has been for as long
-    /// as it must, and if fewer than wait are leaving already.
+    /// as it must, and if fewer than wait are leaving already: an application that does not give up what was evicted keeps the slot, and no other
+    /// connection pays for it.
     pub(crate) fn make_way(&mut self, wanting: usize) {
         let Some((by, least_ms)) = self.settings.eviction else { return };
         let now = self.clock.ms();
-        let is_leaving = |c: &&Connection| c.closed() == Some(CloseReason::Evicted) && now.since(c.since) < LEAVING_MS;
+        let is_leaving = |c: &&Connection| c.closed() == Some(CloseReason::Evicted);
         if self.conns.iter().filter(|c| c.is_used()).filter(is_leaving).count() >= wanting {
             return;
         }
@@ -37,15 +36,19 @@ impl Tcp<'_> {
 
     /// The peer of a half-open record has completed its handshake and found no room. A full backlog is the application's to empty.
     pub(crate) fn make_way_for(&mut self, h: u16) {
-        let listener = &self.listeners[usize::from(self.halves[usize::from(h)].listener)];
-        if listener.queued < listener.options.backlog {
+        if self.waits_for_room(&self.halves[usize::from(h)]) {
             self.make_way(self.waiting_for_room());
         }
     }
 
+    fn waits_for_room(&self, half: &HalfOpen) -> bool {
+        let listener = &self.listeners[usize::from(half.listener)];
+        half.progress.is_completed() && listener.queued < listener.options.backlog
+    }
+
     /// How many peers have completed their handshake and found no room.
     pub(crate) fn waiting_for_room(&self) -> usize {
-        self.halves.iter().filter(|half| half.progress.is_completed()).count()
+        self.halves.iter().filter(|half| self.waits_for_room(half)).count()
     }
 
     /// A slot is free. The peer that has waited the longest for one is asked at once to say its last ACK again: it does so at latest when our
@@ -54,7 +57,7 @@ impl Tcp<'_> {
         if self.settings.eviction.is_none() {
             return;
         }
-        let waiting = self.halves.iter().enumerate().filter(|(_, half)| half.progress.is_completed());
+        let waiting = self.halves.iter().enumerate().filter(|(_, half)| self.waits_for_room(half));
         if let Some((h, _)) = waiting.max_by_key(|(_, half)| half.progress.retries()) {
             self.reply_syn_ack(h as u16);
         }

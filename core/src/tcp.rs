@@ -6,7 +6,7 @@ use heapless::{Deque, HistoryBuf};
 
 use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, closed, listen};
-use crate::config::{Config, InvalidSetting, Overflow, SecretKey};
+use crate::config::{Config, InvalidSetting, MAX_PERIOD, Overflow, SecretKey};
 use crate::connection::{Connection, NONE};
 use crate::isn::Keyed;
 use crate::lists::List;
@@ -89,6 +89,8 @@ pub struct Tcp<'s> {
     pub(crate) unresolved: List,
     pub(crate) eventful: List,
     pub(crate) clock: Clock,
+    /// When moments of the past are looked through next, so that each stays comparable.
+    pub(crate) age_at: Instant,
     /// The connection whose segment came last: the next one is often its own, and then costs no hash.
     last_connection: u16,
     /// How many listeners have news.
@@ -135,6 +137,7 @@ impl<'s> Tcp<'s> {
             unresolved: List::EMPTY,
             eventful: List::EMPTY,
             clock: Clock::START,
+            age_at: Instant::ZERO + MAX_PERIOD,
             last_connection: NONE,
             listeners_with_news: 0,
             ports_used: 0,

@@ -17,21 +17,40 @@ impl Tcp<'_> {
     /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
     /// the furthest deadline, so that each deadline is met as one that has passed.
     pub(crate) fn catch_up(&mut self, now: Instant) {
+        if now >= self.age_at {
+            self.catch_up_far(now);
+        }
+        self.clock.advance(now);
+    }
+
+    #[cold]
+    fn catch_up_far(&mut self, now: Instant) {
         let mut is_far = false;
         while now.as_micros().saturating_sub(self.clock.now().as_micros()) > MAX_AHEAD_US {
             self.clock.advance(Instant::from_micros(self.clock.now().as_micros() + MAX_AHEAD_US));
-            self.renew_resets();
+            self.age();
+            self.renew_unsent();
             self.run_due();
             is_far = true;
         }
         self.clock.advance(now);
+        self.age();
         if is_far {
-            self.renew_resets();
+            self.renew_unsent();
+        }
+        self.age_at = Instant::from_micros(now.as_micros().saturating_add(MAX_AHEAD_US));
+    }
+
+    /// Moments of the past stay comparable: what is longer ago than any limit counts as just so long.
+    fn age(&mut self) {
+        let now = self.clock.ms();
+        for c in self.conns.iter_mut().filter(|c| c.is_used()) {
+            c.age(now);
         }
     }
 
-    /// RSTs that came due in a step had no chance to be sent in it: their time starts anew.
-    fn renew_resets(&mut self) {
+    /// What came due in a step had no chance to be sent in it: the time of RSTs, keepalive probes and last attempts starts anew.
+    fn renew_unsent(&mut self) {
         let now = self.clock.ms();
         let at = now.after(RESET_HELD_MS);
         for i in 0..self.conns.len() as u16 {
@@ -39,6 +58,10 @@ impl Tcp<'_> {
             if c.has(Flags::RST_DUE) {
                 c.since = now;
                 self.conn_index.arm(i, at);
+            } else if c.has(Flags::KEEP_ALIVE) {
+                c.renew_keep_alive(now);
+            } else if c.has(Flags::LAST_TRY) && c.tcb.flags.intersects(Flags::PROBE | Flags::RESEND) {
+                c.rexmit_at = now.after(send::first_rto_ms(c, &self.settings));
             }
         }
         for h in 0..self.halves.len() as u16 {

@@ -166,7 +166,7 @@ impl Connection {
     /// the slot for as long as it likes by acknowledging now and then.
     pub(crate) fn made_progress(&mut self, now: Millis) {
         self.tcb.retries = 0;
-        self.clear(Flags::REOPENED | Flags::LAST_TRY);
+        self.clear(Flags::REOPENED | Flags::LAST_TRY | Flags::KEEP_ALIVE);
         if !self.has(Flags::APP_GONE) {
             self.since = now;
         }

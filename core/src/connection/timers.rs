@@ -52,7 +52,12 @@ pub(crate) struct Keeping {
 impl Keeping {
     /// How long a silent peer is borne.
     pub(crate) fn total_ms(self) -> u32 {
-        self.idle_ms + self.interval_ms * u32::from(self.probes)
+        self.until_probe_ms(self.probes)
+    }
+
+    /// From the last sign of life to the probe after so many, or to the end.
+    fn until_probe_ms(self, probes: u8) -> u32 {
+        self.idle_ms + self.interval_ms.saturating_mul(u32::from(probes))
     }
 }
 
@@ -152,16 +157,14 @@ impl Connection {
         self.clear(Flags::USER_TIMEOUT);
     }
 
-    /// Zeros: off. What is switched on on a connection that was idle for weeks counts from a moment that can still be compared.
+    /// Zeros: off. Probes that are out already are no more than there may be.
     #[cfg(feature = "keepalive")]
-    pub(crate) fn set_keep_alive(&mut self, now: Millis, (idle, interval, probes): (Period, Period, u8)) {
-        if self.limits.keep_probes == 0 {
-            self.heard_at = now.before(now.since(self.heard_at));
+    pub(crate) fn set_keep_alive(&mut self, (idle, interval, probes): (Period, Period, u8)) {
+        if self.kept_alive().is_some() {
+            self.tcb.retries = self.tcb.retries.min(probes);
+            self.tcb.flags.set(Flags::KEEP_ALIVE, self.has(Flags::KEEP_ALIVE) && probes > 0);
         }
         self.limits = Limits { keep_idle: idle, keep_interval: interval, keep_probes: probes, ..self.limits };
-        if probes == 0 {
-            self.forget_keep_alive();
-        }
         self.mind_watch();
     }
 
@@ -226,7 +229,9 @@ impl Connection {
             let timer = if self.tcb.state() == State::FinWait2 { Timer::FinWait2 } else { Timer::Orphan };
             tell(self.since.after(settings.orphan_ms), timer);
         }
-        if let Some(timeout) = self.user_timeout_ms().filter(|_| self.has(Flags::REXMIT)) {
+        // Without an application the orphan limit alone counts, from the close on.
+        let is_patient = self.has(Flags::REXMIT) && !self.has(Flags::APP_GONE);
+        if let Some(timeout) = self.user_timeout_ms().filter(|_| is_patient) {
             tell(self.since.after(timeout), Timer::UserTimeout);
         }
         #[cfg(feature = "deadlines")]
@@ -239,8 +244,7 @@ impl Connection {
             tell(self.moved_at.after(idle), Timer::Idle);
         }
         if let Some(keeping) = self.kept_alive() {
-            let probed = keeping.interval_ms * u32::from(self.tcb.retries);
-            tell(self.heard_at.after(keeping.idle_ms + probed), Timer::KeepAlive);
+            tell(self.heard_at.after(keeping.until_probe_ms(self.tcb.retries)), Timer::KeepAlive);
         }
     }
 
@@ -297,15 +301,32 @@ impl Connection {
     /// Makes a keepalive probe due, if it is time for one.
     pub(crate) fn mind_keep_alive(&mut self, now: Millis) {
         let Some(keeping) = self.kept_alive() else { return };
-        let probed = |retries: u8| keeping.idle_ms + keeping.interval_ms * u32::from(retries);
-        if !self.heard_at.after(probed(self.tcb.retries)).is_reached(now) {
+        let waited = keeping.until_probe_ms(self.tcb.retries);
+        if !self.heard_at.after(waited).is_reached(now) {
             return;
         }
         self.set(Flags::KEEP_ALIVE);
         self.tcb.retries = self.tcb.retries.saturating_add(1);
-        // A caller that comes late has missed some: each probe is still given its interval.
-        if self.heard_at.after(probed(self.tcb.retries)).is_reached(now) {
-            self.heard_at = now.before(probed(self.tcb.retries) - keeping.interval_ms);
+        // Each probe is given its interval, also where the caller comes late.
+        self.heard_at = now.before(waited);
+    }
+
+    /// A probe that is due had no chance to leave: it is due now.
+    pub(crate) fn renew_keep_alive(&mut self, now: Millis) {
+        if let Some(keeping) = self.kept_alive() {
+            self.tcb.retries = self.tcb.retries.saturating_sub(1);
+            self.heard_at = now.before(keeping.until_probe_ms(self.tcb.retries));
+        }
+    }
+
+    /// No moment of the past is further back than a limit can reach.
+    pub(crate) fn age(&mut self, now: Millis) {
+        let aged = |at: Millis| now.before(now.since(at));
+        self.heard_at = aged(self.heard_at);
+        self.since = aged(self.since);
+        #[cfg(feature = "deadlines")]
+        {
+            self.moved_at = aged(self.moved_at);
         }
     }
 }
