@@ -6,7 +6,7 @@
 //! only lengthens R2, up to a limit of ours. What it has once lengthened is not shortened by a later option: the record keeps the result alone.
 
 use crate::connection::Connection;
-use crate::settings::Settings;
+use crate::settings::{Settings, Stream};
 use crate::tcb::Flags;
 
 /// One bit: minutes, not seconds.
@@ -27,6 +27,13 @@ fn seconds_of(field: u16) -> Option<u32> {
     let count = u32::from(field & !MINUTES);
     let unit = if field & MINUTES == 0 { 1 } else { 60 };
     (count > 0).then_some(count * unit)
+}
+
+impl Stream {
+    /// Ours on a connection that is not made yet.
+    pub(crate) fn advice(&self) -> Option<u16> {
+        self.flags.contains(Flags::ADVISES).then(|| field_of(self.limits.patience_ms(self.flags)))
+    }
 }
 
 impl Connection {

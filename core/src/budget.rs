@@ -5,10 +5,10 @@ use core::time::Duration;
 use crate::config::{Config, ListenOptions, StreamOptions};
 use crate::connection::timers::{Keeping, Limits};
 use crate::output::{ConnectionHandle, Error};
-use crate::settings::{self, Settings};
+use crate::settings::{Listen, Settings, Stream};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
-use crate::time::{Period, RESET_HELD_MS, as_ms};
+use crate::time::RESET_HELD_MS;
 use crate::verdict::State;
 
 /// What kind of peer gives nothing.
@@ -66,9 +66,8 @@ pub struct Budget {
     orphan_ms: u32,
     time_wait_ms: u32,
     rto_max_ms: u32,
+    /// R2 as it is, or as the peer's user timeout option may lengthen it.
     r2_ms: u32,
-    /// What the peer's user timeout option may lengthen it to.
-    advised_ms: u32,
     user_timeout_ms: Option<u32>,
     keep_alive_ms: Option<u32>,
     idle_ms: Option<u32>,
@@ -82,9 +81,8 @@ impl Budget {
     /// # Errors
     /// Those of [`Tcp::new`] and [`Tcp::listen`] about settings.
     pub fn of_listener(config: &Config, options: &ListenOptions) -> Result<Budget, Error> {
-        settings::check_listen(options)?;
         let budget = Budget::of_stream(config, &options.stream)?;
-        Ok(Budget { is_passive: true, accept_ms: options.accept_ms(), ..budget })
+        Ok(Budget { is_passive: true, accept_ms: Listen::new(options)?.accept_ms(), ..budget })
     }
 
     /// Tells what binds the peer of a connection with these options.
@@ -92,29 +90,24 @@ impl Budget {
     /// # Errors
     /// Those of [`Tcp::new`] and [`Tcp::connect`] about settings.
     pub fn of_stream(config: &Config, options: &StreamOptions) -> Result<Budget, Error> {
-        settings::check_stream(options)?;
         let settings = Settings::new(config)?;
-        let user_timeout = options.user_timeout.and_then(Period::exact).map(Period::ms);
-        let limits = Limits::new(options)?;
-        let budget = Budget::new(&settings, limits.keeping(), limits.idle_ms(), user_timeout);
-        #[cfg(feature = "user-timeout-option")]
-        let budget = Budget { advised_ms: advised_ms(&settings, options.user_timeout_option), ..budget };
-        Ok(Budget { r2_ms: as_ms(options.r2), first_byte_ms: options.first_byte_ms(), ..budget })
+        let stream = Stream::new(options)?;
+        let budget = Budget::new(&settings, &stream.limits, stream.flags);
+        Ok(Budget { first_byte_ms: stream.first_byte_ms(), ..budget })
     }
 
-    fn new(settings: &Settings, keeping: Option<Keeping>, idle_ms: Option<u32>, user_timeout: Option<u32>) -> Budget {
+    fn new(settings: &Settings, limits: &Limits, flags: Flags) -> Budget {
         Budget {
-            is_passive: false,
+            is_passive: flags.contains(Flags::PASSIVE),
             half_open_ms: settings.syn_received_ms,
             connect_ms: settings.connect_ms,
             orphan_ms: settings.orphan_ms,
             time_wait_ms: settings.time_wait_ms,
             rto_max_ms: settings.rto_max_ms,
-            r2_ms: 0,
-            advised_ms: 0,
-            user_timeout_ms: user_timeout,
-            keep_alive_ms: keeping.map(Keeping::total_ms),
-            idle_ms,
+            r2_ms: limits.patience_ms(flags).max(advised_ms(settings, flags)),
+            user_timeout_ms: limits.user_timeout_ms(flags),
+            keep_alive_ms: limits.keeping().map(Keeping::total_ms),
+            idle_ms: limits.idle_ms(),
             accept_ms: None,
             first_byte_ms: None,
         }
@@ -175,7 +168,7 @@ impl Budget {
 
     /// The user timeout, or else R2 and the time of the last attempt.
     fn patience_ms(&self) -> u32 {
-        self.user_timeout_ms.unwrap_or(self.r2_ms.max(self.advised_ms) + self.rto_max_ms)
+        self.user_timeout_ms.unwrap_or(self.r2_ms + self.rto_max_ms)
     }
 }
 
@@ -187,17 +180,18 @@ impl Tcp<'_> {
     /// [`Error::StaleHandle`].
     pub fn budget(&self, handle: ConnectionHandle) -> Result<Budget, Error> {
         let c = &self.conns[usize::from(self.slot(handle)?)];
-        let limits = &c.limits;
-        let budget = Budget::new(&self.settings, limits.keeping(), limits.idle_ms(), c.user_timeout_ms());
-        #[cfg(feature = "user-timeout-option")]
-        let budget = Budget { advised_ms: advised_ms(&self.settings, c.has(Flags::ADVISES)), ..budget };
-        Ok(Budget { is_passive: c.has(Flags::PASSIVE), r2_ms: c.patience_ms(), ..budget })
+        Ok(Budget::new(&self.settings, &c.limits, c.tcb.flags))
     }
 }
 
-#[cfg(feature = "user-timeout-option")]
-fn advised_ms(settings: &Settings, is_spoken: bool) -> u32 {
-    if is_spoken { u32::from(settings.longest_advice_s) * 1_000 } else { 0 }
+/// What the peer's user timeout option may lengthen R2 to.
+fn advised_ms(settings: &Settings, flags: Flags) -> u32 {
+    #[cfg(feature = "user-timeout-option")]
+    if flags.contains(Flags::ADVISES) {
+        return u32::from(settings.longest_advice_s) * 1_000;
+    }
+    let _ = (settings, flags);
+    0
 }
 
 fn duration(ms: u32) -> Duration {

@@ -12,6 +12,7 @@ use crate::connection::{Connection, Events, NONE};
 use crate::output::{Compact, ConnectionHandle, Error, Hop, ListenerHandle, Status, endpoints};
 use crate::record::{Counters, ResetRecord};
 use crate::records::apply_options;
+use crate::settings::{Listen, Stream};
 use crate::storage::Listener;
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::Tcp;
@@ -34,9 +35,9 @@ impl Tcp<'_> {
         if local.port() == 0 || !(addr == addr.unspecified() || addr.is_one_host()) {
             return Err(Error::InvalidAddress);
         }
-        settings::check_listen(&options)?;
+        let options = Listen::new(&options)?;
         // Nobody could ever be served.
-        if !self.pool.could_hold(options.stream.rx_buffer, options.stream.tx_buffer) {
+        if !self.pool.could_hold(options.stream.rx_buffer(), options.stream.tx_buffer()) {
             return Err(Error::NoBuffer);
         }
         let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
@@ -124,12 +125,12 @@ impl Tcp<'_> {
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         self.catch_up(now);
-        settings::check_stream(&options)?;
+        let options = Stream::new(&options)?;
         let tuple = self.tuple_to_connect(local, remote)?;
-        let Some(i) = self.allocate_connection(options.rx_buffer, options.tx_buffer) else {
+        let Some(i) = self.allocate_connection(options.rx_buffer(), options.tx_buffer()) else {
             let is_slot_free = self.conn_index.has_room();
             #[cfg(feature = "eviction")]
-            if self.pool.could_hold(options.rx_buffer, options.tx_buffer) {
+            if self.pool.could_hold(options.rx_buffer(), options.tx_buffer()) {
                 self.make_way(self.waiting_for_room() + 1);
             }
             return Err(if is_slot_free { Error::NoBuffer } else { Error::NoSlot });

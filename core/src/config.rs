@@ -7,8 +7,6 @@ use core::time::Duration;
 
 use crate::addr::Addr;
 use crate::time::Period;
-#[cfg(any(feature = "deadlines", feature = "user-timeout-option"))]
-use crate::time::as_ms;
 
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
@@ -323,23 +321,6 @@ impl StreamOptions {
     };
 }
 
-impl StreamOptions {
-    /// What the user timeout option says of a connection that is not made yet.
-    #[cfg(feature = "user-timeout-option")]
-    pub(crate) fn advice(&self) -> Option<u16> {
-        self.user_timeout_option.then(|| crate::advice::field_of(as_ms(self.user_timeout.unwrap_or(self.r2))))
-    }
-
-    /// How long the peer may take until its first octet arrives. Checked when it was given.
-    pub(crate) fn first_byte_ms(&self) -> Option<u32> {
-        #[cfg(feature = "deadlines")]
-        if let Some(timeout) = self.first_byte_timeout {
-            return Some(as_ms(timeout));
-        }
-        None
-    }
-}
-
 impl Default for StreamOptions {
     fn default() -> StreamOptions {
         StreamOptions::DEFAULT
@@ -415,37 +396,6 @@ pub struct ListenOptions {
     pub accept_timeout: Option<Duration>,
     /// The connections' settings.
     pub stream: StreamOptions,
-}
-
-impl ListenOptions {
-    /// Nothing but zeros, for a listener entry nobody uses.
-    pub(crate) const ZERO: ListenOptions = ListenOptions {
-        backlog: 0,
-        half_open: 0,
-        overflow: Overflow::Drop,
-        accept_from: None,
-        #[cfg(feature = "deadlines")]
-        accept_timeout: None,
-        stream: StreamOptions {
-            rx_buffer: 0,
-            tx_buffer: 0,
-            r1: 0,
-            r2: Duration::ZERO,
-            nagle: false,
-            ..StreamOptions::DEFAULT
-        },
-    };
-}
-
-impl ListenOptions {
-    /// How long a connection may wait for an application. Checked when it was given.
-    pub(crate) fn accept_ms(&self) -> Option<u32> {
-        #[cfg(feature = "deadlines")]
-        if let Some(timeout) = self.accept_timeout {
-            return Some(as_ms(timeout));
-        }
-        None
-    }
 }
 
 impl Default for ListenOptions {

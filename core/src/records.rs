@@ -4,11 +4,11 @@ use crate::addr::Addr;
 use crate::arrives::{self, Disposition, Judgement, Reset, Take};
 use crate::connection::Connection;
 use crate::connection::NONE;
-use crate::connection::timers::Limits;
 use crate::output::Hop;
 use crate::record::count;
 use crate::reply::{REPLIES, Reply};
 use crate::seq::Seq;
+use crate::settings::Stream;
 use crate::storage::{HalfOpen, Listener, TimeWait};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::tcp::{Delivery, Tcp};
@@ -60,7 +60,7 @@ impl Tcp<'_> {
 
     /// What the connections of a listener offer first.
     fn first_window(&self, listener: u8) -> u16 {
-        self.listeners[usize::from(listener)].options.stream.rx_buffer as u16
+        self.listeners[usize::from(listener)].options.stream.rx_buffer() as u16
     }
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
@@ -223,7 +223,7 @@ impl Tcp<'_> {
         if self.listeners[l].queued >= options.backlog {
             return None;
         }
-        let i = self.allocate_connection(options.stream.rx_buffer, options.stream.tx_buffer)?;
+        let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.find_time_wait(&tcb.tuple, hash) {
@@ -378,14 +378,9 @@ impl Tcp<'_> {
 }
 
 /// Brings a fresh slot to what its options say.
-pub(crate) fn apply_options(c: &mut Connection, options: &crate::StreamOptions) {
+pub(crate) fn apply_options(c: &mut Connection, options: &Stream) {
     c.r1 = options.r1;
-    // Checked when the options were given.
-    if let Ok(limits) = Limits::new(options) {
-        c.bind(limits, options.user_timeout.is_some());
-    }
-    #[cfg(feature = "user-timeout-option")]
-    c.tcb.flags.set(Flags::ADVISES, options.user_timeout_option);
+    c.limits = options.limits;
+    c.set(options.flags);
     c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
-    c.tcb.flags.set(Flags::NAGLE, options.nagle);
 }

@@ -7,12 +7,14 @@ use crate::addr::Addr;
 use crate::config::KeepAlive;
 use crate::config::{
     ChecksumBy, Config, InvalidSetting, ListenOptions, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED,
-    MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, PortRange, RstPolicy, Setting, StreamOptions,
+    MIN_PERIOD, MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, Setting,
+    StreamOptions,
 };
 #[cfg(feature = "eviction")]
 use crate::config::{EvictBy, Eviction};
 use crate::connection::timers::Limits;
 use crate::output::Error;
+use crate::tcb::Flags;
 #[cfg(feature = "keepalive")]
 use crate::time::MAX_AHEAD_MS;
 use crate::time::{Period, as_ms};
@@ -110,19 +112,101 @@ impl Settings {
     }
 }
 
-/// Checks the options of a connection.
-///
-/// # Errors
-/// [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
-pub(crate) fn check_stream(options: &StreamOptions) -> Result<(), Error> {
-    if !pool::is_valid_size(options.rx_buffer) || !pool::is_valid_size(options.tx_buffer) {
-        return Err(Error::InvalidBufferSize);
+/// The options of a connection in the units of its record.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    rx_buffer: u16,
+    tx_buffer: u16,
+    pub(crate) r1: u8,
+    pub(crate) flags: Flags,
+    pub(crate) limits: Limits,
+    /// Zero: no limit.
+    first_byte_ms: u32,
+}
+
+impl Stream {
+    /// Nothing but zeros, for storage that costs no flash.
+    const ZERO: Stream =
+        Stream { rx_buffer: 0, tx_buffer: 0, r1: 0, flags: Flags::empty(), limits: Limits::ZERO, first_byte_ms: 0 };
+
+    /// Takes the options over.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
+    pub(crate) fn new(options: &StreamOptions) -> Result<Stream, Error> {
+        if !pool::is_valid_size(options.rx_buffer) || !pool::is_valid_size(options.tx_buffer) {
+            return Err(Error::InvalidBufferSize);
+        }
+        check(options.r1 >= 1, Setting::R1)?;
+        let limits = Limits::new(options)?;
+        #[cfg(feature = "deadlines")]
+        let first_byte_ms = first_byte_timeout(options.first_byte_timeout)?.unwrap_or(0);
+        #[cfg(not(feature = "deadlines"))]
+        let first_byte_ms = 0;
+        let mut flags = Flags::empty();
+        flags.set(Flags::NAGLE, options.nagle);
+        flags.set(Flags::USER_TIMEOUT, options.user_timeout.is_some());
+        flags.set(Flags::WATCHED, limits.is_watchful());
+        #[cfg(feature = "user-timeout-option")]
+        flags.set(Flags::ADVISES, options.user_timeout_option);
+        let (rx_buffer, tx_buffer) = (options.rx_buffer as u16, options.tx_buffer as u16);
+        Ok(Stream { rx_buffer, tx_buffer, r1: options.r1, flags, limits, first_byte_ms })
     }
-    check(options.r1 >= 1, Setting::R1)?;
-    Limits::new(options)?;
-    #[cfg(feature = "deadlines")]
-    first_byte_timeout(options.first_byte_timeout)?;
-    Ok(())
+
+    pub(crate) fn rx_buffer(&self) -> usize {
+        usize::from(self.rx_buffer)
+    }
+
+    pub(crate) fn tx_buffer(&self) -> usize {
+        usize::from(self.tx_buffer)
+    }
+
+    pub(crate) fn first_byte_ms(&self) -> Option<u32> {
+        Some(self.first_byte_ms).filter(|ms| *ms > 0)
+    }
+}
+
+/// The options of a listener in the units of its entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Listen {
+    pub(crate) backlog: u8,
+    pub(crate) half_open: u8,
+    pub(crate) overflow: Overflow,
+    pub(crate) accept_from: Option<&'static [Network]>,
+    /// Zero: no limit.
+    accept_ms: u32,
+    pub(crate) stream: Stream,
+}
+
+impl Listen {
+    /// Nothing but zeros, for storage that costs no flash.
+    pub(crate) const ZERO: Listen = Listen {
+        backlog: 0,
+        half_open: 0,
+        overflow: Overflow::Drop,
+        accept_from: None,
+        accept_ms: 0,
+        stream: Stream::ZERO,
+    };
+
+    /// Takes the options over.
+    ///
+    /// # Errors
+    /// Those of [`Stream::new`], [`Error::InvalidSetting`].
+    pub(crate) fn new(options: &ListenOptions) -> Result<Listen, Error> {
+        let networks = options.accept_from.unwrap_or_default();
+        check(networks.iter().all(|network| network.is_valid()), Setting::AcceptFrom)?;
+        #[cfg(feature = "deadlines")]
+        let accept_ms = accept_timeout(options.accept_timeout)?.unwrap_or(0);
+        #[cfg(not(feature = "deadlines"))]
+        let accept_ms = 0;
+        let ListenOptions { backlog, half_open, overflow, accept_from, .. } = *options;
+        Ok(Listen { backlog, half_open, overflow, accept_from, accept_ms, stream: Stream::new(&options.stream)? })
+    }
+
+    pub(crate) fn accept_ms(&self) -> Option<u32> {
+        Some(self.accept_ms).filter(|ms| *ms > 0)
+    }
 }
 
 /// R2 in whole seconds.
@@ -167,18 +251,6 @@ fn accept_timeout(set: Option<Duration>) -> Result<Option<u32>, InvalidSetting> 
 
 fn exact(set: Duration, setting: Setting) -> Result<Period, InvalidSetting> {
     Period::exact(set).ok_or(InvalidSetting(setting))
-}
-
-/// Checks the options of a listener.
-///
-/// # Errors
-/// Those of [`check_stream`], [`Error::InvalidSetting`].
-pub(crate) fn check_listen(options: &ListenOptions) -> Result<(), Error> {
-    let networks = options.accept_from.unwrap_or_default();
-    check(networks.iter().all(|network| network.is_valid()), Setting::AcceptFrom)?;
-    #[cfg(feature = "deadlines")]
-    accept_timeout(options.accept_timeout)?;
-    check_stream(&options.stream)
 }
 
 fn check(holds: bool, setting: Setting) -> Result<(), InvalidSetting> {

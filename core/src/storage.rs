@@ -2,10 +2,10 @@
 
 use crate::addr::Addr;
 use crate::challenge::Quota;
-use crate::config::ListenOptions;
 use crate::connection::{Connection, NONE};
 use crate::output::Hop;
 use crate::seq::Seq;
+use crate::settings::Listen;
 use crate::slots::{Entry, MAX_ENTRIES};
 use crate::tcb::{Flags, Tcb, Tuple};
 use crate::verdict::{ResetReason, State};
@@ -203,7 +203,7 @@ pub(crate) struct Listener {
     /// [`Addr::ZERO`]: all of ours; IPv4's unspecified one: all of ours of that family.
     pub(crate) addr: Addr,
     pub(crate) port: u16,
-    pub(crate) options: ListenOptions,
+    pub(crate) options: Listen,
     /// Half-open records that belong to it.
     pub(crate) half_open: u8,
     /// Completed connections nobody has accepted: how many, the oldest, the newest.
@@ -221,7 +221,7 @@ impl Listener {
         generation: 0,
         addr: Addr::ZERO,
         port: 0,
-        options: ListenOptions::ZERO,
+        options: Listen::ZERO,
         half_open: 0,
         queued: 0,
         first: 0,

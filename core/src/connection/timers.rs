@@ -98,6 +98,21 @@ impl Limits {
         })
     }
 
+    /// The user timeout, where `flags` say that there is one.
+    pub(crate) fn user_timeout_ms(&self, flags: Flags) -> Option<u32> {
+        flags.contains(Flags::USER_TIMEOUT).then(|| Period::from_bits(self.patience).ms())
+    }
+
+    /// R2: the user timeout, where there is one.
+    pub(crate) fn patience_ms(&self, flags: Flags) -> u32 {
+        self.user_timeout_ms(flags).unwrap_or_else(|| u32::from(self.patience) * 1_000)
+    }
+
+    /// Whether an idle connection has a limit.
+    pub(crate) fn is_watchful(&self) -> bool {
+        self.keeping().is_some() || self.idle_ms().is_some()
+    }
+
     /// Keepalive, if it is on.
     pub(crate) fn keeping(&self) -> Option<Keeping> {
         #[cfg(feature = "keepalive")]
@@ -119,26 +134,19 @@ impl Limits {
 }
 
 impl Connection {
-    /// Takes over what was checked when it was given.
-    pub(crate) fn bind(&mut self, limits: Limits, has_user_timeout: bool) {
-        self.limits = limits;
-        self.tcb.flags.set(Flags::USER_TIMEOUT, has_user_timeout);
-        self.mind_watch();
-    }
-
+    #[cfg(any(feature = "keepalive", feature = "deadlines"))]
     fn mind_watch(&mut self) {
-        let is_watched = self.limits.keeping().is_some() || self.limits.idle_ms().is_some();
-        self.tcb.flags.set(Flags::WATCHED, is_watched);
+        self.tcb.flags.set(Flags::WATCHED, self.limits.is_watchful());
     }
 
     /// How long it may be without progress, from `since`, if an application has said so.
     pub(crate) fn user_timeout_ms(&self) -> Option<u32> {
-        self.has(Flags::USER_TIMEOUT).then(|| Period::from_bits(self.limits.patience).ms())
+        self.limits.user_timeout_ms(self.tcb.flags)
     }
 
     /// R2 in milliseconds: never before the user timeout, where there is one.
     pub(crate) fn patience_ms(&self) -> u32 {
-        self.user_timeout_ms().unwrap_or_else(|| u32::from(self.limits.patience) * 1_000)
+        self.limits.patience_ms(self.tcb.flags)
     }
 
     pub(crate) fn set_user_timeout(&mut self, timeout: Period) {
