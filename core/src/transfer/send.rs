@@ -273,8 +273,13 @@ pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
     if !is_probing(c) {
         return rto_after(c, c.backoff, settings);
     }
+    let rto = rto_after(c, c.tcb.retries, settings);
+    if c.has(Flags::USER_TIMEOUT | Flags::APP_GONE) {
+        // The user timeout counts no more.
+        return rto;
+    }
     // After long probing a single lost answer must not end the connection.
-    rto_after(c, c.tcb.retries, settings).min(r2_ms(c, settings) / PROBES_WITHIN_R2).max(1)
+    rto.min(r2_ms(c, settings) / PROBES_WITHIN_R2).max(1)
 }
 
 /// Returns whether what is sent again asks for a window, rather than replaces what was lost.

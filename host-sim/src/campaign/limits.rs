@@ -147,7 +147,7 @@ pub(super) fn late_limit(conn: &Conn, now_ms: u64) -> Option<String> {
             late("hears nothing", heard_ms, total(keep_alive))
         })
         .or_else(|| {
-            let limit = options.user_timeout.filter(|_| status.unacknowledged > 0)?;
+            let limit = options.user_timeout.filter(|_| status.unacknowledged > 0 && conn.closed_ms.is_none())?;
             // Once while the window is closed, once after it was opened.
             late("makes no progress", conn.drained_ms.max(conn.moved_ms), 2 * limit)
         })
