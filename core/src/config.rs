@@ -336,7 +336,8 @@ pub struct KeepAlive {
     /// From the last sign of life to the first probe. At most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default 2 h, the
     /// least that MUST-28 allows as a default.
     pub idle: Duration,
-    /// From one probe to the next, and from the last to the end. The same bounds. Default 75 s.
+    /// From one probe to the next, and from the last to the end. The same bounds. Default 75 s. Less than 0.5 s can end a healthy peer: Linux answers
+    /// such segments at most twice a second (`tcp_invalid_ratelimit`).
     pub interval: Duration,
     /// How many are sent in vain before the end (MUST-26). Default 9.
     pub probes: NonZeroU8,
@@ -375,7 +376,8 @@ pub struct Eviction {
 pub enum EvictBy {
     /// The time since an octet was last taken by either side, of all connections.
     Idle,
-    /// The same, of those alone whose peer owes something: an acknowledgment, room in its window, or its FIN after our application has left.
+    /// How long the peer has owed something without an octet being taken: an acknowledgment, room in its window, or its FIN after our
+    /// application has left. Who owes nothing stays.
     WithoutProgress,
 }
 

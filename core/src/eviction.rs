@@ -23,8 +23,12 @@ impl Tcp<'_> {
         let mut longest_ms = 0;
         for (i, c) in self.conns.iter().enumerate() {
             let is_open = c.is_used() && c.closed().is_none() && c.tcb.state().is_synchronized();
-            let idle_ms = now.since(c.moved_at);
-            let is_meant = by == EvictBy::Idle || owes(c);
+            let quiet_ms = now.since(c.moved_at);
+            let (is_meant, idle_ms) = match by {
+                EvictBy::Idle => (true, quiet_ms),
+                // It may have been quiet for long, and owe something only now.
+                EvictBy::WithoutProgress => (owes(c), quiet_ms.min(now.since(c.since))),
+            };
             if is_open && is_meant && idle_ms >= least_ms.max(longest_ms) {
                 (victim, longest_ms) = (i as u16, idle_ms);
             }
