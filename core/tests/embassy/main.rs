@@ -18,6 +18,7 @@ mod dropping;
 mod errors;
 #[cfg(feature = "ipv6")]
 mod ipv6;
+mod limits;
 mod robust;
 mod settings;
 mod sharing;
