@@ -128,6 +128,11 @@ impl<'w> World<'w> {
         })
     }
 
+    /// Gives the family.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
     /// Gives the scenario's `n`th port.
     pub fn port(&self, n: u16) -> u16 {
         self.first_port + n
