@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use smoltcp::wire::{TcpPacket, TcpSeqNumber};
-use tcp_reset_core::{Control, Instant, Seq, State, Status};
+use tcp_reset_core::{Control, Instant, MAX_PERIOD, Seq, State, Status};
 
 use crate::endpoint::{Endpoint, Sent};
 use crate::frame::{Seen, edit_tcp};
+use crate::world::Tuning;
 
 /// The constant interval of a core that does not back off.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -64,6 +65,24 @@ pub enum Fault {
     NeverRepeatsSynAck,
     /// Everything except SYN is ignored in TIME-WAIT.
     IgnoresFinInTimeWait,
+    /// No keepalive probe is ever sent.
+    NeverAsksIdlePeer,
+    /// The keepalive is off, whatever the application asks for.
+    ForgetsKeepAlive,
+    /// A keepalive probe of the peer's is ignored.
+    IgnoresKeepAlive,
+    /// No user timeout ends anything.
+    ForgetsUserTimeout,
+    /// No idle timeout ends anything.
+    ForgetsIdleTimeout,
+    /// A peer may take for ever until its first octet.
+    ForgetsFirstByteTimeout,
+    /// A connection may wait for an application for ever.
+    ForgetsAcceptTimeout,
+    /// What our application has left is never given up.
+    ForgetsOrphanTimeout,
+    /// Nobody makes way in a full table.
+    NeverEvicts,
 }
 
 impl Fault {
@@ -91,7 +110,32 @@ impl Fault {
         Fault::NeverProbes,
         Fault::NeverRepeatsSynAck,
         Fault::IgnoresFinInTimeWait,
+        Fault::NeverAsksIdlePeer,
+        Fault::ForgetsKeepAlive,
+        Fault::IgnoresKeepAlive,
+        Fault::ForgetsUserTimeout,
+        Fault::ForgetsIdleTimeout,
+        Fault::ForgetsFirstByteTimeout,
+        Fault::ForgetsAcceptTimeout,
+        Fault::ForgetsOrphanTimeout,
+        Fault::NeverEvicts,
     ];
+
+    /// Takes away the setting that the core forgets.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other faults are on the wire")]
+    pub fn forget(self, tuning: &mut Tuning) {
+        let stream = &mut tuning.listen.stream;
+        match self {
+            Fault::ForgetsKeepAlive => stream.keep_alive = None,
+            Fault::ForgetsUserTimeout => stream.user_timeout = None,
+            Fault::ForgetsIdleTimeout => stream.idle_timeout = None,
+            Fault::ForgetsFirstByteTimeout => stream.first_byte_timeout = None,
+            Fault::ForgetsAcceptTimeout => tuning.listen.accept_timeout = None,
+            Fault::ForgetsOrphanTimeout => tuning.config.orphan_timeout = MAX_PERIOD,
+            Fault::NeverEvicts => tuning.config.eviction = None,
+            _ => {}
+        }
+    }
 }
 
 /// The shim. Without a fault it changes nothing.
@@ -106,6 +150,8 @@ pub struct Shim {
     syns: HashMap<(SocketAddr, SocketAddr), Vec<u8>>,
     /// Pairs whose SYN was given to the core again: what it answers stays here.
     revived: HashSet<(SocketAddr, SocketAddr)>,
+    /// The number behind the last that each pair has sent.
+    ends: HashMap<(SocketAddr, SocketAddr), Seq>,
     /// Pairs whose peer's window is closed.
     closed: HashSet<(SocketAddr, SocketAddr)>,
 }
@@ -147,6 +193,7 @@ impl Shim {
             Fault::IgnoresSynToClosedPort if is_syn && state == State::Closed => ignored,
             Fault::IgnoresBadAckInHandshake if self.has_wrong_ack(&seen, state) => ignored,
             Fault::IgnoresFinInTimeWait if !is_syn && state == State::TimeWait => ignored,
+            Fault::IgnoresKeepAlive if is_live && asks_whether_we_are_there(core, &seen) => ignored,
             Fault::NeverProbes if !is_rst => {
                 self.note_window(&seen);
                 unchanged
@@ -187,6 +234,7 @@ impl Shim {
                 self.sent.insert((seen.from, seen.to, seen.seq)).then_some(sent)
             }
             Fault::NeverProbes if takes_room && self.closed.contains(&(seen.from, seen.to)) => None,
+            Fault::NeverAsksIdlePeer if self.repeats_number(&seen) => None,
             Fault::NeverBacksOff if seen.len > 0 => {
                 self.last.insert((seen.from, seen.to), (now, sent.bytes.clone()));
                 Some(sent)
@@ -220,6 +268,17 @@ impl Shim {
         } else {
             self.closed.remove(&pair);
         }
+    }
+
+    /// An empty segment before what was sent already.
+    fn repeats_number(&mut self, seen: &Seen) -> bool {
+        let end = seen.seq + seen.len as u32 + u32::from(seen.control.intersects(Control::SYN | Control::FIN));
+        let sent = self.ends.entry((seen.from, seen.to)).or_insert(end);
+        let is_keep_alive = seen.is(Control::ACK) && seen.len == 0 && end + 1 == *sent;
+        if (end.0.wrapping_sub(sent.0) as i32) > 0 || seen.control.contains(Control::SYN) {
+            *sent = end;
+        }
+        is_keep_alive
     }
 
     fn has_wrong_ack(&self, seen: &Seen, state: State) -> bool {
@@ -282,6 +341,12 @@ fn place_in_window(core: &mut Endpoint, seen: &Seen) -> Option<u32> {
 
 fn is_exact(core: &mut Endpoint, seen: &Seen) -> bool {
     place_in_window(core, seen) == Some(0)
+}
+
+/// An empty ACK at the number before RCV.NXT.
+fn asks_whether_we_are_there(core: &mut Endpoint, seen: &Seen) -> bool {
+    let is_empty_ack = seen.is(Control::ACK) && seen.len == 0;
+    is_empty_ack && status_of(core, seen).is_some_and(|status| seen.seq + 1 == status.rcv_nxt)
 }
 
 fn to_exact(core: &mut Endpoint, frame: &[u8], seen: &Seen) -> Changed {

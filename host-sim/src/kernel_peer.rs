@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::libc;
-use tcp_reset_core::{Instant, State};
+use tcp_reset_core::{Instant, KeepAlive, State};
 
 use crate::endpoint::MAX_FRAME;
 use crate::family::Family;
@@ -158,6 +158,16 @@ impl Peer for KernelPeer {
             Some(0) => Read::End,
             Some(n) => Read::Data(n),
         }))
+    }
+
+    fn keep_alive(&mut self, socket: Socket, settings: KeepAlive) -> Result<()> {
+        let KeepAlive { idle, interval, probes } = settings;
+        let stream = self.stream(socket)?;
+        stream.keep_alive(idle, interval, probes.get().into()).context("the kernel does not keep the connection alive")
+    }
+
+    fn set_user_timeout(&mut self, socket: Socket, timeout: Duration) -> Result<()> {
+        self.stream(socket)?.set_user_timeout(timeout).context("the kernel takes no user timeout")
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<()> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tcp_reset_core::{
-    CloseReason, Config, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, State, StreamOptions,
+    CloseReason, Config, ConnectionHandle, Error, Event, Instant, KeepAlive, ListenOptions, ListenerHandle, State,
+    StreamOptions,
 };
 
 use crate::endpoint::Endpoint;
@@ -187,6 +188,19 @@ impl Peer for MemoryPeer {
         let outcome = self.endpoint.tcp().recv(now, handle, buf);
         self.flush()?;
         called(outcome.map(|n| if n == 0 { Read::End } else { Read::Data(n) }), Read::Nothing)
+    }
+
+    fn keep_alive(&mut self, socket: Socket, settings: KeepAlive) -> Result<()> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let outcome = self.endpoint.tcp().set_keep_alive(now, handle, Some(settings));
+        outcome.context("the peer does not keep the connection alive")?;
+        self.flush()
+    }
+
+    fn set_user_timeout(&mut self, socket: Socket, timeout: Duration) -> Result<()> {
+        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        self.endpoint.tcp().set_user_timeout(now, handle, timeout).context("the peer takes no user timeout")?;
+        self.flush()
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<()> {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
-use tcp_reset_core::{Instant, State};
+use tcp_reset_core::{Instant, KeepAlive, State};
 
 /// A connection or listener of the peer's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -77,6 +78,10 @@ pub trait Peer {
     fn send(&mut self, socket: Socket, data: &[u8]) -> Result<Result<usize, Failure>>;
     /// Receives.
     fn recv(&mut self, socket: Socket, buf: &mut [u8]) -> Result<Result<Read, Failure>>;
+    /// Lets the peer ask whether our end of a connection is there. The kernel counts in whole seconds.
+    fn keep_alive(&mut self, socket: Socket, settings: KeepAlive) -> Result<()>;
+    /// Bounds how long what the peer sends may wait for our acknowledgment, or for our window.
+    fn set_user_timeout(&mut self, socket: Socket, timeout: Duration) -> Result<()>;
     /// Ends the peer's direction.
     fn shutdown(&mut self, socket: Socket) -> Result<()>;
     /// Closes.

@@ -107,7 +107,10 @@ impl<'w> World<'w> {
     /// # Errors
     /// If no random key is to be had.
     pub fn new(stage: Stage<'w>) -> Result<World<'w>> {
-        let Stage { family, peer, capture, first_port, tuning, hostility, fault, patience } = stage;
+        let Stage { family, peer, capture, first_port, mut tuning, hostility, fault, patience } = stage;
+        if let Some(fault) = fault {
+            fault.forget(&mut tuning);
+        }
         let ours = Endpoint::boot(family.our_addr(), family.prefix(), OUR_MAC, tuning.config)?;
         let deadline = peer.now() + patience;
         Ok(World {
@@ -126,6 +129,11 @@ impl<'w> World<'w> {
             listeners: HashMap::new(),
             expected: Vec::new(),
         })
+    }
+
+    /// Gives the family.
+    pub fn family(&self) -> Family {
+        self.family
     }
 
     /// Gives the scenario's `n`th port.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::socket::sockopt::TcpRepair;
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, sockopt_impl};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::state::from_kernel;
 use super::unless_blocked;
@@ -106,6 +106,19 @@ impl KernelStream {
     /// Takes data received, `None` if there is none yet, 0 at its end.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         unless_blocked((&self.socket).read(buf))
+    }
+
+    /// Has the kernel send a keepalive probe after `idle`, then one every
+    /// `interval`, `probes` in all (SO_KEEPALIVE). Whole seconds, one at least.
+    pub fn keep_alive(&self, idle: Duration, interval: Duration, probes: u32) -> io::Result<()> {
+        let settings = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(probes);
+        self.socket.set_tcp_keepalive(&settings)
+    }
+
+    /// Bounds how long what was sent may stay unacknowledged, or wait for a
+    /// window, before the connection ends (TCP_USER_TIMEOUT). Milliseconds.
+    pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.socket.set_tcp_user_timeout(Some(timeout))
     }
 
     /// Ends our direction: the kernel sends what it has, then a FIN.

@@ -6,11 +6,14 @@ mod forged;
 mod half_open;
 mod handshake;
 mod idle;
+mod keeping;
 mod losing;
 mod lost;
 mod opening;
+mod power;
 pub(crate) mod script;
 mod silence;
+mod sockstress;
 mod timing;
 
 use anyhow::Result;
@@ -217,6 +220,108 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("unread-rst-lost", "the same with our RST lost too: the next segment draws it", silence::unread_rst_lost)
         .leaves(0, 0, 0)
         .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=202"), Rst::ours("RST SEQ=101").times(1, 2)]),
+    scenario(
+        "silent-idle",
+        "the cable is pulled while all is idle: keepalive ends it, the peer learns it later",
+        power::idle_cable,
+    )
+    .tuned(timing::watchful)
+    .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=101"), Rst::ours("RST SEQ=101")]),
+    scenario("power-idle", "the peer loses power while all is idle: keepalive, the client comes back", power::idle)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=101")]),
+    scenario("power-data", "the peer loses power, data in flight: user timeout, the client comes back", power::data)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=121 ACK=101")]),
+    scenario("power-data-r2", "the same without a user timeout: R2", power::data_r2)
+        .tuned(timing::short_probes)
+        .resets(&[Rst::ours("RST,ACK SEQ=121 ACK=101")]),
+    scenario("power-window", "the peer loses power, its window closed: user timeout, it comes back", power::window)
+        .tuned(timing::watchful),
+    scenario("power-fin-wait-1", "the peer loses power before our FIN comes: user timeout", power::fin_wait_1)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario("power-fin-wait-2", "the peer loses power, we are in FIN-WAIT-2: keepalive", power::fin_wait_2)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario("power-orphan", "the same with our application gone: the limit for orphans", power::orphan)
+        .tuned(timing::short_orphan_and_timeout)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario("power-close-wait", "the peer loses power, we are in CLOSE-WAIT: keepalive", power::close_wait)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=102")]),
+    scenario("power-closing", "the peer loses power when the FINs have crossed: user timeout", power::closing)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=102")]),
+    scenario("power-last-ack", "the peer loses power before our last FIN comes: user timeout", power::last_ack)
+        .tuned(timing::watchful)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=102")]),
+    scenario(
+        "keepalive-answered",
+        "our keepalive is answered: an idle connection lives, then carries data",
+        keeping::peer_answers,
+    )
+    .tuned(timing::unhurried),
+    scenario(
+        "keepalive-half-closed",
+        "the same in FIN-WAIT-2: the peer may go on for as long as it is there",
+        keeping::peer_answers_half_closed,
+    )
+    .tuned(timing::unhurried),
+    scenario("peer-keepalive", "we answer the peer's keepalive: an idle connection lives", keeping::peer_asks),
+    scenario("peer-keepalive-idle", "the peer's keepalive does not move our idle timeout", keeping::peer_asks_idle)
+        .tuned(timing::short_idle)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=101")]),
+    scenario(
+        "we-lose-power-idle",
+        "we lose power while all is idle: the peer's keepalive, ETIMEDOUT",
+        keeping::peer_asks_in_vain,
+    )
+    .resets(&[Rst::theirs("RST,ACK SEQ=101 ACK=101")]),
+    scenario(
+        "we-lose-power-data",
+        "we lose power, the peer's data in flight: its user timeout, ETIMEDOUT",
+        keeping::peer_waits_in_vain,
+    )
+    // Linux sends none.
+    .resets(&[Rst::theirs("RST,ACK SEQ=121 ACK=101").times(0, 1)]),
+    scenario(
+        "our-window-stays-closed",
+        "nobody reads here: we answer each window probe, nothing is lost",
+        keeping::our_window_stays_closed,
+    ),
+    scenario(
+        "peer-user-timeout",
+        "the same until the peer's user timeout: both applications are told",
+        keeping::our_window_stays_closed_too_long,
+    )
+    // Linux ends it in silence and answers what we say afterwards, a second core sends RST at once.
+    .resets(&[Rst::theirs("RST SEQ=16385").times(0, 2), Rst::theirs("RST,ACK SEQ=16385 ACK=1").times(0, 1)]),
+    scenario(
+        "sockstress",
+        "7 starved connections: each ended within the budget, an honest client served",
+        sockstress::bounded,
+    )
+    .tuned(timing::on_guard)
+    .leaves(2, 0, 0)
+    .resets(&[
+        Rst::ours("RST,ACK SEQ=1 ACK=1").times(3, 3),
+        Rst::ours("RST,ACK SEQ=501 ACK=11").times(2, 2),
+        Rst::ours("RST,ACK SEQ=1 ACK=11"),
+        Rst::ours("RST,ACK SEQ=4 ACK=11"),
+    ]),
+    scenario(
+        "sockstress-evicted",
+        "the same without limits: an honest client takes the longest idle's place",
+        sockstress::evicted,
+    )
+    .tuned(timing::making_way)
+    .leaves(8, 0, 0)
+    .resets(&[
+        Rst::ours("RST,ACK SEQ=1 ACK=1"),
+        Rst::ours("RST,ACK SEQ=501 ACK=11"),
+        Rst::ours("RST,ACK SEQ=1 ACK=11"),
+    ]),
     scenario("challenge-quota", "100 forged RSTs in the window: few challenges, the echo goes on", crowding::quota),
     scenario("backlog-soak", "210 clients, a third reset before accept: every slot returns", crowding::soak)
         .tuned(timing::small_backlog)

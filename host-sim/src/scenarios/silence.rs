@@ -27,16 +27,18 @@ const LEAST_PROBES: usize = 3;
 const MOST_PROBES: usize = 6;
 /// What a busy machine may add to an interval.
 pub(super) const JITTER: Duration = Duration::from_millis(40);
+/// How late a busy machine may see that a timer is due.
+pub(super) const LATE: Duration = Duration::from_millis(150);
 /// How much later than its bound an end may come: the last attempt is given one plain timeout.
 const SLACK: Duration = Duration::from_millis(1_500);
 
-fn pull(w: &mut World<'_>) {
+pub(super) fn pull(w: &mut World<'_>) {
     w.note("the cable is pulled");
     w.set_pulled(Toward::Us, true);
     w.set_pulled(Toward::Peer, true);
 }
 
-fn mend(w: &mut World<'_>) {
+pub(super) fn mend(w: &mut World<'_>) {
     w.note("the cable is back");
     w.set_pulled(Toward::Us, false);
     w.set_pulled(Toward::Peer, false);
