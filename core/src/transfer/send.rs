@@ -273,13 +273,13 @@ pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
     if !is_probing(c) {
         return rto_after(c, c.backoff, settings);
     }
-    let rto = rto_after(c, c.tcb.retries, settings);
-    if c.has(Flags::USER_TIMEOUT | Flags::APP_GONE) {
-        // The user timeout counts no more.
-        return rto;
-    }
     // After long probing a single lost answer must not end the connection.
-    rto.min(r2_ms(c, settings) / PROBES_WITHIN_R2).max(1)
+    let mut most = (r2_ms(c, settings) / PROBES_WITHIN_R2).max(1);
+    if c.has(Flags::USER_TIMEOUT | Flags::APP_GONE) {
+        // Nobody waits for it: a short user timeout hurries no probes.
+        most = most.max(first_rto_ms(c, settings));
+    }
+    rto_after(c, c.tcb.retries, settings).min(most)
 }
 
 /// Returns whether what is sent again asks for a window, rather than replaces what was lost.
@@ -337,9 +337,10 @@ pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
     }
 }
 
-/// Returns whether R2 ends the connection: a user timeout takes its place, but not that of the time an active open has.
+/// Returns whether R2 ends the connection: a user timeout takes its place while there is a user, but not that of the time an active open has.
+/// Without one it is R2 for a peer that is silent.
 pub(crate) fn is_ended_by_r2(c: &Connection) -> bool {
-    !(c.has(Flags::USER_TIMEOUT) && c.tcb.state().is_synchronized())
+    !c.has(Flags::USER_TIMEOUT) || c.has(Flags::APP_GONE) || !c.tcb.state().is_synchronized()
 }
 
 /// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
