@@ -420,7 +420,7 @@ impl World<'_> {
         let age = self.ms(conn.host) + 2 - conn.opened_ms;
         let least = match timer {
             Timer::Connect => config.connect_timeout,
-            Timer::Retransmission | Timer::WindowProbe => conn.options.r2,
+            Timer::Retransmission | Timer::WindowProbe => conn.options.user_timeout.unwrap_or(conn.options.r2),
             Timer::Orphan | Timer::FinWait2 => config.orphan_timeout,
             Timer::UserTimeout | Timer::KeepAlive | Timer::Idle | Timer::FirstByte => {
                 return self.limit_is_wrong(c, conn, timer);
