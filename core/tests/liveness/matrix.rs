@@ -1,0 +1,298 @@
+//! Every way to hold a slot, by every peer that gives nothing, under limits drawn at random: what ends, ends in time and by its name; what nothing
+//! bounds, lives.
+
+use std::time::Duration;
+
+use tcp_reset_core::{CloseReason, Hop, Instant, Peer, ResetReason, State, Timer};
+
+use crate::bench::{Link, PEER_ISN, Raw, START, World, key, small_stream};
+use crate::drawn::Drawn;
+use crate::family::over_each;
+use crate::holds::Hold;
+use crate::peers::Actor;
+use crate::table::{ACK, RST, SYN};
+use crate::{DAY, OneSlot, Rng, SLACK, end_of, ms};
+
+/// Runs of each combination over each family.
+const ROUNDS: u64 = 120;
+/// A run is left after so many steps: a peer of the shortest timeouts under the longest limits is asked millions of times.
+const STEPS: usize = 1_000;
+/// What nothing bounds is watched for so long, or for [`STEPS`].
+const WATCHED: Duration = Duration::from_secs(20 * 86_400);
+
+/// A limit: who ends what when, at the earliest and at the latest. `None`: it need not.
+struct Limit {
+    timer: Timer,
+    from: Instant,
+    by: Option<Instant>,
+}
+
+struct Run<'l, 's> {
+    link: &'l mut Link<'s>,
+    drawn: Drawn,
+    hold: Hold,
+    actor: Actor,
+    is_orphaned: bool,
+    /// The application connected, or accepted.
+    began: Instant,
+    /// Our side said its last word.
+    origin: Instant,
+    heard: Instant,
+    moved: Instant,
+    has_spoken: bool,
+    /// The window was opened again on something in flight, for the first time.
+    reopened: Option<Instant>,
+}
+
+impl<'l, 's> Run<'l, 's> {
+    fn new(link: &'l mut Link<'s>, rng: &mut Rng, drawn: Drawn, hold: Hold, actor: Actor, is_orphaned: bool) -> Self {
+        let began = link.world.now;
+        hold.reach(link, &drawn, is_orphaned, delay(rng, &drawn, hold));
+        let origin = link.world.now;
+        // The last word of the peer came before ours, or right after it.
+        let heard = if matches!(hold, Hold::FinWait2 | Hold::Closing) { origin } else { began };
+        let has_spoken = matches!(hold, Hold::CloseWait | Hold::Closing | Hold::LastAck | Hold::LastAckWaiting);
+        Run { link, drawn, hold, actor, is_orphaned, began, origin, heard, moved: began, has_spoken, reopened: None }
+    }
+
+    /// Everything that bounds the connection, each from what it counts from.
+    fn limits(&self) -> Vec<Limit> {
+        let (stream, config) = (self.drawn.stream(), &self.drawn.config);
+        let mut limits = Vec::new();
+        let mut exactly = |timer, limit: Option<Duration>, since: Instant| {
+            if let Some(limit) = limit {
+                limits.push(Limit { timer, from: since + limit, by: Some(since + limit) });
+            }
+        };
+        let is_synchronized = self.hold.state().is_synchronized();
+        let waits = self.hold.owes_acknowledgment();
+        exactly(Timer::Idle, stream.idle_timeout.filter(|_| is_synchronized), self.moved);
+        exactly(Timer::KeepAlive, self.drawn.keep_alive().filter(|_| is_synchronized && !waits), self.heard);
+        if self.is_orphaned {
+            let timer = if self.hold == Hold::FinWait2 { Timer::FinWait2 } else { Timer::Orphan };
+            exactly(timer, Some(config.orphan_timeout), self.origin);
+        } else if self.hold == Hold::NotAccepted {
+            exactly(Timer::AcceptWait, self.drawn.options.accept_timeout, self.began);
+        } else if !self.has_spoken {
+            exactly(Timer::FirstByte, stream.first_byte_timeout, self.began);
+        }
+        if waits {
+            self.add_limits_of_waiting(&mut limits);
+        }
+        limits
+    }
+
+    fn add_limits_of_waiting(&self, limits: &mut Vec<Limit>) {
+        let (stream, config) = (self.drawn.stream(), &self.drawn.config);
+        let flaps = self.actor.flaps();
+        if let Some(timeout) = stream.user_timeout {
+            let times = if flaps { 2 } else { 1 };
+            // Without an application the orphan timeout is enough.
+            let by = Some(self.origin + times * timeout).filter(|_| !self.is_orphaned);
+            limits.push(Limit { timer: Timer::UserTimeout, from: self.origin + timeout, by });
+        }
+        if !self.hold.state().is_synchronized() {
+            let from = self.origin + config.connect_timeout;
+            limits.push(Limit { timer: Timer::Connect, from, by: Some(from + config.rto_max) });
+            return;
+        }
+        if stream.user_timeout.is_some() {
+            return;
+        }
+        // Whoever answers at a closed window, or after our application has left, is not ended by R2 (MUST-37).
+        let answers = self.hold.is_window_closed() || self.actor == Actor::ClosesWindow || self.is_orphaned;
+        let since = if answers { self.heard.max(self.origin) } else { self.origin };
+        // Who opens its window, takes nothing and closes it again has one R2 more.
+        let latest = if flaps && !self.is_orphaned { self.reopened } else { Some(since) };
+        let by = latest.map(|latest| latest + stream.r2 + config.rto_max);
+        let from = if flaps { self.origin } else { since } + stream.r2;
+        limits.push(Limit { timer: Timer::Retransmission, from, by });
+        limits.push(Limit { timer: Timer::WindowProbe, from, by });
+    }
+
+    /// Plays until the end, or until there is none to be expected. Returns whether it came to that.
+    fn play(&mut self, rng: &mut Rng) -> bool {
+        let first = self.limits().iter().filter_map(|limit| limit.by).min();
+        let whole = first.map_or(DAY, |by| by.duration_since(self.origin)).min(30 * DAY);
+        let pause = whole / u32::try_from(rng.between(1, 40)).unwrap() + ms(1);
+        let horizon = self.origin + WATCHED;
+        let mut next = self.origin + pause;
+        let mut spoken = 0;
+        for _ in 0..STEPS {
+            let state = self.link.state();
+            let due = self.link.world.deadline.map(|(at, _)| at.max(self.link.world.now));
+            if self.actor.speaks() && due.is_none_or(|at| next < at) {
+                spoken += 1;
+                self.link.world.now = next;
+                self.hear(state, spoken);
+                next = next + pause;
+            } else if due.is_some() {
+                let _ = self.link.world.next_deadline();
+                let ended = end_of(self.link).or_else(|| self.end_unaccepted());
+                if let Some(reason) = ended {
+                    self.assert_end(state, reason);
+                    return true;
+                }
+                if self.actor.answer(self.link) {
+                    self.heard = self.link.world.now;
+                }
+            } else {
+                assert!(self.limits().iter().all(|limit| limit.by.is_none()), "no deadline: {self}");
+                return true;
+            }
+            assert_eq!(end_of(self.link), None, "{self}");
+            self.assert_none_is_overdue();
+            if self.link.world.now > horizon {
+                return self.limits().iter().all(|limit| limit.by.is_none());
+            }
+        }
+        false
+    }
+
+    /// The peer says something of its own accord.
+    fn hear(&mut self, state: State, spoken: u64) {
+        let before = self.link.model.rcv_nxt;
+        self.actor.speak(self.link, state, spoken);
+        if self.actor != Actor::Deaf {
+            self.heard = self.link.world.now;
+        }
+        // The first word leaves the window open or opens it, the second closes it. What one byte lets out depends on the probes.
+        if spoken == 3 && (self.actor == Actor::FlapsWide || !self.hold.is_window_closed()) {
+            self.reopened = Some(self.heard);
+        }
+        if self.actor == Actor::Trickles && self.link.model.rcv_nxt != before {
+            self.moved = self.link.world.now;
+            self.has_spoken = true;
+            if self.link.handle.is_some() {
+                let _ = self.link.recv();
+            }
+        }
+    }
+
+    /// Nobody is told of the end of a connection that nobody has accepted.
+    fn end_unaccepted(&self) -> Option<CloseReason> {
+        let counters = self.link.world.tcp.counters();
+        let is_over = self.hold == Hold::NotAccepted && counters.lost_before_accept > 0;
+        CloseReason::ALL.iter().copied().find(|&reason| is_over && counters.closed(reason) > 0)
+    }
+
+    fn assert_none_is_overdue(&self) {
+        let now = self.link.world.now;
+        for limit in self.limits() {
+            assert!(limit.by.is_none_or(|by| now <= by + SLACK), "{:?} is overdue: {self}", limit.timer);
+        }
+    }
+
+    fn assert_end(&mut self, state: State, reason: CloseReason) {
+        let CloseReason::TimedOut(timer) = reason else { panic!("{reason}: {self}") };
+        let now = self.link.world.now;
+        self.assert_none_is_overdue();
+        let limits = self.limits();
+        let is_its = |limit: &Limit| limit.timer == timer && limit.from <= now + SLACK;
+        assert!(limits.iter().any(is_its), "ended early or by the wrong timer, {timer}: {self}");
+        self.assert_within_budget();
+        let is_told = state.is_synchronized() || state == State::SynReceived;
+        let resets = self.link.world.sent.iter().filter(|sent| sent.flags & RST != 0);
+        let told = resets.map(|sent| (sent.dst, sent.reason)).collect::<Vec<_>>();
+        let expected = if is_told { vec![(self.link.peer, Some(ResetReason::TimedOut))] } else { vec![] };
+        assert_eq!(told, expected, "the RST of {state}: {self}");
+        self.assert_slot_is_free();
+    }
+
+    /// What the documentation promises, from the last sign of life or the last octet on.
+    fn assert_within_budget(&self) {
+        let (drawn, kind) = (&self.drawn, self.actor.kind());
+        let is_row_of_open = matches!(self.hold.state(), State::Established | State::CloseWait | State::FinWait2);
+        let since = match kind {
+            Peer::Silent if is_row_of_open => self.heard,
+            Peer::Silent => self.origin,
+            Peer::Stalling => self.origin.max(self.moved),
+        };
+        let bound = if self.is_orphaned {
+            Some(drawn.config.orphan_timeout)
+        } else if self.hold == Hold::NotAccepted {
+            drawn.unaccepted(kind)
+        } else {
+            drawn.in_state(self.hold.state(), kind)
+        };
+        let took = self.link.world.now.duration_since(since);
+        assert!(bound.is_none_or(|bound| took <= bound + SLACK), "{took:?} of {bound:?}: {self}");
+    }
+
+    /// Once the application has given its handle up, the only slot takes the next connection.
+    fn assert_slot_is_free(&mut self) {
+        let link = &mut *self.link;
+        if let Some(handle) = link.handle.take() {
+            assert_eq!(link.world.tcp.in_use().0, 1, "held by the application");
+            link.world.tcp.close(link.world.now, handle).unwrap();
+            link.world.drain();
+        }
+        assert_eq!((link.world.tcp.in_use().0, link.world.tcp.pool_in_use()), (0, 0), "a free slot");
+        let mut other = link.peer;
+        other.set_port(link.peer.port() + 1);
+        let opened = link.world.tcp.connect(link.world.now, link.us, other, Some(Hop::default()), small_stream());
+        link.world.drain();
+        let ack = link.world.only().end();
+        let raw = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: 100, ..Raw::default() };
+        let _ = link.world.arrive(other, link.us, &raw);
+        assert_eq!(link.world.tcp.status(opened.unwrap()).unwrap().state, State::Established);
+    }
+}
+
+impl std::fmt::Display for Run<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let since = |at: Instant| self.link.world.now.duration_since(at);
+        let Run { hold, actor, is_orphaned, began, origin, heard, moved, drawn, .. } = self;
+        let (began, origin, heard, moved) = (since(*began), since(*origin), since(*heard), since(*moved));
+        write!(
+            f,
+            "{hold:?} {actor:?} orphaned {is_orphaned}; {began:?} since its begin, {origin:?} since our last word, "
+        )?;
+        write!(f, "{heard:?} since it was heard, {moved:?} since the last octet; {drawn:?}")
+    }
+}
+
+/// A while that nothing ends or probes: the peer is silent before our last word.
+fn delay(rng: &mut Rng, drawn: &Drawn, hold: Hold) -> Duration {
+    let stream = drawn.stream();
+    let limits = [stream.idle_timeout, stream.first_byte_timeout, stream.keep_alive.map(|keep| keep.idle)];
+    let longest = limits.into_iter().flatten().min().unwrap_or(DAY);
+    if matches!(hold, Hold::FinWait1Waiting | Hold::LastAckWaiting) || rng.one_in(3) {
+        return Duration::ZERO;
+    }
+    ms(rng.between(0, u64::try_from(longest.as_millis()).unwrap() - 1))
+}
+
+/// Early, or shortly before 32 bits of milliseconds are full.
+fn start(rng: &mut Rng) -> Instant {
+    if rng.one_in(2) { START } else { Instant::from_millis((1 << 32) - rng.between(0, 1_000_000_000)) }
+}
+
+#[test]
+fn whatever_holds_a_slot_is_ended_in_time_by_its_name_or_lives() {
+    over_each(|family| {
+        let mut rng = Rng(family as u64);
+        let (mut runs, mut finished) = (0, 0);
+        let mut store = Box::new(OneSlot::new());
+        for hold in Hold::ALL {
+            for actor in Actor::ALL.into_iter().filter(|actor| actor.suits(hold)) {
+                for is_orphaned in [false, true] {
+                    // Bytes for an application that has left draw an RST at once.
+                    if is_orphaned && (!hold.can_be_orphaned() || actor == Actor::Trickles) {
+                        continue;
+                    }
+                    for _ in 0..ROUNDS {
+                        let drawn = Drawn::new(&mut rng);
+                        drawn.check();
+                        let world = World::with(&mut *store, drawn.config, key(9), start(&mut rng));
+                        let mut link = Link::new(world, family, PEER_ISN);
+                        let mut run = Run::new(&mut link, &mut rng, drawn, hold, actor, is_orphaned);
+                        finished += u32::from(run.play(&mut rng));
+                        runs += 1;
+                    }
+                }
+            }
+        }
+        assert!(runs > 1_000 && finished * 10 > runs * 7, "{finished} of {runs} runs came to their end");
+    });
+}
