@@ -21,7 +21,7 @@ struct Run<'l, 's> {
     link: &'l mut Link<'s>,
     drawn: Drawn,
     kind: Peer,
-    /// The last sign of life, or the last octet; or when the application left, which the orphan timeout counts from.
+    /// The last sign of life, or the last octet.
     since: Instant,
     steps: usize,
 }
@@ -85,7 +85,6 @@ impl Run<'_, '_> {
             }
             _ => {
                 link.handle = None;
-                self.since = now;
                 let _ = link.world.tcp.close(now, handle);
             }
         }
