@@ -131,7 +131,7 @@ impl<'w> World<'w> {
         })
     }
 
-    /// Gives the family.
+    /// Returns the family.
     pub fn family(&self) -> Family {
         self.family
     }

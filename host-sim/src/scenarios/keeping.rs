@@ -5,10 +5,11 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tcp_reset_core::{CloseReason, Control, KeepAlive, State, Timer};
+use tcp_reset_core::{CloseReason, Control, KeepAlive, Seq, State, Timer};
 
 use super::script::{
-    OUR_SERVER, expect_reset, expect_told, is_alive, peer_opens, peer_opens_again, peer_sends, peer_to_us,
+    OUR_SERVER, expect_our_state, expect_reset, expect_their_end_of_stream, expect_told, is_alive, peer_opens,
+    peer_opens_again, peer_sends, peer_to_us,
 };
 use super::silence::{JITTER, LATE, mend, pull};
 use super::timing::{ASKED_EVERY, IDLE};
@@ -30,12 +31,12 @@ const AT_ONCE: Duration = Duration::from_millis(150);
 /// Octets that are sent to a silent side.
 const SOME: usize = 20;
 
-/// Says whether a segment asks whether the other side is there: an empty one, at a number that was acknowledged already.
-fn is_question(step: &Step, before: tcp_reset_core::Seq) -> bool {
+/// Returns whether a segment asks whether the other side is there: an empty one, at a number that was acknowledged already.
+fn is_question(step: &Step, before: Seq) -> bool {
     step.seen.is(Control::ACK) && step.seen.len == 0 && step.seen.seq + 1 == before
 }
 
-/// Counts the questions from one side since an entry of the trace; each is answered at once by an empty ACK with right numbers.
+/// Counts the questions from one side after the first segments of the trace; each is answered at once by an empty ACK with right numbers.
 fn answered(w: &mut World<'_>, pair: &Pair, from: Way, first: usize) -> Result<usize> {
     let status = w.status(pair.ours)?;
     let (theirs, ours) = (status.rcv_nxt, status.snd_nxt);
@@ -68,8 +69,8 @@ pub(super) fn peer_answers_half_closed(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &pair)?;
     w.note("we end our direction");
     w.shutdown(pair.ours)?;
-    super::script::expect_their_end_of_stream(w, &pair)?;
-    super::script::expect_our_state(w, &pair, State::FinWait2)?;
+    expect_their_end_of_stream(w, &pair)?;
+    expect_our_state(w, &pair, State::FinWait2)?;
     still_there(w, &pair)?;
     peer_to_us(w, &pair, SOME)
 }

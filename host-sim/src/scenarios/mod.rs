@@ -245,8 +245,11 @@ pub const SCENARIOS: &[Scenario] = &[
         .tuned(timing::watchful)
         .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
     scenario("power-orphan", "the same with our application gone: the limit for orphans", power::orphan)
-        .tuned(timing::short_orphan_and_timeout)
+        .tuned(timing::short_orphan)
         .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=101")]),
+    scenario("power-orphan-last-ack", "our application gone in LAST-ACK: the same limit", power::orphan_last_ack)
+        .tuned(timing::short_orphan)
+        .resets(&[Rst::ours("RST,ACK SEQ=102 ACK=102")]),
     scenario("power-close-wait", "the peer loses power, we are in CLOSE-WAIT: keepalive", power::close_wait)
         .tuned(timing::watchful)
         .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=102")]),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tcp_reset_core::{CloseReason, Control, Instant, ListenerHandle, State, Timer};
+use tcp_reset_core::{CloseReason, Control, Instant, ListenerHandle, Peer, State, Timer};
 
 use super::losing::{acknowledged, fill_window};
 use super::script::{
@@ -41,7 +41,7 @@ impl Loss {
     fn expect(&self, w: &mut World<'_>, timer: Timer, least: Duration) -> Result<()> {
         let state = w.state(&self.pair);
         let budget = w.ours().tcp().budget(self.pair.ours)?;
-        let bound = budget.in_state(state, tcp_reset_core::Peer::Silent).context("nothing bounds a silent peer")?;
+        let bound = budget.in_state(state, Peer::Silent).context("nothing bounds a silent peer")?;
         self.expect_within(w, timer, least, bound)
     }
 
@@ -162,6 +162,19 @@ pub(super) fn orphan(w: &mut World<'_>) -> Result<()> {
     expect_our_state(w, &pair, State::FinWait2)?;
     let loss = Loss { from, ..Loss::of(w, pair, listener)? };
     loss.expect_within(w, Timer::FinWait2, ORPHAN, bound)?;
+    loss.power_returns(w)
+}
+
+/// Our application goes after the power: its FIN is never acknowledged.
+pub(super) fn orphan_last_ack(w: &mut World<'_>) -> Result<()> {
+    let (pair, listener) = alive(w)?;
+    peer_ends(w, &pair)?;
+    let bound = w.ours().tcp().budget(pair.ours)?.orphaned();
+    let loss = Loss::of(w, pair, listener)?;
+    w.note("we close");
+    w.close(pair.ours)?;
+    expect_our_state(w, &pair, State::LastAck)?;
+    loss.expect_within(w, Timer::Orphan, ORPHAN, bound)?;
     loss.power_returns(w)
 }
 

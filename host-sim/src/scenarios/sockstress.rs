@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tcp_reset_core::{Budget, CloseReason, ConnectionHandle, Control, Instant, ListenerHandle, Seq, Timer};
+use tcp_reset_core::{Budget, CloseReason, ConnectionHandle, Control, Instant, ListenerHandle, Peer, Seq, Timer};
 
 use super::script::{OUR_SERVER, is_alive, peer_opens};
 use super::silence::{JITTER, LATE};
 use super::timing::{ACCEPT, FIRST_BYTE, IDLE, IDLE_FOR, USER_TIMEOUT, on_guard};
 use crate::frame::Seen;
+use crate::peer::Read;
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 
@@ -128,7 +129,7 @@ impl Attacker {
         if self.manner.asks() {
             self.say(w, Control::ACK, QUESTION)?;
             let read = w.recv(ours, &mut [0; ANSWER])?;
-            ensure!(read == Ok(crate::peer::Read::Data(QUESTION)), "our application read {read:?}");
+            ensure!(read == Ok(Read::Data(QUESTION)), "our application read {read:?}");
             w.send_some(ours, &[7; ANSWER])?;
         }
         self.since = w.now();
@@ -206,7 +207,7 @@ pub(super) fn bounded(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &worker)?;
     let tuning = on_guard();
     let budget = Budget::of_listener(&tuning.config, &tuning.listen)?;
-    let longest = budget.longest(tcp_reset_core::Peer::Stalling).context("the budget bounds no stalling peer")?;
+    let longest = budget.longest(Peer::Stalling).context("the budget bounds no stalling peer")?;
     let mut attackers = fill(w, listener, &MANNERS)?;
     let filled = w.now();
     let (their_port, our_end) = (w.port(HONEST), worker.our_end);
@@ -235,7 +236,7 @@ pub(super) fn bounded(w: &mut World<'_>) -> Result<()> {
     work(w, &worker)
 }
 
-/// Gives how many still hold something. They do what they can to stay.
+/// Returns how many still hold something. They do what they can to stay.
 fn count_left(w: &mut World<'_>, attackers: &mut [Attacker]) -> Result<usize> {
     let mut left = 0;
     for attacker in attackers {

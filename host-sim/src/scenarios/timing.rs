@@ -94,13 +94,6 @@ pub(super) fn watchful() -> Tuning {
     tuning
 }
 
-/// The same, but nothing asks an idle peer: the orphan limit alone ends what our application has left.
-pub(super) fn short_orphan_and_timeout() -> Tuning {
-    let mut tuning = watchful();
-    tuning.listen.stream.keep_alive = None;
-    tuning
-}
-
 /// Keepalive that Linux answers each time: of segments without payload that are out of its window it answers one in half a second
 /// (`net.ipv4.tcp_invalid_ratelimit`).
 pub(super) fn unhurried() -> Tuning {
