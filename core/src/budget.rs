@@ -48,7 +48,7 @@ pub enum Peer {
 /// | SYN-SENT, and SYN-RECEIVED of an active open | the least of *C* and the user timeout | the same |
 /// | not accepted yet | the least of *A*, *I*, *K* | the least of *A*, *I* |
 /// | ESTABLISHED, CLOSE-WAIT, FIN-WAIT-2 | the least of *I*, *K*+*P* | *I* |
-/// | FIN-WAIT-1, CLOSING, LAST-ACK | the least of *I*, *P* | the least of *I*, twice the user timeout |
+/// | FIN-WAIT-1, CLOSING, LAST-ACK, from our FIN on | the least of *I*, *P* | the least of *I*, twice the user timeout |
 /// | any of these once the application has closed | *O* | *O* |
 /// | TIME-WAIT record | `time_wait` | unbounded: each FIN starts it anew; a full table takes it back |
 /// | over, its RST not taken by the device | 60 s | 60 s |

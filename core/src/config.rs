@@ -282,7 +282,7 @@ pub struct StreamOptions {
     pub nagle: bool,
     /// User timeout (RFC 9293 §3.9.1.1, RFC 5482): how long what was sent, or waits for the peer's window, may go without progress, also where the
     /// peer answers, and the SYN of an active open without an answer. It takes the place of `r2` and is a hard limit: no last attempt is made
-    /// beyond it. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
+    /// beyond it. Once the application has closed it is no more than `r2` for a peer that is silent. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
     pub user_timeout: Option<Duration>,
     /// The user timeout option (RFC 5482): the peer is told how long this side bears unacknowledged data, and where no user timeout is set here R2
     /// is lengthened by what the peer tells, up to `Config::longest_advice`. Default off (ENABLED).

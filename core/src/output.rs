@@ -170,7 +170,7 @@ pub struct Compact {
     pub remote: SocketAddr,
     /// The timer that ends it: [`Timer::SynReceived`] or [`Timer::TimeWait`].
     pub timer: Timer,
-    /// How long until then.
+    /// How long until then, from the last time that the engine was told.
     pub left: Duration,
 }
 
@@ -210,7 +210,7 @@ pub struct Status {
     pub retries: u8,
     /// What the connection does next by itself, and when.
     pub timer: Option<(Instant, Timer)>,
-    /// How long each of its timers has to go, those that end it included.
+    /// How long each of its timers has to go, those that end it included, from the last time that the engine was told.
     pub timers: Timers,
     /// When the peer was last heard, or this side began to wait for it: at the open, at the first bytes sent after all were acknowledged, at
     /// the start of the persist timer. In whole milliseconds; of a silence of more than 12.4 days (2^30 ms) at least so much is told. With

@@ -85,10 +85,9 @@ impl<'l, 's> Run<'l, 's> {
     fn add_limits_of_waiting(&self, limits: &mut Vec<Limit>) {
         let (stream, config) = (self.drawn.stream(), &self.drawn.config);
         let flaps = self.actor.flaps();
-        if let Some(timeout) = stream.user_timeout {
+        if let Some(timeout) = stream.user_timeout.filter(|_| !self.is_orphaned) {
             let times = if flaps { 2 } else { 1 };
-            // Without an application the orphan timeout is enough.
-            let by = Some(self.origin + times * timeout).filter(|_| !self.is_orphaned);
+            let by = Some(self.origin + times * timeout);
             limits.push(Limit { timer: Timer::UserTimeout, from: self.origin + timeout, by });
         }
         if !self.hold.state().is_synchronized() {
@@ -96,16 +95,18 @@ impl<'l, 's> Run<'l, 's> {
             limits.push(Limit { timer: Timer::Connect, from, by: Some(from + config.rto_max) });
             return;
         }
-        if stream.user_timeout.is_some() {
+        if stream.user_timeout.is_some() && !self.is_orphaned {
             return;
         }
+        // Without an application a user timeout is R2, for a peer that is silent.
+        let r2 = stream.user_timeout.unwrap_or(stream.r2);
         // Whoever answers at a closed window, or after our application has left, is not ended by R2 (MUST-37).
         let answers = self.hold.is_window_closed() || self.actor == Actor::ClosesWindow || self.is_orphaned;
         let since = if answers { self.heard.max(self.origin) } else { self.origin };
         // Who opens its window, takes nothing and closes it again has one R2 more.
         let latest = if flaps && !self.is_orphaned { self.reopened } else { Some(since) };
-        let by = latest.map(|latest| latest + stream.r2 + config.rto_max);
-        let from = if flaps { self.origin } else { since } + stream.r2;
+        let by = latest.map(|latest| latest + r2 + config.rto_max);
+        let from = if flaps { self.origin } else { since } + r2;
         limits.push(Limit { timer: Timer::Retransmission, from, by });
         limits.push(Limit { timer: Timer::WindowProbe, from, by });
     }
