@@ -11,9 +11,10 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use tcp_reset_core::link::{Interface, LinkOutput, Medium};
 use tcp_reset_core::{
-    ChecksumBy, Config, ConnectionHandle, Control, ListenOptions, SecretKey, Seq, Storage, StreamOptions, Tcp,
+    ChecksumBy, ConnectionHandle, Control, SecretKey, Seq, Storage, Tcp,
 };
 
+use super::super::liveness;
 use super::*;
 
 const BOARD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -88,14 +89,12 @@ impl<'s> World<'s> {
     fn over(storage: &'s mut Store) -> World<'s> {
         let mut key = [0x5a; 16];
         key[0] = 1;
-        let tcp = Tcp::new(storage, Config::default(), SecretKey::new(key).unwrap()).unwrap();
+        let tcp = Tcp::new(storage, liveness::config(), SecretKey::new(key).unwrap()).unwrap();
         let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
         link.set_addresses(&[Interface { addr: BOARD.into(), prefix: 24 }], [IpAddr::from([192, 0, 2, 254])]).unwrap();
-        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
-        let options = ListenOptions { stream, ..ListenOptions::default() };
-        let listener = link.tcp().listen((BOARD, ECHO).into(), options).unwrap();
+        let listener = link.tcp().listen((BOARD, ECHO).into(), liveness::service(4)).unwrap();
         let now = Instant::from_millis(START_S * 1_000);
-        link.connect(now, 0, (SERVER, SERVER_PORT).into(), stream).unwrap();
+        link.connect(now, 0, (SERVER, SERVER_PORT).into(), liveness::client()).unwrap();
         let _ = sent(&mut link, now);
         let syn = Seg { control: Control::SYN, seq: PEER_ISS, ack: 0, len: 0 };
         let _ = link.handle_frame(now, &syn.packet(PEER_TO_ECHO));
@@ -262,12 +261,12 @@ fn an_overview_tells_what_a_person_at_the_board_wants_to_see() {
     world.pass(9);
     let later = world.page(View::Overview, Format::Json);
     assert!(live.contains("\"connections\":2,"), "{live}");
-    assert!(live.contains("{\"state\":\"ESTABLISHED\",\"idle_s\":42}"), "{live}");
+    assert!(live.contains("{\"state\":\"ESTABLISHED\",\"idle_s\":42,\"ends_in_s\":78}"), "{live}");
     for text in [
         "\"uptime_s\":1042,\"reset_cause\":\"power-on\",\"link\":\"up\",\"address\":\"192.0.2.1/24\"",
         "\"connections\":1,\"connection_slots\":8,\"time_wait\":0,\"time_wait_slots\":16",
         "\"stack_size\":400000,\"stack_used\":8192",
-        "\"slots\":[{\"state\":\"opening\",\"idle_s\":null}]",
+        "\"slots\":[{\"state\":\"opening\",\"idle_s\":null,\"ends_in_s\":null}]",
         "\"last_ends\":[{\"why\":\"aborted here\",\"ago_s\":0}]",
     ] {
         assert!(page.contains(text), "{text}: {page}");
