@@ -29,8 +29,9 @@ const PAGE_FIRST_BYTE: Duration = Duration::from_secs(5);
 /// As long as those before it can take, and a little more.
 const PAGE_ACCEPT: Duration = Duration::from_secs(15);
 const PAGE_IDLE: Duration = Duration::from_secs(20);
-/// The client reports every ten seconds: a server that has taken nothing for six reports is no server.
-const CLIENT_IDLE: Duration = Duration::from_secs(60);
+/// The client reports every ten seconds, and the user timeout ends a server that does not acknowledge; this, one that opens and closes its
+/// window and takes nothing.
+const CLIENT_IDLE: Duration = Duration::from_secs(90);
 /// What our side has closed is delivered meanwhile, or is lost.
 const ORPHAN: Duration = Duration::from_secs(30);
 /// With all slots taken the one that was idle the longest leaves for the next client. Less than a half-open record is kept, so that the
@@ -39,7 +40,7 @@ const EVICTABLE_AFTER: Duration = Duration::from_secs(20);
 
 const _: () = {
     assert!(EVICTABLE_AFTER.as_secs() > client::REPORT.as_secs());
-    assert!(CLIENT_IDLE.as_secs() > client::REPORT.as_secs());
+    assert!(CLIENT_IDLE.as_secs() > client::REPORT.as_secs() + USER_TIMEOUT.as_secs());
     assert!(PAGE_FIRST_BYTE.as_secs() < status::PATIENCE.as_secs());
     assert!(PAGE_ACCEPT.as_secs() > status::PATIENCE.as_secs() + status::CLOSING_PATIENCE.as_secs());
     assert!(PAGE_IDLE.as_secs() > PAGE_ACCEPT.as_secs(), "who waits to be accepted is not idle");
@@ -68,8 +69,7 @@ pub(super) fn service(backlog: u8) -> ListenOptions {
 
 /// The options of the status page.
 pub(super) fn page(backlog: u8) -> ListenOptions {
-    let stream =
-        StreamOptions { idle_timeout: Some(PAGE_IDLE), first_byte_timeout: Some(PAGE_FIRST_BYTE), ..STREAM };
+    let stream = StreamOptions { idle_timeout: Some(PAGE_IDLE), first_byte_timeout: Some(PAGE_FIRST_BYTE), ..STREAM };
     ListenOptions { backlog, accept_timeout: Some(PAGE_ACCEPT), stream, ..ListenOptions::default() }
 }
 
@@ -111,7 +111,7 @@ mod tests {
         let of_listener = |options: ListenOptions| seconds(&Budget::of_listener(&config, &options).unwrap());
         assert_eq!(of_listener(service(3)), [Some(180), Some(300)]);
         assert_eq!(of_listener(page(2)), [Some(30), Some(30)]);
-        assert_eq!(seconds(&Budget::of_stream(&config, &client()).unwrap()), [Some(60), Some(60)]);
+        assert_eq!(seconds(&Budget::of_stream(&config, &client()).unwrap()), [Some(90), Some(90)]);
     }
 
     #[test]

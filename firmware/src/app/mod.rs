@@ -214,8 +214,7 @@ pub fn start<D: Driver>(
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
     let config = liveness::config();
-    let (shared, driver) =
-        tcp_reset_core::embassy::new(device, TCP.take(), config, key).map_err(StartError::Device)?;
+    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), config, key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     let listen = |name: &str, port: u16, options: ListenOptions| {
