@@ -1,4 +1,4 @@
-//! How long a peer that gives nothing holds what it holds: every limit of the application, and what they add up to ([`Budget`]).
+//! How long a peer that gives nothing holds what it holds: every limit of the application, and what they add up to ([`Bound`]).
 //!
 //! The device has few slots, and nobody sits beside it who could clear them: a host that is gone gives its slot back while somebody still
 //! waits for it. Whoever lives and uses a connection meets none of these limits.
@@ -6,9 +6,9 @@
 use core::num::NonZeroU8;
 use core::time::Duration;
 
-use tcp_reset_core::{Budget, Config, EvictBy, Eviction, KeepAlive, ListenOptions, Peer, StreamOptions};
+use tcp_reset_core::{Config, EvictBy, Eviction, KeepAlive, ListenOptions, StreamOptions};
 
-use super::{BUFFER, StartError, client, status};
+use super::{BUFFER, client, status};
 
 /// Every connection is asked for after a minute of silence, and is over after six questions in vain: a cable that was out for a minute, or a
 /// router that restarted, ends nothing.
@@ -78,40 +78,46 @@ pub(super) fn client() -> StreamOptions {
     StreamOptions { idle_timeout: Some(CLIENT_IDLE), ..STREAM }
 }
 
-/// Logs how long a peer can hold a slot without giving anything.
-///
-/// # Errors
-/// [`StartError::Unbounded`].
-pub(super) fn tell(name: &str, budget: &Budget) -> Result<(), StartError> {
-    let [Some(silent), Some(stalling)] = [Peer::Silent, Peer::Stalling].map(|peer| budget.longest(peer)) else {
-        return Err(StartError::Unbounded);
-    };
+/// How long a peer can hold a slot without giving anything: `tcp_reset_core::Budget` of the options, as a test without a board derives it.
+pub(super) struct Bound {
+    /// From its last sign of life, in seconds.
+    silent_s: u32,
+    /// From the last octet that either side took, in seconds.
+    stalling_s: u32,
+}
+
+pub(super) const SERVICE_BOUND: Bound = Bound { silent_s: 180, stalling_s: 300 };
+pub(super) const PAGE_BOUND: Bound = Bound { silent_s: 30, stalling_s: 30 };
+pub(super) const CLIENT_BOUND: Bound = Bound { silent_s: 90, stalling_s: 90 };
+
+/// Logs it.
+pub(super) fn tell(name: &str, bound: &Bound) {
     defmt::info!(
-        "{=str}: a silent peer holds a slot for {=u64} s at most, a stalling one for {=u64} s",
+        "{=str}: a silent peer holds a slot for {=u32} s at most, a stalling one for {=u32} s",
         name,
-        silent.as_secs(),
-        stalling.as_secs()
+        bound.silent_s,
+        bound.stalling_s
     );
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use tcp_reset_core::State;
+    use tcp_reset_core::{Budget, Peer, State};
 
     use super::*;
 
-    fn seconds(budget: &Budget) -> [Option<u64>; 2] {
-        [Peer::Silent, Peer::Stalling].map(|peer| budget.longest(peer).map(|bound| bound.as_secs()))
+    fn assert_bound(bound: &Bound, budget: &Budget) {
+        for (peer, bound_s) in [(Peer::Silent, bound.silent_s), (Peer::Stalling, bound.stalling_s)] {
+            assert_eq!(budget.longest(peer), Some(Duration::from_secs(bound_s.into())), "{peer:?}");
+        }
     }
 
     #[test]
-    fn every_slot_is_bounded() {
+    fn every_slot_is_bounded_as_the_log_says() {
         let config = config();
-        let of_listener = |options: ListenOptions| seconds(&Budget::of_listener(&config, &options).unwrap());
-        assert_eq!(of_listener(service(3)), [Some(180), Some(300)]);
-        assert_eq!(of_listener(page(2)), [Some(30), Some(30)]);
-        assert_eq!(seconds(&Budget::of_stream(&config, &client()).unwrap()), [Some(90), Some(90)]);
+        assert_bound(&SERVICE_BOUND, &Budget::of_listener(&config, &service(3)).unwrap());
+        assert_bound(&PAGE_BOUND, &Budget::of_listener(&config, &page(2)).unwrap());
+        assert_bound(&CLIENT_BOUND, &Budget::of_stream(&config, &client()).unwrap());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use embassy_net_driver::Driver;
 use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack};
-use tcp_reset_core::{Budget, CloseReason, Error, ListenOptions, SecretKey, WeakKey};
+use tcp_reset_core::{CloseReason, Error, ListenOptions, SecretKey, WeakKey};
 
 use self::last_ends::LastEnds;
 pub use self::networks::Networks;
@@ -165,10 +165,8 @@ pub enum StartError {
     WeakKey(WeakKey),
     /// The board's device cannot be used.
     Device(DeviceError),
-    /// A port cannot be listened on, or a limit is none.
+    /// A port cannot be listened on.
     Listen(Error),
-    /// A peer that gives nothing could hold a slot for ever.
-    Unbounded,
 }
 
 /// What the application's tasks share.
@@ -213,37 +211,41 @@ pub fn start<D: Driver>(
     defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
-    let config = liveness::config();
-    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), config, key).map_err(StartError::Device)?;
+    let (shared, driver) =
+        tcp_reset_core::embassy::new(device, TCP.take(), liveness::config(), key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
-    let listen = |name: &str, port: u16, options: ListenOptions| {
-        let budget = Budget::of_listener(&config, &options).map_err(StartError::Listen)?;
-        liveness::tell(name, &budget)?;
+    let listen = |port: u16, options: ListenOptions| {
         tcp.listen((Ipv6Addr::UNSPECIFIED, port), options).map_err(StartError::Listen)
     };
-    if settings.server.is_some() {
-        let budget = Budget::of_stream(&config, &liveness::client()).map_err(StartError::Listen)?;
-        liveness::tell("client", &budget)?;
-    }
     let app = APP.init(App {
         settings,
         tcp,
         stack,
         started: Instant::now(),
-        echo: listen("echo", ECHO_PORT, liveness::service(services::ECHOES as u8))?,
-        discard: listen("discard", DISCARD_PORT, liveness::service(1))?,
-        status: listen("status page", STATUS_PORT, liveness::page(status::PAGES as u8))?,
+        echo: listen(ECHO_PORT, liveness::service(services::ECHOES as u8))?,
+        discard: listen(DISCARD_PORT, liveness::service(1))?,
+        status: listen(STATUS_PORT, liveness::page(status::PAGES as u8))?,
         client: RefCell::default(),
         last_ends: RefCell::new(LastEnds::NONE),
         board,
     });
     defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
+    tell_bounds(&app.settings);
     if cfg!(feature = "diagnostics") {
         defmt::warn!("feature diagnostics: the status page tells everybody everything, sequence numbers too");
     }
     spawn_tasks(spawner, app);
     Ok(runner)
+}
+
+fn tell_bounds(settings: &Settings) {
+    liveness::tell("echo", &liveness::SERVICE_BOUND);
+    liveness::tell("discard", &liveness::SERVICE_BOUND);
+    liveness::tell("status page", &liveness::PAGE_BOUND);
+    if settings.server.is_some() {
+        liveness::tell("client", &liveness::CLIENT_BOUND);
+    }
 }
 
 fn new_net<D: Driver>(
