@@ -1,4 +1,4 @@
-//! Peers that hold a connection and give nothing. The board's clock runs [`SPEED`] times as fast as the world's: its limits are those that
+//! Peers that hold a connection and give nothing. The board's clock runs [`SPEED`] times as fast as the world's, or [`SLOWER`]: its limits are those that
 //! every board has, and a minute passes in a second.
 
 use std::io::Read;
@@ -18,6 +18,10 @@ const DISCARD: u16 = 9;
 const SERVER: u16 = 7_000;
 /// Seconds of the board's in one of ours.
 const SPEED: u32 = 60;
+/// The same where the kernel repeats a request that found no slot: after 200 ms, which must be less than a page waits for its first octet.
+const SLOWER: u32 = 10;
+/// How long a connection must have been idle to leave for another, and a little more, in the board's seconds.
+const EVICTABLE_S: u32 = 21;
 /// How many clients each service has: those it serves, and those that wait.
 const ECHOES: [usize; 2] = [3, 3];
 const DISCARDS: usize = 2;
@@ -33,8 +37,8 @@ const PAGES: u32 = 5;
 const SLACK_S: u64 = 30;
 
 /// Powers a board on whose clock is fast.
-fn power_on(lab: &mut Lab, arguments: &[String]) -> Result<()> {
-    let arguments = [arguments, &[format!("speed={SPEED}")]].concat();
+fn power_on(lab: &mut Lab, speed: u32, arguments: &[String]) -> Result<()> {
+    let arguments = [arguments, &[format!("speed={speed}")]].concat();
     lab.cable.set_prefix_life(LONG_PREFIX);
     let powered = lab.power_on(&arguments);
     lab.cable.set_prefix_life(PREFIX);
@@ -95,7 +99,7 @@ fn hold_echo(lab: &Lab, from: SocketAddr) -> Result<Vec<TcpStream>> {
 }
 
 pub(super) fn hosts_vanish(lab: &mut Lab) -> Result<()> {
-    power_on(lab, &[])?;
+    power_on(lab, SPEED, &[])?;
     let (budget_s, _) = budget(lab, "echo")?;
     let gone = SocketAddr::new(lab.stranger_addr(), 0);
     let held = hold_echo(lab, gone)?;
@@ -132,7 +136,7 @@ fn await_service(lab: &Lab, until_s: u64) -> Result<u64> {
 }
 
 pub(super) fn trickle(lab: &mut Lab) -> Result<()> {
-    power_on(lab, &[])?;
+    power_on(lab, SPEED, &[])?;
     let (_, budget_s) = budget(lab, "echo")?;
     let mut stream = lab.connect(ECHO, 0)?;
     let began_s = uptime_s(lab)?;
@@ -170,12 +174,13 @@ fn tells_its_end(lab: &Lab, stream: &TcpStream) -> Result<()> {
 }
 
 pub(super) fn full_table(lab: &mut Lab) -> Result<()> {
-    power_on(lab, &[])?;
+    power_on(lab, SLOWER, &[])?;
     let from = lab.kernel_at(0);
     let mut held = hold_echo(lab, from)?;
     for _ in 0..DISCARDS {
         held.push(connect(from, lab.at(DISCARD), PATIENCE)?);
     }
+    thread::sleep(Duration::from_secs(EVICTABLE_S.into()) / SLOWER);
     // The page's own connection finds no slot.
     let status = status(lab)?;
     let count = |list: &str| status[list]["evicted"].as_u64();
@@ -194,7 +199,7 @@ pub(super) fn full_table(lab: &mut Lab) -> Result<()> {
 pub(super) fn silent_server(lab: &mut Lab) -> Result<()> {
     let server = SocketAddr::new(lab.stranger_addr(), SERVER);
     let listener = TcpListener::bind(server)?;
-    power_on(lab, &[format!("server={server}")])?;
+    power_on(lab, SPEED, &[format!("server={server}")])?;
     let (_stream, _) = listener.accept().context("the client does not come")?;
     lab.log.wait_for("connected", 0, PATIENCE)?;
     let (budget_s, _) = budget(lab, "client")?;
