@@ -4,7 +4,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `app` | the application, and what a board gives it |
+//! | `app` | feature `app`, with every board: the application, and what a board gives it |
 //! | `bench` | feature `bench`: what a segment costs, ours beside embassy-net's own TCP |
 //! | `mps2` | feature `mps2`: what QEMU's boards have: Ethernet, clock, a sleep that QEMU takes for one |
 //! | `restart` | feature `restart`, on every board: panics and faults end in a restart that knows why |
@@ -12,6 +12,7 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(any(feature = "app", test))]
 pub mod app;
 #[cfg(feature = "bench")]
 pub mod bench;

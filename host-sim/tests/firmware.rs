@@ -23,7 +23,7 @@ fn scenarios() -> usize {
 #[test]
 fn every_scenario_of_the_firmware_holds() {
     let count = scenarios();
-    assert!(count >= 45, "{count} scenarios");
+    assert!(count >= 60, "{count} scenarios");
     let output = host_sim(&["qemu", "--scenarios"]);
     let text = told(&output);
     assert!(output.status.success(), "{text}");
@@ -32,7 +32,8 @@ fn every_scenario_of_the_firmware_holds() {
 
 #[test]
 fn the_cortex_m7_board_runs_the_same_application() {
-    let chosen = ["start", "ping", "echo", "ports", "status-page", "forged-rst-in-window", "board-restarts"];
+    let chosen =
+        ["start", "ping", "echo", "ports", "status-page", "forged-rst-in-window", "board-restarts", "hosts-vanish"];
     let mut arguments = vec!["qemu", "--board", "an500"];
     for name in chosen {
         arguments.extend(["--scenario", name]);
@@ -74,9 +75,17 @@ fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
             text.contains("\"reset_cause\":\"power-on\"") && text.contains("<h2>Slots</h2>"),
             "{options:?}: {text}"
         );
-        for word in
-            ["\"last_resets\":", "<h2>Last resets</h2>", "\"rules\":", "\"half_open\":", "\"remote\":\"10.69.0.1:"]
-        {
+        assert!(text.contains("\"ends_in_s\":"), "{options:?}: {text}");
+        for word in [
+            "\"last_resets\":",
+            "<h2>Last resets</h2>",
+            "\"rules\":",
+            "\"half_open\":",
+            "\"half_open_records\":",
+            "\"time_wait_records\":",
+            "\"timers\":",
+            "\"remote\":\"10.69.0.1:",
+        ] {
             assert_eq!(text.contains(word), is_whole, "{options:?}, {word}: {text}");
         }
     }

@@ -9,7 +9,7 @@ use heapless::String;
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{CloseReason, Error};
 
-use super::{App, Server, net, stream_options};
+use super::{App, Server, liveness, net};
 
 /// How long to wait after the first failure; it doubles.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(60);
 /// A connection that held so long was a success: the next failure is the first again.
 const HELD: Duration = Duration::from_secs(60);
 /// How often the server hears from us.
-const REPORT: Duration = Duration::from_secs(10);
+pub(super) const REPORT: Duration = Duration::from_secs(10);
 
 #[embassy_executor::task]
 pub(super) async fn client(app: &'static App, server: Server) {
@@ -38,7 +38,7 @@ pub(super) async fn client(app: &'static App, server: Server) {
 /// One connection from its beginning to its end; gives how it ended, or why there was none, and how long it was there.
 async fn hold(app: &App, server: Server) -> (Error, Duration) {
     app.client.borrow_mut().attempts += 1;
-    let mut stream = match app.tcp.connect(server, stream_options()).await {
+    let mut stream = match app.tcp.connect(server, liveness::client()).await {
         Ok(stream) => stream,
         Err(error) => {
             app.client.borrow_mut().last_end = Some(error);

@@ -3,6 +3,7 @@
 mod client;
 mod ending;
 mod last_ends;
+mod liveness;
 mod net;
 mod networks;
 mod page;
@@ -20,7 +21,7 @@ use embassy_net_driver::Driver;
 use embassy_time::{Duration, Instant};
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpListener, TcpResources, TcpRunner, TcpStack};
-use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, SecretKey, StreamOptions, WeakKey};
+use tcp_reset_core::{CloseReason, Error, ListenOptions, SecretKey, WeakKey};
 
 use self::last_ends::LastEnds;
 pub use self::networks::Networks;
@@ -211,11 +212,10 @@ pub fn start<D: Driver>(
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
     let (shared, driver) =
-        tcp_reset_core::embassy::new(device, TCP.take(), Config::default(), key).map_err(StartError::Device)?;
+        tcp_reset_core::embassy::new(device, TCP.take(), liveness::config(), key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
-    let listen = |port: u16, backlog: u8| {
-        let options = ListenOptions { backlog, stream: stream_options(), ..ListenOptions::default() };
+    let listen = |port: u16, options: ListenOptions| {
         tcp.listen((Ipv6Addr::UNSPECIFIED, port), options).map_err(StartError::Listen)
     };
     let app = APP.init(App {
@@ -223,19 +223,29 @@ pub fn start<D: Driver>(
         tcp,
         stack,
         started: Instant::now(),
-        echo: listen(ECHO_PORT, services::ECHOES as u8)?,
-        discard: listen(DISCARD_PORT, 1)?,
-        status: listen(STATUS_PORT, status::PAGES as u8)?,
+        echo: listen(ECHO_PORT, liveness::service(services::ECHOES as u8))?,
+        discard: listen(DISCARD_PORT, liveness::service(1))?,
+        status: listen(STATUS_PORT, liveness::page(status::PAGES as u8))?,
         client: RefCell::default(),
         last_ends: RefCell::new(LastEnds::NONE),
         board,
     });
     defmt::info!("echo on port {=u16}, discard on {=u16}, status page on {=u16}", ECHO_PORT, DISCARD_PORT, STATUS_PORT);
+    tell_bounds(&app.settings);
     if cfg!(feature = "diagnostics") {
         defmt::warn!("feature diagnostics: the status page tells everybody everything, sequence numbers too");
     }
     spawn_tasks(spawner, app);
     Ok(runner)
+}
+
+fn tell_bounds(settings: &Settings) {
+    liveness::tell("echo", &liveness::SERVICE_BOUND);
+    liveness::tell("discard", &liveness::SERVICE_BOUND);
+    liveness::tell("status page", &liveness::PAGE_BOUND);
+    if settings.server.is_some() {
+        liveness::tell("client", &liveness::CLIENT_BOUND);
+    }
 }
 
 fn new_net<D: Driver>(
@@ -278,10 +288,6 @@ pub fn mac_address(chip: &[u8]) -> [u8; 6] {
     let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
     let [a, b, c, d, e, f, g, h] = chip.iter().fold(0xcbf2_9ce4_8422_2325, step).to_be_bytes();
     [(a ^ g) & 0xfc | 0x02, b ^ h, c, d, e, f]
-}
-
-pub(crate) fn stream_options() -> StreamOptions {
-    StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() }
 }
 
 /// Now, as the engine counts.

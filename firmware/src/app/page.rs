@@ -4,15 +4,19 @@
 //! between guesses would find RCV.NXT by halving (no sequence numbers, no counters by rule, no counts of resets, challenges, segments), and
 //! nothing in it says which connections there are to aim at (no endpoints but the board's own address). Nor does it tell whether a SYN met a
 //! connection, which would find the ports: no half-open records and none of their ends, and a connection that we open looks the same before
-//! and after a SYN has crossed ours. Everything is for those whom the build lets see it.
+//! and after a SYN has crossed ours. A slot's times are told in an overview, and when it ends if nothing comes: what they count from moves only
+//! with a segment whose SEQ and ACK are both acceptable, and with what we do ourselves. When it retransmits, or acknowledges, or challenges, is
+//! not told: a guess that falls into the window arms the last two. Everything is for those whom the build lets see it.
 
 use core::fmt::{self, Display, Write};
+use core::time::Duration;
 
 use heapless::String;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, Instant, ResetKind, ResetReason, Rule, State, Status, Timer};
+use tcp_reset_core::{CloseReason, Compact, Instant, ResetKind, ResetReason, Rule, State, Status, Timer};
 
 use super::last_ends::LastEnds;
+use super::liveness::KEEP_ALIVE_ENDS;
 use super::stack_use::StackUse;
 use super::{BUFFER, CONNECTIONS, ClientState, HALF_OPEN, Server, TIME_WAIT};
 
@@ -74,6 +78,8 @@ pub(super) enum Part {
     ResetsSent,
     Closed,
     LastReset(usize),
+    HalfOpen(usize),
+    TimeWait(usize),
     End,
 }
 
@@ -92,7 +98,11 @@ impl Part {
             Part::ResetsSent => Part::Closed,
             Part::Closed => Part::LastReset(0),
             Part::LastReset(n) if n + 1 < tcp_reset_core::LAST_RESETS => Part::LastReset(n + 1),
-            Part::LastEnds | Part::LastReset(_) => Part::End,
+            Part::LastReset(_) => Part::HalfOpen(0),
+            Part::HalfOpen(n) if n + 1 < HALF_OPEN => Part::HalfOpen(n + 1),
+            Part::HalfOpen(_) => Part::TimeWait(0),
+            Part::TimeWait(n) if n + 1 < TIME_WAIT => Part::TimeWait(n + 1),
+            Part::LastEnds | Part::TimeWait(_) => Part::End,
             Part::End => return None,
         })
     }
@@ -162,6 +172,8 @@ impl Page<'_> {
                 )
             }
             Part::LastReset(n) => self.last_reset(link, n),
+            Part::HalfOpen(n) => self.record("half_open_records", link.tcp_ref().half_open().nth(n), n),
+            Part::TimeWait(n) => self.record("time_wait_records", link.tcp_ref().time_waits().nth(n), n),
             Part::End if self.view == View::Everything => self.either("]}\n", "</table>\n"),
             Part::End => self.either("}\n", "\n"),
         }
@@ -257,9 +269,9 @@ impl Page<'_> {
         }
         self.field("client_connected", is_connected, true)?;
         self.field_or_none("client_last_end", last_end)?;
-        self.either("\"slots\":[", "</table><h2>Slots</h2><table><tr><th>state<th>idle")?;
+        self.either("\"slots\":[", "</table><h2>Slots</h2><table><tr><th>state<th>idle<th>ends in")?;
         if self.view == View::Everything {
-            self.either("", "<th>local<th>remote<th>unread<th>unacknowledged<th>retries<th>timer")?;
+            self.either("", "<th>local<th>remote<th>unread<th>unacknowledged<th>retries<th>timers")?;
         }
         Ok(())
     }
@@ -267,9 +279,9 @@ impl Page<'_> {
     fn slot(&mut self, facts: &Facts<'_>, link: &Link<'_>, n: usize) -> fmt::Result {
         if let Some((_, status)) = link.tcp_ref().connections().nth(n) {
             self.comma_unless(n == 0)?;
-            self.state(&status, facts.now.duration_since(status.heard_at).as_secs())?;
+            self.state(&status, facts.now.duration_since(status.heard_at))?;
             if self.view == View::Everything {
-                self.status(facts, &status)?;
+                self.status(&status)?;
             }
             self.either("}", "")?;
         }
@@ -280,40 +292,69 @@ impl Page<'_> {
         if self.format == Format::Json && !is_first { self.text.write_char(',') } else { Ok(()) }
     }
 
-    /// State and silence. Whole seconds: what a finer clock would tell beyond the connection's silence is nobody's business. A SYN that
-    /// crosses ours ends the silence of a connection that is not synchronized yet, and anybody may have sent it.
-    fn state(&mut self, status: &Status, idle_s: u64) -> fmt::Result {
-        let (name, is_idle_shown) = match self.view {
+    /// State, silence, and when the connection ends if nothing comes. Whole seconds: what a finer clock would tell beyond these is nobody's
+    /// business. A SYN that crosses ours ends the silence of a connection that is not synchronized yet, and anybody may have sent it.
+    fn state(&mut self, status: &Status, silence: Duration) -> fmt::Result {
+        let (name, are_times_shown) = match self.view {
             View::Overview => (overview_name(status.state), status.state.is_synchronized()),
             View::Everything => (status.state.name(), true),
         };
-        match (self.format, is_idle_shown) {
-            (Format::Html, true) => write!(self.text, "<tr><td>{name}<td>{idle_s} s"),
-            (Format::Html, false) => write!(self.text, "<tr><td>{name}<td>"),
-            (Format::Json, true) => write!(self.text, "{{\"state\":\"{name}\",\"idle_s\":{idle_s}"),
-            (Format::Json, false) => write!(self.text, "{{\"state\":\"{name}\",\"idle_s\":null"),
+        match self.format {
+            Format::Html => write!(self.text, "<tr><td>{name}")?,
+            Format::Json => write!(self.text, "{{\"state\":\"{name}\"")?,
         }
+        let times = [("idle_s", Some(silence)), ("ends_in_s", ends_in(status, silence))];
+        for (name, time) in times {
+            match (self.format, time.filter(|_| are_times_shown)) {
+                (Format::Html, Some(time)) => write!(self.text, "<td>{} s", time.as_secs())?,
+                (Format::Html, None) => self.text.write_str("<td>")?,
+                (Format::Json, Some(time)) => write!(self.text, ",\"{name}\":{}", time.as_secs())?,
+                (Format::Json, None) => write!(self.text, ",\"{name}\":null")?,
+            }
+        }
+        Ok(())
     }
 
-    fn status(&mut self, facts: &Facts<'_>, status: &Status) -> fmt::Result {
-        let Status { local, remote, readable, unacknowledged, retries, timer, .. } = status;
-        // Not by `Duration`, whose milliseconds have 128 bits: to write those takes kilobytes of flash.
-        let in_ms = timer.map(|(at, _)| at.as_micros().saturating_sub(facts.now.as_micros()) / 1_000);
-        let name = timer.map_or("none", |(_, timer)| timer.text());
+    fn status(&mut self, status: &Status) -> fmt::Result {
+        let Status { local, remote, readable, unacknowledged, retries, timers, .. } = status;
         match self.format {
             Format::Html => {
-                write!(self.text, "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}")?;
-                match in_ms {
-                    Some(in_ms) => write!(self.text, "<td>{name} in {in_ms} ms"),
-                    None => Ok(()),
-                }
+                write!(self.text, "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}<td>")?;
             }
             Format::Json => write!(
                 self.text,
                 ",\"local\":\"{local}\",\"remote\":\"{remote}\",\"unread\":{readable},\
-                 \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timer\":\"{name}\",\"timer_in_ms\":{}",
-                in_ms.unwrap_or(0)
-            ),
+                 \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timers\":["
+            )?,
+        }
+        for (n, (timer, left)) in timers.armed().enumerate() {
+            self.comma_unless(n == 0)?;
+            let (name, in_ms) = (timer.text(), whole_ms(left));
+            match self.format {
+                Format::Html => write!(self.text, "{name} in {in_ms} ms<br>")?,
+                Format::Json => write!(self.text, "{{\"timer\":\"{name}\",\"in_ms\":{in_ms}}}")?,
+            }
+        }
+        self.either("]", "")
+    }
+
+    /// The `n`th half-open or TIME-WAIT record, if there is one; a list begins with its first.
+    fn record(&mut self, list: &str, record: Option<Compact>, n: usize) -> fmt::Result {
+        match self.format {
+            Format::Html if n == 0 => {
+                write!(self.text, "</table><h2>{list}</h2><table><tr><th>local<th>remote<th>ends in")?;
+            }
+            Format::Json if n == 0 => write!(self.text, "],\"{list}\":[")?,
+            Format::Html | Format::Json => {}
+        }
+        let Some(Compact { local, remote, left, .. }) = record else { return Ok(()) };
+        self.comma_unless(n == 0)?;
+        let in_ms = whole_ms(left);
+        match self.format {
+            Format::Html => write!(self.text, "<tr><td>{local}<td>{remote}<td>{in_ms} ms"),
+            Format::Json => {
+                write!(self.text, "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"ends_in_ms\":{in_ms}}}")
+            }
         }
     }
 
@@ -366,6 +407,20 @@ impl Page<'_> {
             ),
         }
     }
+}
+
+/// Returns when the connection ends if nothing comes from the peer and nothing from our application; `None` where no limit runs.
+fn ends_in(status: &Status, silence: Duration) -> Option<Duration> {
+    const LIMITS: [Timer; 6] =
+        [Timer::UserTimeout, Timer::Idle, Timer::AcceptWait, Timer::FirstByte, Timer::Orphan, Timer::FinWait2];
+    // Its timer is the next question, and not the end.
+    let keep_alive = status.timers.left(Timer::KeepAlive).map(|_| KEEP_ALIVE_ENDS.saturating_sub(silence));
+    LIMITS.iter().filter_map(|&timer| status.timers.left(timer)).chain(keep_alive).min()
+}
+
+/// Not by `Duration`, whose milliseconds have 128 bits: to write those takes kilobytes of flash.
+fn whole_ms(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 /// Returns a state's name in an overview: one for both states of a connection that we open, between which a single SYN makes the difference.

@@ -17,8 +17,8 @@ pub(super) const PAGES: usize = 2;
 /// The longest request, in octets.
 const LONGEST_REQUEST: usize = 1_024;
 /// How long a client may take for all of it, and then to close: a slow one must not keep others out.
-const PATIENCE: Duration = Duration::from_secs(10);
-const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
 
 #[embassy_executor::task(pool_size = PAGES)]
 pub(super) async fn serve(app: &'static App) {

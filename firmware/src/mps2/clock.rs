@@ -1,6 +1,11 @@
-//! Embassy's clock: the FPGA's counter at 1 MHz tells the time, CMSDK timer 0 rings at the next deadline.
+//! Embassy's clock: the FPGA's counter at 1 MHz tells the time, CMSDK timer 0 rings at the next deadline. On request it runs faster than the
+//! world: what the application does in an hour is then seen in a minute.
 
 use core::cell::{Cell, RefCell};
+#[cfg(feature = "app")]
+use core::sync::atomic::AtomicU32;
+#[cfg(feature = "app")]
+use core::sync::atomic::Ordering;
 use core::task::Waker;
 
 use critical_section::{CriticalSection, Mutex};
@@ -27,6 +32,32 @@ const SYSTEM_CLOCK_MHZ: u32 = 25;
 /// must be read once in each.
 const LONGEST_WAIT: u64 = 120_000_000;
 const _: () = assert!(LONGEST_WAIT * (SYSTEM_CLOCK_MHZ as u64) < u32::MAX as u64);
+
+/// The highest speed: above it the counter's steps are longer than a millisecond.
+#[cfg(feature = "app")]
+pub(super) const TOP_SPEED: u32 = 1_000;
+
+/// How many microseconds pass at a step of the counter.
+#[cfg(feature = "app")]
+static SPEED: AtomicU32 = AtomicU32::new(1);
+
+/// Lets the clock run so many times as fast; it jumps ahead. At most [`TOP_SPEED`], and at least 1.
+#[cfg(feature = "app")]
+pub(super) fn set_speed(speed: u32) {
+    SPEED.store(speed, Ordering::Relaxed);
+    critical_section::with(|cs| CLOCK.ring(cs));
+}
+
+#[cfg(feature = "app")]
+fn speed() -> u64 {
+    SPEED.load(Ordering::Relaxed).into()
+}
+
+/// The benches measure what a segment costs, without a multiplication in each look at the clock.
+#[cfg(not(feature = "app"))]
+fn speed() -> u64 {
+    1
+}
 
 struct Clock {
     /// The counter as it was last read, and how often it has come round.
@@ -67,14 +98,14 @@ impl Clock {
             rounds += 1;
         }
         last.set((low, rounds));
-        u64::from(rounds) << 32 | u64::from(low)
+        (u64::from(rounds) << 32 | u64::from(low)) * speed()
     }
 
     /// Wakes what is due, and sets the alarm for what comes next.
     fn ring(&self, cs: CriticalSection<'_>) {
         let now = self.read(cs);
         let next = self.queue.borrow_ref_mut(cs).next_expiration(now);
-        let wait = next.saturating_sub(now).clamp(1, LONGEST_WAIT) as u32;
+        let wait = next.saturating_sub(now).div_ceil(speed()).clamp(1, LONGEST_WAIT) as u32;
         // SAFETY: registers of the timer, which only this module uses; stopped while it is set.
         unsafe {
             CTRL.write_volatile(0);

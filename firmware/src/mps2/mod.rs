@@ -1,79 +1,16 @@
 //! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, and logs and random octets by semihosting.
 
+#[cfg(feature = "app")]
+mod arguments;
 mod clock;
 mod executor;
 mod host;
 mod interrupts;
 pub mod lan9118;
-
-use embassy_executor::Spawner;
-use static_cell::ConstStaticCell;
-use tcp_reset_core::embassy::TcpRunner;
-
-use self::lan9118::{Buffers, Lan9118};
-use crate::app::{self, Board, Panel, Settings};
-use crate::restart;
+#[cfg(feature = "app")]
+mod start;
 
 pub use executor::run;
 pub use host::random;
-
-/// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and ends the machine: the next
-/// start would find it as it is.
-///
-/// # Safety
-/// The chip must be there, and nothing else may use it.
-pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
-    static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
-    // SAFETY: the caller's promise is the one asked for.
-    let device = match unsafe { Lan9118::new(ethernet, BUFFERS.take()) } {
-        Ok(device) => device,
-        Err(error) => {
-            defmt::error!("cannot start: Ethernet: {}", error);
-            host::stop()
-        }
-    };
-    defmt::debug!("LAN9118 {=u32:#x}, {=[u8; 6]:02x}", device.id(), device.address());
-    let mut settings = Settings::from_build();
-    host::arguments_into(&mut settings);
-    let reset_cause = restart::take_cause();
-    if reset_cause.is_some() {
-        settings.end = None;
-    }
-    let board = Board {
-        name,
-        reset_cause: reset_cause.unwrap_or("power-on"),
-        key: host::random(),
-        seed: u64::from_le_bytes(host::random()),
-        panel: &Mps2,
-    };
-    match app::start(spawner, device, board, settings) {
-        Ok(runner) => match net(runner) {
-            Ok(task) => spawner.spawn(task),
-            Err(_) => defmt::panic!("the network's task runs already"),
-        },
-        Err(error) => {
-            defmt::error!("cannot start: {}", error);
-            host::stop()
-        }
-    }
-}
-
-/// Nothing to look at but the losses.
-struct Mps2;
-
-impl Panel for Mps2 {
-    fn show_link(&self, _is_up: bool) {}
-
-    fn show_resets(&self, _were_there: bool) {}
-
-    fn feed_watchdog(&self) {}
-
-    fn frames_lost(&self) -> u32 {
-        lan9118::frames_lost()
-    }
-}
-
-#[embassy_executor::task]
-async fn net(mut runner: TcpRunner<Lan9118>) {
-    runner.run().await;
-}
+#[cfg(feature = "app")]
+pub use start::start;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant as WallClock};
 use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
+    ArpPacket, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet,
+    Ipv6Packet,
 };
 use tcp_reset_core::Instant;
 
@@ -51,6 +52,8 @@ struct Shared {
     lease: Mutex<Option<Lease>>,
     /// What the router advertises to who asks.
     advertised: Mutex<Advertised>,
+    /// The address of the kernel's whose host has lost power.
+    silenced: Mutex<Option<IpAddr>>,
     capture: Mutex<Option<Capture>>,
     /// Why the capture ended before its time.
     capture_failure: Mutex<Option<anyhow::Error>>,
@@ -81,6 +84,7 @@ impl Cable {
                 router_mac: kernel_mac,
                 seconds: LEASE_SECONDS.into(),
             }),
+            silenced: Mutex::new(None),
             capture: Mutex::new(capture),
             capture_failure: Mutex::new(None),
             started: WallClock::now(),
@@ -132,6 +136,11 @@ impl Cable {
         self.shared.note(Way::ForgedToUs, frame);
         ensure!(self.shared.to_board(frame), "the board does not run");
         Ok(())
+    }
+
+    /// Loses every frame that the kernel sends from an address, as if that host had lost power; `None`: of none.
+    pub(super) fn silence(&self, addr: Option<IpAddr>) {
+        *lock(&self.shared.silenced) = addr;
     }
 
     /// Sets the address that DHCP gives from now on; `None`: it does not answer.
@@ -204,6 +213,10 @@ impl Shared {
             // The lock is not held while the frame goes on: the other direction needs it too.
             let received = lock(&self.wire).recv(&mut buf);
             let Ok(Some(len)) = received else { return };
+            let silenced = *lock(&self.silenced);
+            if silenced.is_some() && source(&buf[..len]) == silenced {
+                continue;
+            }
             self.note(Way::ToUs, &buf[..len]);
             self.to_board(&buf[..len]);
         }
@@ -256,6 +269,21 @@ impl Shared {
             }
             seen.push_back((way, segment));
         }
+    }
+}
+
+/// The address that a frame is sent from, a question or answer about neighbors too.
+fn source(frame: &[u8]) -> Option<IpAddr> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => Some(Ipv4Packet::new_checked(ethernet.payload()).ok()?.src_addr().into()),
+        EthernetProtocol::Ipv6 => Some(Ipv6Packet::new_checked(ethernet.payload()).ok()?.src_addr().into()),
+        EthernetProtocol::Arp => {
+            let arp = ArpPacket::new_checked(ethernet.payload()).ok()?;
+            let octets: [u8; 4] = arp.source_protocol_addr().try_into().ok()?;
+            Some(octets.into())
+        }
+        EthernetProtocol::Unknown(_) => None,
     }
 }
 

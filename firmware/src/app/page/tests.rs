@@ -10,10 +10,9 @@ use std::vec::Vec;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use tcp_reset_core::link::{Interface, LinkOutput, Medium};
-use tcp_reset_core::{
-    ChecksumBy, Config, ConnectionHandle, Control, ListenOptions, SecretKey, Seq, Storage, StreamOptions, Tcp,
-};
+use tcp_reset_core::{ChecksumBy, ConnectionHandle, Control, SecretKey, Seq, Storage, Tcp};
 
+use super::super::liveness;
 use super::*;
 
 const BOARD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -88,14 +87,12 @@ impl<'s> World<'s> {
     fn over(storage: &'s mut Store) -> World<'s> {
         let mut key = [0x5a; 16];
         key[0] = 1;
-        let tcp = Tcp::new(storage, Config::default(), SecretKey::new(key).unwrap()).unwrap();
+        let tcp = Tcp::new(storage, liveness::config(), SecretKey::new(key).unwrap()).unwrap();
         let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
         link.set_addresses(&[Interface { addr: BOARD.into(), prefix: 24 }], [IpAddr::from([192, 0, 2, 254])]).unwrap();
-        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
-        let options = ListenOptions { stream, ..ListenOptions::default() };
-        let listener = link.tcp().listen((BOARD, ECHO).into(), options).unwrap();
+        let listener = link.tcp().listen((BOARD, ECHO).into(), liveness::service(4)).unwrap();
         let now = Instant::from_millis(START_S * 1_000);
-        link.connect(now, 0, (SERVER, SERVER_PORT).into(), stream).unwrap();
+        link.connect(now, 0, (SERVER, SERVER_PORT).into(), liveness::client()).unwrap();
         let _ = sent(&mut link, now);
         let syn = Seg { control: Control::SYN, seq: PEER_ISS, ack: 0, len: 0 };
         let _ = link.handle_frame(now, &syn.packet(PEER_TO_ECHO));
@@ -135,13 +132,26 @@ impl<'s> World<'s> {
 
     /// Our application closes first, and the peer follows: the connection is in TIME-WAIT.
     fn close(&mut self) {
-        let (now, Status { snd_nxt, rcv_nxt, .. }) = (self.now(), self.status());
-        self.link.tcp().close(now, self.echo).unwrap();
-        assert_eq!(sent(&mut self.link, now).len(), 1, "the FIN");
+        let Status { snd_nxt, rcv_nxt, .. } = self.status();
+        self.leave();
         let fin = Seg { control: Control::FIN | Control::ACK, seq: rcv_nxt.0, ack: (snd_nxt + 1).0, len: 0 };
         self.take(PEER_TO_ECHO, &fin);
         let (_, _, time_wait) = self.link.tcp_ref().in_use();
         assert_eq!(time_wait, 1);
+    }
+
+    /// Our application sends the peer what is never acknowledged.
+    fn send(&mut self, text: &[u8]) {
+        let now = self.now();
+        assert_eq!(self.link.tcp().send(now, self.echo, text), Ok(text.len()));
+        assert_eq!(sent(&mut self.link, now).len(), 1);
+    }
+
+    /// Our application closes, and keeps the handle.
+    fn leave(&mut self) {
+        let now = self.now();
+        self.link.tcp().close(now, self.echo).unwrap();
+        assert_eq!(sent(&mut self.link, now).len(), 1, "the FIN");
     }
 
     /// Our application aborts its connection to the peer: a reset to be remembered.
@@ -262,17 +272,60 @@ fn an_overview_tells_what_a_person_at_the_board_wants_to_see() {
     world.pass(9);
     let later = world.page(View::Overview, Format::Json);
     assert!(live.contains("\"connections\":2,"), "{live}");
-    assert!(live.contains("{\"state\":\"ESTABLISHED\",\"idle_s\":42}"), "{live}");
+    assert!(live.contains("{\"state\":\"ESTABLISHED\",\"idle_s\":42,\"ends_in_s\":78}"), "{live}");
     for text in [
         "\"uptime_s\":1042,\"reset_cause\":\"power-on\",\"link\":\"up\",\"address\":\"192.0.2.1/24\"",
         "\"connections\":1,\"connection_slots\":8,\"time_wait\":0,\"time_wait_slots\":16",
         "\"stack_size\":400000,\"stack_used\":8192",
-        "\"slots\":[{\"state\":\"opening\",\"idle_s\":null}]",
+        "\"slots\":[{\"state\":\"opening\",\"idle_s\":null,\"ends_in_s\":null}]",
         "\"last_ends\":[{\"why\":\"aborted here\",\"ago_s\":0}]",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }
     assert!(later.contains("\"ago_s\":9"), "{later}");
+}
+
+#[test]
+fn an_overview_tells_when_a_connection_ends_if_nothing_comes() {
+    let ends_in = |world: &mut World<'_>, seconds: u64| {
+        let page = world.page(View::Overview, Format::Json);
+        let field = format!("\"ends_in_s\":{seconds}}}");
+        assert!(page.contains(&field), "{field}: {page}");
+    };
+    let mut idle = World::new();
+    ends_in(&mut idle, 120);
+    // Past keepalive's first questions.
+    idle.pass(95);
+    ends_in(&mut idle, 25);
+    let mut sending = World::new();
+    sending.send(b"not acknowledged");
+    sending.pass(20);
+    ends_in(&mut sending, 40);
+    let mut left = World::new();
+    left.leave();
+    left.pass(10);
+    ends_in(&mut left, 20);
+}
+
+#[test]
+fn everything_has_each_timer_and_record_with_its_time() {
+    let mut world = World::new();
+    world.pass(15);
+    let syn = Seg { control: Control::SYN, seq: 77, ack: 0, len: 0 };
+    world.take(Path { from: (PEER, PEER_PORT + 1), ..PEER_TO_ECHO }, &syn);
+    let [json, html] = FORMATS.map(|format| world.page(View::Everything, format));
+    for text in [
+        "\"timers\":[{\"timer\":\"keepalive\",\"in_ms\":45000},{\"timer\":\"idle\",\"in_ms\":285000}]",
+        "\"half_open_records\":[{\"local\":\"192.0.2.1:7\",\"remote\":\"198.51.100.77:54322\",\"ends_in_ms\":30000}]",
+        "\"time_wait_records\":[]}",
+    ] {
+        assert!(json.contains(text), "{text}: {json}");
+    }
+    assert!(html.contains("keepalive in 45000 ms<br>idle in 285000 ms<br>"), "{html}");
+    world.close();
+    let json = world.page(View::Everything, Format::Json);
+    let record = "\"remote\":\"198.51.100.77:54321\",\"ends_in_ms\":60000}]}";
+    assert!(json.contains(record), "{record}: {json}");
 }
 
 #[test]
@@ -360,6 +413,23 @@ fn an_overview_does_not_depend_on_where_a_forged_segment_fell() {
         forgeries_do_not_show(PEER_TO_ECHO, &volley, |_, _| {});
     }
     assert!(count > 6_000, "{count}");
+}
+
+/// Retransmission and user timeout run, and with the application gone the orphan's time.
+#[test]
+fn an_overview_does_not_depend_on_where_a_forged_segment_fell_while_other_timers_run() {
+    let begin_to_send = |world: &mut World<'_>| world.send(b"not acknowledged");
+    let leave = |world: &mut World<'_>| world.leave();
+    for prepare in [&begin_to_send as &dyn Fn(&mut World<'_>), &leave] {
+        let mut world = World::new();
+        prepare(&mut world);
+        let status = world.status();
+        let is_hit = |seg: &Seg| seg.control.contains(Control::RST) && seg.seq == status.rcv_nxt.0;
+        for volley in volleys(&status) {
+            let volley: Vec<Seg> = volley.into_iter().filter(|seg| !is_hit(seg)).collect();
+            forgeries_do_not_show(PEER_TO_ECHO, &volley, |world, _| prepare(world));
+        }
+    }
 }
 
 #[test]

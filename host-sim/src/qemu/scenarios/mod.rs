@@ -2,6 +2,7 @@
 
 mod attacks;
 mod breaking;
+mod holding;
 mod page;
 mod serving;
 
@@ -211,6 +212,30 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "connections of both families between the same ports do not touch each other",
         families: V6,
         play: serving::both_families,
+    },
+    Scenario {
+        name: "hosts-vanish",
+        title: "six idle clients' host loses power; the next client is served within the budget in the log",
+        families: BOTH,
+        play: holding::hosts_vanish,
+    },
+    Scenario {
+        name: "trickle",
+        title: "an octet a minute keeps a connection for an hour; one that gives none ends by the idle timeout",
+        families: BOTH,
+        play: holding::trickle,
+    },
+    Scenario {
+        name: "full-table",
+        title: "with idle clients in all slots the longest idle leaves for the next one, by RST",
+        families: BOTH,
+        play: holding::full_table,
+    },
+    Scenario {
+        name: "silent-server",
+        title: "the client gives a server up that takes nothing, and says which timer",
+        families: BOTH,
+        play: holding::silent_server,
     },
     Scenario {
         name: "sleeps",

@@ -33,11 +33,25 @@ const OVERVIEW: [&str; 17] = [
     "slots",
     "last_ends",
 ];
-const OF_SLOT: [&str; 2] = ["state", "idle_s"];
+const OF_SLOT: [&str; 3] = ["state", "idle_s", "ends_in_s"];
 const OF_END: [&str; 2] = ["why", "ago_s"];
 /// What an insider finds besides.
-const INSIDE: [&str; 8] =
-    ["rules", "resets_sent", "closed", "last_resets", "segments_in", "client_server", "half_open", "half_open_slots"];
+const INSIDE: [&str; 10] = [
+    "rules",
+    "resets_sent",
+    "closed",
+    "last_resets",
+    "segments_in",
+    "client_server",
+    "half_open",
+    "half_open_slots",
+    "half_open_records",
+    "time_wait_records",
+];
+/// The timers of an idle connection.
+const IDLE_TIMERS: [&str; 2] = ["keepalive", "idle"];
+/// 2 MSL, in milliseconds.
+const TIME_WAIT_MS: u64 = 60_000;
 /// Pages asked for until the table of TIME-WAIT, which each of them takes an entry of, is full and its count stands.
 const FILLING: u32 = 64;
 /// How long a page's slot is left to its task.
@@ -156,10 +170,10 @@ fn fill_time_wait(lab: &Lab) -> Result<()> {
 fn names_only_what_is_allowed(pages: &Pages, victim: &TcpStream) -> Result<()> {
     let value = pages.value()?;
     only(&value, &OVERVIEW)?;
-    for (list, names) in [("slots", OF_SLOT), ("last_ends", OF_END)] {
+    for (list, names) in [("slots", &OF_SLOT[..]), ("last_ends", &OF_END)] {
         let items = value[list].as_array().with_context(|| format!("the page has no {list}"))?;
         ensure!(!items.is_empty(), "{list} is empty");
-        items.iter().try_for_each(|item| only(item, &names))?;
+        items.iter().try_for_each(|item| only(item, names))?;
     }
     let (kernel, _) = ends(victim)?;
     for page in [&pages.html, &pages.json] {
@@ -187,7 +201,16 @@ fn insider_sees_everything(lab: &Lab, victim: &TcpStream) -> Result<()> {
     }
     let (kernel, _) = ends(victim)?;
     let slots = status["slots"].as_array().context("the page has no slots")?;
-    ensure!(slots.iter().any(|slot| slot["remote"] == kernel.to_string()), "no slot of {kernel}: {slots:?}");
+    let slot = slots.iter().find(|slot| slot["remote"] == kernel.to_string());
+    let slot = slot.with_context(|| format!("no slot of {kernel}: {slots:?}"))?;
+    let timers = slot["timers"].as_array().context("the slot has no timers")?;
+    for name in IDLE_TIMERS {
+        let timer = timers.iter().find(|timer| timer["timer"] == name);
+        ensure!(timer.is_some_and(|timer| timer["in_ms"].as_u64() > Some(0)), "no timer {name}: {slot}");
+    }
+    let records = status["time_wait_records"].as_array().context("the page has no records in TIME-WAIT")?;
+    let are_timed = records.iter().all(|record| record["ends_in_ms"].as_u64().is_some_and(|ms| ms <= TIME_WAIT_MS));
+    ensure!(!records.is_empty() && are_timed, "the records in TIME-WAIT: {records:?}");
     Ok(())
 }
 

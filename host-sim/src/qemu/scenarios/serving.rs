@@ -182,12 +182,14 @@ pub(super) fn bad_requests(lab: &mut Lab) -> Result<()> {
         ensure!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{request:?} got {answer:?}");
     }
     // Two clients that say nothing hold both pages, until their time is up.
+    let log_end = lab.log.len();
     let mut slow = (0..2).map(|_| lab.connect(80, 0)).collect::<Result<Vec<_>, _>>()?;
     lab.status().context("a page behind two slow clients")?;
     for stream in &mut slow {
         let end = stream.read(&mut [0; 16]);
         ensure!(end.is_err(), "a client that said nothing was not reset: {end:?}");
     }
+    lab.log.wait_for("timed out (first byte)", log_end, PATIENCE)?;
     Ok(())
 }
 
