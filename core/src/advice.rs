@@ -47,7 +47,7 @@ impl Connection {
         self.tcb.flags.set(Flags::ADVICE_DUE, self.has(Flags::ADVISES) && self.tcb.state().is_synchronized());
     }
 
-    /// A validated segment has brought the peer's.
+    /// A segment with an acceptable acknowledgment has brought the peer's.
     pub(crate) fn be_advised(&mut self, field: Option<u16>, settings: &Settings) {
         let Some(seconds) = field.and_then(seconds_of) else { return };
         if self.has(Flags::ADVISES) && !self.has(Flags::USER_TIMEOUT) {

@@ -50,7 +50,9 @@ impl Tcp<'_> {
             }
         }
         #[cfg(feature = "user-timeout-option")]
-        self.conns[usize::from(i)].be_advised(seg.header.user_timeout, &self.settings);
+        if ack {
+            self.conns[usize::from(i)].be_advised(seg.header.user_timeout, &self.settings);
+        }
         if receiver_gone {
             self.end(i, CloseReason::DataLost, true);
             return Action::Reset(ResetReason::ReceiverGone);

@@ -53,7 +53,8 @@ pub enum Peer {
 /// | TIME-WAIT record | `time_wait` | unbounded: each FIN starts it anew; a full table takes it back |
 /// | over, its RST not taken by the device | 60 s | 60 s |
 ///
-/// *K*+*P*: the application may begin to send just before keepalive would end the connection. Twice the user timeout: once while the window is
+/// *K*+*P*: the application may begin to send just before keepalive would end the connection. Where it closes while the peer is silent already, a user
+/// timeout is R2 from then on: [`Budget::longest`] counts the time of a last attempt more, an `rto_max` or *O*. Twice the user timeout: once while the window is
 /// closed, once after it was opened. Each is held to within a millisecond where [`Tcp::handle_timeout`] is called in time.
 /// A slot whose connection has ended is free when the application gives its handle up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,6 +161,11 @@ impl Budget {
             [State::Established, State::CloseWait, State::FinWait1, State::FinWait2, State::Closing, State::LastAck];
         let before = if self.is_passive { self.unaccepted(peer) } else { self.in_state(State::SynSent, peer) };
         let mut longest = self.orphaned().max(before?);
+        // The application may close just before its user timeout would end the connection: that is R2 from then on, with a last attempt.
+        let more_ms = self.user_timeout_ms.map_or(0, |_| self.rto_max_ms.min(self.orphan_ms));
+        let open = self.in_state(State::Established, peer)?;
+        let closed_late = if peer == Peer::Silent { open + duration(more_ms) } else { open };
+        longest = longest.max(self.idle_ms.map_or(closed_late, |ms| closed_late.min(duration(ms))));
         for state in HOLDING {
             longest = longest.max(self.in_state(state, peer)?);
         }

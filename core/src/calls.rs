@@ -270,7 +270,11 @@ impl Tcp<'_> {
     /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     pub fn set_user_timeout(&mut self, now: Instant, handle: ConnectionHandle, timeout: Duration) -> Result<(), Error> {
         let timeout = settings::user_timeout(timeout)?;
-        self.change(now, handle, |c, _| c.set_user_timeout(timeout))
+        self.change(now, handle, |c, _| {
+            c.set_user_timeout(timeout);
+            #[cfg(feature = "user-timeout-option")]
+            c.advise();
+        })
     }
 
     /// Sets R2 of a connection, from now on, and takes a user timeout away: see [`StreamOptions::r2`].
@@ -279,7 +283,11 @@ impl Tcp<'_> {
     /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     pub fn set_r2(&mut self, now: Instant, handle: ConnectionHandle, r2: Duration) -> Result<(), Error> {
         let seconds = settings::r2(r2)?;
-        self.change(now, handle, |c, _| c.set_r2(seconds))
+        self.change(now, handle, |c, _| {
+            c.set_r2(seconds);
+            #[cfg(feature = "user-timeout-option")]
+            c.advise();
+        })
     }
 
     /// Switches keepalive on or off, or changes it, from now on: see [`KeepAlive`]. It counts from when the peer was last heard.
@@ -346,8 +354,6 @@ impl Tcp<'_> {
             return Err(Error::Closed(reason));
         }
         how(c, self.clock.ms());
-        #[cfg(feature = "user-timeout-option")]
-        c.advise();
         send::bound_by_r2(c, &self.settings);
         self.settle(i);
         Ok(())
@@ -386,8 +392,10 @@ impl Tcp<'_> {
         let has_unread = c.rx_len > 0;
         let state = c.tcb.state();
         give_up(c);
-        // The time an abandoned connection is given starts now.
-        c.since = self.clock.ms();
+        if c.closed().is_none() {
+            // The time an abandoned connection is given starts now.
+            c.since = self.clock.ms();
+        }
         match state {
             State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
             State::SynReceived
@@ -410,6 +418,8 @@ impl Tcp<'_> {
             | State::LastAck => {
                 queue_fin(c);
                 send::mind_window(c, self.clock.ms(), &self.settings);
+                // R2 counts where a user timeout did.
+                send::bound_by_r2(c, &self.settings);
             }
             // Over already, or over but for TIME-WAIT: only the slot is left.
             State::Closed | State::Listen | State::TimeWait => {}

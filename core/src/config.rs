@@ -282,7 +282,7 @@ pub struct StreamOptions {
     pub nagle: bool,
     /// User timeout (RFC 9293 §3.9.1.1, RFC 5482): how long what was sent, or waits for the peer's window, may go without progress, also where the
     /// peer answers, and the SYN of an active open without an answer. It takes the place of `r2` and is a hard limit: no last attempt is made
-    /// beyond it. Once the application has closed it is no more than `r2` for a peer that is silent. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
+    /// beyond it. Once the application has closed it acts as R2 does: a peer that is silent for so long is given up. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
     pub user_timeout: Option<Duration>,
     /// The user timeout option (RFC 5482): the peer is told how long this side bears unacknowledged data, and where no user timeout is set here R2
     /// is lengthened by what the peer tells, up to `Config::longest_advice`. Default off (ENABLED).
@@ -359,14 +359,14 @@ impl Default for KeepAlive {
 }
 
 /// What makes room where a handshake is completed, or a connection opened, and no slot or no buffers are free: the connection that has been
-/// idle the longest is ended by RST, as [`crate::CloseReason::Evicted`] (rule: a full table has a policy).
+/// idle the longest is ended by RST, as [`crate::CloseReason::Evicted`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Eviction {
     /// Which of them goes first.
     pub by: EvictBy,
-    /// How long it must have been so at least. Nobody goes who has been idle for less: whoever fills the table from outside ends nobody who is
-    /// at work. At most [`MAX_PERIOD`]. An application that keeps the handle of a connection that was evicted keeps its slot.
+    /// How long it must have been so at least. Nobody goes who has been idle for less: whoever fills the table from outside ends nobody who has
+    /// been at work within this time. At most [`MAX_PERIOD`]. An application that keeps the handle of a connection that was evicted keeps its slot.
     pub idle_for: Duration,
 }
 

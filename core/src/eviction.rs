@@ -3,7 +3,7 @@
 use crate::config::EvictBy;
 use crate::connection::Connection;
 use crate::slots::NONE;
-use crate::storage::HalfOpen;
+use crate::storage::{HalfOpen, Listener};
 use crate::tcb::Flags;
 use crate::tcp::Tcp;
 use crate::verdict::CloseReason;
@@ -46,8 +46,8 @@ impl Tcp<'_> {
     }
 
     fn waits_for_room(&self, half: &HalfOpen) -> bool {
-        let listener = &self.listeners[usize::from(half.listener)];
-        half.progress.is_completed() && listener.queued < listener.options.backlog
+        let has_place = |listener: &Listener| listener.queued < listener.options.backlog;
+        half.progress.is_completed() && self.listeners.get(usize::from(half.listener)).is_some_and(has_place)
     }
 
     /// How many peers have completed their handshake and found no room.

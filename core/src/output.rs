@@ -213,8 +213,8 @@ pub struct Status {
     /// How long each of its timers has to go, those that end it included, from the last time that the engine was told.
     pub timers: Timers,
     /// When the peer was last heard, or this side began to wait for it: at the open, at the first bytes sent after all were acknowledged, at
-    /// the start of the persist timer. In whole milliseconds; of a silence of more than 12.4 days (2^30 ms) at least so much is told. With
-    /// keepalive it is later by what the caller's visits were. The peer counts as heard by segments whose
+    /// the start of the persist timer. In whole milliseconds; of a silence of more than 12.4 days (2^30 ms) at least so much is told. Where keepalive
+    /// is on and the caller comes late to send a probe, it is later by as much. The peer counts as heard by segments whose
     /// SEQ and ACK are both acceptable; challenged and unacceptable ones, keepalives too, leave it alone, so that it does not tell whether
     /// a forged segment fell into the window.
     pub heard_at: Instant,

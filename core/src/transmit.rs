@@ -132,7 +132,7 @@ impl<'s> Tcp<'s> {
             seq: plan.seq,
             ack: c.tcb.rcv_nxt,
             control: Control::ACK,
-            wnd: receive::window_to_offer(c),
+            wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
             urgent: 0,
             mss: None,
             #[cfg(feature = "user-timeout-option")]

@@ -165,13 +165,10 @@ impl Connection {
         self.clear(Flags::USER_TIMEOUT);
     }
 
-    /// Zeros: off. Probes that are out already are no more than there may be.
+    /// Zeros: off. Probes that are out already count no more: each of the new ones is given its time.
     #[cfg(feature = "keepalive")]
     pub(crate) fn set_keep_alive(&mut self, (idle, interval, probes): (Period, Period, u8)) {
-        if self.kept_alive().is_some() {
-            self.tcb.retries = self.tcb.retries.min(probes);
-            self.tcb.flags.set(Flags::KEEP_ALIVE, self.has(Flags::KEEP_ALIVE) && probes > 0);
-        }
+        self.forget_keep_alive();
         self.limits = Limits { keep_idle: idle, keep_interval: interval, keep_probes: probes, ..self.limits };
         self.mind_watch();
     }
@@ -190,7 +187,7 @@ impl Connection {
     pub(crate) fn forget_keep_alive(&mut self) {
         if cfg!(feature = "keepalive") && self.has(Flags::WATCHED) && !self.has(Flags::REXMIT) {
             self.tcb.retries = 0;
-            self.clear(Flags::KEEP_ALIVE);
+            self.clear(Flags::KEEP_ALIVE | Flags::DOUBTED);
         }
     }
 
@@ -237,7 +234,7 @@ impl Connection {
             let timer = if self.tcb.state() == State::FinWait2 { Timer::FinWait2 } else { Timer::Orphan };
             tell(self.since.after(settings.orphan_ms), timer);
         }
-        // Without an application the orphan limit alone counts, from the close on.
+        // Once the application has left, its timeout is R2 for a peer that is silent, and the orphan limit bounds all.
         let is_patient = self.has(Flags::REXMIT) && !self.has(Flags::APP_GONE);
         if let Some(timeout) = self.user_timeout_ms().filter(|_| is_patient) {
             tell(self.since.after(timeout), Timer::UserTimeout);
@@ -306,7 +303,8 @@ impl Connection {
         self.limits.keeping().is_none_or(|keeping| self.tcb.retries >= keeping.probes)
     }
 
-    /// Makes a keepalive probe due, if it is time for one.
+    /// Makes a keepalive probe due, if it is time for one. After R1 of them, or for the last, the next hop is asked for anew: the peer may be there
+    /// and the router another.
     pub(crate) fn mind_keep_alive(&mut self, now: Millis) {
         let Some(keeping) = self.kept_alive() else { return };
         let waited = keeping.until_probe_ms(self.tcb.retries);
@@ -317,6 +315,10 @@ impl Connection {
         self.tcb.retries = self.tcb.retries.saturating_add(1);
         // Each probe is given its interval, also where the caller comes late.
         self.heard_at = now.before(waited);
+        if self.tcb.retries > self.r1 || self.tcb.retries >= keeping.probes {
+            self.clear(Flags::HOP_KNOWN);
+            self.set(Flags::DOUBTED);
+        }
     }
 
     /// A probe that is due had no chance to leave: it is due now.

@@ -40,9 +40,8 @@ impl TcpListener {
         let mut state = self.stack.state();
         match state.link.tcp().accept(now(), self.handle) {
             Ok(handle) => {
-                if state.link.tcp_ref().has_output() {
-                    state.runner.wake();
-                }
+                // The wait for the first octet may begin, and be the earliest of all timers.
+                state.runner.wake();
                 Some(Ok(TcpStream::new(self.stack, handle)))
             }
             Err(Error::WouldBlock) => None,

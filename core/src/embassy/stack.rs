@@ -62,9 +62,10 @@ impl TcpStack {
         let handle = {
             let mut state = self.state();
             state.follow_address(self.net);
-            let handle = state.link.connect(now(), local_port, remote.into(), options)?;
+            let handle = state.link.connect(now(), local_port, remote.into(), options);
+            // Also where it failed: another connection may have been evicted.
             state.runner.wake();
-            handle
+            handle?
         };
         let stream = TcpStream::new(*self, handle);
         stream.connected().await?;

@@ -23,7 +23,8 @@ use crate::verdict::{CloseReason, State};
 /// The peer is never left half-open. Dropping a stream closes both ways (RFC 9293 §3.10.4): what was written is still delivered, then a
 /// FIN follows. Where octets were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
 /// RFC 2525 §2.17). A peer that then keeps its window closed, or never sends its own FIN, is reset after
-/// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after [`crate::StreamOptions::r2`]. To end at once, with
+/// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after
+/// [`crate::StreamOptions::r2`] or the user timeout. To end at once, with
 /// RST, call [`TcpStream::abort`]; to see how it ends, [`TcpStream::shutdown`] and then [`TcpStream::closed`].
 pub struct TcpStream {
     stack: TcpStack,
@@ -109,6 +110,14 @@ impl TcpStream {
             Some(timeout) => tcp.set_user_timeout(now(), handle, timeout),
             None => tcp.set_r2(now(), handle, StreamOptions::DEFAULT.r2),
         })
+    }
+
+    /// Sets R2, from now on, and takes a user timeout away: see [`crate::Tcp::set_r2`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    pub fn set_r2(&mut self, r2: Duration) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_r2(now(), handle, r2))
     }
 
     /// Switches keepalive on or off, or changes it, from now on: see [`crate::Tcp::set_keep_alive`].

@@ -225,10 +225,8 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             c.clear(Flags::ADVICE_DUE);
             receive::acknowledged(c);
         }
-        Kind::KeepAlive => {
-            c.clear(Flags::KEEP_ALIVE);
-            receive::acknowledged(c);
-        }
+        // Its ACK and window are not news: the peer need not read them in a segment that it cannot accept.
+        Kind::KeepAlive => c.clear(Flags::KEEP_ALIVE),
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
             c.clear(Flags::RESEND);
@@ -332,7 +330,7 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
 
 /// Sees that a long back-off does not overshoot R2. A user timeout is a limit of its own.
 pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
-    if c.has(Flags::REXMIT) && is_ended_by_r2(c) {
+    if c.has(Flags::REXMIT) && !c.has(Flags::LAST_TRY) && is_ended_by_r2(c) {
         c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
     }
 }
@@ -431,11 +429,12 @@ pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) 
         return;
     }
     let queue = Queue::of(c);
+    // A user timeout counts from the beginning of the wait, however the window moves meanwhile.
+    let goes_on = c.has(Flags::REXMIT | Flags::USER_TIMEOUT);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
     let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
     if is_stuck && !c.has(Flags::PERSIST) {
-        c.made_progress(now);
-        c.heard_at = now;
+        begin_to_wait(c, now, goes_on);
         c.set(Flags::PERSIST);
         arm_retransmission(c, now, settings);
         return;
@@ -446,8 +445,17 @@ pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) 
     }
     let waits_for_device = is_synchronized && queue.in_flight == 0 && queue.is_waiting();
     if waits_for_device && !c.has(Flags::REXMIT) {
-        c.made_progress(now);
-        c.heard_at = now;
+        begin_to_wait(c, now, goes_on);
         arm_retransmission(c, now, settings);
     }
+}
+
+/// What waits begins to wait now, unless it only waits for something else than before.
+fn begin_to_wait(c: &mut Connection, now: Millis, goes_on: bool) {
+    if goes_on {
+        c.tcb.retries = 0;
+    } else {
+        c.made_progress(now);
+    }
+    c.heard_at = now;
 }

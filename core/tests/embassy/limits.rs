@@ -148,3 +148,50 @@ fn a_listener_ends_who_is_not_accepted_and_who_says_nothing() {
     assert_eq!(world.join_for(60 * SECOND, &reading), Err(why));
     assert!(clock::now() - begin <= 2_005_000);
 }
+
+#[test]
+fn the_first_bytes_limit_needs_no_other_timer() {
+    let (mut world, host, raw) = World::host_and_raw();
+    let stream = StreamOptions { first_byte_timeout: Some(2 * SECOND), ..StreamOptions::DEFAULT };
+    let options = ListenOptions { stream, ..ListenOptions::default() };
+    let listener = host.tcp.listen((HOST, 7), options).unwrap();
+    let _second = raw.open(&mut world, &host, 40_001, 7);
+    world.run_ms(5_000);
+    let mut stream = world.block_on(listener.accept()).unwrap();
+    let begin = clock::now();
+    let reading = world.spawn(async move { stream.read(&mut [0; 10]).await });
+    let why = Error::Closed(CloseReason::TimedOut(Timer::FirstByte));
+    let end = world.join_for(600 * SECOND, &reading);
+    assert_eq!(end, Err(why));
+    assert!(clock::now() - begin <= 2_005_000);
+}
+
+#[test]
+fn a_connect_that_evicts_tells_at_once() {
+    let mut world = World::new();
+    let port = PortRef::new(Some(mac_of(HOST)));
+    let eviction = Some(Eviction { by: EvictBy::Idle, idle_for: 10 * SECOND });
+    let config = tcp_reset_core::Config { eviction, ..Default::default() };
+    let net = embassy_net::Config::ipv4_static(static_config(HOST, None));
+    let host = world.host_with(port, net, config);
+    let raw = world.raw(RAW);
+    let options = ListenOptions {
+        stream: StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::DEFAULT },
+        ..ListenOptions::default()
+    };
+    let listener = host.tcp.listen((HOST, 7), options).unwrap();
+    let mut readers = Vec::new();
+    for n in 0..8 {
+        let _conn = raw.open(&mut world, &host, 40_000 + n, 7);
+        let mut stream = world.block_on(listener.accept()).unwrap();
+        readers.push(world.spawn(async move { stream.read(&mut [0; 10]).await }));
+        world.run_ms(1_000);
+    }
+    world.run_ms(60_000);
+    let tcp = host.tcp;
+    let connecting = world.spawn(async move { tcp.connect((RAW, 9), options.stream).await.map(|s| s.handle()) });
+    let first = world.join_for(SECOND, &connecting);
+    println!("connect: {first:?}");
+    world.run_ms(600_000);
+    assert!(readers.iter().any(|reader| reader.is_done()), "the evicted one's application is told");
+}

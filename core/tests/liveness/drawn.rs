@@ -102,7 +102,11 @@ impl Drawn {
     /// The same without what is before it is open, or accepted.
     pub(crate) fn longest_while_open(&self, peer: Peer) -> Option<Duration> {
         let rows = HOLDING.map(|state| self.in_state(state, peer));
-        let all = rows.into_iter().chain([Some(self.config.orphan_timeout)]);
+        // Closed at the last moment, a user timeout is R2: the last attempt is given its time.
+        let stream = self.stream();
+        let last = stream.user_timeout.map_or(Duration::ZERO, |_| self.config.rto_max.min(self.config.orphan_timeout));
+        let silent = self.keep_alive().map(|k| k + self.patience() + last).filter(|_| peer == Peer::Silent);
+        let all = rows.into_iter().chain([Some(self.config.orphan_timeout), least(&[stream.idle_timeout, silent])]);
         all.collect::<Option<Vec<Duration>>>()?.into_iter().max()
     }
 

@@ -18,6 +18,7 @@ mod healthy;
 mod holds;
 mod keepalive;
 mod matrix;
+mod moments;
 mod named;
 mod peers;
 mod random;
