@@ -42,7 +42,7 @@ impl Connection {
         self.has(Flags::ADVISES).then(|| field_of(self.patience_ms()))
     }
 
-    /// Sees that the peer learns it.
+    /// Makes it due to be said.
     pub(crate) fn advise(&mut self) {
         self.tcb.flags.set(Flags::ADVICE_DUE, self.has(Flags::ADVISES) && self.tcb.state().is_synchronized());
     }

@@ -77,7 +77,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Tells what binds the peers of a listener.
+    /// Returns what binds the peers of a listener.
     ///
     /// # Errors
     /// Those of [`Tcp::new`] and [`Tcp::listen`] about settings.
@@ -86,7 +86,7 @@ impl Budget {
         Ok(Budget { is_passive: true, accept_ms: Listen::new(options)?.accept_ms(), ..budget })
     }
 
-    /// Tells what binds the peer of a connection with these options.
+    /// Returns what binds the peer of a connection with these options.
     ///
     /// # Errors
     /// Those of [`Tcp::new`] and [`Tcp::connect`] about settings.
@@ -114,7 +114,7 @@ impl Budget {
         }
     }
 
-    /// Gives the bound while an application holds the connection, or for LISTEN a half-open record of the listener's. `None`: nothing bounds it.
+    /// Returns the bound while an application holds the connection, or for LISTEN a half-open record of the listener's. `None`: nothing bounds it.
     pub fn in_state(&self, state: State, peer: Peer) -> Option<Duration> {
         let is_silent = peer == Peer::Silent;
         let bound = match state {
@@ -137,24 +137,24 @@ impl Budget {
         bound.map(duration)
     }
 
-    /// Gives the bound while nobody has accepted the connection.
+    /// Returns the bound while nobody has accepted the connection.
     pub fn unaccepted(&self, peer: Peer) -> Option<Duration> {
         let keep_alive = self.keep_alive_ms.filter(|_| peer == Peer::Silent);
         least([self.accept_ms, least([self.idle_ms, keep_alive])]).map(duration)
     }
 
-    /// Gives the bound of a peer that sends no octet at all after it was accepted, or connected to.
+    /// Returns the bound of a peer that sends no octet at all after it was accepted, or connected to.
     pub fn without_first_byte(&self, peer: Peer) -> Option<Duration> {
         let open = self.in_state(State::Established, peer);
         self.first_byte_ms.map(duration).into_iter().chain(open).min()
     }
 
-    /// Gives the bound once the application has closed, whatever the peer does.
+    /// Returns the bound once the application has closed, whatever the peer does.
     pub fn orphaned(&self) -> Duration {
         duration(self.orphan_ms)
     }
 
-    /// Gives the longest a slot can be held in any state that the connection can be in, the wait for accept included; `None` where some state is
+    /// Returns the longest a slot can be held in any state that the connection can be in, the wait for accept included; `None` where some state is
     /// not bounded.
     pub fn longest(&self, peer: Peer) -> Option<Duration> {
         const HOLDING: [State; 6] =
@@ -179,7 +179,7 @@ impl Budget {
 }
 
 impl Tcp<'_> {
-    /// Tells what binds the peer of a connection, with the settings it has now. The waits for accept and for the first octet are over soon: what
+    /// Returns what binds the peer of a connection, with the settings it has now. The waits for accept and for the first octet are over soon: what
     /// is left of them is in [`crate::Status::timers`], and not in here.
     ///
     /// # Errors

@@ -328,7 +328,7 @@ impl Default for StreamOptions {
 }
 
 /// Keepalive (RFC 9293 §3.8.4, RFC 1122 §4.2.3.6): while nothing of ours is out, a peer that was not heard for `idle` is asked by an empty segment
-/// at SND.NXT-1, and asked again every `interval`. One that lives answers. After `probes` in vain the connection ends as
+/// at SND.NXT-1, and asked again every `interval`. One that lives answers. After `probes` without an answer the connection ends as
 /// [`crate::CloseReason::TimedOut`] of [`crate::Timer::KeepAlive`], and an RST says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -339,7 +339,7 @@ pub struct KeepAlive {
     /// From one probe to the next, and from the last to the end. The same bounds. Default 75 s. Less than 0.5 s can end a healthy peer: Linux answers
     /// such segments at most twice a second (`tcp_invalid_ratelimit`).
     pub interval: Duration,
-    /// How many are sent in vain before the end (MUST-26). Default 9.
+    /// How many go unanswered before the end (MUST-26). Default 9.
     pub probes: NonZeroU8,
 }
 

@@ -68,7 +68,7 @@ impl Tcp<'_> {
     }
 }
 
-/// Says whether it is the peer's turn: to acknowledge, to open its window, or to send its FIN.
+/// Returns whether it is the peer's turn: to acknowledge, to open its window, or to send its FIN.
 fn owes(c: &Connection) -> bool {
     c.has(Flags::REXMIT) || c.has(Flags::APP_GONE)
 }

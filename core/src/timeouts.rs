@@ -126,7 +126,7 @@ impl Tcp<'_> {
         }
         let limit = c.limit_reached(ms, &self.settings);
         if limit.is_none() {
-            c.mind_keep_alive(ms);
+            c.update_keep_alive(ms);
         }
         let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
         let gives_up = limit.or_else(|| if is_due { self.retransmission_due(ms, i) } else { None });

@@ -135,7 +135,7 @@ impl Limits {
 
 impl Connection {
     #[cfg(any(feature = "keepalive", feature = "deadlines"))]
-    fn mind_watch(&mut self) {
+    fn update_watched(&mut self) {
         self.tcb.flags.set(Flags::WATCHED, self.limits.is_watchful());
     }
 
@@ -170,7 +170,7 @@ impl Connection {
     pub(crate) fn set_keep_alive(&mut self, (idle, interval, probes): (Period, Period, u8)) {
         self.forget_keep_alive();
         self.limits = Limits { keep_idle: idle, keep_interval: interval, keep_probes: probes, ..self.limits };
-        self.mind_watch();
+        self.update_watched();
     }
 
     /// Zero: off. Switched on it counts from now.
@@ -180,7 +180,7 @@ impl Connection {
             self.moved(now);
         }
         self.limits.idle = timeout;
-        self.mind_watch();
+        self.update_watched();
     }
 
     /// The peer was heard, or has to answer to something else now: no probe is out.
@@ -207,7 +207,7 @@ impl Connection {
         self.limits.keeping().filter(|_| is_quiet)
     }
 
-    /// Tells each armed timer and when it is due.
+    /// Calls `tell` for each armed timer with the time it is due.
     #[inline]
     pub(crate) fn each_timer(&self, settings: &Settings, mut tell: impl FnMut(Millis, Timer)) {
         if self.has(Flags::REXMIT) {
@@ -225,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// Tells each armed timer that does nothing but end the connection; keepalive is one where its probes are spent.
+    /// Calls `tell` for each armed timer that does nothing but end the connection; keepalive is one where its probes are spent.
     pub(crate) fn each_limit(&self, settings: &Settings, tell: &mut impl FnMut(Millis, Timer)) {
         if self.closed().is_some() {
             return;
@@ -305,7 +305,7 @@ impl Connection {
 
     /// Makes a keepalive probe due, if it is time for one. After R1 of them, or for the last, the next hop is asked for anew: the peer may be there
     /// and the router another.
-    pub(crate) fn mind_keep_alive(&mut self, now: Millis) {
+    pub(crate) fn update_keep_alive(&mut self, now: Millis) {
         let Some(keeping) = self.kept_alive() else { return };
         let waited = keeping.until_probe_ms(self.tcb.retries);
         if !self.heard_at.after(waited).is_reached(now) {
@@ -352,7 +352,7 @@ impl Timers {
     /// Longer than any timer.
     const UNARMED: u32 = u32::MAX;
 
-    /// Gives how long until the timer is due, in whole milliseconds; zero where it is overdue, `None` where it is not armed.
+    /// Returns how long until the timer is due, in whole milliseconds; zero where it is overdue, `None` where it is not armed.
     pub fn left(&self, timer: Timer) -> Option<Duration> {
         let left = self.left_ms[timer as usize];
         (left != Timers::UNARMED).then(|| Duration::from_millis(u64::from(left)))

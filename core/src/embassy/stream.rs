@@ -155,7 +155,7 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Tells how long the peer can hold the connection without giving anything: see [`Budget`].
+    /// Returns how long the peer can hold the connection without giving anything: see [`Budget`].
     ///
     /// # Errors
     /// None while the stream is held.

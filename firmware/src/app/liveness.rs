@@ -86,7 +86,7 @@ pub(super) struct Bound {
     stalling_s: u32,
 }
 
-pub(super) const SERVICE_BOUND: Bound = Bound { silent_s: 180, stalling_s: 300 };
+pub(super) const SERVICE_BOUND: Bound = Bound { silent_s: 210, stalling_s: 300 };
 pub(super) const PAGE_BOUND: Bound = Bound { silent_s: 30, stalling_s: 30 };
 pub(super) const CLIENT_BOUND: Bound = Bound { silent_s: 90, stalling_s: 90 };
 
