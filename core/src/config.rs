@@ -339,7 +339,8 @@ pub struct KeepAlive {
     /// From one probe to the next, and from the last to the end. The same bounds. Default 75 s. Less than 0.5 s can end a healthy peer: Linux answers
     /// such segments at most twice a second (`tcp_invalid_ratelimit`).
     pub interval: Duration,
-    /// How many go unanswered before the end (MUST-26). Default 9.
+    /// How many go unanswered before the end (MUST-26). From the one after R1 on the next hop is asked for anew, so that another router than before
+    /// is found. Default 9.
     pub probes: NonZeroU8,
 }
 

@@ -303,8 +303,8 @@ impl Connection {
         self.limits.keeping().is_none_or(|keeping| self.tcb.retries >= keeping.probes)
     }
 
-    /// Makes a keepalive probe due, if it is time for one. After R1 of them, or for the last, the next hop is asked for anew: the peer may be there
-    /// and the router another.
+    /// Makes a keepalive probe due, if it is time for one. After R1 of them the next hop is asked for anew: the peer may be there and the
+    /// router another.
     pub(crate) fn update_keep_alive(&mut self, now: Millis) {
         let Some(keeping) = self.kept_alive() else { return };
         let waited = keeping.until_probe_ms(self.tcb.retries);
@@ -315,7 +315,7 @@ impl Connection {
         self.tcb.retries = self.tcb.retries.saturating_add(1);
         // Each probe is given its interval, also where the caller comes late.
         self.heard_at = now.before(waited);
-        if self.tcb.retries > self.r1 || self.tcb.retries >= keeping.probes {
+        if self.tcb.retries > self.r1 {
             self.clear(Flags::HOP_KNOWN);
             self.set(Flags::DOUBTED);
         }

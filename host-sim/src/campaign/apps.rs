@@ -253,11 +253,15 @@ impl World<'_> {
         self.note(|| format!("{} connects #{id} to {to}: {opened:?} {options:?}", name(from)));
         let handle = match opened {
             Ok(handle) => handle,
-            Err(Error::NoBuffer) => {
-                self.no_buffer(from, &options);
+            Err(error @ (Error::NoBuffer | Error::NoSlot)) => {
+                if error == Error::NoBuffer {
+                    self.no_buffer(from, &options);
+                }
+                // Another may have been evicted.
+                self.drain(from);
                 return None;
             }
-            Err(Error::NoSlot | Error::AddressInUse | Error::NoPort) => return None,
+            Err(Error::AddressInUse | Error::NoPort) => return None,
             Err(error) => {
                 self.fail(format!("connect: {error}"));
                 return None;

@@ -449,8 +449,13 @@ impl World<'_> {
         // It may have waited for a slot until just now.
         let is_old = peer.held_since + silent_us <= self.now;
         let is_hindered = [conn.host, peer.host].iter().any(|h| self.hosts[*h].hindered_until() + silent_us > self.now);
-        let is_reachable =
-            is_never_lost && !is_hindered && is_old && timer != Timer::Connect && self.is_real(conn) && peer.is_live();
+        let is_reachable = self.is_near(least)
+            && is_never_lost
+            && !is_hindered
+            && is_old
+            && timer != Timer::Connect
+            && self.is_real(conn)
+            && peer.is_live();
         is_reachable.then(|| "the peer is there, and nothing was lost".into())
     }
 
@@ -505,7 +510,7 @@ fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
             && conn.closed_ms.is_none()
             && status.snd_wnd > 0
             && status.snd_una != status.snd_nxt;
-    let stuck = ms - conn.rested_ms.max(conn.moved_ms).min(ms);
+    let stuck = ms - conn.rested_ms.max(conn.moved_ms).max(conn.changed_ms).min(ms);
     // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
     let advised = if conn.options.user_timeout_option { config.longest_advice } else { Duration::ZERO };
     let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2.max(advised)).as_millis() as u64;

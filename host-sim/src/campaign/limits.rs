@@ -98,8 +98,13 @@ impl World<'_> {
         let silent_us = 1_000 * ms(total(keep_alive));
         let is_never_lost = self.pairs[conn.pair].lost_at.is_none_or(|at| at < conn.opened_at);
         let is_hindered = [conn.host, peer.host].iter().any(|h| self.hosts[*h].hindered_until() + silent_us > self.now);
-        let is_near = self.furthest_us() * 2 + ANSWER_US < 1_000 * ms(keep_alive.interval);
+        let is_near = self.is_near(keep_alive.interval);
         timer == Timer::KeepAlive && is_never_lost && !is_hindered && is_near && peer.is_live()
+    }
+
+    /// Whether an answer takes less time than this.
+    pub(super) fn is_near(&self, limit: Duration) -> bool {
+        self.furthest_us() * 2 + ANSWER_US < 1_000 * ms(limit)
     }
 
     /// The longest that a frame is on its way in this world.

@@ -160,7 +160,8 @@ impl World<'_> {
     }
 
     fn count_empty(&mut self, p: usize, seen: &Seen) {
-        let most = IN_A_SECOND + self.granted();
+        // An ACK that is granted can draw an RST and a SYN.
+        let most = IN_A_SECOND + self.granted() / 2 * 3;
         let (second, pair) = (self.now / 1_000_000, &mut self.pairs[p]);
         if pair.second != second {
             (pair.second, pair.empty) = (second, 0);
