@@ -83,6 +83,10 @@ impl World<'_> {
         let tcp = self.hosts[host].link.tcp_ref();
         let is_asking =
             tcp.connections().find(|(_, s)| is_it(s)).is_some_and(|(_, s)| s.retries > 0 || !s.state.is_synchronized());
+        // So may one whose keepalive goes on after R1 probes, also when it has sent something since.
+        let asks_again = |c: &Conn| c.options.keep_alive.is_some_and(|keep| keep.probes.get() > c.options.r1);
+        let is_it = |c: &&Conn| c.is_live() && (c.local, c.remote) == (local, remote);
+        let is_asking = is_asking || self.conns.iter().find(is_it).is_some_and(asks_again);
         (!is_asking).then_some(Promise { host, local, remote, action, replies_lost })
     }
 
