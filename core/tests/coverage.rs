@@ -7,12 +7,22 @@ use tcp_reset_core::{Rule, State};
 use table::{Row, TABLE};
 
 /// Where the tests named in the table live.
-const TESTS: &[&str] = &[include_str!("rules.rs"), include_str!("oracle.rs")];
+const TESTS: &[&str] = &[
+    include_str!("rules.rs"),
+    include_str!("oracle.rs"),
+    include_str!("user_timeout_option.rs"),
+    include_str!("liveness/deadlines.rs"),
+    include_str!("liveness/eviction.rs"),
+    include_str!("liveness/healthy.rs"),
+    include_str!("liveness/keepalive.rs"),
+    include_str!("liveness/matrix.rs"),
+    include_str!("liveness/user_timeout.rs"),
+];
 
-/// The requirements of segment arrival and of the resets.
+/// The requirements of segment arrival, of the resets and of liveness.
 const REQUIREMENTS: &[&str] = &[
     "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10", "M11", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8",
-    "R9", "R10", "R11", "R12", "S1", "S2", "S8",
+    "R9", "R10", "R11", "R12", "S1", "S2", "S4", "S5", "S8", "L1", "L2", "L3", "L4", "L5",
 ];
 
 #[test]

@@ -434,6 +434,22 @@ table! {
     ["S8"; "SYN-SENT crossed by a SYN"; "abort while no neighbor is known for the peer"; "no RST, counted; the slot is free"; "3.10.5";
      syn_received_abort_with_nowhere_to_go_frees_the_slot]
     ["R10"; "TIME-WAIT"; "abort"; "CLOSED, the record is deleted"; "3.10.5"; time_wait_abort_deletes_the_record]
+    ["L1" "S5"; "all that hold a slot"; "a peer that is silent, or answers and gives nothing"; "ended within the budget, by the timer's name, or lives"; "3.8.3, 3.8.4";
+     whatever_holds_a_slot_is_ended_in_time_by_its_name_or_lives]
+    ["L2" "S5"; "ESTABLISHED, CLOSE-WAIT, FIN-WAIT-2"; "silence, keepalive on"; "<SEQ=SND.NXT-1><CTL=ACK>, and after the last RST"; "3.8.4";
+     a_silent_peer_is_asked_as_often_as_set_and_then_ended]
+    ["L1" "L2"; "ESTABLISHED"; "idle for 60 days, each probe answered"; "lives, and carries data"; "3.8.4 MUST-26";
+     sixty_idle_days_with_keepalive_are_probed_as_the_settings_say]
+    ["L3" "S5"; "ESTABLISHED, CLOSE-WAIT, FIN-WAIT-1, CLOSING, LAST-ACK"; "what was sent makes no progress for the user timeout"; "RST"; "3.9.1.1, RFC 5482";
+     data_in_flight_is_given_up_exactly_then]
+    ["L3"; "SYN-SENT"; "no answer for the user timeout"; "CLOSED"; "3.9.1.1, RFC 5482"; a_syn_is_given_up_exactly_then]
+    ["L3"; "ESTABLISHED"; "the peer's user timeout option"; "R2 is lengthened, up to the limit"; "RFC 5482 3.1";
+     a_peer_that_bears_longer_is_borne_longer_up_to_the_limit]
+    ["L4"; "ESTABLISHED to LAST-ACK"; "no octet either way for the idle timeout"; "RST"; "3.8.4"; who_moves_no_byte_is_ended_exactly_then]
+    ["L4"; "ESTABLISHED"; "no first octet in time"; "RST"; "3.8.4"; who_is_accepted_and_says_nothing_is_ended_exactly_then]
+    ["L4"; "ESTABLISHED, CLOSE-WAIT"; "nobody accepts in time"; "RST"; "3.10.5"; who_is_not_accepted_is_reset_exactly_then]
+    ["L5" "S4"; "ESTABLISHED to LAST-ACK"; "a newcomer finds no slot or no buffers, eviction on"; "the longest idle is reset, the newcomer gets its slot"; "3.10.5";
+     the_longest_idle_goes_and_its_slot_is_the_newcomers]
     ["R10" "M11"; "TIME-WAIT reopened by a SYN"; "the old peer repeats its FIN"; "ACK by the old record"; "3.10.7.4 eighth";
      time_wait_reopened_old_peer_is_still_answered]
     ["R7"; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";
