@@ -11,6 +11,7 @@ use std::time::Duration;
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
 use tcp_reset_core::*;
 
+use bench::end_of as closed;
 use bench::{BUFFER, LargeStore, Link, PEER_ISN, Raw, START, Store, World, quick_config, small_stream};
 use family::{Family, internet_checksum, ip_packet, over_each};
 use table::{ACK, FIN, RST, SYN, Seg};
@@ -28,18 +29,6 @@ fn on_with(config: Config, test: impl Fn(&mut Link<'_>)) {
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-fn closed(link: &Link<'_>) -> Option<CloseReason> {
-    link.world.events.iter().find_map(|event| match event {
-        Event::Closed(_, reason) => Some(*reason),
-        Event::Acceptable(_)
-        | Event::Connected(_)
-        | Event::Readable(_)
-        | Event::Writable(_)
-        | Event::PeerFinished(_)
-        | Event::Stalled(_) => None,
-    })
 }
 
 // Opening

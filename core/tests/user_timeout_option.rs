@@ -8,10 +8,10 @@ mod table;
 
 use core::time::Duration;
 
-use bench::{Link, PEER_ISN, Raw, Sent, Store, World, small_listener, small_stream};
+use bench::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
 use family::over_each;
 use table::{ACK, SYN};
-use tcp_reset_core::{Budget, CloseReason, Config, Event, ListenOptions, Peer, State, StreamOptions, Timer};
+use tcp_reset_core::{Budget, CloseReason, Config, ListenOptions, Peer, State, StreamOptions, Timer};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -72,16 +72,7 @@ fn borne(l: &mut Link<'_>) -> (Duration, CloseReason) {
     let began = l.world.now;
     loop {
         let _ = l.world.next_deadline();
-        let end = l.world.events.iter().find_map(|event| match event {
-            Event::Closed(_, reason) => Some(*reason),
-            Event::Acceptable(_)
-            | Event::Connected(_)
-            | Event::Readable(_)
-            | Event::Writable(_)
-            | Event::PeerFinished(_)
-            | Event::Stalled(_) => None,
-        });
-        if let Some(reason) = end {
+        if let Some(reason) = end_of(l) {
             return (l.world.now.duration_since(began), reason);
         }
     }

@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Arrival, ChecksumBy, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, Output,
-    ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
+    Arrival, ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle,
+    Output, ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
 };
 
 use crate::family::{Family, tcp_checksum};
@@ -549,6 +549,19 @@ impl<'s> Link<'s> {
     pub(crate) fn state(&self) -> State {
         self.world.tcp.state_of(self.us, self.peer)
     }
+}
+
+/// Why the connection ended, once the application was told.
+pub(crate) fn end_of(link: &Link<'_>) -> Option<CloseReason> {
+    link.world.events.iter().find_map(|event| match event {
+        Event::Closed(_, reason) => Some(*reason),
+        Event::Acceptable(_)
+        | Event::Connected(_)
+        | Event::Readable(_)
+        | Event::Writable(_)
+        | Event::PeerFinished(_)
+        | Event::Stalled(_) => None,
+    })
 }
 
 /// The books of a peer that has not spoken yet.

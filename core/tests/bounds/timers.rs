@@ -5,7 +5,7 @@ use std::time::Duration;
 use tcp_reset_core::{Action, CloseReason, Config, Error, Event, Instant, Output, State, StreamOptions, Timer};
 
 use crate::bench::reach::{Script, knock, open, send_window_closed, time_wait};
-use crate::bench::{LargeStore, Link, PEER_ISN, Raw, Store, World, peer, quick_config, small_stream, us};
+use crate::bench::{LargeStore, Link, PEER_ISN, Raw, Store, World, end_of, peer, quick_config, small_stream, us};
 use crate::family::{Family, over_each};
 use crate::table::{ACK, FIN, SYN, Seg};
 
@@ -18,18 +18,6 @@ fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
         let mut store = Box::new(Store::new());
         test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
     });
-}
-
-fn end_of(link: &Link<'_>) -> Option<CloseReason> {
-    link.world.events.iter().find_map(|event| match event {
-        Event::Closed(_, reason) => Some(*reason),
-        Event::Acceptable(_)
-        | Event::Connected(_)
-        | Event::Readable(_)
-        | Event::Writable(_)
-        | Event::PeerFinished(_)
-        | Event::Stalled(_) => None,
-    })
 }
 
 /// Serves deadlines until the end; gives how long it took and why it came.

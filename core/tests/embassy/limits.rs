@@ -3,16 +3,19 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use tcp_reset_core::embassy::TcpStream;
+use tcp_reset_core::embassy::{TcpListener, TcpStream};
 use tcp_reset_core::{
     CloseReason, Error, EvictBy, Eviction, KeepAlive, ListenOptions, Peer, Setting, State, StreamOptions, Timer,
 };
 
 use crate::clock;
-use crate::exec::World;
-use crate::hosts::{HOST, RAW, mac_of, static_config};
+use crate::exec::{Handle, World};
+use crate::hosts::{HOST, Host, RAW, Raw, mac_of, static_config};
 use crate::net::PortRef;
 use crate::packet::ACK;
+
+/// A task that reads once.
+type Reader = Handle<Result<usize, Error>>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -92,9 +95,8 @@ fn a_refused_limit_changes_nothing_and_one_after_the_end_says_why_it_ended() {
     assert_eq!(stream.set_keep_alive(None), Err(why));
 }
 
-/// As many tasks as there are slots read for ever; a ninth client comes.
-#[test]
-fn with_eviction_a_full_table_serves_who_comes() {
+/// A host that evicts, with a listener and as many tasks as there are slots that read for ever, the first a second longer than the next.
+fn crowd() -> (World, Host, Raw, TcpListener, Vec<Reader>) {
     let mut world = World::new();
     let port = PortRef::new(Some(mac_of(HOST)));
     let eviction = Some(Eviction { by: EvictBy::Idle, idle_for: 10 * SECOND });
@@ -114,6 +116,13 @@ fn with_eviction_a_full_table_serves_who_comes() {
         readers.push(world.spawn(async move { stream.read(&mut [0; 10]).await }));
         world.run_ms(1_000);
     }
+    (world, host, raw, listener, readers)
+}
+
+/// A ninth client comes.
+#[test]
+fn with_eviction_a_full_table_serves_who_comes() {
+    let (mut world, host, raw, listener, readers) = crowd();
     let mut late = raw.conn(&host, 41_000, 7);
     late.open(&mut world);
     world.run_ms(3_000);
@@ -168,30 +177,17 @@ fn the_first_bytes_limit_needs_no_other_timer() {
 
 #[test]
 fn a_connect_that_evicts_tells_at_once() {
-    let mut world = World::new();
-    let port = PortRef::new(Some(mac_of(HOST)));
-    let eviction = Some(Eviction { by: EvictBy::Idle, idle_for: 10 * SECOND });
-    let config = tcp_reset_core::Config { eviction, ..Default::default() };
-    let net = embassy_net::Config::ipv4_static(static_config(HOST, None));
-    let host = world.host_with(port, net, config);
-    let raw = world.raw(RAW);
-    let options = ListenOptions {
-        stream: StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::DEFAULT },
-        ..ListenOptions::default()
-    };
-    let listener = host.tcp.listen((HOST, 7), options).unwrap();
-    let mut readers = Vec::new();
-    for n in 0..8 {
-        let _conn = raw.open(&mut world, &host, 40_000 + n, 7);
-        let mut stream = world.block_on(listener.accept()).unwrap();
-        readers.push(world.spawn(async move { stream.read(&mut [0; 10]).await }));
-        world.run_ms(1_000);
-    }
+    let (mut world, host, _raw, _listener, readers) = crowd();
     world.run_ms(60_000);
     let tcp = host.tcp;
-    let connecting = world.spawn(async move { tcp.connect((RAW, 9), options.stream).await.map(|s| s.handle()) });
+    let connecting =
+        world.spawn(async move { tcp.connect((RAW, 9), StreamOptions::DEFAULT).await.map(|s| s.handle()) });
     let first = world.join_for(SECOND, &connecting);
-    println!("connect: {first:?}");
-    world.run_ms(600_000);
-    assert!(readers.iter().any(|reader| reader.is_done()), "the evicted one's application is told");
+    assert_eq!(first, Err(Error::NoSlot), "its owner has the slot yet");
+    world.run_ms(1);
+    assert_eq!(
+        readers[0].take(),
+        Some(Err(Error::Closed(CloseReason::Evicted))),
+        "the evicted one's application is told"
+    );
 }

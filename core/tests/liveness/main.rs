@@ -29,11 +29,9 @@ mod user_timeout;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use tcp_reset_core::{
-    CloseReason, Config, Event, Instant, KeepAlive, ListenOptions, State, Storage, StreamOptions, Timer,
-};
+use tcp_reset_core::{CloseReason, Config, Instant, KeepAlive, ListenOptions, State, Storage, StreamOptions, Timer};
 
-use bench::{Link, PEER_ISN, World, quick_config, small_stream};
+use bench::{Link, PEER_ISN, World, end_of, quick_config, small_stream};
 use family::over_each;
 use table::{ACK, RST, SYN, Seg};
 
@@ -104,19 +102,6 @@ fn enter_with(link: &mut Link<'_>, options: ListenOptions) {
     let _ = link.say(ACK, 0);
     link.model.state = State::Established;
     link.accept();
-}
-
-/// Why the connection ended, once the application was told.
-fn end_of(link: &Link<'_>) -> Option<CloseReason> {
-    link.world.events.iter().find_map(|event| match event {
-        Event::Closed(_, reason) => Some(*reason),
-        Event::Acceptable(_)
-        | Event::Connected(_)
-        | Event::Readable(_)
-        | Event::Writable(_)
-        | Event::PeerFinished(_)
-        | Event::Stalled(_) => None,
-    })
 }
 
 /// Serves deadlines until the end; returns how long it took since `from`, and why it came.
