@@ -6,7 +6,8 @@
 //! only lengthens R2, up to a limit of ours. What it has once lengthened is not shortened by a later option: the record keeps the result alone.
 
 use crate::connection::Connection;
-use crate::settings::{Settings, Stream};
+use crate::connection::timers::Limits;
+use crate::settings::Settings;
 use crate::tcb::Flags;
 
 /// One bit: minutes, not seconds.
@@ -29,19 +30,14 @@ fn seconds_of(field: u16) -> Option<u32> {
     (count > 0).then_some(count * unit)
 }
 
-impl Stream {
-    /// Ours on a connection that is not made yet.
-    pub(crate) fn advice(&self) -> Option<u16> {
-        self.flags.contains(Flags::ADVISES).then(|| field_of(self.limits.patience_ms(self.flags)))
+impl Limits {
+    /// Ours, where `flags` say that it is given at all.
+    pub(crate) fn advice(&self, flags: Flags) -> Option<u16> {
+        flags.contains(Flags::ADVISES).then(|| field_of(self.patience_ms(flags)))
     }
 }
 
 impl Connection {
-    /// Ours, where it is given at all.
-    pub(crate) fn advice(&self) -> Option<u16> {
-        self.has(Flags::ADVISES).then(|| field_of(self.patience_ms()))
-    }
-
     /// Makes it due to be said.
     pub(crate) fn advise(&mut self) {
         self.tcb.flags.set(Flags::ADVICE_DUE, self.has(Flags::ADVISES) && self.tcb.state().is_synchronized());

@@ -16,13 +16,13 @@ impl Tcp<'_> {
         let Some((by, least_ms)) = self.settings.eviction else { return };
         let now = self.clock.ms();
         let is_leaving = |c: &&Connection| c.closed() == Some(CloseReason::Evicted);
-        if self.conns.iter().filter(|c| c.is_used()).filter(is_leaving).count() >= wanting {
+        if self.conns.iter().filter(is_leaving).count() >= wanting {
             return;
         }
         let mut victim = NONE;
         let mut longest_ms = 0;
         for (i, c) in self.conns.iter().enumerate() {
-            let is_open = c.is_used() && c.closed().is_none() && c.tcb.state().is_synchronized();
+            let is_open = c.closed().is_none() && c.tcb.state().is_synchronized();
             let quiet_ms = now.since(c.moved_at);
             let (is_meant, idle_ms) = match by {
                 EvictBy::Idle => (true, quiet_ms),

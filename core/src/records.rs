@@ -54,7 +54,10 @@ impl Tcp<'_> {
         let mss = self.settings.receive_mss(half.tuple.remote_addr);
         let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
         #[cfg(feature = "user-timeout-option")]
-        let reply = Reply { user_timeout: self.listeners[usize::from(half.listener)].options.stream.advice(), ..reply };
+        let reply = {
+            let stream = &self.listeners[usize::from(half.listener)].options.stream;
+            Reply { user_timeout: stream.limits.advice(stream.flags), ..reply }
+        };
         self.reply(reply);
     }
 

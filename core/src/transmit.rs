@@ -137,8 +137,8 @@ impl<'s> Tcp<'s> {
             mss: None,
             #[cfg(feature = "user-timeout-option")]
             user_timeout: match plan.kind {
-                Kind::Syn | Kind::SynAck => c.advice(),
-                Kind::Ack if c.has(Flags::ADVICE_DUE) => c.advice(),
+                Kind::Syn | Kind::SynAck => c.limits.advice(c.tcb.flags),
+                Kind::Ack if c.has(Flags::ADVICE_DUE) => c.limits.advice(c.tcb.flags),
                 Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
             },
         };
