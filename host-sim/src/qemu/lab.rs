@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The kernel's host number as a stranger.
 const STRANGER: u8 = 9;
 
+/// Ports below those that the kernel draws from.
+const OWN_PORTS: Range<u16> = 24_000..32_000;
+
 /// What stands on the bench.
 pub(super) struct Lab {
     board: Board,
@@ -49,6 +53,7 @@ pub(super) struct Lab {
     status_from: Option<String>,
     /// The deepest use of the stack that any board has told, in octets.
     deepest_stack: Cell<u64>,
+    next_port: Cell<u16>,
 }
 
 impl Lab {
@@ -80,6 +85,7 @@ impl Lab {
             machine: None,
             status_from: None,
             deepest_stack: Cell::new(0),
+            next_port: Cell::new(OWN_PORTS.start),
         })
     }
 
@@ -204,7 +210,7 @@ impl Lab {
     /// # Errors
     /// If it is not answered, or not with JSON.
     pub(super) fn status(&self) -> Result<Value> {
-        let mut stream = self.connect(80, 0).context("the status page's port does not answer")?;
+        let mut stream = self.connect(80, self.own_port()).context("the status page's port does not answer")?;
         stream.write_all(format!("GET /status.json HTTP/1.1\r\nHost: {}\r\n\r\n", self.at(80)).as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text).context("the status page breaks off")?;
@@ -215,6 +221,15 @@ impl Lab {
         let used = status["stack_used"].as_u64().context("the status page does not tell the stack")?;
         self.deepest_stack.set(self.deepest_stack.get().max(used));
         Ok(status)
+    }
+
+    /// Gives a port of the kernel's that no connection has used lately: with one that the kernel draws, a page would
+    /// now and then reopen a TIME-WAIT of the board's, which then counts one less.
+    pub(super) fn own_port(&self) -> u16 {
+        let port = self.next_port.get();
+        let next = port + 1;
+        self.next_port.set(if OWN_PORTS.contains(&next) { next } else { OWN_PORTS.start });
+        port
     }
 
     /// Gives the deepest use of the stack that any board has told so far, in octets.

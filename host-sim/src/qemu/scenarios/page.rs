@@ -91,7 +91,7 @@ impl Pages {
 
 /// The page as a stranger gets it, who asks for it by the board's address.
 fn fetch(lab: &Lab, path: &str) -> Result<String> {
-    let stranger = SocketAddr::new(lab.stranger_addr(), 0);
+    let stranger = SocketAddr::new(lab.stranger_addr(), lab.own_port());
     fetch_from(lab, stranger, path, &format!("Host: {}\r\n", lab.at(STATUS))).context("as a stranger")
 }
 
@@ -225,7 +225,7 @@ fn insider_by_name_sees_an_overview(lab: &Lab) -> Result<()> {
         format!("Host: {own}.evil.example\r\n"),
     ];
     let page = |headers: &String| {
-        let json = fetch_from(lab, lab.kernel_at(0), "/status.json", headers)?;
+        let json = fetch_from(lab, lab.kernel_at(lab.own_port()), "/status.json", headers)?;
         serde_json::from_str(&json).with_context(|| format!("the page is no JSON: {json}"))
     };
     for headers in &by_address {
