@@ -5,8 +5,9 @@ use core::net::IpAddr;
 use core::num::NonZeroU8;
 use core::time::Duration;
 
-use crate::addr::Addr;
 use crate::time::Period;
+use crate::wire::addr::Addr;
+use crate::wire::checksum::ChecksumBy;
 
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
@@ -236,31 +237,6 @@ pub struct RstPolicy {
     /// Take an RST at RCV.NXT-1 after the peer's FIN: some stacks reset without counting their own FIN. Without this it is
     /// challenged.
     pub before_fin: bool,
-}
-
-/// Who computes a checksum.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum ChecksumBy {
-    /// This crate verifies what comes in and fills in what goes out.
-    #[default]
-    Software,
-    /// The hardware does both: nothing is verified, zero is sent.
-    Hardware,
-    /// The hardware has verified what comes in; this crate fills in what goes out.
-    HardwareOnReceive,
-    /// This crate verifies what comes in; the hardware fills in what goes out.
-    HardwareOnTransmit,
-}
-
-impl ChecksumBy {
-    pub(crate) const fn is_verified_here(self) -> bool {
-        matches!(self, ChecksumBy::Software | ChecksumBy::HardwareOnTransmit)
-    }
-
-    pub(crate) const fn is_filled_here(self) -> bool {
-        matches!(self, ChecksumBy::Software | ChecksumBy::HardwareOnReceive)
-    }
 }
 
 /// Settings of one connection. Buffers are powers of two from [`MIN_BUFFER`] to [`MAX_BUFFER`].

@@ -2,10 +2,10 @@
 
 use core::fmt;
 
+use crate::engine::poll::Transmit;
+use crate::engine::tcp::Tcp;
 use crate::link::{Frame, Link};
-use crate::storage::Storage;
-use crate::tcp::Tcp;
-use crate::transmit::Transmit;
+use crate::tables::storage::Storage;
 
 impl fmt::Debug for Tcp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,11 +59,13 @@ impl fmt::Debug for Frame<'_, '_> {
 mod on_the_device {
     use defmt::{Debug2Format, Format, Formatter, write};
 
-    use crate::link::{Frame, Link, LinkOutput};
-    use crate::output::Output;
-    use crate::storage::Storage;
-    use crate::tcp::Tcp;
-    use crate::transmit::Transmit;
+    use crate::engine::poll::Output;
+    use crate::engine::poll::Transmit;
+    use crate::engine::tcp::Tcp;
+    use crate::link::Frame;
+    use crate::link::Link;
+    use crate::link::LinkOutput;
+    use crate::tables::storage::Storage;
 
     macro_rules! format_as_debug {
         ($($name:ident<$($life:lifetime),*>),* $(,)?) => {$(
@@ -87,7 +89,10 @@ mod on_the_device {
     #[cfg(test)]
     mod tests {
         use super::*;
-        use crate::link::{Interface, LinkCounters, Medium, Received};
+        use crate::link::Interface;
+        use crate::link::LinkCounters;
+        use crate::link::Medium;
+        use crate::link::Received;
         use crate::*;
 
         fn logs<T: Format>() {}

@@ -8,87 +8,65 @@
 //! memory there is. Every segment gets a [`Verdict`] that names the [`Rule`] behind it, every RST a [`ResetReason`], every
 //! end a [`CloseReason`].
 //!
-//! # Rooms
-//! A segment walks through these in this order and never back:
+//! # Layers
+//! Each module imports only from those above it in this table; a check keeps it so.
 //!
-//! | room | holds |
+//! | module | holds |
 //! |---|---|
-//! | `link` | frames: Ethernet II, ARP, IPv4, IPv6 and its neighbour discovery; what is ours |
-//! | `seq`, `time` | the circle of sequence numbers; instants, and the wrapping milliseconds of records |
-//! | `segment` | parsing, once; writing |
-//! | `tcp` | which record a segment belongs to |
-//! | `tcb` | the record the rules judge: RFC 9293's variables |
-//! | `arrives` | SEGMENT ARRIVES, one file per group of states, one function per step; changes nothing |
-//! | `reset`, `challenge`, `isn` | the numbers of an RST; the ACK limit; everything keyed |
-//! | `apply`, `records` | what a judgement does to a connection; to half-open and TIME-WAIT records |
-//! | `transfer` | send queue, retransmission, reassembly, windows, round-trip time, the byte pool |
-//! | `connection/timers` | when each of a connection's timers is due, and which ends it |
-//! | `timeouts`, `undelivered` | what is due; what the network could not deliver |
-//! | `transmit`, `reply` | what goes out: events, answers, segments, the next deadline |
-//!
-//! Beside the way: `budget` (how long a peer can hold what), `eviction` and `advice` (features: full tables, the user timeout option), `audit` (what must always hold, for tests), `addr` (an address of either family), `checksum`, `calls` (what an application asks for), `config` and `settings`,
-//! `storage` (the memory a user declares), `connection` (a slot), `embassy` (feature: the driver seam and async sockets), `slots` and
-//! `lists` (indices, heap and lists over the tables), `verdict` and `output` (the public vocabulary), `record` (counters, last resets).
+//! | `time`, `id` | instants, the wrapping milliseconds of records, periods; the number of no entry |
+//! | `wire` | addresses, sequence numbers, segments and their options, checksums: knows nothing of connections |
+//! | `config` | what a user sets, and its limits |
+//! | `rules` | SEGMENT ARRIVES, one file per group of states, one function per step; [`Verdict`]; the record that is judged; changes nothing |
+//! | `keyed`, `counters`, `error` | everything keyed; what happened; why a call failed |
+//! | `connection` | a slot: send, receive, reassembly, round-trip time, timers, limits, the byte pool |
+//! | `tables` | [`Storage`], the records and how they are found and come due |
+//! | `engine` | [`Tcp`]: dispatch, apply, handshakes, calls, timeouts, poll, replies, events, ICMP, eviction, budget, audit |
+//! | `link` | frames to and from segments: receive, transmit, addresses, neighbors, ARP, NDP, extension headers |
+//! | `embassy` | the driver seam and async sockets (feature) |
+//! | `format` | how the large types show themselves in a log |
 
 #[cfg(test)]
 extern crate std;
 
-mod addr;
-#[cfg(feature = "user-timeout-option")]
-mod advice;
-mod apply;
-mod arrives;
-mod audit;
-mod budget;
-mod calls;
-mod challenge;
-mod checksum;
 mod config;
 mod connection;
+mod counters;
 #[cfg(feature = "embassy")]
 pub mod embassy;
-#[cfg(feature = "eviction")]
-mod eviction;
+mod engine;
+mod error;
 mod format;
-mod isn;
+mod id;
+mod keyed;
 pub mod link;
-mod lists;
-mod output;
-mod record;
-mod records;
-mod reply;
-mod reset;
-mod segment;
-mod seq;
-mod settings;
-mod slots;
-mod storage;
-mod tcb;
-mod tcp;
+mod rules;
+mod tables;
 mod time;
-mod timeouts;
-mod transfer;
-mod transmit;
-mod undelivered;
-mod verdict;
+mod wire;
 
-pub use budget::{Budget, Peer};
 pub use config::{
-    ChecksumBy, Config, EvictBy, Eviction, InvalidSetting, KeepAlive, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK,
-    MAX_LIMIT, MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD,
+    Config, EvictBy, Eviction, InvalidSetting, KeepAlive, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_LIMIT,
+    MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD,
     MSS_DEFAULT, MSS_DEFAULT_IPV6, MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, SecretKey, Setting,
     StreamOptions, WeakKey,
 };
 pub use connection::timers::Timers;
-pub use output::{Compact, ConnectionHandle, Error, Event, Hop, ListenerHandle, Output, Status};
-pub use record::{Counters, LAST_RESETS, ResetKind, ResetRecord};
-pub use segment::{BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment};
-pub use seq::Seq;
-pub use storage::Storage;
-pub use tcp::{Arrival, Tcp};
+pub use counters::{Counters, LAST_RESETS, ResetKind, ResetRecord};
+pub use engine::budget::{Budget, Peer};
+pub use engine::dispatch::Arrival;
+pub use engine::event::{Compact, ConnectionHandle, Event, ListenerHandle, Status};
+pub use engine::poll::{Output, Transmit};
+pub use engine::tcp::Tcp;
+pub use error::Error;
+pub use rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
+pub use tables::storage::Storage;
 pub use time::Instant;
-pub use transmit::Transmit;
-pub use verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
+pub use wire::addr::Hop;
+pub use wire::checksum::ChecksumBy;
+pub use wire::segment::{
+    BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,
+};
+pub use wire::seq::Seq;
 
 /// The README's examples are compiled as well.
 #[cfg(doctest)]

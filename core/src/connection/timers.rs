@@ -13,125 +13,18 @@
 
 use core::time::Duration;
 
-use crate::config::{InvalidSetting, StreamOptions};
-use crate::connection::Connection;
-use crate::settings::{self, Settings};
-use crate::tcb::Flags;
+use crate::connection::limits::Keeping;
+use crate::connection::settings::Settings;
+use crate::connection::slot::Connection;
+use crate::rules::tcb::Flags;
+use crate::rules::verdict::{State, Timer};
 use crate::time::{Millis, Period, RESET_HELD_MS};
-use crate::verdict::{State, Timer};
 
 /// What makes a connection have limits beside its retransmission timer. Most segments meet one that has none.
 const LIMITED: Flags = Flags::APP_GONE.union(Flags::DEADLINE).union(Flags::WATCHED).union(Flags::USER_TIMEOUT);
 
 /// What makes any timer run.
 const TIMED: Flags = LIMITED.union(Flags::REXMIT).union(Flags::DELACK).union(Flags::ASKING).union(Flags::RST_DUE);
-
-/// How long a connection bears what. Zero is a limit that is off.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// The user timeout, with `USER_TIMEOUT`, as a [`Period`]; else R2 in whole seconds.
-    patience: u16,
-    #[cfg(feature = "keepalive")]
-    keep_idle: Period,
-    #[cfg(feature = "keepalive")]
-    keep_interval: Period,
-    #[cfg(feature = "keepalive")]
-    keep_probes: u8,
-    #[cfg(feature = "deadlines")]
-    idle: Period,
-}
-
-/// Keepalive in milliseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Keeping {
-    pub(crate) idle_ms: u32,
-    pub(crate) interval_ms: u32,
-    pub(crate) probes: u8,
-}
-
-impl Keeping {
-    /// How long a silent peer is borne.
-    pub(crate) fn total_ms(self) -> u32 {
-        self.until_probe_ms(self.probes)
-    }
-
-    /// From the last sign of life to the probe after so many, or to the end.
-    fn until_probe_ms(self, probes: u8) -> u32 {
-        self.idle_ms + self.interval_ms.saturating_mul(u32::from(probes))
-    }
-}
-
-impl Limits {
-    pub(crate) const ZERO: Limits = Limits {
-        patience: 0,
-        #[cfg(feature = "keepalive")]
-        keep_idle: Period::ZERO,
-        #[cfg(feature = "keepalive")]
-        keep_interval: Period::ZERO,
-        #[cfg(feature = "keepalive")]
-        keep_probes: 0,
-        #[cfg(feature = "deadlines")]
-        idle: Period::ZERO,
-    };
-
-    /// What the options say.
-    ///
-    /// # Errors
-    /// The first that is out of its bounds.
-    pub(crate) fn new(options: &StreamOptions) -> Result<Limits, InvalidSetting> {
-        let r2 = settings::r2(options.r2)?;
-        #[cfg(feature = "keepalive")]
-        let (keep_idle, keep_interval, keep_probes) = settings::keep_alive(options.keep_alive)?;
-        Ok(Limits {
-            patience: match options.user_timeout {
-                Some(timeout) => settings::user_timeout(timeout)?.bits(),
-                None => r2,
-            },
-            #[cfg(feature = "keepalive")]
-            keep_idle,
-            #[cfg(feature = "keepalive")]
-            keep_interval,
-            #[cfg(feature = "keepalive")]
-            keep_probes,
-            #[cfg(feature = "deadlines")]
-            idle: settings::idle_timeout(options.idle_timeout)?,
-        })
-    }
-
-    /// The user timeout, where `flags` say that there is one.
-    pub(crate) fn user_timeout_ms(&self, flags: Flags) -> Option<u32> {
-        flags.contains(Flags::USER_TIMEOUT).then(|| Period::from_bits(self.patience).ms())
-    }
-
-    /// R2: the user timeout, where there is one.
-    pub(crate) fn patience_ms(&self, flags: Flags) -> u32 {
-        self.user_timeout_ms(flags).unwrap_or_else(|| u32::from(self.patience) * 1_000)
-    }
-
-    /// Whether an idle connection has a limit.
-    pub(crate) fn is_watchful(&self) -> bool {
-        self.keeping().is_some() || self.idle_ms().is_some()
-    }
-
-    /// Keepalive, if it is on.
-    pub(crate) fn keeping(&self) -> Option<Keeping> {
-        #[cfg(feature = "keepalive")]
-        if self.keep_probes > 0 {
-            let Limits { keep_idle, keep_interval, keep_probes, .. } = *self;
-            return Some(Keeping { idle_ms: keep_idle.ms(), interval_ms: keep_interval.ms(), probes: keep_probes });
-        }
-        None
-    }
-
-    /// How long no octet may be taken by either side, if that is limited.
-    pub(crate) fn idle_ms(&self) -> Option<u32> {
-        #[cfg(feature = "deadlines")]
-        if self.idle != Period::ZERO {
-            return Some(self.idle.ms());
-        }
-        None
-    }
-}
 
 impl Connection {
     #[cfg(any(feature = "keepalive", feature = "deadlines"))]
@@ -150,36 +43,30 @@ impl Connection {
     }
 
     pub(crate) fn set_user_timeout(&mut self, timeout: Period) {
-        self.limits.patience = timeout.bits();
+        self.limits.set_user_timeout(timeout);
         self.set(Flags::USER_TIMEOUT);
     }
 
-    /// R2 for longer, where it is shorter.
-    #[cfg(feature = "user-timeout-option")]
-    pub(crate) fn lengthen_r2(&mut self, seconds: u16) {
-        self.limits.patience = self.limits.patience.max(seconds);
-    }
-
     pub(crate) fn set_r2(&mut self, seconds: u16) {
-        self.limits.patience = seconds;
+        self.limits.set_r2(seconds);
         self.clear(Flags::USER_TIMEOUT);
     }
 
     /// Zeros: off. Probes that are out already count no more: each of the new ones is given its time.
     #[cfg(feature = "keepalive")]
-    pub(crate) fn set_keep_alive(&mut self, (idle, interval, probes): (Period, Period, u8)) {
+    pub(crate) fn set_keep_alive(&mut self, keep_alive: (Period, Period, u8)) {
         self.forget_keep_alive();
-        self.limits = Limits { keep_idle: idle, keep_interval: interval, keep_probes: probes, ..self.limits };
+        self.limits.set_keep_alive(keep_alive);
         self.update_watched();
     }
 
     /// Zero: off. Switched on it counts from now.
     #[cfg(feature = "deadlines")]
     pub(crate) fn set_idle_timeout(&mut self, now: Millis, timeout: Period) {
-        if self.limits.idle == Period::ZERO {
+        if self.limits.idle_ms().is_none() {
             self.moved(now);
         }
-        self.limits.idle = timeout;
+        self.limits.set_idle(timeout);
         self.update_watched();
     }
 

@@ -6,7 +6,8 @@ use core::ops::Range;
 use heapless::Vec;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, Ipv6Address, Ipv6Packet};
 
-use crate::link::{Behind, FROM_LINK, walk};
+use crate::link::ext_headers::{Behind, walk};
+use crate::link::ndp::FROM_LINK;
 use crate::time::Instant;
 
 /// How many prefixes are minded: as many as smoltcp can be built to keep.

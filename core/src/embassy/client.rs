@@ -7,7 +7,7 @@ use embedded_nal_async::TcpConnect;
 use super::stack::TcpStack;
 use super::stream::TcpStream;
 use crate::config::StreamOptions;
-use crate::output::Error;
+use crate::error::Error;
 
 /// Opens connections with the same options for all.
 #[derive(Clone, Copy)]

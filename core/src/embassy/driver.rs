@@ -10,12 +10,13 @@ use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkSt
 use embassy_time::Timer;
 
 use super::state::{State, TcpResources, Waiting, now};
-use crate::config::{ChecksumBy, Config, InvalidSetting, MAX_MSS, SecretKey, Setting};
+use crate::config::{Config, InvalidSetting, MAX_MSS, SecretKey, Setting};
+use crate::connection::settings::MSS_OF_ETHERNET;
+use crate::engine::tcp::Tcp;
 use crate::link::{Link, LinkOutput, Medium, Received};
-use crate::output::Hop;
-use crate::settings::MSS_OF_ETHERNET;
-use crate::tcp::Tcp;
 use crate::time::Instant;
+use crate::wire::addr::Hop;
+use crate::wire::checksum::ChecksumBy;
 
 /// How many frames are taken in before every other task has its turn, so that a flood of frames starves nobody.
 pub const FRAMES_PER_PASS: u8 = 16;

@@ -1,7 +1,8 @@
 //! Which addresses are ours: embassy-net's, whenever they change.
 
-use crate::addr::Addr;
-use crate::link::{Addresses, Link};
+use crate::link::Link;
+use crate::link::addresses::Addresses;
+use crate::wire::addr::Addr;
 
 /// An address, its prefix, and the router.
 #[derive(Clone, Copy, PartialEq, Eq)]

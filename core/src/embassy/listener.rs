@@ -3,7 +3,8 @@
 use super::stack::TcpStack;
 use super::state::{now, wait_until};
 use super::stream::TcpStream;
-use crate::output::{Error, ListenerHandle};
+use crate::engine::event::ListenerHandle;
+use crate::error::Error;
 
 /// A port that takes connections, with a backlog of its own: nobody is refused between two calls of [`TcpListener::accept`].
 ///

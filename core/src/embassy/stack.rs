@@ -8,8 +8,8 @@ use super::listener::TcpListener;
 use super::state::{State, now, wait_until};
 use super::stream::TcpStream;
 use crate::config::{ListenOptions, StreamOptions};
+use crate::error::Error;
 use crate::link::Link;
-use crate::output::Error;
 
 /// The TCP behind a [`super::TcpDriver`]. It is `Copy`: pass it by value.
 #[derive(Clone, Copy)]

@@ -8,9 +8,9 @@ use maitake_sync::WaitQueue;
 #[cfg(feature = "slaac")]
 use super::advertisements::Guard;
 use super::follower::{Change, Follower};
+use crate::engine::event::{ConnectionHandle, Event, ListenerHandle};
 use crate::link::Link;
-use crate::output::{ConnectionHandle, Event, ListenerHandle};
-use crate::storage::Storage;
+use crate::tables::storage::Storage;
 use crate::time::Instant;
 
 /// All memory of the TCP of an Embassy project: a [`Storage`] with the same parameters, and the wakers of its connections and

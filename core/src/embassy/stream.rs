@@ -9,13 +9,14 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady
 
 use super::stack::TcpStack;
 use super::state::{now, wait_until};
-use crate::budget::Budget;
 #[cfg(feature = "keepalive")]
 use crate::config::KeepAlive;
 use crate::config::StreamOptions;
-use crate::output::{ConnectionHandle, Error, Status};
-use crate::tcp::Tcp;
-use crate::verdict::{CloseReason, State};
+use crate::engine::budget::Budget;
+use crate::engine::event::{ConnectionHandle, Status};
+use crate::engine::tcp::Tcp;
+use crate::error::Error;
+use crate::rules::verdict::{CloseReason, State};
 
 /// A connection.
 ///

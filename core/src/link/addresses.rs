@@ -7,9 +7,9 @@ use core::net::Ipv6Addr;
 
 use heapless::Vec;
 
-use crate::addr::Addr;
 use crate::config::is_prefix_valid;
-use crate::output::Error;
+use crate::error::Error;
+use crate::wire::addr::Addr;
 
 /// How many addresses of ours a link can have, of both families together.
 pub const MAX_ADDRESSES: usize = if cfg!(feature = "ipv6") { 8 } else { 4 };

@@ -4,10 +4,8 @@ use core::net::Ipv4Addr;
 
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress};
 
-use super::is_station;
-use super::neighbours::Lesson;
-use crate::addr::Addr;
-use crate::output::Hop;
+use super::neighbors::Lesson;
+use crate::wire::addr::{Addr, Hop};
 
 /// Octets of an ARP packet for Ethernet and IPv4.
 pub(super) const PACKET_LEN: usize = 28;
@@ -22,7 +20,7 @@ pub(super) fn read(payload: &[u8], is_ours: impl Fn(Addr) -> bool) -> Option<Les
         return None;
     };
     let (addr, hop) = (Addr::v4(source_protocol_addr), Hop(source_hardware_addr.0));
-    if !is_station(hop) || !addr.is_one_host() {
+    if !hop.is_station() || !addr.is_one_host() {
         return None;
     }
     if is_ours(Addr::v4(target_protocol_addr)) {

@@ -2,11 +2,9 @@
 
 use smoltcp::wire::{IPV4_HEADER_LEN, Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
 
-use crate::addr::Addr;
-use crate::checksum;
-use crate::segment;
-use crate::seq::Seq;
-use crate::tcb::Tuple;
+use crate::wire::addr::{Addr, Tuple};
+use crate::wire::seq::Seq;
+use crate::wire::{checksum, segment};
 
 /// What is assumed of a path whose router does not say what it carries: every host must take as much (RFC 1191 §5, RFC 791 §3.2).
 const MTU_OF_OLD_ROUTERS: u32 = 576;

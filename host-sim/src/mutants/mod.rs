@@ -23,12 +23,9 @@ const VARIABLE: &str = "TCP_RESET_CORE_MUTANT";
 
 /// What is changed: folders and files of `core/src` by what they do.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("judging", &["arrives/", "reset.rs", "challenge.rs", "tcb.rs"]),
-    (
-        "applying",
-        &["apply.rs", "records.rs", "calls.rs", "tcp.rs", "timeouts.rs", "transmit.rs", "undelivered.rs", "transfer/"],
-    ),
-    ("tables", &["slots.rs", "lists.rs", "storage.rs", "transfer/pool.rs"]),
+    ("judging", &["rules/"]),
+    ("applying", &["engine/", "connection/"]),
+    ("tables", &["tables/", "connection/list.rs", "connection/pool.rs"]),
 ];
 
 /// Mutants that change nothing anybody could see, with the reason.

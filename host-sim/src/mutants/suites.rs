@@ -19,7 +19,7 @@ const PATIENCE: u32 = 8;
 const LEAST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Unit tests that go through all 2^32 cases, of modules that are not changed.
-const SWEEPS: [&str; 2] = ["seq::", "checksum::"];
+const SWEEPS: [&str; 2] = ["wire::seq::", "wire::checksum::"];
 
 /// A test program, and how long it takes.
 pub(crate) struct Suite {

@@ -1,0 +1,136 @@
+//! Received text: where it goes, when it is acknowledged, what window is offered (RFC 9293 §3.8.6).
+
+use crate::connection::pool::Pool;
+use crate::connection::settings::Settings;
+use crate::connection::slot::{Connection, Events};
+use crate::rules::judgement::Span;
+use crate::rules::tcb::Flags;
+use crate::rules::verdict::State;
+use crate::time::Millis;
+
+/// Stores text that the window admits.
+pub(crate) fn take_text(
+    c: &mut Connection,
+    pool: &mut Pool<'_>,
+    span: Span,
+    text: &[u8],
+    now: Millis,
+    settings: &Settings,
+) {
+    // Nothing comes behind the peer's FIN.
+    let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
+    let skip = usize::from(span.skip);
+    let Some(text) = text.get(skip..skip + usize::from(len)).filter(|text| !text.is_empty()) else {
+        return;
+    };
+    let at = c.tcb.rcv_nxt + u32::from(span.offset);
+    if span.offset > 0 {
+        if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
+            pool.rx(c.buffers).write(at, text);
+        }
+        return;
+    }
+    pool.rx(c.buffers).write(at, text);
+    let fills_gap = !c.reassembly.is_empty();
+    let n = c.reassembly.advance(len);
+    advance(c, n);
+    c.rx_len += n;
+    c.moved(now);
+    c.peer_spoke();
+    if c.has_reader() {
+        c.events.insert(Events::READABLE);
+    }
+    acknowledge_later(c, fills_gap, now, settings);
+}
+
+/// Remembers a FIN at `distance` from RCV.NXT. The first place a peer names is the one that counts.
+pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
+    if !c.has(Flags::FIN_HELD) {
+        c.set(Flags::FIN_HELD);
+        c.last_word_at = distance;
+    }
+}
+
+/// Takes a remembered FIN whose turn has come; says whether there was one.
+pub(crate) fn take_fin(c: &mut Connection) -> bool {
+    if !c.has(Flags::FIN_HELD) || c.last_word_at > 0 {
+        return false;
+    }
+    c.clear(Flags::FIN_HELD);
+    c.set(Flags::PEER_FIN | Flags::ACK_NOW);
+    c.peer_spoke();
+    advance(c, 1);
+    if c.has_reader() {
+        c.events.insert(Events::PEER_FINISHED);
+    }
+    true
+}
+
+/// Moves RCV.NXT; the window's right edge stays where it is.
+fn advance(c: &mut Connection, n: u16) {
+    let tcb = &mut c.tcb;
+    tcb.rcv_nxt += u32::from(n);
+    tcb.rcv_wnd = tcb.rcv_wnd.saturating_sub(n);
+    tcb.rcv_unacked = tcb.rcv_unacked.saturating_add(n);
+    c.last_word_at = c.last_word_at.saturating_sub(n);
+}
+
+/// §3.8.6.3: at once for every second full-sized segment and when a gap is filled, else after a short while.
+fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings: &Settings) {
+    let is_second = c.has(Flags::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
+    // The field is a challenge's while that is unanswered.
+    if fills_gap || is_second || settings.delayed_ack_ms == 0 || c.has(Flags::ASKING) {
+        c.set(Flags::ACK_NOW);
+    } else {
+        c.set(Flags::DELACK);
+        c.ack_at = now.after(settings.delayed_ack_ms);
+    }
+}
+
+/// A segment with RCV.NXT and the window went out.
+pub(crate) fn acknowledged(c: &mut Connection) {
+    c.clear(Flags::ACK_NOW | Flags::CHALLENGE | Flags::DELACK);
+    c.tcb.rcv_unacked = 0;
+    c.tcb.rcv_wnd = window_to_offer(c);
+}
+
+/// The window of the next segment. It grows in steps worth having (§3.8.6.2.2) and its right edge never moves left.
+pub(crate) fn window_to_offer(c: &Connection) -> u16 {
+    let free = room(c);
+    let step = (c.buffers.rx_size() / 2).min(usize::from(c.tcb.mss)) as u16;
+    if free.saturating_sub(c.tcb.rcv_wnd) >= step { free } else { c.tcb.rcv_wnd }
+}
+
+/// The application has read: says by an ACK that the window opened, where the peer may still send.
+pub(crate) fn mind_reader(c: &mut Connection) {
+    match c.tcb.state() {
+        State::Established | State::FinWait1 | State::FinWait2 => {
+            if is_window_worth_telling(c) {
+                c.set(Flags::ACK_NOW);
+            }
+        }
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => {}
+    }
+}
+
+/// An ACK of its own for the window alone: when the peer may be waiting for it, or when it grew by two segments. Until then the next
+/// ordinary ACK tells it.
+fn is_window_worth_telling(c: &Connection) -> bool {
+    let mss = usize::from(c.tcb.mss);
+    let is_narrow = usize::from(c.tcb.rcv_wnd) < mss;
+    let step = (c.buffers.rx_size() / 2).min(if is_narrow { mss } else { 2 * mss });
+    usize::from(room(c).saturating_sub(c.tcb.rcv_wnd)) >= step
+}
+
+/// Free octets of the receive buffer, as a window.
+fn room(c: &Connection) -> u16 {
+    // At most MAX_BUFFER, which a window can say.
+    (c.buffers.rx_size() as u16).saturating_sub(c.rx_len)
+}

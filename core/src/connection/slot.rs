@@ -1,0 +1,208 @@
+//! A connection's slot: the record the rules judge, its buffers, its timers, and its places in the engine's lists.
+
+use crate::connection::limits::Limits;
+use crate::connection::pool::Buffers;
+use crate::connection::reassembly::Reassembly;
+use crate::connection::rtt::Rtt;
+use crate::id::NONE;
+use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::verdict::CloseReason;
+use crate::time::Millis;
+
+bitflags::bitflags! {
+    /// Events not told yet.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Events: u8 {
+        const CONNECTED = 1 << 0;
+        const READABLE = 1 << 1;
+        const WRITABLE = 1 << 2;
+        const PEER_FINISHED = 1 << 3;
+        const STALLED = 1 << 4;
+        const CLOSED = 1 << 5;
+    }
+}
+
+bitflags::bitflags! {
+    /// Which lists a slot is in.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Places: u8 {
+        /// To be asked for its next segment.
+        const READY = 1 << 0;
+        /// Waiting for its next hop's address; never together with [`Places::READY`].
+        const UNRESOLVED = 1 << 1;
+        /// To be asked for its events.
+        const EVENTFUL = 1 << 2;
+    }
+}
+
+/// The slot's links in lists. They outlive the connection, as its places do: a slot that is freed while it waits in a list is found empty
+/// there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    pub(crate) generation: u16,
+    pub(crate) out_next: u16,
+    pub(crate) event_next: u16,
+}
+
+/// Whether a connection has ended, and why: zero, or one more than the reason's place among all, so that an untouched slot is nothing
+/// but zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End(u8);
+
+impl End {
+    pub(crate) const NOT_YET: End = End(0);
+
+    pub(crate) fn of(reason: CloseReason) -> End {
+        End(reason.place() as u8 + 1)
+    }
+
+    pub(crate) fn reason(self) -> Option<CloseReason> {
+        let place = usize::from(self.0).checked_sub(1)?;
+        CloseReason::ALL.get(place).copied()
+    }
+}
+
+/// One slot.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) tcb: Tcb,
+    pub(crate) buffers: Buffers,
+    /// Octets queued from SND.UNA on, sent or not.
+    pub(crate) tx_len: u16,
+    /// Octets the application has not read yet, up to RCV.NXT.
+    pub(crate) rx_len: u16,
+    pub(crate) reassembly: Reassembly,
+    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged.
+    pub(crate) last_word_at: u16,
+    /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
+    pub(crate) recovering: u16,
+    pub(crate) rtt: Rtt,
+    pub(crate) r1: u8,
+    pub(crate) limits: Limits,
+    /// Doublings of the retransmission timeout. They stay until a round trip is measured anew (RFC 6298 §5, Karn's algorithm).
+    pub(crate) backoff: u8,
+    /// When what was sent, or waits for a window, is sent again: armed by `REXMIT`.
+    pub(crate) rexmit_at: Millis,
+    /// When an ACK of ours is due: armed by `DELACK` or `ASKING`.
+    pub(crate) ack_at: Millis,
+    /// When what the connection is now in began: SND.UNA last moved or sending began; the application left; the connection ended.
+    pub(crate) since: Millis,
+    /// When the peer was last heard.
+    pub(crate) heard_at: Millis,
+    /// When the wait for an application to accept, or else for the peer's first octet, is over: armed by `DEADLINE`.
+    #[cfg(feature = "deadlines")]
+    pub(crate) phase_at: Millis,
+    /// When an octet was last taken, by either side.
+    #[cfg(feature = "deadlines")]
+    pub(crate) moved_at: Millis,
+    pub(crate) end: End,
+    pub(crate) listener: u8,
+    pub(crate) accept_next: u16,
+    pub(crate) events: Events,
+    pub(crate) places: Places,
+    pub(crate) links: Links,
+}
+
+impl Connection {
+    /// Nothing but zeros, for storage that costs no flash.
+    pub(crate) const ZERO: Connection = Connection {
+        tcb: Tcb::ZERO,
+        buffers: Buffers::ZERO,
+        tx_len: 0,
+        rx_len: 0,
+        reassembly: Reassembly::EMPTY,
+        last_word_at: 0,
+        recovering: 0,
+        rtt: Rtt::NEW,
+        r1: 0,
+        limits: Limits::ZERO,
+        rexmit_at: Millis(0),
+        backoff: 0,
+        ack_at: Millis(0),
+        since: Millis(0),
+        heard_at: Millis(0),
+        #[cfg(feature = "deadlines")]
+        phase_at: Millis(0),
+        #[cfg(feature = "deadlines")]
+        moved_at: Millis(0),
+        end: End::NOT_YET,
+        listener: 0,
+        accept_next: 0,
+        events: Events::empty(),
+        places: Places::empty(),
+        links: Links { generation: 0, out_next: 0, event_next: 0 },
+    };
+
+    /// A slot as it is taken, its links kept.
+    pub(crate) fn fresh(buffers: Buffers, links: Links, places: Places) -> Connection {
+        Connection { buffers, links, places, accept_next: NONE, ..Connection::ZERO }
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.tcb.tuple.is_used()
+    }
+
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        self.end.reason()
+    }
+
+    pub(crate) fn has(&self, flags: Flags) -> bool {
+        self.tcb.has(flags)
+    }
+
+    pub(crate) fn set(&mut self, flags: Flags) {
+        self.tcb.flags.insert(flags);
+    }
+
+    pub(crate) fn clear(&mut self, flags: Flags) {
+        self.tcb.flags.remove(flags);
+    }
+
+    /// SND.UNA moved, or sending began. For a connection without an application only the time of its close counts: else its peer holds
+    /// the slot for as long as it likes by acknowledging now and then.
+    pub(crate) fn made_progress(&mut self, now: Millis) {
+        self.tcb.retries = 0;
+        self.clear(Flags::REOPENED | Flags::LAST_TRY | Flags::KEEP_ALIVE);
+        if !self.has(Flags::APP_GONE) {
+            self.since = now;
+        }
+    }
+
+    /// An octet was taken, by the peer or by us.
+    #[inline]
+    pub(crate) fn moved(&mut self, now: Millis) {
+        #[cfg(feature = "deadlines")]
+        {
+            self.moved_at = now;
+        }
+        #[cfg(not(feature = "deadlines"))]
+        let _ = now;
+    }
+
+    /// Arms, or not, the deadline of the wait that begins: for an application, or for the peer's first octet.
+    pub(crate) fn wait_for(&mut self, timeout_ms: Option<u32>, now: Millis) {
+        self.tcb.flags.set(Flags::DEADLINE, timeout_ms.is_some());
+        #[cfg(feature = "deadlines")]
+        if let Some(ms) = timeout_ms {
+            self.phase_at = now.after(ms);
+        }
+        #[cfg(not(feature = "deadlines"))]
+        let _ = now;
+    }
+
+    /// The peer has sent an octet in order, or its FIN: nothing is waited for any more.
+    #[inline]
+    pub(crate) fn peer_spoke(&mut self) {
+        #[cfg(feature = "deadlines")]
+        if !self.has(Flags::PEER_SPOKE) {
+            self.set(Flags::PEER_SPOKE);
+            // Somebody must accept it yet.
+            self.tcb.flags.set(Flags::DEADLINE, self.has(Flags::DEADLINE) && self.has(Flags::UNACCEPTED));
+        }
+    }
+
+    /// Says whether an application can be told about it.
+    pub(crate) fn has_reader(&self) -> bool {
+        !self.has(Flags::APP_GONE) && !self.has(Flags::UNACCEPTED)
+    }
+}

@@ -1,0 +1,368 @@
+//! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
+
+use crate::connection::pool::Buffers;
+use crate::connection::slot::{Connection, End, Events, Places};
+use crate::connection::{receive, send};
+use crate::counters::count;
+use crate::engine::dispatch::Delivery;
+use crate::engine::tcp::Tcp;
+use crate::id::NONE;
+use crate::rules::judgement::Take;
+use crate::rules::tcb::Flags;
+use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
+use crate::rules::{reset, synchronized};
+use crate::tables::time_wait::TimeWait;
+use crate::time::{Instant, Millis};
+use crate::wire::segment::{Control, Segment};
+
+impl Tcp<'_> {
+    /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
+    pub(crate) fn take(&mut self, i: u16, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
+        let Take { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *take;
+        let Delivery { now: _, hop, seg } = *d;
+        let ms = self.clock.ms();
+        let c = &mut self.conns[usize::from(i)];
+        if c.has(Flags::ASKING) && !precedes_last_word(c, seg) {
+            c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+        }
+        // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
+        if establishes || !syn {
+            c.tcb.hop = hop;
+            c.set(Flags::HOP_KNOWN);
+        }
+        if syn {
+            c.tcb.rcv_nxt = seg.header.seq + 1;
+            c.buffers.begin_rx(c.tcb.rcv_nxt);
+            c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.mss);
+        }
+        if establishes {
+            establish(c, seg, ms);
+        } else if syn {
+            receive_syn(c, seg, ms);
+            send::arm_retransmission(c, ms, &self.settings);
+        }
+        if ack {
+            let is_fin_acked = synchronized::is_fin_acked(&c.tcb, seg.header.ack);
+            if is_fin_acked {
+                c.clear(Flags::FIN_QUEUED);
+            }
+            send::take_ack(c, seg, ms, &self.settings);
+            if is_fin_acked && self.fin_acked(i) {
+                return Action::Accepted;
+            }
+        }
+        #[cfg(feature = "user-timeout-option")]
+        if ack {
+            self.conns[usize::from(i)].be_advised(seg.header.user_timeout, &self.settings);
+        }
+        if receiver_gone {
+            self.end(i, CloseReason::DataLost, true);
+            return Action::Reset(ResetReason::ReceiverGone);
+        }
+        let c = &mut self.conns[usize::from(i)];
+        // Before the text: both are counted from the same RCV.NXT.
+        if let Some(distance) = fin {
+            receive::hold_fin(c, distance);
+        }
+        receive::take_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
+        if ack_now {
+            c.set(Flags::ACK_NOW);
+        }
+        // A gap that text has filled can bring back a FIN seen before.
+        if receive::take_fin(c) {
+            self.peer_finished(i);
+        }
+        if rule == Rule::ZeroWindow {
+            Action::Acknowledged
+        } else if rule == Rule::SynSentSyn {
+            Action::SynAcked
+        } else {
+            Action::Accepted
+        }
+    }
+
+    /// Our FIN was acknowledged. Says whether nothing more can come of the segment.
+    fn fin_acked(&mut self, i: u16) -> bool {
+        let c = &mut self.conns[usize::from(i)];
+        match c.tcb.state() {
+            State::FinWait1 => {
+                c.tcb.enter(State::FinWait2);
+                false
+            }
+            State::Closing => {
+                self.enter_time_wait(i);
+                true
+            }
+            State::LastAck => {
+                self.end(i, CloseReason::PeerClosed, false);
+                true
+            }
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait2
+            | State::CloseWait
+            | State::TimeWait => false,
+        }
+    }
+
+    fn peer_finished(&mut self, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        match c.tcb.state() {
+            State::Established => c.tcb.enter(State::CloseWait),
+            State::FinWait1 => c.tcb.enter(State::Closing),
+            State::FinWait2 => self.enter_time_wait(i),
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => {}
+        }
+    }
+
+    /// Goes back to SYN-SENT: the SYN that led out of it was perhaps forged. Ours goes out again at once within the connection's quota, or
+    /// else with its timer; how long the attempt may take in all stays as it was. One whose application has closed meanwhile is over.
+    pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
+        let c = &mut self.conns[usize::from(i)];
+        if c.has(Flags::APP_GONE) {
+            self.end(i, CloseReason::ClosedBeforeOpen, false);
+            return Action::Ended(CloseReason::ClosedBeforeOpen);
+        }
+        c.clear(Flags::CHALLENGE | Flags::ASKING | Flags::ASKED_AGAIN);
+        // A SYN that has not left yet is due as before.
+        c.tcb.flags.set(Flags::RESEND, c.tcb.snd_nxt == c.tcb.snd_una);
+        c.tcb.enter(State::SynSent);
+        self.syn_again(now, i);
+        Action::ReturnedToSynSent
+    }
+
+    /// Sends the SYN again now, within the connection's quota. One that waits for its next hop goes out anyway.
+    pub(crate) fn syn_again(&mut self, now: Instant, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        if c.tcb.snd_nxt != c.tcb.snd_una && c.tcb.quota.take(now, self.settings.challenge_limit) {
+            c.rtt.cancel();
+            c.set(Flags::RESEND);
+        }
+    }
+
+    /// The connection is over but for its old segments: the slot is the application's alone, a compact record answers the peer.
+    fn enter_time_wait(&mut self, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        let wait = TimeWait {
+            tuple: c.tcb.tuple,
+            snd_nxt: c.tcb.snd_nxt,
+            rcv_nxt: c.tcb.rcv_nxt,
+            rcv_wnd: receive::window_to_offer(c),
+            quota: c.tcb.quota,
+        };
+        let (owes_ack, hop) = (c.has(Flags::ACK_NOW) || c.has(Flags::DELACK), c.tcb.hop);
+        self.leave(i, State::TimeWait, CloseReason::LocalClosed);
+        self.insert_time_wait(wait, owes_ack.then_some(hop));
+    }
+
+    /// Ends a connection. The peer is told by RST where the state asks for it.
+    pub(crate) fn end(&mut self, i: u16, reason: CloseReason, tells_peer: bool) {
+        let met = self.conns[usize::from(i)].tcb.state();
+        self.leave(i, State::Closed, reason);
+        if tells_peer {
+            let c = &mut self.conns[usize::from(i)];
+            // A device that takes nothing must not hold the slot for ever.
+            c.set(Flags::RST_DUE);
+            if met == State::SynReceived {
+                // A SYN takes no window, so a closed one does not pull the RST back onto it.
+                c.tcb.snd_una = c.tcb.snd_nxt;
+            }
+        }
+        self.settle(i);
+    }
+
+    /// Ends a connection because a timer gave up.
+    pub(crate) fn end_by_timer(&mut self, i: u16, reason: CloseReason) {
+        let state = self.conns[usize::from(i)].tcb.state();
+        self.end(i, reason, reset::is_told(state));
+    }
+
+    /// Gives up an RST that is due and has nowhere to go, and counts it.
+    pub(crate) fn drop_reset(&mut self, i: u16) {
+        count(&mut self.counters.resets_dropped);
+        self.conns[usize::from(i)].clear(Flags::RST_DUE);
+        self.settle(i);
+    }
+
+    /// Takes a connection out of everything that could move it on.
+    fn leave(&mut self, i: u16, state: State, reason: CloseReason) {
+        self.counters.ended(reason);
+        let c = &mut self.conns[usize::from(i)];
+        let hash = self.keyed.index_hash(&c.tcb.tuple);
+        self.conn_index.remove(i, hash);
+        self.conn_index.disarm(i);
+        c.clear(
+            Flags::ACK_NOW
+                | Flags::CHALLENGE
+                | Flags::RESEND
+                | Flags::PROBE
+                | Flags::REXMIT
+                | Flags::PERSIST
+                | Flags::DELACK
+                | Flags::ASKING
+                | Flags::KEEP_ALIVE
+                | Flags::DEADLINE,
+        );
+        c.end = End::of(reason);
+        c.since = self.clock.ms();
+        c.tcb.enter(state);
+        if c.has(Flags::UNACCEPTED) {
+            let listener = c.listener;
+            self.unlink_unaccepted(usize::from(listener), i);
+            count(&mut self.counters.lost_before_accept);
+        } else {
+            c.events.insert(Events::CLOSED);
+        }
+    }
+
+    /// Puts a slot into the lists its new state asks for, or frees it.
+    pub(crate) fn settle(&mut self, i: u16) {
+        let c = &self.conns[usize::from(i)];
+        let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
+        let wants_out = send::next(c).is_some();
+        let deadline = c.deadline(&self.settings);
+        if wants_out {
+            // What has learned its next hop, or has only its RST left to say, waits no longer.
+            let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
+            if is_free_to_go && c.places.contains(Places::UNRESOLVED) {
+                self.wake_unresolved();
+            }
+            self.queue_ready(i);
+        }
+        if has_event {
+            self.queue_event(i);
+        }
+        if let Some(at) = deadline {
+            self.conn_index.arm_by(i, at);
+        }
+        self.free_if_done(i);
+    }
+
+    /// Frees a slot that nobody holds and that has nothing left to say.
+    pub(crate) fn free_if_done(&mut self, i: u16) {
+        let c = &mut self.conns[usize::from(i)];
+        let is_held = !c.has(Flags::APP_GONE) && !c.has(Flags::UNACCEPTED);
+        let is_told = c.has(Flags::UNACCEPTED) || !c.events.contains(Events::CLOSED);
+        if c.closed().is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
+            return;
+        }
+        self.pool.release(c.buffers);
+        let (mut links, places) = (c.links, c.places);
+        links.generation = links.generation.wrapping_add(1);
+        *c = Connection { links, places, ..Connection::ZERO };
+        self.conn_index.release(i);
+        if places.contains(Places::UNRESOLVED) {
+            // The slot's next owner must not inherit the wait.
+            self.wake_unresolved();
+        }
+        #[cfg(feature = "eviction")]
+        self.invite();
+    }
+
+    /// Takes a slot with buffers, still without endpoints.
+    pub(crate) fn allocate_connection(&mut self, rx: usize, tx: usize) -> Option<u16> {
+        if !self.conn_index.has_room() {
+            return None;
+        }
+        let buffers: Buffers = match self.pool.allocate(rx, tx) {
+            Some(buffers) => buffers,
+            None => self.make_room(rx, tx)?,
+        };
+        let i = self.conn_index.allocate()?;
+        let c = &mut self.conns[usize::from(i)];
+        let (links, places) = (c.links, c.places);
+        *c = Connection::fresh(buffers, links, places);
+        Some(i)
+    }
+
+    /// No free run is long enough, but perhaps all of them together are: every connection's buffers are moved together. Its cost is a copy
+    /// of the pool, paid only where the connection would be refused otherwise.
+    fn make_room(&mut self, rx: usize, tx: usize) -> Option<Buffers> {
+        if !self.pool.has_room(rx, tx) {
+            return None;
+        }
+        count(&mut self.counters.pool_compactions);
+        self.pool.compact(self.conns.iter_mut().filter(|c| c.is_used()).map(|c| &mut c.buffers));
+        self.pool.allocate(rx, tx)
+    }
+
+    /// Takes a connection out of its listener's queue.
+    fn unlink_unaccepted(&mut self, l: usize, i: u16) {
+        let next = self.conns[usize::from(i)].accept_next;
+        let listener = &mut self.listeners[l];
+        let mut before = NONE;
+        let mut at = listener.first;
+        while at != i && at != NONE {
+            before = at;
+            at = self.conns[usize::from(at)].accept_next;
+        }
+        if at == NONE {
+            return;
+        }
+        if before == NONE {
+            listener.first = next;
+        } else {
+            self.conns[usize::from(before)].accept_next = next;
+        }
+        if listener.last == i {
+            listener.last = before;
+        }
+        listener.queued -= 1;
+    }
+}
+
+/// Says whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.
+fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
+    let end = seg.header.seq + seg.len();
+    !seg.is_empty() && !end.gt(c.tcb.rcv_nxt + u32::from(c.last_word_at))
+}
+
+/// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
+fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
+    c.rtt.acked(1, ms);
+    c.backoff = 0;
+    c.recovering = 0;
+    c.clear(Flags::RESEND | Flags::REXMIT | Flags::LAST_TRY | Flags::DOUBTED);
+    c.heard_at = ms;
+    c.made_progress(ms);
+    c.moved(ms);
+    let tcb = &mut c.tcb;
+    tcb.snd_una = seg.header.ack;
+    tcb.snd_wnd = seg.header.wnd;
+    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wl1 = seg.header.seq;
+    tcb.snd_wl2 = seg.header.ack;
+    tcb.enter(State::Established);
+    #[cfg(feature = "user-timeout-option")]
+    c.advise();
+    if c.has_reader() {
+        c.events.insert(Events::CONNECTED);
+    }
+    // A close that came during the handshake takes effect now (§3.10.4): the FIN follows what is queued.
+    if c.has(Flags::FIN_QUEUED) {
+        c.tcb.enter(State::FinWait1);
+    }
+}
+
+/// SYN-SENT to SYN-RECEIVED: the peer opens at the same time. Nothing has proved that yet, so the attempt's time runs on.
+fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
+    let tcb = &mut c.tcb;
+    tcb.snd_wnd = seg.header.wnd;
+    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wl1 = seg.header.seq;
+    tcb.snd_wl2 = if seg.has(Control::ACK) { seg.header.ack } else { tcb.snd_una };
+    tcb.enter(State::SynReceived);
+    c.rtt.cancel();
+    c.heard_at = ms;
+    c.set(Flags::RESEND);
+}

@@ -1,0 +1,644 @@
+//! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+
+#[cfg(feature = "keepalive")]
+use crate::config::KeepAlive;
+use crate::config::{ListenOptions, StreamOptions};
+use crate::connection::settings::{Listen, Stream};
+use crate::connection::slot::{Connection, Events};
+use crate::connection::timers::Timers;
+use crate::connection::{limits, receive, send};
+use crate::counters::{Counters, ResetRecord};
+use crate::engine::event::{Compact, ConnectionHandle, ListenerHandle, Status};
+use crate::engine::handshakes::apply_options;
+use crate::engine::tcp::Tcp;
+use crate::error::Error;
+use crate::id::NONE;
+use crate::rules::reset;
+use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::verdict::{CloseReason, State, Timer};
+use crate::tables::listener::Listener;
+use crate::time::{Instant, Millis};
+use crate::wire::addr::{Addr, Hop, Tuple, endpoints};
+
+impl Tcp<'_> {
+    /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
+    /// address of every family this build speaks. Where several listen on a port, the one that names the address takes the SYN, then that of IPv4, then
+    /// that of all.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::NoBuffer`] where the whole pool is shorter than
+    /// the buffers of one connection, [`Error::AddressInUse`], [`Error::NoListener`].
+    pub fn listen(&mut self, local: SocketAddr, options: ListenOptions) -> Result<ListenerHandle, Error> {
+        let is_all = local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let addr = if is_all { Addr::ZERO } else { self.addr_of(local)? };
+        if local.port() == 0 || !(addr == addr.unspecified() || addr.is_one_host()) {
+            return Err(Error::InvalidAddress);
+        }
+        let options = Listen::new(&options)?;
+        // Nobody could ever be served.
+        if !self.pool.could_hold(options.stream.rx_buffer(), options.stream.tx_buffer()) {
+            return Err(Error::NoBuffer);
+        }
+        let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
+        if self.listeners.iter().any(is_same) {
+            return Err(Error::AddressInUse);
+        }
+        let index = self.listeners.iter().position(|l| !l.is_open).ok_or(Error::NoListener)?;
+        let generation = self.listeners[index].generation;
+        self.listeners[index] =
+            Listener { is_open: true, addr, port: local.port(), options, ..Listener::closed(generation) };
+        Ok(ListenerHandle { index: index as u8, generation })
+    }
+
+    /// Closes a listener. Connections it has completed and nobody accepted are reset, and so are handshakes in progress. Accepted
+    /// connections go on.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn unlisten(&mut self, now: Instant, handle: ListenerHandle) -> Result<(), Error> {
+        self.catch_up(now);
+        let l = self.listener(handle)?;
+        self.close_listener(l);
+        Ok(())
+    }
+
+    fn close_listener(&mut self, l: usize) {
+        while self.listeners[l].first != NONE {
+            let i = self.listeners[l].first;
+            self.abort_slot(i);
+        }
+        self.reset_half_open_of(l);
+        let listener = &mut self.listeners[l];
+        if listener.has_news {
+            self.listeners_with_news -= 1;
+        }
+        *listener = Listener::closed(listener.generation.wrapping_add(1));
+    }
+
+    /// Hands over the oldest completed connection.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if there is none, [`Error::StaleHandle`].
+    pub fn accept(&mut self, now: Instant, handle: ListenerHandle) -> Result<ConnectionHandle, Error> {
+        self.catch_up(now);
+        let l = self.listener(handle)?;
+        let listener = &mut self.listeners[l];
+        if listener.first == NONE {
+            return Err(Error::WouldBlock);
+        }
+        let i = listener.first;
+        let first_byte = listener.options.stream.first_byte_ms();
+        let c = &mut self.conns[usize::from(i)];
+        listener.first = c.accept_next;
+        listener.queued -= 1;
+        if listener.first == NONE {
+            listener.last = NONE;
+        }
+        c.accept_next = NONE;
+        c.clear(Flags::UNACCEPTED);
+        c.wait_for(first_byte.filter(|_| !c.has(Flags::PEER_SPOKE)), self.clock.ms());
+        c.events.set(Events::READABLE, c.rx_len > 0);
+        c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
+        self.settle(i);
+        Ok(handle)
+    }
+
+    /// Opens a connection (§3.10.1, active OPEN). Port 0 in `local` asks for an ephemeral port (RFC 6056). `hop` is the link address of
+    /// the next hop, if it is known.
+    ///
+    /// [`crate::Event::Connected`] or [`crate::Event::Closed`] tells how it went; data may be queued meanwhile.
+    ///
+    /// With `Config::eviction` a connection that has been idle for long enough is ended where there is no slot or no room for buffers. The call fails
+    /// nevertheless: there is room once the RST has left and the application of the other, if it has one, has given its handle up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`], [`Error::AddressInUse`], [`Error::NoPort`],
+    /// [`Error::NoSlot`], [`Error::NoBuffer`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        hop: Option<Hop>,
+        options: StreamOptions,
+    ) -> Result<ConnectionHandle, Error> {
+        self.catch_up(now);
+        let options = Stream::new(&options)?;
+        let tuple = self.tuple_to_connect(local, remote)?;
+        let Some(i) = self.allocate_connection(options.rx_buffer(), options.tx_buffer()) else {
+            let is_slot_free = self.conn_index.has_room();
+            #[cfg(feature = "eviction")]
+            if self.pool.could_hold(options.rx_buffer(), options.tx_buffer()) {
+                self.make_way(self.waiting_for_room() + 1);
+            }
+            return Err(if is_slot_free { Error::NoBuffer } else { Error::NoSlot });
+        };
+        let iss = self.keyed.initial_seq(now, &tuple);
+        let c = &mut self.conns[usize::from(i)];
+        apply_options(c, &options);
+        c.tcb.tuple = tuple;
+        c.tcb.hop = hop.unwrap_or_default();
+        c.tcb.flags.set(Flags::HOP_KNOWN, hop.is_some());
+        c.tcb.snd_una = iss;
+        c.tcb.snd_nxt = iss;
+        c.buffers.begin_tx(iss + 1);
+        c.tcb.enter(State::SynSent);
+        c.set(Flags::RESEND);
+        c.since = self.clock.ms();
+        c.heard_at = c.since;
+        c.wait_for(options.first_byte_ms(), c.since);
+        send::arm_retransmission(c, self.clock.ms(), &self.settings);
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
+        let hash = self.keyed.index_hash(&tuple);
+        self.conn_index.insert(i, hash);
+        self.settle(i);
+        Ok(handle)
+    }
+
+    /// The address of an endpoint, if this build speaks its family and its zone, where one belongs to it, is ours or is left open
+    /// (RFC 4007 §6).
+    pub(crate) fn addr_of(&self, endpoint: SocketAddr) -> Result<Addr, Error> {
+        let addr = Addr::of(endpoint.ip()).ok_or(Error::InvalidAddress)?;
+        match endpoint {
+            SocketAddr::V6(v6) if addr.is_link_local() && ![0, self.settings.zone].contains(&v6.scope_id()) => {
+                Err(Error::InvalidAddress)
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(addr),
+        }
+    }
+
+    fn tuple_to_connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Tuple, Error> {
+        let (local_addr, remote_addr) = (self.addr_of(local)?, self.addr_of(remote)?);
+        let is_usable = local_addr.is_one_host() && remote_addr.is_one_host() && local_addr != remote_addr;
+        if !is_usable || local_addr.is_v4() != remote_addr.is_v4() || remote.port() == 0 {
+            return Err(Error::InvalidAddress);
+        }
+        let mut tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
+        if tuple.local_port == 0 {
+            tuple.local_port = self.ephemeral_port(tuple).ok_or(Error::NoPort)?;
+        } else if self.is_in_use(&tuple) {
+            return Err(Error::AddressInUse);
+        }
+        Ok(tuple)
+    }
+
+    /// RFC 6056 §3.3.3: an offset only we know for each peer, and a counter, so that a port is not used again soon. Ports that a listener
+    /// has are left out: a peer's SYN there is meant for the listener.
+    fn ephemeral_port(&mut self, mut tuple: Tuple) -> Option<u16> {
+        let ports = self.settings.ephemeral_ports;
+        let offset = self.keyed.port_offset(&tuple);
+        for _ in 0..ports.count() {
+            let at = offset.wrapping_add(self.ports_used) % ports.count();
+            self.ports_used = self.ports_used.wrapping_add(1);
+            tuple.local_port = ports.first + at as u16;
+            let is_listened_on = self.listeners.iter().any(|l| l.is_open && l.port == tuple.local_port);
+            if !is_listened_on && !self.is_in_use(&tuple) {
+                return Some(tuple.local_port);
+            }
+        }
+        None
+    }
+
+    fn is_in_use(&self, tuple: &Tuple) -> bool {
+        let hash = self.keyed.index_hash(tuple);
+        self.find_connection(tuple, hash).is_some()
+            || self.find_half_open(tuple, hash).is_some()
+            || self.find_time_wait(tuple, hash).is_some()
+    }
+
+    /// Queues octets to be sent; gives how many fitted (§3.10.2). Octets queued before the handshake is done follow it.
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
+    /// [`Error::StaleHandle`].
+    pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed() {
+            return Err(Error::Closed(reason));
+        }
+        if c.has(Flags::FIN_QUEUED) || c.has(Flags::FIN_OUT) {
+            return Err(Error::SendShutdown);
+        }
+        let room = c.buffers.tx_size() - usize::from(c.tx_len);
+        let n = room.min(data.len());
+        if n == 0 {
+            return if data.is_empty() { Ok(0) } else { Err(Error::WouldBlock) };
+        }
+        let syn = u32::from(!c.tcb.state().is_synchronized());
+        let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
+        self.pool.tx(c.buffers).write(at, &data[..n]);
+        c.tx_len += n as u16;
+        send::mind_window(c, self.clock.ms(), &self.settings);
+        self.settle(i);
+        Ok(n)
+    }
+
+    /// Copies received octets out; gives how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Octets
+    /// received in order before a reset are delivered before the error (the RFC flushes them).
+    ///
+    /// # Errors
+    /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn recv(&mut self, _now: Instant, handle: ConnectionHandle, buf: &mut [u8]) -> Result<usize, Error> {
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if c.rx_len > 0 {
+            let n = usize::from(c.rx_len).min(buf.len());
+            let fin = u32::from(c.has(Flags::PEER_FIN));
+            let at = c.tcb.rcv_nxt - fin - u32::from(c.rx_len);
+            self.pool.rx(c.buffers).read(at, &mut buf[..n]);
+            c.rx_len -= n as u16;
+            receive::mind_reader(c);
+            self.settle(i);
+            return Ok(n);
+        }
+        if c.has(Flags::PEER_FIN) {
+            return Ok(0);
+        }
+        match c.closed() {
+            Some(reason) => Err(Error::Closed(reason)),
+            None => Err(Error::WouldBlock),
+        }
+    }
+
+    /// Sets the user timeout of a connection, from now on: see [`StreamOptions::user_timeout`]. What has waited for longer already ends it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_user_timeout(&mut self, now: Instant, handle: ConnectionHandle, timeout: Duration) -> Result<(), Error> {
+        let timeout = limits::user_timeout(timeout)?;
+        self.change(now, handle, |c, _| {
+            c.set_user_timeout(timeout);
+            #[cfg(feature = "user-timeout-option")]
+            c.advise();
+        })
+    }
+
+    /// Sets R2 of a connection, from now on, and takes a user timeout away: see [`StreamOptions::r2`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_r2(&mut self, now: Instant, handle: ConnectionHandle, r2: Duration) -> Result<(), Error> {
+        let seconds = limits::r2(r2)?;
+        self.change(now, handle, |c, _| {
+            c.set_r2(seconds);
+            #[cfg(feature = "user-timeout-option")]
+            c.advise();
+        })
+    }
+
+    /// Switches keepalive on or off, or changes it, from now on: see [`KeepAlive`]. It counts from when the peer was last heard.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "keepalive")]
+    pub fn set_keep_alive(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        keep_alive: Option<KeepAlive>,
+    ) -> Result<(), Error> {
+        let keep_alive = limits::keep_alive(keep_alive)?;
+        self.change(now, handle, |c, _| c.set_keep_alive(keep_alive))
+    }
+
+    /// Sets the idle timeout of a connection, or takes it away: see [`StreamOptions::idle_timeout`]. Where there was none it counts from now,
+    /// else from the last octet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "deadlines")]
+    pub fn set_idle_timeout(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let timeout = limits::idle_timeout(timeout)?;
+        self.change(now, handle, |c, ms| c.set_idle_timeout(ms, timeout))
+    }
+
+    /// Sets how long the peer may take until its first octet, from now, or takes the limit away: see [`StreamOptions::first_byte_timeout`]. After
+    /// that octet it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::NotConnected`] while nobody has accepted the connection, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    #[cfg(feature = "deadlines")]
+    pub fn set_first_byte_timeout(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let timeout_ms = limits::first_byte_timeout(timeout)?;
+        if self.conns[usize::from(self.held(handle)?)].has(Flags::UNACCEPTED) {
+            return Err(Error::NotConnected);
+        }
+        self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Flags::PEER_SPOKE)), ms))
+    }
+
+    /// Changes the limits of a connection that goes on.
+    fn change(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        how: impl FnOnce(&mut Connection, Millis),
+    ) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed() {
+            return Err(Error::Closed(reason));
+        }
+        how(c, self.clock.ms());
+        send::bound_by_r2(c, &self.settings);
+        self.settle(i);
+        Ok(())
+    }
+
+    /// Ends our direction: FIN follows what is queued, receiving goes on (§3.6.1, half-close). Again is harmless.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] before the peer's SYN was seen, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn shutdown(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        if let Some(reason) = c.closed() {
+            return Err(Error::Closed(reason));
+        }
+        if c.tcb.state() == State::SynSent {
+            return Err(Error::NotConnected);
+        }
+        queue_fin(c);
+        send::mind_window(c, self.clock.ms(), &self.settings);
+        self.settle(i);
+        Ok(())
+    }
+
+    /// Closes both ways and gives the handle up (§3.10.4). What is queued is still delivered, then FIN. With octets unread, or if
+    /// more come, the peer is told by RST that data was lost (§3.6.1 SHLD-3, RFC 2525 §2.17). The end is told by
+    /// [`crate::Event::Closed`], after which the slot is free; if that was told before, it is free at once.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn close(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        let c = &mut self.conns[usize::from(i)];
+        let has_unread = c.rx_len > 0;
+        let state = c.tcb.state();
+        give_up(c);
+        if c.closed().is_none() {
+            // The time an abandoned connection is given starts now.
+            c.since = self.clock.ms();
+        }
+        match state {
+            State::SynSent => self.end(i, CloseReason::ClosedBeforeOpen, false),
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+                if has_unread =>
+            {
+                self.end(i, CloseReason::DataLost, reset::is_told(state));
+            }
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => {
+                queue_fin(c);
+                send::mind_window(c, self.clock.ms(), &self.settings);
+                // R2 counts where a user timeout did.
+                send::bound_by_r2(c, &self.settings);
+            }
+            // Over already, or over but for TIME-WAIT: only the slot is left.
+            State::Closed | State::Listen | State::TimeWait => {}
+        }
+        self.settle(i);
+        Ok(())
+    }
+
+    /// Ends the connection at once and gives the handle up (§3.10.5). The peer is told by RST where it has a connection to end. In TIME-WAIT
+    /// the record is deleted.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn abort(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.slot(handle)?;
+        self.forget_time_wait_of(i);
+        give_up(&mut self.conns[usize::from(i)]);
+        self.abort_slot(i);
+        self.settle(i);
+        Ok(())
+    }
+
+    fn abort_slot(&mut self, i: u16) {
+        let c = &self.conns[usize::from(i)];
+        if c.closed().is_none() {
+            self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state()));
+        }
+    }
+
+    /// Frees the compact record that goes on for a slot in TIME-WAIT, if it is still the same connection's.
+    fn forget_time_wait_of(&mut self, i: u16) {
+        if let Some(w) = self.time_wait_of(&self.conns[usize::from(i)].tcb) {
+            self.free_time_wait(w);
+        }
+    }
+
+    fn time_wait_of(&self, tcb: &Tcb) -> Option<u16> {
+        if tcb.state() != State::TimeWait {
+            return None;
+        }
+        let found = self.find_time_wait(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
+        found.filter(|w| self.waits[usize::from(*w)].snd_nxt == tcb.snd_nxt)
+    }
+
+    /// Ends everything at once, before a planned restart, so that no peer is left half-open (§3.10.5): connections are aborted, also
+    /// those nobody has accepted, handshakes in progress are reset, and listeners close. What applications hold ends with
+    /// [`crate::Event::Closed`] as ever. Poll for output until none is left: everybody is told then.
+    pub fn abort_all(&mut self, now: Instant) {
+        self.catch_up(now);
+        for i in 0..self.conns.len() as u16 {
+            if self.conns[usize::from(i)].is_used() {
+                self.abort_slot(i);
+            }
+        }
+        for l in 0..self.listeners.len() {
+            if self.listeners[l].is_open {
+                self.close_listener(l);
+            }
+        }
+    }
+
+    /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
+    pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Addr) -> bool) {
+        for i in 0..self.conns.len() as u16 {
+            let c = &mut self.conns[usize::from(i)];
+            if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
+                continue;
+            }
+            c.clear(Flags::RST_DUE);
+            if c.closed().is_none() {
+                self.end(i, CloseReason::AddressLost, false);
+            } else {
+                self.settle(i);
+            }
+        }
+        self.forget_records_on(|addr| !is_ours(addr));
+    }
+
+    /// Tells how a connection stands (§3.10.6). Works after close and abort too, until the end was told.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn status(&self, handle: ConnectionHandle) -> Result<Status, Error> {
+        self.slot(handle).map(|i| self.status_of(&self.conns[usize::from(i)]))
+    }
+
+    /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
+        self.conns.iter().enumerate().filter(|(_, c)| c.is_used()).map(|(i, c)| {
+            let handle = ConnectionHandle { index: i as u16, generation: c.links.generation };
+            (handle, self.status_of(c))
+        })
+    }
+
+    /// The compact record that goes on in TIME-WAIT has the last of them.
+    fn timers_of(&self, c: &Connection) -> Timers {
+        let mut timers = c.timers(self.clock.ms(), &self.settings);
+        let found = self.time_wait_of(&c.tcb);
+        if let Some(at) = found.and_then(|w| self.wait_index.deadline_of(w)) {
+            timers.set(Timer::TimeWait, at, self.clock.ms());
+        }
+        timers
+    }
+
+    fn status_of(&self, c: &Connection) -> Status {
+        let (local, remote) = endpoints(&c.tcb.tuple, self.settings.zone);
+        Status {
+            local,
+            remote,
+            state: c.tcb.state(),
+            closed: c.closed(),
+            snd_una: c.tcb.snd_una,
+            snd_nxt: c.tcb.snd_nxt,
+            snd_wnd: u32::from(c.tcb.snd_wnd),
+            rcv_nxt: c.tcb.rcv_nxt,
+            rcv_wnd: u32::from(c.tcb.rcv_wnd),
+            mss: c.tcb.mss,
+            readable: usize::from(c.rx_len),
+            writable: c.buffers.tx_size() - usize::from(c.tx_len),
+            unacknowledged: usize::from(c.tx_len),
+            retries: c.tcb.retries,
+            timer: c.next_timer(&self.settings).map(|(due, timer)| (self.clock.expand(due), timer)),
+            timers: self.timers_of(c),
+            heard_at: self.clock.expand_past(c.heard_at),
+        }
+    }
+
+    /// Lists the handshakes in progress of all listeners, and how long each is still kept.
+    pub fn half_open(&self) -> impl Iterator<Item = Compact> + '_ {
+        let used = self.halves.iter().enumerate().filter(|(_, half)| half.tuple.is_used());
+        used.map(|(h, half)| self.compact(&half.tuple, Timer::SynReceived, self.half_open_left_ms(h as u16)))
+    }
+
+    /// Lists the records in TIME-WAIT, and how long each is still kept.
+    pub fn time_waits(&self) -> impl Iterator<Item = Compact> + '_ {
+        let used = self.waits.iter().enumerate().filter(|(_, wait)| wait.tuple.is_used());
+        used.map(|(w, wait)| {
+            let left = self.wait_index.deadline_of(w as u16).map_or(0, |at| at.left(self.clock.ms()));
+            self.compact(&wait.tuple, Timer::TimeWait, left)
+        })
+    }
+
+    fn compact(&self, tuple: &Tuple, timer: Timer, left_ms: u32) -> Compact {
+        let (local, remote) = endpoints(tuple, self.settings.zone);
+        Compact { local, remote, timer, left: Duration::from_millis(u64::from(left_ms)) }
+    }
+
+    /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
+    pub fn in_use(&self) -> (usize, usize, usize) {
+        (self.conn_index.len(), self.half_index.len(), self.wait_index.len())
+    }
+
+    /// Returns the bytes of the pool that connections' buffers take up.
+    pub fn pool_in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+
+    /// Gives the counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Lists the last resets that ended a connection, the oldest first. What strangers send, or are sent, is counted alone: a scan of ports
+    /// must not push out what a reader looks for.
+    pub fn last_resets(&self) -> impl Iterator<Item = &ResetRecord> {
+        self.last_resets.oldest_ordered()
+    }
+
+    fn listener(&self, handle: ListenerHandle) -> Result<usize, Error> {
+        let index = handle.index();
+        match self.listeners.get(index) {
+            Some(l) if l.is_open && l.generation == handle.generation => Ok(index),
+            _ => Err(Error::StaleHandle),
+        }
+    }
+
+    pub(crate) fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+        match self.conns.get(handle.index()) {
+            Some(c) if c.is_used() && c.links.generation == handle.generation => Ok(handle.index),
+            _ => Err(Error::StaleHandle),
+        }
+    }
+
+    /// A slot whose handle the application has not given up.
+    fn held(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+        let i = self.slot(handle)?;
+        if self.conns[usize::from(i)].has(Flags::APP_GONE) { Err(Error::StaleHandle) } else { Ok(i) }
+    }
+}
+
+/// The application has let go: of its events only the end is still told.
+fn give_up(c: &mut Connection) {
+    c.set(Flags::APP_GONE);
+    c.clear(Flags::DEADLINE);
+    c.events &= Events::CLOSED;
+}
+
+/// §3.10.4: the FIN waits behind what is queued, and in SYN-RECEIVED for ESTABLISHED (CVE-2024-36905).
+fn queue_fin(c: &mut Connection) {
+    match c.tcb.state() {
+        State::SynReceived => c.set(Flags::FIN_QUEUED),
+        State::Established => {
+            c.set(Flags::FIN_QUEUED);
+            c.tcb.enter(State::FinWait1);
+        }
+        State::CloseWait => {
+            c.set(Flags::FIN_QUEUED);
+            c.tcb.enter(State::LastAck);
+        }
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::FinWait1
+        | State::FinWait2
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => {}
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine: which record a segment belongs to, what a judgement does to it, what an application asks for, what is due, and what goes out.
+
+mod apply;
+mod audit;
+pub(crate) mod budget;
+mod calls;
+pub(crate) mod dispatch;
+pub(crate) mod event;
+#[cfg(feature = "eviction")]
+mod eviction;
+mod handshakes;
+mod icmp;
+pub(crate) mod poll;
+mod queues;
+mod replies;
+pub(crate) mod tcp;
+mod timeouts;

@@ -1,0 +1,406 @@
+//! The way out: events, answers, connections' segments, and then the next deadline.
+
+use core::net::SocketAddr;
+
+use crate::connection::send::{Kind, Plan};
+use crate::connection::slot::{Connection, Events};
+use crate::connection::{receive, send};
+use crate::counters::{ResetKind, count};
+use crate::engine::event::{ConnectionHandle, Event, ListenerHandle};
+use crate::engine::replies::Reply;
+use crate::engine::tcp::Tcp;
+use crate::rules::tcb::Flags;
+use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
+use crate::time::Instant;
+use crate::wire::addr::{Hop, Tuple, endpoints};
+use crate::wire::segment::{BufferTooSmall, Control, Header};
+use crate::wire::seq::Seq;
+
+/// The next thing to do, as [`crate::Tcp::poll_output`] says it.
+#[derive(Debug)]
+#[must_use]
+pub enum Output<'t, 's> {
+    /// A segment wants to go out.
+    Transmit(Transmit<'t, 's>),
+    /// Something an application waits for.
+    Event(Event),
+    /// Nothing more now: call [`crate::Tcp::handle_timeout`] at this time, for this reason. `None`: nothing is pending.
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// What comes next, without a borrow of the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    Event(Event),
+    Transmit(What),
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// Which segment wants to go out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// The first of the queued replies.
+    Reply(Reply),
+    /// The first ready slot's.
+    Segment(u16, Plan),
+}
+
+impl What {
+    /// The pair of endpoints it goes between.
+    pub(crate) fn tuple<'a>(&'a self, tcp: &'a Tcp<'_>) -> &'a Tuple {
+        match self {
+            What::Reply(reply) => &reply.tuple,
+            What::Segment(i, _) => &tcp.conns[usize::from(*i)].tcb.tuple,
+        }
+    }
+
+    pub(crate) fn reset_reason(&self) -> Option<ResetReason> {
+        match self {
+            What::Reply(reply) => reply.reason,
+            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
+            What::Segment(..) => None,
+        }
+    }
+}
+
+/// A segment that wants to go out. Dropping it loses nothing: the next poll offers it again.
+#[must_use]
+pub struct Transmit<'t, 's> {
+    tcp: &'t mut Tcp<'s>,
+    what: What,
+    now: Instant,
+}
+
+impl<'s> Tcp<'s> {
+    /// Says what to do next. Call it again until it says [`Output::Timeout`].
+    pub fn poll_output(&mut self, now: Instant) -> Output<'_, 's> {
+        match self.next_output(now) {
+            Next::Event(event) => Output::Event(event),
+            Next::Transmit(what) => Output::Transmit(Transmit { tcp: self, what, now }),
+            Next::Timeout(at) => Output::Timeout(at),
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, what: What, now: Instant) -> Transmit<'_, 's> {
+        Transmit { tcp: self, what, now }
+    }
+
+    /// The next thing an application waits for.
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        self.catch_up(now);
+        self.next_event()
+    }
+
+    pub(crate) fn next_output(&mut self, now: Instant) -> Next {
+        if let Some(event) = self.poll_event(now) {
+            return Next::Event(event);
+        }
+        // By turns, so that neither a scan of ports silences connections, nor they the answers.
+        let reply = self.replies.front().map(|reply| Next::Transmit(What::Reply(*reply)));
+        if let (Some(reply), false) = (reply, self.is_segments_turn) {
+            return reply;
+        }
+        while let Some(i) = self.ready.first() {
+            if let Some(plan) = send::next(&self.conns[usize::from(i)]) {
+                return Next::Transmit(What::Segment(i, plan));
+            }
+            self.pop_ready();
+        }
+        if let Some(reply) = reply {
+            return reply;
+        }
+        self.is_segments_turn = false;
+        Next::Timeout(self.next_due())
+    }
+
+    /// Says when [`Tcp::handle_timeout`] is due and why, also while something waits to be transmitted.
+    pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        self.catch_up(now);
+        self.next_due()
+    }
+
+    fn next_due(&mut self) -> Option<(Instant, Timer)> {
+        self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
+    }
+
+    /// Says whether [`Tcp::poll_output`] has more to say than a time.
+    pub fn has_output(&self) -> bool {
+        let has_news = self.eventful.first().is_some() || self.listeners_with_news > 0;
+        // Slots that wait for a neighbour have nothing to say now.
+        has_news || !self.replies.is_empty() || self.ready.first().is_some()
+    }
+
+    pub(crate) fn len_of(&self, what: What) -> usize {
+        match what {
+            What::Reply(reply) => reply.header().wire_len(),
+            What::Segment(i, plan) => self.header_of(i, &plan).wire_len() + usize::from(plan.len),
+        }
+    }
+
+    fn header_of(&self, i: u16, plan: &Plan) -> Header {
+        let c = &self.conns[usize::from(i)];
+        let mut header = Header {
+            src_port: c.tcb.tuple.local_port,
+            dst_port: c.tcb.tuple.remote_port,
+            seq: plan.seq,
+            ack: c.tcb.rcv_nxt,
+            control: Control::ACK,
+            wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
+            urgent: 0,
+            mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: match plan.kind {
+                Kind::Syn | Kind::SynAck => c.limits.advice(c.tcb.flags),
+                Kind::Ack if c.has(Flags::ADVICE_DUE) => c.limits.advice(c.tcb.flags),
+                Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
+            },
+        };
+        match plan.kind {
+            Kind::Syn => {
+                header.control = Control::SYN;
+                header.ack = Seq(0);
+                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
+            }
+            Kind::SynAck => {
+                header.control = Control::SYN | Control::ACK;
+                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
+            }
+            Kind::Reset(_) => {
+                header.control = Control::RST | Control::ACK;
+                header.wnd = 0;
+            }
+            Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
+                header.control.set(Control::FIN, plan.fin);
+                header.control.set(Control::PSH, plan.push);
+            }
+        }
+        header
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        while let Some(i) = self.eventful.first() {
+            if let Some(event) = self.take_event(i) {
+                return Some(event);
+            }
+            self.pop_event();
+        }
+        self.next_listener_event()
+    }
+
+    fn take_event(&mut self, i: u16) -> Option<Event> {
+        let c = &mut self.conns[usize::from(i)];
+        let flag = c.events.iter().next()?;
+        c.events.remove(flag);
+        let handle = ConnectionHandle { index: i, generation: c.links.generation };
+        let event = match flag {
+            Events::CONNECTED => Event::Connected(handle),
+            Events::READABLE => Event::Readable(handle),
+            Events::WRITABLE => Event::Writable(handle),
+            Events::PEER_FINISHED => Event::PeerFinished(handle),
+            Events::STALLED => Event::Stalled(handle),
+            _ => Event::Closed(handle, c.closed().unwrap_or(CloseReason::Aborted)),
+        };
+        self.free_if_done(i);
+        Some(event)
+    }
+
+    fn next_listener_event(&mut self) -> Option<Event> {
+        if self.listeners_with_news == 0 {
+            return None;
+        }
+        let index = self.listeners.iter().position(|l| l.has_news)?;
+        let listener = &mut self.listeners[index];
+        listener.has_news = false;
+        self.listeners_with_news -= 1;
+        Some(Event::Acceptable(ListenerHandle { index: index as u8, generation: listener.generation }))
+    }
+}
+
+impl<'t, 's> Transmit<'t, 's> {
+    /// Gives the segment's length in octets, TCP header included.
+    #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
+    pub fn len(&self) -> usize {
+        self.tcp.len_of(self.what)
+    }
+
+    /// Gives our endpoint.
+    pub fn local(&self) -> SocketAddr {
+        endpoints(&self.tuple(), self.tcp.settings.zone).0
+    }
+
+    /// Gives the peer's endpoint.
+    pub fn remote(&self) -> SocketAddr {
+        endpoints(&self.tuple(), self.tcp.settings.zone).1
+    }
+
+    /// Gives the link address to send to; `None` if it must be resolved first, see [`Transmit::set_hop`] and [`Transmit::defer`].
+    pub fn hop(&self) -> Option<Hop> {
+        match &self.what {
+            What::Reply(reply) => Some(reply.hop),
+            What::Segment(i, _) => {
+                let c = self.connection(*i);
+                c.has(Flags::HOP_KNOWN).then_some(c.tcb.hop)
+            }
+        }
+    }
+
+    /// Gives the link address the peer's frames last came from, or were last sent to.
+    pub(crate) fn last_hop(&self) -> Hop {
+        match &self.what {
+            What::Reply(reply) => reply.hop,
+            What::Segment(i, _) => self.connection(*i).tcb.hop,
+        }
+    }
+
+    /// Tells the link address to send to, from now on.
+    pub fn set_hop(&mut self, hop: Hop) {
+        match &mut self.what {
+            What::Reply(reply) => reply.hop = hop,
+            What::Segment(i, _) => {
+                let c = &mut self.tcp.conns[usize::from(*i)];
+                c.tcb.hop = hop;
+                c.set(Flags::HOP_KNOWN);
+            }
+        }
+    }
+
+    /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first. An answer to a segment knows where to go and cannot
+    /// wait: it is given up and counted, the peer's repetition draws it again. So is the RST of a connection that has ended, which must not
+    /// hold its slot.
+    pub fn defer(self) {
+        match self.what {
+            What::Segment(i, Plan { kind: Kind::Reset(_), .. }) => {
+                self.tcp.pop_ready();
+                self.tcp.drop_reset(i);
+            }
+            What::Segment(..) => self.tcp.park_ready(),
+            What::Reply(_) => {
+                self.tcp.pop_reply();
+                count(&mut self.tcp.counters.replies_lost);
+            }
+        }
+    }
+
+    /// Says whether the segment's path is in doubt: R1 attempts were in vain.
+    pub(crate) fn is_path_doubted(&self) -> bool {
+        match &self.what {
+            What::Reply(_) => false,
+            What::Segment(i, _) => self.connection(*i).has(Flags::DOUBTED),
+        }
+    }
+
+    /// Gives the reason, if the segment is an RST.
+    pub fn reset_reason(&self) -> Option<ResetReason> {
+        match &self.what {
+            What::Reply(reply) => reply.reason,
+            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
+            What::Segment(..) => None,
+        }
+    }
+
+    /// Says whether it was sent before: a retransmission or a window probe.
+    pub fn is_again(&self) -> bool {
+        match &self.what {
+            What::Reply(_) => false,
+            What::Segment(i, plan) => match plan.kind {
+                Kind::Again | Kind::Probe => true,
+                Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
+                Kind::SynAck => self.connection(*i).tcb.retries > 0,
+                Kind::Ack | Kind::New | Kind::KeepAlive | Kind::Reset(_) => false,
+            },
+        }
+    }
+
+    /// Writes the segment, and only now counts it as sent. Gives its length in octets.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] if `buf` is shorter than [`Transmit::len`]; nothing is sent or lost then.
+    pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let len = self.len();
+        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
+        match self.what {
+            What::Reply(reply) => self.emit_reply(&reply, buf)?,
+            What::Segment(i, plan) => self.emit_segment(i, &plan, buf)?,
+        }
+        Ok(len)
+    }
+
+    fn emit_reply(self, reply: &Reply, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        self.write(&reply.header(), &reply.tuple, buf)?;
+        self.tcp.pop_reply();
+        self.tcp.is_segments_turn = true;
+        self.finish(reply.reason);
+        Ok(())
+    }
+
+    fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
+        let header = self.tcp.header_of(i, plan);
+        let buffers = self.connection(i).buffers;
+        let (_, text) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
+        self.tcp.pool.tx(buffers).read(plan.seq, text);
+        let tuple = self.tuple();
+        self.write(&header, &tuple, buf)?;
+        if self.is_again() {
+            count(&mut self.tcp.counters.retransmissions);
+        }
+        let c = &mut self.tcp.conns[usize::from(i)];
+        send::sent(c, plan, self.tcp.clock.ms(), &self.tcp.settings);
+        // The next one's turn; this one comes back if it has more.
+        self.tcp.pop_ready();
+        self.tcp.settle(i);
+        self.tcp.is_segments_turn = false;
+        let reason = self.reset_reason();
+        if let Some(reason) = reason {
+            self.tcp.log_reset(self.now, &tuple, plan.seq, ResetKind::Sent(reason));
+        }
+        self.finish(reason);
+        Ok(())
+    }
+
+    fn write(&self, header: &Header, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        header.emit_before_text(buf, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
+    }
+
+    fn finish(self, reset: Option<ResetReason>) {
+        count(&mut self.tcp.counters.segments_out);
+        if let Some(reason) = reset {
+            self.tcp.counters.sent_reset(reason);
+        }
+    }
+
+    fn connection(&self, i: u16) -> &Connection {
+        &self.tcp.conns[usize::from(i)]
+    }
+
+    fn tuple(&self) -> Tuple {
+        *self.what.tuple(self.tcp)
+    }
+}
+
+impl Tcp<'_> {
+    /// Offers deferred segments again, because an address on the link was learned or its absence was waited for long enough.
+    pub fn neighbour_changed(&mut self) {
+        self.wake_unresolved();
+    }
+
+    /// Gives the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.
+    pub fn state_of(&self, local: SocketAddr, remote: SocketAddr) -> State {
+        let (Ok(local_addr), Ok(remote_addr)) = (self.addr_of(local), self.addr_of(remote)) else {
+            return State::Closed;
+        };
+        let tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
+        let hash = self.keyed.index_hash(&tuple);
+        if let Some(i) = self.find_connection(&tuple, hash) {
+            return self.conns[usize::from(i)].tcb.state();
+        }
+        if self.find_half_open(&tuple, hash).is_some() {
+            return State::SynReceived;
+        }
+        if self.find_time_wait(&tuple, hash).is_some() {
+            return State::TimeWait;
+        }
+        let listens = self.find_listener(&tuple).is_some();
+        if listens { State::Listen } else { State::Closed }
+    }
+}

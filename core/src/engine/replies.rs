@@ -1,0 +1,104 @@
+//! Answers that belong to no slot: they wait in a small queue, and what does not fit is lost and counted. The peer's
+//! repetition draws them again.
+
+use crate::rules::reset::Reset;
+use crate::rules::verdict::ResetReason;
+use crate::tables::half_open::HalfOpen;
+use crate::tables::time_wait::TimeWait;
+use crate::wire::addr::{Hop, Tuple};
+use crate::wire::segment::{Control, Header};
+use crate::wire::seq::Seq;
+
+/// How many can wait between two polls.
+pub(crate) const REPLIES: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply {
+    pub(crate) tuple: Tuple,
+    pub(crate) hop: Hop,
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) wnd: u16,
+    pub(crate) control: Control,
+    pub(crate) mss: Option<u16>,
+    #[cfg(feature = "user-timeout-option")]
+    pub(crate) user_timeout: Option<u16>,
+    pub(crate) reason: Option<ResetReason>,
+    /// It is the last word of a half-open record.
+    pub(crate) is_of_retired: bool,
+}
+
+impl Reply {
+    pub(crate) fn reset(tuple: &Tuple, hop: Hop, reset: Reset) -> Reply {
+        let control = if reset.ack.is_some() { Control::RST | Control::ACK } else { Control::RST };
+        Reply {
+            tuple: *tuple,
+            hop,
+            seq: reset.seq,
+            ack: reset.ack.unwrap_or_default(),
+            wnd: 0,
+            control,
+            mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
+            reason: Some(reset.reason),
+            is_of_retired: false,
+        }
+    }
+
+    pub(crate) fn syn_ack(half: &HalfOpen, wnd: u16, mss: u16) -> Reply {
+        Reply {
+            tuple: half.tuple,
+            hop: half.hop,
+            seq: half.iss,
+            ack: half.irs + 1,
+            wnd,
+            control: Control::SYN | Control::ACK,
+            mss: Some(mss),
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
+            reason: None,
+            is_of_retired: false,
+        }
+    }
+
+    /// The handshake's challenge: `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
+    pub(crate) fn ack_of_half_open(half: &HalfOpen, wnd: u16) -> Reply {
+        Reply::ack(&half.tuple, half.hop, half.iss + 1, half.irs + 1, wnd)
+    }
+
+    pub(crate) fn ack_of_time_wait(wait: &TimeWait, hop: Hop) -> Reply {
+        Reply::ack(&wait.tuple, hop, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd)
+    }
+
+    fn ack(tuple: &Tuple, hop: Hop, seq: Seq, ack: Seq, wnd: u16) -> Reply {
+        Reply {
+            tuple: *tuple,
+            hop,
+            seq,
+            ack,
+            wnd,
+            control: Control::ACK,
+            mss: None,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: None,
+            reason: None,
+            is_of_retired: false,
+        }
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        Header {
+            src_port: self.tuple.local_port,
+            dst_port: self.tuple.remote_port,
+            seq: self.seq,
+            ack: self.ack,
+            control: self.control,
+            wnd: self.wnd,
+            urgent: 0,
+            mss: self.mss,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: self.user_timeout,
+        }
+    }
+}

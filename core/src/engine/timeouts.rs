@@ -1,0 +1,227 @@
+//! Time passes (RFC 9293 §3.10.8): which timer is due, and what it does.
+
+use crate::connection::send;
+use crate::connection::settings::Settings;
+use crate::connection::slot::{Connection, Events};
+use crate::engine::tcp::Tcp;
+use crate::rules::tcb::Flags;
+use crate::rules::verdict::{CloseReason, Timer};
+use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
+
+impl Tcp<'_> {
+    /// Does everything that is due at `now`. Poll for output afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.catch_up(now);
+        self.run_due();
+    }
+
+    /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
+    /// the furthest deadline, so that each deadline is met as one that has passed.
+    pub(crate) fn catch_up(&mut self, now: Instant) {
+        if now >= self.age_at {
+            self.catch_up_far(now);
+        }
+        self.clock.advance(now);
+    }
+
+    #[cold]
+    fn catch_up_far(&mut self, now: Instant) {
+        let mut is_far = false;
+        while now.as_micros().saturating_sub(self.clock.now().as_micros()) > MAX_AHEAD_US {
+            self.clock.advance(Instant::from_micros(self.clock.now().as_micros() + MAX_AHEAD_US));
+            self.age();
+            self.renew_unsent();
+            self.run_due();
+            is_far = true;
+        }
+        self.clock.advance(now);
+        self.age();
+        if is_far {
+            self.renew_unsent();
+        }
+        self.age_at = Instant::from_micros(now.as_micros().saturating_add(MAX_AHEAD_US));
+    }
+
+    /// Moments of the past stay comparable: what is longer ago than any limit counts as just so long.
+    fn age(&mut self) {
+        let now = self.clock.ms();
+        for c in self.conns.iter_mut().filter(|c| c.is_used()) {
+            c.age(now);
+        }
+    }
+
+    /// What came due in a step had no chance to be sent in it: the time of RSTs, keepalive probes and last attempts starts anew.
+    fn renew_unsent(&mut self) {
+        let now = self.clock.ms();
+        let at = now.after(RESET_HELD_MS);
+        for i in 0..self.conns.len() as u16 {
+            let c = &mut self.conns[usize::from(i)];
+            if c.has(Flags::RST_DUE) {
+                c.since = now;
+                self.conn_index.arm(i, at);
+            } else if c.has(Flags::KEEP_ALIVE) {
+                c.renew_keep_alive(now);
+            } else if c.has(Flags::LAST_TRY) && c.tcb.flags.intersects(Flags::PROBE | Flags::RESEND) {
+                c.rexmit_at = now.after(send::first_rto_ms(c, &self.settings));
+            }
+        }
+        for h in 0..self.halves.len() as u16 {
+            if self.halves[usize::from(h)].progress.is_over().is_some() {
+                self.half_index.arm(h, at);
+            }
+        }
+    }
+
+    fn run_due(&mut self) {
+        let ms = self.clock.ms();
+        while let Some((i, at)) = self.conn_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.connection_due(i);
+        }
+        while let Some((h, at)) = self.half_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.half_open_due(h);
+        }
+        while let Some((w, at)) = self.wait_index.first_due() {
+            if !at.is_reached(ms) {
+                break;
+            }
+            self.free_time_wait(w);
+        }
+    }
+
+    /// The earliest deadline of all, and whose it is. Deadlines that have moved out are put right on the way.
+    pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
+        let conn = self.next_connection_deadline();
+        let half = self.half_index.first_due().map(|(_, at)| (at, Timer::SynReceived));
+        let wait = self.wait_index.first_due().map(|(_, at)| (at, Timer::TimeWait));
+        [conn, half, wait].into_iter().flatten().reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
+    }
+
+    fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
+        while let Some((i, at)) = self.conn_index.first_due() {
+            let c = &self.conns[usize::from(i)];
+            match c.next_timer(&self.settings) {
+                Some((due, timer)) if due == at => return Some((due, timer)),
+                Some((due, _)) => self.conn_index.arm(i, due),
+                None => self.conn_index.disarm(i),
+            }
+        }
+        None
+    }
+
+    fn connection_due(&mut self, i: u16) {
+        let ms = self.clock.ms();
+        let c = &mut self.conns[usize::from(i)];
+        if c.has(Flags::RST_DUE) && c.since.after(RESET_HELD_MS).is_reached(ms) {
+            self.conn_index.disarm(i);
+            self.drop_reset(i);
+            return;
+        }
+        if c.ack_at.is_reached(ms) {
+            acknowledgment_due(c, ms, &self.settings);
+        }
+        let limit = c.limit_reached(ms, &self.settings);
+        if limit.is_none() {
+            c.update_keep_alive(ms);
+        }
+        let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
+        let gives_up = limit.or_else(|| if is_due { self.retransmission_due(ms, i) } else { None });
+        if let Some(timer) = gives_up {
+            self.end_by_timer(i, CloseReason::TimedOut(timer));
+            return;
+        }
+        match self.conns[usize::from(i)].deadline(&self.settings) {
+            Some(at) => self.conn_index.arm(i, at),
+            None => self.conn_index.disarm(i),
+        }
+        self.settle(i);
+    }
+
+    /// Sends again or probes, or says which timer gives up.
+    fn retransmission_due(&mut self, now: Millis, i: u16) -> Option<Timer> {
+        let settings = &self.settings;
+        let c = &mut self.conns[usize::from(i)];
+        if is_given_up(c, now, settings) {
+            // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
+            if !c.has(Flags::LAST_TRY) {
+                c.set(Flags::LAST_TRY);
+                send_again(c);
+                c.rexmit_at = now.after(send::first_rto_ms(c, settings));
+                return None;
+            }
+            return Some(c.retransmission_timer());
+        }
+        // The peer was heard since: what is sent next is not the last.
+        c.clear(Flags::LAST_TRY);
+        if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Flags::PERSIST) {
+            // It still waits for its next hop, or for the device: nothing is sent again.
+            send::arm_retransmission(c, now, settings);
+            return None;
+        }
+        if c.tcb.retries == 0 && !c.tcb.state().is_synchronized() {
+            c.set(Flags::SYN_RESENT);
+        }
+        c.tcb.retries = c.tcb.retries.saturating_add(1);
+        if !send::is_probing(c) {
+            c.backoff = c.backoff.saturating_add(1);
+        }
+        send_again(c);
+        send::arm_retransmission(c, now, settings);
+        // The wait that begins is twice the last: a peer that answered the last attempt was heard within it.
+        let is_silent = send::counts_progress(c) || now.since(c.heard_at) >= send::rto_ms(c, settings);
+        if c.tcb.retries >= c.r1 && is_silent {
+            doubt_path(c);
+        }
+        None
+    }
+}
+
+/// An acknowledgment was held back for long enough; or a challenge to an RST was not answered, and is sent again: twice, then the peer
+/// has had its chance.
+fn acknowledgment_due(c: &mut Connection, now: Millis, settings: &Settings) {
+    if c.has(Flags::DELACK) {
+        c.clear(Flags::DELACK);
+        c.set(Flags::ACK_NOW);
+    }
+    if !c.has(Flags::ASKING) {
+        return;
+    }
+    c.set(Flags::CHALLENGE);
+    if c.has(Flags::ASKED_AGAIN) {
+        c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+    } else {
+        c.set(Flags::ASKED_AGAIN);
+        c.ack_at = now.after(2 * send::first_rto_ms(c, settings));
+    }
+}
+
+/// Makes the front of the queue, or a window probe, due.
+pub(crate) fn send_again(c: &mut Connection) {
+    c.rtt.cancel();
+    if c.has(Flags::PERSIST) {
+        c.set(Flags::PROBE);
+    } else {
+        c.set(Flags::RESEND);
+        // At most a window and a FIN.
+        c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
+    }
+}
+
+/// R2 (§3.8.3). Without an application the orphan limit bounds the connection in all, and R2 ends it sooner where the peer is silent.
+fn is_given_up(c: &Connection, now: Millis, settings: &Settings) -> bool {
+    send::is_ended_by_r2(c) && now.since(send::silent_since(c)) >= send::r2_ms(c, settings)
+}
+
+/// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
+fn doubt_path(c: &mut Connection) {
+    c.clear(Flags::HOP_KNOWN);
+    if c.has_reader() && !c.has(Flags::DOUBTED) {
+        c.events.insert(Events::STALLED);
+    }
+    c.set(Flags::DOUBTED);
+}

@@ -1,0 +1,154 @@
+//! Which link address a neighbour has, as far as active opens need it. ARP and neighbour discovery ask and teach.
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::time::Instant;
+use crate::wire::addr::{Addr, Hop};
+
+/// How many neighbours are remembered; the one learned longest ago makes room.
+const NEIGHBOURS: usize = 8;
+/// How many are asked for at a time. Who finds no place waits for the next round.
+const QUERIES: usize = 4;
+/// How long an answer is used.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// How long an answer is waited for before the question is put again (RFC 1122 §2.3.2.1: at most one a second; RFC 4861 §10: RETRANS_TIMER).
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a packet teaches about a neighbour.
+#[derive(Clone, Copy)]
+pub(super) enum Lesson {
+    /// ARP to us: makes a new entry if that was asked for, or else brings up to date the one there is.
+    Told(Addr, Hop),
+    /// ARP to all: brings up to date the entry there is.
+    Announced(Addr, Hop),
+    /// An advertisement that answers: makes a new entry if that was asked for, or else is as good as none that nobody asked for.
+    #[cfg(feature = "ipv6")]
+    Answer(Addr, Hop),
+    /// An advertisement that nobody asked for: where it contradicts an entry, that is asked for again.
+    #[cfg(feature = "ipv6")]
+    Doubt(Addr, Hop),
+}
+
+struct Neighbour {
+    addr: Addr,
+    hop: Hop,
+    learned_at: Instant,
+}
+
+struct Query {
+    addr: Addr,
+    /// The address of ours that wants to know (RFC 4861 §7.2.2).
+    source: Addr,
+    /// When the question went out; `None`: it wants to.
+    asked_at: Option<Instant>,
+}
+
+pub(crate) struct Neighbours {
+    known: Vec<Neighbour, NEIGHBOURS>,
+    queries: Vec<Query, QUERIES>,
+}
+
+impl Neighbours {
+    pub(crate) const fn new() -> Neighbours {
+        Neighbours { known: Vec::new(), queries: Vec::new() }
+    }
+
+    pub(crate) fn forget_all(&mut self) {
+        self.known.clear();
+        self.queries.clear();
+    }
+
+    /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
+    pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
+        let lifetime = if is_doubted { RETRY } else { LIFETIME };
+        let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < lifetime;
+        if let Some(neighbour) = self.known.iter().find(fresh) {
+            return Some(neighbour.hop);
+        }
+        if !self.queries.iter().any(|query| query.addr == addr) {
+            // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
+            // others come first.
+            let _ = self.queries.push(Query { addr, source, asked_at: None });
+        }
+        None
+    }
+
+    /// Gives the neighbour's address, if it was learned not long ago; asks nobody.
+    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<Hop> {
+        let is_it = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < LIFETIME;
+        self.known.iter().find(is_it).map(|neighbour| neighbour.hop)
+    }
+
+    /// The next address to ask for, and the address of ours to ask from.
+    pub(crate) fn question(&self) -> Option<(Addr, Addr)> {
+        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))
+    }
+
+    /// Returns whether a question waits to go out or for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
+    pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {
+        if let Some(query) = self.queries.iter_mut().find(|query| query.addr == addr) {
+            query.asked_at = Some(now);
+        }
+    }
+
+    /// Takes in what a packet teaches. Says whether somebody was waiting for it.
+    pub(crate) fn learn(&mut self, lesson: Lesson, now: Instant) -> bool {
+        match lesson {
+            Lesson::Told(addr, hop) if self.answered(addr, hop, now) => return true,
+            Lesson::Told(addr, hop) | Lesson::Announced(addr, hop) => self.update(addr, hop, now),
+            #[cfg(feature = "ipv6")]
+            Lesson::Answer(addr, hop) if self.answered(addr, hop, now) => return true,
+            #[cfg(feature = "ipv6")]
+            Lesson::Answer(addr, hop) | Lesson::Doubt(addr, hop) => {
+                self.known.retain(|n| n.addr != addr || n.hop == hop);
+            }
+        }
+        false
+    }
+
+    /// Only an answer to a question of ours that has left makes a new entry. Says whether it was one.
+    fn answered(&mut self, addr: Addr, hop: Hop, now: Instant) -> bool {
+        let is_it = |query: &Query| query.addr == addr && query.asked_at.is_some();
+        if let Some(at) = self.queries.iter().position(is_it) {
+            self.queries.swap_remove(at);
+            self.remember(Neighbour { addr, hop, learned_at: now });
+            return true;
+        }
+        false
+    }
+
+    fn update(&mut self, addr: Addr, hop: Hop, now: Instant) {
+        if let Some(neighbour) = self.known.iter_mut().find(|n| n.addr == addr) {
+            *neighbour = Neighbour { addr, hop, learned_at: now };
+        }
+    }
+
+    fn remember(&mut self, neighbour: Neighbour) {
+        self.known.retain(|n| n.addr != neighbour.addr);
+        if self.known.is_full() {
+            let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.learned_at).map(|(at, _)| at);
+            if let Some(at) = oldest {
+                self.known.swap_remove(at);
+            }
+        }
+        // There is room now.
+        let _ = self.known.push(neighbour);
+    }
+
+    /// Forgets questions that were not answered in time; gives how many, so that they are put again if still needed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> usize {
+        let before = self.queries.len();
+        self.queries.retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));
+        before - self.queries.len()
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.queries.iter().filter_map(|query| query.asked_at).map(|at| at + RETRY).min()
+    }
+}

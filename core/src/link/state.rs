@@ -1,0 +1,175 @@
+//! The engine behind frames: its addresses, its neighbors, its counters.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::addresses::{Addresses, Interface};
+use super::medium::Medium;
+use super::neighbors::Neighbours;
+use crate::config::StreamOptions;
+use crate::engine::event::ConnectionHandle;
+use crate::engine::tcp::Tcp;
+use crate::error::Error;
+use crate::time::Instant;
+use crate::wire::addr::{Addr, Hop};
+use crate::wire::checksum::ChecksumBy;
+
+/// Counters of what never became a segment. They wrap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LinkCounters {
+    /// Frames taken in.
+    pub frames_in: u32,
+    /// Frames written out.
+    pub frames_out: u32,
+    /// Fragments of TCP for us, dropped: a TCP segment is never fragmented on its way here unless somebody wants to hide it.
+    pub fragments: u32,
+    /// IPv4 addresses asked for on the link.
+    pub arp_requests: u32,
+    /// IPv6 addresses asked for on the link.
+    pub neighbour_solicitations: u32,
+    /// ICMP errors about a segment that a connection of ours has in flight. None ends it; "fragmentation needed" and "packet too big" make
+    /// its segments smaller.
+    pub icmp_errors: u32,
+    /// ICMP errors about anything else, forged ones perhaps: they change nothing (RFC 5927 §4.1).
+    pub icmp_errors_ignored: u32,
+}
+
+/// The engine behind frames. The contract is [`Tcp`]'s, with frames for segments.
+pub struct Link<'s> {
+    pub(super) tcp: Tcp<'s>,
+    pub(super) medium: Medium,
+    pub(super) checksum: ChecksumBy,
+    pub(super) addresses: Addresses,
+    pub(super) neighbours: Neighbours,
+    pub(super) counters: LinkCounters,
+}
+
+impl<'s> Link<'s> {
+    /// Wraps an engine. `checksum` says who checks and fills in the IPv4 header's; TCP's is a setting of the engine.
+    pub fn new(tcp: Tcp<'s>, medium: Medium, checksum: ChecksumBy) -> Link<'s> {
+        Link {
+            tcp,
+            medium,
+            checksum,
+            addresses: Addresses::new(),
+            neighbours: Neighbours::new(),
+            counters: LinkCounters::default(),
+        }
+    }
+
+    /// Sets our addresses, of either family, and the routers for everything beyond their networks, at most one for each family.
+    ///
+    /// Connections are opened from the first IPv4 address on the next hop's network (on plain IP the peer's), or else the first; from the
+    /// IPv6 address that RFC 6724 prefers. Connections on an address that is no longer ours end with
+    /// [`crate::CloseReason::AddressLost`]; nothing can be sent from it, so their peers learn it when they speak to the address's next
+    /// owner, or by their own timers. Listeners stay.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAddress`] if there are more than [`super::MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
+    /// a link, is shorter than its prefix or is of a family this build does not speak; the former ones stay then.
+    pub fn set_addresses(
+        &mut self,
+        interfaces: &[Interface],
+        routers: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(), Error> {
+        let mut addresses = Addresses::new();
+        for Interface { addr, prefix } in interfaces {
+            addresses.add(Addr::of(*addr).ok_or(Error::InvalidAddress)?, *prefix)?;
+        }
+        for router in routers {
+            addresses.add_router(Addr::of(router).ok_or(Error::InvalidAddress)?)?;
+        }
+        self.use_addresses(addresses);
+        Ok(())
+    }
+
+    pub(crate) fn use_addresses(&mut self, addresses: Addresses) {
+        self.addresses = addresses;
+        let addresses = &self.addresses;
+        self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
+        self.forget_neighbours();
+    }
+
+    /// Forgets what was learned about neighbours, because the cable may lead elsewhere now. Segments that waited for one ask anew.
+    pub fn forget_neighbours(&mut self) {
+        self.neighbours.forget_all();
+        self.tcp.neighbour_changed();
+    }
+
+    /// Tells our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
+    pub fn set_hardware_address(&mut self, ours: Hop) {
+        if let Medium::Ethernet(addr) = &mut self.medium {
+            *addr = ours;
+        }
+    }
+
+    /// Gives our own Ethernet address, if the medium has such.
+    pub fn hardware_address(&self) -> Option<Hop> {
+        match self.medium {
+            Medium::Ethernet(addr) => Some(addr),
+            Medium::Ip => None,
+        }
+    }
+
+    /// Gives the engine, for calls.
+    pub fn tcp(&mut self) -> &mut Tcp<'s> {
+        &mut self.tcp
+    }
+
+    /// Gives the engine, for questions.
+    pub fn tcp_ref(&self) -> &Tcp<'s> {
+        &self.tcp
+    }
+
+    /// Checks what must always hold: see [`Tcp::audit`]. Whatever waits for a neighbor is asked for, or its question has a timer.
+    ///
+    /// # Errors
+    /// What does not hold, in words.
+    pub fn audit(&self) -> Result<(), &'static str> {
+        self.tcp.audit()?;
+        if self.tcp.has_unresolved() && !self.neighbours.is_asking() {
+            return Err("a slot waits for a neighbor that nobody asks for");
+        }
+        Ok(())
+    }
+
+    /// Gives the counters.
+    pub fn counters(&self) -> &LinkCounters {
+        &self.counters
+    }
+
+    /// Opens a connection from the address of ours that suits the peer: see [`Link::set_addresses`] and [`Tcp::connect`].
+    ///
+    /// # Errors
+    /// [`Error::NoRoute`], [`Error::InvalidAddress`] also for our own addresses, loopback, a network's broadcast address and another
+    /// zone's link-local ones, and those of [`Tcp::connect`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local_port: u16,
+        remote: SocketAddr,
+        options: StreamOptions,
+    ) -> Result<ConnectionHandle, Error> {
+        let addr = self.tcp.addr_of(remote)?;
+        if !addr.is_one_host() || addr.is_loopback() || self.addresses.is_ours(addr) || self.addresses.is_shouted(addr)
+        {
+            return Err(Error::InvalidAddress);
+        }
+        let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
+        let source = self.addresses.source_for(addr, next).ok_or(Error::NoRoute)?;
+        let local = SocketAddr::new(source.ip(), local_port);
+        let hop = match self.medium {
+            Medium::Ethernet(_) => None,
+            Medium::Ip => Some(Hop::default()),
+        };
+        self.tcp.connect(now, local, remote, hop, options)
+    }
+
+    /// The neighbour that leads to `addr`.
+    pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
+        match self.medium {
+            Medium::Ip => self.addresses.speaks_family_of(addr).then_some(addr),
+            Medium::Ethernet(_) => self.addresses.next_hop(addr),
+        }
+    }
+}

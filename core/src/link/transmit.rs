@@ -1,0 +1,214 @@
+//! Frames out: whose turn it is, where it goes, and its headers.
+
+use smoltcp::wire::EthernetProtocol;
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::IpProtocol;
+
+use super::medium::Medium;
+#[cfg(feature = "ipv6")]
+use super::ndp;
+use super::state::Link;
+use super::{arp, headers};
+use crate::counters::count;
+use crate::engine::event::Event;
+use crate::engine::poll::{Next, What};
+use crate::rules::verdict::{ResetReason, Timer};
+use crate::time::Instant;
+use crate::wire::addr::{Addr, Hop, Tuple};
+use crate::wire::segment::BufferTooSmall;
+
+/// Where a frame for all goes.
+const EVERYBODY: Hop = Hop([0xff; 6]);
+
+/// The next thing to do, as [`Link::poll_output`] says it.
+#[derive(Debug)]
+#[must_use]
+pub enum LinkOutput<'t, 's> {
+    /// A frame wants to go out.
+    Transmit(Frame<'t, 's>),
+    /// Something an application waits for.
+    Event(Event),
+    /// Nothing more now: call [`Link::handle_timeout`] at this time, for this reason.
+    Timeout(Option<(Instant, Timer)>),
+}
+
+/// A frame that wants to go out. Dropping it loses nothing.
+#[must_use]
+pub struct Frame<'t, 's> {
+    link: &'t mut Link<'s>,
+    content: Content,
+    now: Instant,
+}
+
+#[derive(Clone, Copy)]
+enum Content {
+    /// Who has this address? Tell this one of ours.
+    Question {
+        addr: Addr,
+        source: Addr,
+    },
+    Segment(What, Hop),
+}
+
+impl<'s> Link<'s> {
+    /// Does everything that is due at `now`. Poll for output afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.tcp.handle_timeout(now);
+        let unanswered = self.neighbours.handle_timeout(now);
+        if unanswered > 0 {
+            self.tcp.wake_unresolved_after(unanswered);
+        }
+    }
+
+    /// Says what to do next. Call it again until it says [`LinkOutput::Timeout`].
+    pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
+        // Before what may have to wait for the device.
+        if let Some(event) = self.tcp.poll_event(now) {
+            return LinkOutput::Event(event);
+        }
+        loop {
+            if let Some((addr, source)) = self.neighbours.question() {
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, now });
+            }
+            match self.tcp.next_output(now) {
+                Next::Event(event) => return LinkOutput::Event(event),
+                Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
+                Next::Transmit(what) => match self.route(what, now) {
+                    Some(hop) => {
+                        let content = Content::Segment(what, hop);
+                        return LinkOutput::Transmit(Frame { link: self, content, now });
+                    }
+                    // The others go first.
+                    None => self.tcp.transmit(what, now).defer(),
+                },
+            }
+        }
+    }
+
+    /// Says whether [`Link::poll_output`] has more to say than a time.
+    pub fn has_output(&self) -> bool {
+        self.tcp.has_output() || self.neighbours.question().is_some()
+    }
+
+    /// Says when [`Link::handle_timeout`] is due and why, also while something waits to be transmitted.
+    pub fn next_timeout(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        let tcp = self.tcp.next_timeout(now);
+        self.earlier_timeout(tcp)
+    }
+
+    fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
+        let neighbour = self.neighbours.next_timeout().map(|at| (at, Timer::Neighbour));
+        [tcp, neighbour].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again;
+    /// where no network and no router leads to the peer, its frames' source is all there is.
+    fn route(&mut self, what: What, now: Instant) -> Option<Hop> {
+        if self.medium == Medium::Ip {
+            return Some(Hop::default());
+        }
+        let mut transmit = self.tcp.transmit(what, now);
+        if let Some(hop) = transmit.hop() {
+            return Some(hop);
+        }
+        let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
+        let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
+        // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
+        let is_last_word = what.reset_reason().is_some();
+        let was_heard = (last != Hop::default()).then_some(last);
+        let found = match self.next_hop(remote) {
+            Some(next) if !is_last_word => self.neighbours.resolve(next, local, now, is_doubted),
+            Some(next) => was_heard.or_else(|| self.neighbours.known(next, now)),
+            None => was_heard,
+        };
+        if let Some(hop) = found {
+            transmit = self.tcp.transmit(what, now);
+            transmit.set_hop(hop);
+        }
+        found
+    }
+}
+
+impl Frame<'_, '_> {
+    /// Gives the frame's length in octets, link header included, check sequence not.
+    #[allow(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(&self) -> usize {
+        let header = self.link.medium.header_len();
+        match self.content {
+            Content::Question { addr, .. } => header + question_len(addr),
+            Content::Segment(what, _) => {
+                let ip_header = match cfg!(feature = "ipv6") {
+                    true => headers::ip_header_len(what.tuple(&self.link.tcp).remote_addr),
+                    false => headers::IPV4_HEADER,
+                };
+                header + ip_header + self.link.tcp.len_of(what)
+            }
+        }
+    }
+
+    /// Gives the reason, if the frame carries an RST.
+    pub fn reset_reason(&self) -> Option<ResetReason> {
+        match self.content {
+            Content::Question { .. } => None,
+            Content::Segment(what, _) => what.reset_reason(),
+        }
+    }
+
+    /// Writes the frame, and only now counts it as sent. Gives its length in octets.
+    ///
+    /// # Errors
+    /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
+    pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let len = self.len();
+        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
+        let Frame { link, content, now } = self;
+        match content {
+            Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
+            Content::Segment(what, hop) => link.emit_segment(what, hop, now, buf)?,
+        }
+        count(&mut link.counters.frames_out);
+        Ok(len)
+    }
+}
+
+impl Link<'_> {
+    fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
+        self.neighbours.asked(addr, now);
+        let Medium::Ethernet(ours) = self.medium else {
+            // Asked for only there.
+            return buf.fill(0);
+        };
+        if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {
+            count(&mut self.counters.arp_requests);
+            let payload = self.medium.emit_header(buf, EVERYBODY, EthernetProtocol::Arp);
+            arp::emit_request(payload, ours, source, target);
+        }
+        #[cfg(feature = "ipv6")]
+        if let (Some(source), Some(target)) = (source.as_v6(), addr.as_v6()) {
+            count(&mut self.counters.neighbour_solicitations);
+            let (group, hop) = ndp::solicited_group(target);
+            let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv6);
+            headers::emit_ipv6_header(packet, source, group, IpProtocol::Icmpv6, ndp::FROM_LINK);
+            ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source, target);
+        }
+    }
+
+    fn emit_segment(&mut self, what: What, hop: Hop, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        let Tuple { local_addr, remote_addr, .. } = *what.tuple(&self.tcp);
+        let packet = self.medium.emit_header(buf, hop, headers::ethertype(remote_addr));
+        let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(remote_addr)).ok_or(BufferTooSmall)?;
+        self.tcp.transmit(what, now).emit(segment)?;
+        headers::emit_ip_header(packet, local_addr, remote_addr, self.checksum);
+        Ok(())
+    }
+}
+
+/// Octets of the packet that asks for an address.
+fn question_len(addr: Addr) -> usize {
+    #[cfg(feature = "ipv6")]
+    if !addr.is_v4() {
+        return headers::IPV6_HEADER + ndp::SOLICITATION_LEN;
+    }
+    let _ = addr;
+    arp::PACKET_LEN
+}

@@ -1,0 +1,18 @@
+//! SEGMENT ARRIVES (RFC 9293 §3.10.7): from a record and a segment to a judgement.
+//!
+//! One file per group of states, one function per numbered step, in the standard's order. Nothing here changes anything:
+//! the whole segment is validated before the record is touched, and what is to be done comes back as a
+//! [`judgement::Judgement`].
+
+pub(crate) mod challenge;
+pub(crate) mod closed;
+pub(crate) mod judgement;
+pub(crate) mod listen;
+pub(crate) mod reset;
+pub(crate) mod segment_arrives;
+mod syn_received;
+mod syn_sent;
+pub(crate) mod synchronized;
+pub(crate) mod tcb;
+mod time_wait;
+pub(crate) mod verdict;

@@ -1,0 +1,164 @@
+//! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
+
+use crate::rules::challenge::Quota;
+use crate::rules::verdict::State;
+use crate::wire::addr::{Hop, Tuple};
+use crate::wire::seq::Seq;
+
+bitflags::bitflags! {
+    /// What is true of a connection beside its state.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Flags: u32 {
+        /// Opened by a listener, not by connect (MUST-11).
+        const PASSIVE = 1 << 0;
+        /// The application closed both ways and holds no handle.
+        const APP_GONE = 1 << 1;
+        /// Nobody has accepted it yet.
+        const UNACCEPTED = 1 << 2;
+        /// The application will send nothing more: FIN follows the queue.
+        const FIN_QUEUED = 1 << 3;
+        /// Our FIN was sent at least once; it is the last number there is.
+        const FIN_OUT = 1 << 6;
+        /// The peer's FIN was taken; RCV.NXT counts it.
+        const PEER_FIN = 1 << 4;
+        /// The peer's FIN was seen beyond a gap.
+        const FIN_HELD = 1 << 5;
+
+        /// An acknowledgement is due, alone or on text.
+        const ACK_NOW = 1 << 8;
+        /// An empty ACK is due whatever else is sent.
+        const CHALLENGE = 1 << 9;
+        /// The front of the send queue, or the SYN, is due.
+        const RESEND = 1 << 10;
+        /// A window probe is due.
+        const PROBE = 1 << 11;
+        /// An octet beyond SND.NXT went out as a window probe.
+        const PROBE_OUT = 1 << 12;
+        /// An RST is due; the connection is over.
+        const RST_DUE = 1 << 13;
+
+        /// `rexmit_at` is armed.
+        const REXMIT = 1 << 16;
+        /// It waits for a window, not for an acknowledgement.
+        const PERSIST = 1 << 17;
+        /// `ack_at` is armed: an acknowledgment is held back until then.
+        const DELACK = 1 << 18;
+        /// `ack_at` is armed: a challenge to an RST is unanswered.
+        const ASKING = 1 << 24;
+        /// The same challenge was sent again once.
+        const ASKED_AGAIN = 1 << 25;
+        /// The peer has opened its window since the last progress; closing it again stops no clock.
+        const REOPENED = 1 << 26;
+        /// R2 has passed; what is out now is the last attempt.
+        const LAST_TRY = 1 << 22;
+        /// R1 has passed: the path is in doubt, the next hop is asked for anew.
+        const DOUBTED = 1 << 23;
+        /// The SYN or SYN,ACK was sent more than once (RFC 6298 §5.7).
+        const SYN_RESENT = 1 << 19;
+
+        /// Nagle's algorithm is on.
+        const NAGLE = 1 << 20;
+        /// The next hop is known.
+        const HOP_KNOWN = 1 << 21;
+
+        /// `phase_at` is armed: somebody must accept, or else the peer send its first octet.
+        const DEADLINE = 1 << 27;
+        /// Keepalive is on, or an idle limit is set.
+        const WATCHED = 1 << 28;
+        /// A keepalive probe is due.
+        const KEEP_ALIVE = 1 << 29;
+        /// The peer has sent its first octet.
+        const PEER_SPOKE = 1 << 30;
+        /// The user timeout option is spoken (RFC 5482).
+        const ADVISES = 1 << 7;
+        /// An empty ACK with that option is due.
+        const ADVICE_DUE = 1 << 14;
+        /// The user timeout is set, in the place of R2.
+        const USER_TIMEOUT = 1 << 31;
+    }
+}
+
+/// The part of a connection that the rules judge. Half-open and TIME-WAIT records are expanded to one.
+///
+/// ISS and IRS are not kept: they are asked for only in SYN-SENT and SYN-RECEIVED, where ISS is SND.UNA and IRS is RCV.NXT-1.
+#[derive(Clone)]
+pub(crate) struct Tcb {
+    pub(crate) tuple: Tuple,
+    pub(crate) hop: Hop,
+    state: State,
+    pub(crate) quota: Quota,
+    pub(crate) flags: Flags,
+    /// Retransmissions or window probes since the last progress.
+    pub(crate) retries: u8,
+    /// Eff.snd.MSS: the largest text of a segment, in octets.
+    pub(crate) mss: u16,
+    pub(crate) snd_una: Seq,
+    /// The highest sent; never rewound by retransmission, not advanced by a window probe.
+    pub(crate) snd_nxt: Seq,
+    pub(crate) snd_wl1: Seq,
+    pub(crate) snd_wl2: Seq,
+    pub(crate) snd_wnd: u16,
+    pub(crate) max_snd_wnd: u16,
+    pub(crate) rcv_nxt: Seq,
+    /// What was last offered, counted from `rcv_nxt`.
+    pub(crate) rcv_wnd: u16,
+    /// How far `rcv_nxt` is ahead of the last acknowledgement sent.
+    pub(crate) rcv_unacked: u16,
+}
+
+impl Tcb {
+    pub(crate) const ZERO: Tcb = Tcb {
+        tuple: Tuple::ZERO,
+        hop: Hop([0; 6]),
+        state: State::Closed,
+        quota: Quota::NEW,
+        flags: Flags::empty(),
+        retries: 0,
+        mss: 0,
+        snd_una: Seq(0),
+        snd_nxt: Seq(0),
+        snd_wl1: Seq(0),
+        snd_wl2: Seq(0),
+        snd_wnd: 0,
+        max_snd_wnd: 0,
+        rcv_nxt: Seq(0),
+        rcv_wnd: 0,
+        rcv_unacked: 0,
+    };
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// The only place where a connection's state changes.
+    pub(crate) fn enter(&mut self, state: State) {
+        #[cfg(feature = "defmt")]
+        defmt::trace!("tcp {=u16}<-{=u16} {} -> {}", self.tuple.local_port, self.tuple.remote_port, self.state, state);
+        self.state = state;
+    }
+
+    pub(crate) fn has(&self, flags: Flags) -> bool {
+        self.flags.contains(flags)
+    }
+
+    /// The highest acknowledgement a peer can truthfully send: SND.NXT, and the octet beyond it that went out as a probe.
+    pub(crate) fn highest_sent(&self) -> Seq {
+        self.snd_nxt + u32::from(self.has(Flags::PROBE_OUT))
+    }
+
+    pub(crate) fn is_ack_new(&self, ack: Seq) -> bool {
+        ack.is_in_open_closed(self.snd_una, self.highest_sent())
+    }
+
+    /// RFC 5961 §5.2: SND.UNA-MAX.SND.WND ≤ SEG.ACK ≤ SND.NXT.
+    pub(crate) fn is_ack_believable(&self, ack: Seq) -> bool {
+        let oldest = self.snd_una - u32::from(self.max_snd_wnd);
+        ack.since(oldest) <= self.highest_sent().since(oldest)
+    }
+
+    /// Where an abort's RST is believed: SND.NXT, but not beyond what the peer's window lets it accept.
+    pub(crate) fn reset_seq(&self) -> Seq {
+        let in_flight = self.snd_nxt.since(self.snd_una).min(u32::from(self.snd_wnd));
+        self.snd_una + in_flight
+    }
+}

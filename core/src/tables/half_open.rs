@@ -1,0 +1,110 @@
+//! A handshake in progress, in a compact record.
+
+use crate::rules::challenge::Quota;
+use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::verdict::{ResetReason, State};
+use crate::wire::addr::{Hop, Tuple};
+use crate::wire::seq::Seq;
+
+/// A handshake that came from a listener and is not completed.
+#[derive(Clone)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: Tuple,
+    pub(crate) hop: Hop,
+    pub(crate) mss: u16,
+    pub(crate) iss: Seq,
+    pub(crate) irs: Seq,
+    pub(crate) listener: u8,
+    pub(crate) progress: Progress,
+    pub(crate) quota: Quota,
+}
+
+/// How far a handshake has come, in one octet.
+#[derive(Clone, Copy)]
+pub(crate) struct Progress(u8);
+
+impl Progress {
+    const NEW: Progress = Progress(0);
+    /// The doubling timeout of the SYN,ACK counts no further ([`crate::MAX_SYN_RECEIVED`]).
+    const RETRIES: u8 = 0x1f;
+    /// The peer has completed it, and found no slot, buffers or place in the backlog.
+    const COMPLETED: u8 = 1 << 5;
+    /// Its time is over: all that is left is to tell the peer.
+    const EXPIRED: u8 = 1 << 6;
+    /// Its listener has closed: all that is left is to tell the peer.
+    const LISTENER_CLOSED: u8 = 1 << 7;
+
+    /// How often the SYN,ACK was sent again by the timer.
+    pub(crate) fn retries(self) -> u8 {
+        self.0 & Progress::RETRIES
+    }
+
+    pub(crate) fn retry(&mut self) {
+        if self.retries() < Progress::RETRIES {
+            self.0 += 1;
+        }
+    }
+
+    pub(crate) fn complete(&mut self) {
+        self.0 |= Progress::COMPLETED;
+    }
+
+    /// Says whether the peer waits for room.
+    #[cfg(feature = "eviction")]
+    pub(crate) fn is_completed(self) -> bool {
+        self.0 & Progress::COMPLETED != 0 && self.is_over().is_none()
+    }
+
+    pub(crate) fn expire(&mut self) {
+        self.0 |= Progress::EXPIRED;
+    }
+
+    pub(crate) fn lose_listener(&mut self) {
+        self.0 |= Progress::LISTENER_CLOSED;
+    }
+
+    /// Why the peer is to be told that the handshake is over, if it is.
+    pub(crate) fn is_over(self) -> Option<ResetReason> {
+        let has = |flag| self.0 & flag != 0;
+        match (has(Progress::LISTENER_CLOSED), has(Progress::EXPIRED), has(Progress::COMPLETED)) {
+            (true, _, _) => Some(ResetReason::ListenerClosed),
+            (false, true, true) => Some(ResetReason::ListenerFull),
+            (false, true, false) => Some(ResetReason::TimedOut),
+            (false, false, _) => None,
+        }
+    }
+}
+
+impl HalfOpen {
+    pub(crate) const ZERO: HalfOpen = HalfOpen {
+        tuple: Tuple::ZERO,
+        hop: Hop([0; 6]),
+        mss: 0,
+        iss: Seq(0),
+        irs: Seq(0),
+        listener: 0,
+        progress: Progress::NEW,
+        quota: Quota::NEW,
+    };
+
+    /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
+    pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
+        let HalfOpen { tuple, hop, mss, iss, irs, listener: _, progress, quota } = self.clone();
+        let mut tcb = Tcb::ZERO;
+        tcb.tuple = tuple;
+        tcb.hop = hop;
+        tcb.quota = quota;
+        tcb.flags = Flags::PASSIVE | Flags::HOP_KNOWN;
+        tcb.retries = progress.retries();
+        tcb.mss = mss;
+        tcb.snd_una = iss;
+        tcb.snd_nxt = iss + 1;
+        tcb.snd_wl1 = irs;
+        tcb.snd_wl2 = iss;
+        tcb.rcv_nxt = irs + 1;
+        tcb.rcv_wnd = rcv_wnd;
+        tcb.flags.set(Flags::SYN_RESENT, progress.retries() > 0);
+        tcb.enter(State::SynReceived);
+        tcb
+    }
+}

@@ -1,0 +1,88 @@
+//! The memory a user declares, and the compact records in it.
+
+use crate::connection::slot::Connection;
+use crate::tables::half_open::HalfOpen;
+use crate::tables::index::{Entry, MAX_ENTRIES};
+use crate::tables::listener::Listener;
+use crate::tables::time_wait::TimeWait;
+
+/// All memory of one engine. `CONNECTIONS` slots, `LISTENERS` listeners, `HALF_OPEN` handshakes in progress, `TIME_WAIT` finished
+/// connections, and `POOL` bytes that the connections' buffers are cut from.
+///
+/// The engine borrows it without these numbers in its type, so its code is in flash once whatever sizes are used.
+pub struct Storage<
+    const CONNECTIONS: usize,
+    const LISTENERS: usize,
+    const HALF_OPEN: usize,
+    const TIME_WAIT: usize,
+    const POOL: usize,
+> {
+    pub(crate) connections: [Connection; CONNECTIONS],
+    pub(crate) connection_index: [Entry; CONNECTIONS],
+    pub(crate) listeners: [Listener; LISTENERS],
+    pub(crate) half_open: [HalfOpen; HALF_OPEN],
+    pub(crate) half_open_index: [Entry; HALF_OPEN],
+    pub(crate) time_wait: [TimeWait; TIME_WAIT],
+    pub(crate) time_wait_index: [Entry; TIME_WAIT],
+    pub(crate) pool: Words<POOL>,
+}
+
+/// Octets that begin where a word does.
+#[repr(align(4))]
+pub(crate) struct Words<const N: usize>(pub(crate) [u8; N]);
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Storage<C, L, H, T, P> {
+    const FITS: () = assert!(C < MAX_ENTRIES && H < MAX_ENTRIES && T < MAX_ENTRIES && L < 256);
+
+    /// Makes empty storage, in a constant if wished. It is nothing but zeros: a static costs RAM and no flash.
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Storage {
+            connections: [const { Connection::ZERO }; C],
+            connection_index: [Entry::ZERO; C],
+            listeners: [const { Listener::ZERO }; L],
+            half_open: [const { HalfOpen::ZERO }; H],
+            half_open_index: [Entry::ZERO; H],
+            time_wait: [const { TimeWait::ZERO }; T],
+            time_wait_index: [Entry::ZERO; T],
+            pool: Words([0; P]),
+        }
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> Default
+    for Storage<C, L, H, T, P>
+{
+    fn default() -> Self {
+        Storage::new()
+    }
+}
+
+/// RAM per entry, the index included, in bytes (the architecture's budget over IPv4: 136, 44, 32). Two IPv6 addresses are longer by what
+/// they are, and cost nothing where that family is not spoken.
+#[cfg(target_pointer_width = "32")]
+mod budget {
+    use super::Storage;
+    use core::mem::size_of;
+
+    type Base = Storage<1, 0, 1, 1, 0>;
+
+    const LONGER: usize = if cfg!(feature = "ipv6") { 2 * (16 - 4) } else { 0 };
+
+    /// What the features of liveness keep in a connection's record.
+    const LIMITS: usize =
+        (price(cfg!(feature = "keepalive"), 5) + price(cfg!(feature = "deadlines"), 10)).next_multiple_of(4);
+
+    const fn price(is_on: bool, bytes: usize) -> usize {
+        if is_on { bytes } else { 0 }
+    }
+
+    /// A storage with two more entries of a kind: an even number, so that the whole's alignment does not blur the figure.
+    const fn one_of_two<Grown>() -> usize {
+        (size_of::<Grown>() - size_of::<Base>()) / 2
+    }
+
+    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 136 + LIMITS + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + LONGER);
+}

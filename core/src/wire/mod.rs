@@ -1,0 +1,6 @@
+//! What stands on the wire: addresses, sequence numbers, segments, checksums. Knows nothing of connections.
+
+pub(crate) mod addr;
+pub(crate) mod checksum;
+pub(crate) mod segment;
+pub(crate) mod seq;

@@ -1,0 +1,338 @@
+//! A TCP segment: parsed once, well formed by construction, and written back (RFC 9293 §3.1).
+
+use core::fmt;
+use core::net::IpAddr;
+use core::ops::Range;
+
+use smoltcp::wire::{TcpOption, TcpPacket, TcpSeqNumber};
+
+use crate::wire::addr::Addr;
+use crate::wire::checksum;
+use crate::wire::checksum::ChecksumBy;
+use crate::wire::seq::Seq;
+
+/// Octets of a header without options.
+pub const HEADER_LEN: usize = 20;
+/// Octets of a header with the MSS option, without others.
+pub const HEADER_WITH_MSS_LEN: usize = HEADER_LEN + 4;
+/// Where the checksum stands in a header.
+const CHECKSUM: Range<usize> = 16..18;
+
+bitflags::bitflags! {
+    /// The control bits that take part in the rules. CWR and ECE are neither read nor sent.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct Control: u8 {
+        /// No more data from the sender.
+        const FIN = 0x01;
+        /// Synchronise sequence numbers.
+        const SYN = 0x02;
+        /// Reset the connection.
+        const RST = 0x04;
+        /// Push.
+        const PSH = 0x08;
+        /// The acknowledgement field is significant.
+        const ACK = 0x10;
+        /// The urgent pointer is significant.
+        const URG = 0x20;
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Control {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u8:#x}", self.bits());
+    }
+}
+
+impl fmt::Display for Control {
+    /// Writes the set bits as RFC 9293 does: `SYN,ACK`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        for (name, _) in self.iter_names() {
+            if !first {
+                f.write_str(",")?;
+            }
+            f.write_str(name)?;
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+/// Why bytes are not a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ParseError {
+    /// Shorter than a header, or a data offset below 5 or beyond the end.
+    Malformed,
+    /// The checksum over the pseudo header and the segment is wrong.
+    ChecksumWrong,
+    /// The addresses are not of one family, or of one this build does not speak.
+    UnknownFamily,
+}
+
+/// Why a segment could not be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EmitError {
+    /// The buffer is shorter than the segment.
+    BufferTooSmall,
+    /// The addresses are not of one family, or of one this build does not speak.
+    UnknownFamily,
+}
+
+/// The buffer given to `emit` is shorter than what must be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BufferTooSmall;
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ParseError::Malformed => "not a TCP segment: bad length or data offset",
+            ParseError::ChecksumWrong => "the TCP checksum is wrong",
+            ParseError::UnknownFamily => "the addresses are not of one family that this build speaks",
+        })
+    }
+}
+
+impl fmt::Display for BufferTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the buffer is too small for the segment")
+    }
+}
+
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EmitError::BufferTooSmall => BufferTooSmall.fmt(f),
+            EmitError::UnknownFamily => ParseError::UnknownFamily.fmt(f),
+        }
+    }
+}
+
+impl From<BufferTooSmall> for EmitError {
+    fn from(_: BufferTooSmall) -> EmitError {
+        EmitError::BufferTooSmall
+    }
+}
+
+impl core::error::Error for ParseError {}
+impl core::error::Error for EmitError {}
+impl core::error::Error for BufferTooSmall {}
+
+/// A segment's header, as far as this crate reads or writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Header {
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// SEG.SEQ.
+    pub seq: Seq,
+    /// SEG.ACK; zero and without meaning unless the ACK bit is set.
+    pub ack: Seq,
+    /// The control bits.
+    pub control: Control,
+    /// SEG.WND as it stands in the header.
+    pub wnd: u16,
+    /// SEG.UP. Read, never acted upon.
+    pub urgent: u16,
+    /// The MSS option, if there is one that can be read; the last counts.
+    pub mss: Option<u16>,
+    /// The user timeout option, if there is one that can be read: one bit for minutes, 15 for how many of them, or of seconds (RFC 5482
+    /// §3.4). The last counts.
+    #[cfg(feature = "user-timeout-option")]
+    pub user_timeout: Option<u16>,
+}
+
+/// The user timeout option's kind, and its length on the wire in octets.
+#[cfg(feature = "user-timeout-option")]
+const USER_TIMEOUT: (u8, usize) = (28, 4);
+
+impl Header {
+    /// Gives the octets the header takes on the wire.
+    pub const fn wire_len(&self) -> usize {
+        let len = if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN };
+        #[cfg(feature = "user-timeout-option")]
+        if self.user_timeout.is_some() {
+            return len + USER_TIMEOUT.1;
+        }
+        len
+    }
+
+    /// Writes the header before text that already stands in `buf` behind it, and fills in the checksum over all of `buf`.
+    pub(crate) fn emit_before_text(
+        &self,
+        buf: &mut [u8],
+        src: &Addr,
+        dst: &Addr,
+        checksum: ChecksumBy,
+    ) -> Result<(), BufferTooSmall> {
+        let header_len = self.wire_len();
+        buf.get_mut(..header_len).ok_or(BufferTooSmall)?.fill(0);
+        let mut packet = TcpPacket::new_unchecked(buf);
+        packet.set_src_port(self.src_port);
+        packet.set_dst_port(self.dst_port);
+        packet.set_seq_number(TcpSeqNumber(self.seq.0 as i32));
+        packet.set_ack_number(TcpSeqNumber(self.ack.0 as i32));
+        packet.set_header_len(header_len as u8);
+        packet.set_fin(self.control.contains(Control::FIN));
+        packet.set_syn(self.control.contains(Control::SYN));
+        packet.set_rst(self.control.contains(Control::RST));
+        packet.set_psh(self.control.contains(Control::PSH));
+        packet.set_ack(self.control.contains(Control::ACK));
+        packet.set_urg(self.control.contains(Control::URG));
+        packet.set_window_len(self.wnd);
+        packet.set_urgent_at(self.urgent);
+        if let Some(mss) = self.mss {
+            TcpOption::MaxSegmentSize(mss).emit(packet.options_mut());
+        }
+        #[cfg(feature = "user-timeout-option")]
+        if let Some(field) = self.user_timeout
+            && let Some(last) = packet.options_mut().last_chunk_mut::<4>()
+        {
+            let [high, low] = field.to_be_bytes();
+            *last = [USER_TIMEOUT.0, USER_TIMEOUT.1 as u8, high, low];
+        }
+        if checksum.is_filled_here() {
+            let buf = packet.into_inner();
+            let sum = checksum::of_segment(buf, src, dst);
+            buf[CHECKSUM].copy_from_slice(&sum);
+        }
+        Ok(())
+    }
+}
+
+/// A segment as it arrived: a header that makes sense, and its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Segment<'b> {
+    /// The header.
+    pub header: Header,
+    /// The text, called data elsewhere.
+    pub text: &'b [u8],
+}
+
+impl<'b> Segment<'b> {
+    /// Parses the octets after the IP header. Every input is either a segment or an error.
+    ///
+    /// # Errors
+    /// [`ParseError`] says what is wrong. A bad option is never an error: it ends the option list (RFC 9293 §3.1).
+    pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
+        let (src, dst) = Addr::both(src, dst).ok_or(ParseError::UnknownFamily)?;
+        Segment::parse_between(bytes, &src, &dst, checksum)
+    }
+
+    pub(crate) fn parse_between(
+        bytes: &'b [u8],
+        src: &Addr,
+        dst: &Addr,
+        checksum: ChecksumBy,
+    ) -> Result<Segment<'b>, ParseError> {
+        let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
+        if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
+            return Err(ParseError::ChecksumWrong);
+        }
+        let control = read_control(&packet);
+        let ack = if control.contains(Control::ACK) { Seq(packet.ack_number().0 as u32) } else { Seq(0) };
+        let options = read_options(packet.options());
+        let header = Header {
+            src_port: packet.src_port(),
+            dst_port: packet.dst_port(),
+            seq: Seq(packet.seq_number().0 as u32),
+            ack,
+            control,
+            wnd: packet.window_len(),
+            urgent: packet.urgent_at(),
+            mss: options.mss,
+            #[cfg(feature = "user-timeout-option")]
+            user_timeout: options.user_timeout,
+        };
+        Ok(Segment { header, text: packet.payload() })
+    }
+
+    /// Gives SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
+    pub fn len(&self) -> u32 {
+        self.text.len() as u32 + u32::from(self.has(Control::SYN)) + u32::from(self.has(Control::FIN))
+    }
+
+    /// Says whether the segment occupies no sequence number.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says whether all of these control bits are set.
+    pub fn has(&self, control: Control) -> bool {
+        self.header.control.contains(control)
+    }
+
+    /// Gives the sequence number of the text's first octet: the one after a SYN.
+    pub fn text_seq(&self) -> Seq {
+        self.header.seq + u32::from(self.has(Control::SYN))
+    }
+
+    /// Writes the segment and returns its length in octets.
+    ///
+    /// # Errors
+    /// [`EmitError`] says why not.
+    pub fn emit(&self, buf: &mut [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<usize, EmitError> {
+        let (src, dst) = Addr::both(src, dst).ok_or(EmitError::UnknownFamily)?;
+        let header_len = self.header.wire_len();
+        let len = header_len + self.text.len();
+        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
+        buf.split_at_mut(header_len).1.copy_from_slice(self.text);
+        self.header.emit_before_text(buf, &src, &dst, checksum)?;
+        Ok(len)
+    }
+}
+
+/// The ports and SEG.SEQ of a segment that may be cut off behind them, as ICMP quotes it.
+pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
+    let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
+    Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))
+}
+
+fn read_control(packet: &TcpPacket<&[u8]>) -> Control {
+    let mut control = Control::empty();
+    control.set(Control::FIN, packet.fin());
+    control.set(Control::SYN, packet.syn());
+    control.set(Control::RST, packet.rst());
+    control.set(Control::PSH, packet.psh());
+    control.set(Control::ACK, packet.ack());
+    control.set(Control::URG, packet.urg());
+    control
+}
+
+/// The options that are read.
+#[derive(Default)]
+struct Options {
+    mss: Option<u16>,
+    #[cfg(feature = "user-timeout-option")]
+    user_timeout: Option<u16>,
+}
+
+/// Walks the options until the list ends or stops making sense: what was read before stays, and nothing is reset for it.
+/// (RFC 9293 MUST-7 lets a stack reset on a malformed option; that would let anyone reset blindly, CVE-2019-12258.)
+fn read_options(mut options: &[u8]) -> Options {
+    let mut read = Options::default();
+    while let Ok((rest, option)) = TcpOption::parse(options) {
+        match option {
+            TcpOption::EndOfList => break,
+            TcpOption::MaxSegmentSize(value) => read.mss = Some(value),
+            #[cfg(feature = "user-timeout-option")]
+            TcpOption::Unknown { kind, data: &[high, low] } if kind == USER_TIMEOUT.0 => {
+                read.user_timeout = Some(u16::from_be_bytes([high, low]));
+            }
+            TcpOption::NoOperation
+            | TcpOption::WindowScale(_)
+            | TcpOption::SackPermitted
+            | TcpOption::SackRange(_)
+            | TcpOption::TimeStamp { .. }
+            | TcpOption::Unknown { .. } => {}
+        }
+        options = rest;
+    }
+    read
+}
