@@ -1,8 +1,11 @@
 //! A listener: a port with a backlog, which outlives its connections.
 
+use core::net::SocketAddr;
+
 use super::stack::TcpStack;
 use super::state::{now, wait_until};
 use super::stream::TcpStream;
+use crate::config::ListenOptions;
 use crate::engine::event::ListenerHandle;
 use crate::error::Error;
 
@@ -15,11 +18,19 @@ pub struct TcpListener {
     handle: ListenerHandle,
 }
 
-impl TcpListener {
-    pub(super) fn new(stack: TcpStack, handle: ListenerHandle) -> TcpListener {
-        TcpListener { stack, handle }
+impl TcpStack {
+    /// Listens on an address and port; the address may be unspecified, for whatever ours are or become: `0.0.0.0` over IPv4, `::` over
+    /// every family spoken. See [`crate::Tcp::listen`].
+    ///
+    /// # Errors
+    /// Those of [`crate::Tcp::listen`].
+    pub fn listen(&self, local: impl Into<SocketAddr>, options: ListenOptions) -> Result<TcpListener, Error> {
+        let handle = self.state().link.tcp().listen(local.into(), options)?;
+        Ok(TcpListener { stack: *self, handle })
     }
+}
 
+impl TcpListener {
     /// Gives the handle.
     pub fn handle(&self) -> ListenerHandle {
         self.handle

@@ -1,21 +1,16 @@
-//! The handle: everything that makes sockets or asks about them all.
+//! The handle: what asks about all sockets, or ends them all. Each kind of socket adds how it is made.
 
 use core::cell::{RefCell, RefMut};
-use core::net::SocketAddr;
 use core::task::Context;
 
-use super::listener::TcpListener;
 use super::state::{State, now, wait_until};
-use super::stream::TcpStream;
-use crate::config::{ListenOptions, StreamOptions};
-use crate::error::Error;
 use crate::link::Link;
 
 /// The TCP behind a [`super::TcpDriver`]. It is `Copy`: pass it by value.
 #[derive(Clone, Copy)]
 pub struct TcpStack {
     shared: &'static RefCell<State>,
-    net: embassy_net::Stack<'static>,
+    pub(super) net: embassy_net::Stack<'static>,
 }
 
 impl TcpStack {
@@ -25,51 +20,6 @@ impl TcpStack {
 
     pub(super) fn state(&self) -> RefMut<'static, State> {
         self.shared.borrow_mut()
-    }
-
-    /// Listens on an address and port; the address may be unspecified, for whatever ours are or become: `0.0.0.0` over IPv4, `::` over
-    /// every family spoken. See [`crate::Tcp::listen`].
-    ///
-    /// # Errors
-    /// Those of [`crate::Tcp::listen`].
-    pub fn listen(&self, local: impl Into<SocketAddr>, options: ListenOptions) -> Result<TcpListener, Error> {
-        let handle = self.state().link.tcp().listen(local.into(), options)?;
-        Ok(TcpListener::new(*self, handle))
-    }
-
-    /// Opens a connection from an ephemeral port, and waits until it is there.
-    ///
-    /// Dropping the future gives the attempt up; a peer that answers later is reset.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] says how the attempt ended: [`crate::CloseReason::Refused`], [`crate::CloseReason::TimedOut`], ...; before it
-    /// begins [`Error::NoRoute`] (also while there is no address yet), [`Error::NoSlot`], [`Error::NoBuffer`], [`Error::NoPort`],
-    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
-    pub async fn connect(&self, remote: impl Into<SocketAddr>, options: StreamOptions) -> Result<TcpStream, Error> {
-        self.connect_from(0, remote, options).await
-    }
-
-    /// The same from a port of the caller's choice; 0 is any.
-    ///
-    /// # Errors
-    /// Those of [`TcpStack::connect`], and [`Error::AddressInUse`].
-    pub async fn connect_from(
-        &self,
-        local_port: u16,
-        remote: impl Into<SocketAddr>,
-        options: StreamOptions,
-    ) -> Result<TcpStream, Error> {
-        let handle = {
-            let mut state = self.state();
-            state.follow_address(self.net);
-            let handle = state.link.connect(now(), local_port, remote.into(), options);
-            // Also where it failed: another connection may have been evicted.
-            state.runner.wake();
-            handle?
-        };
-        let stream = TcpStream::new(*self, handle);
-        stream.connected().await?;
-        Ok(stream)
     }
 
     /// Takes over embassy-net's addresses now; says whether they have changed. The runner does this after each pass, and

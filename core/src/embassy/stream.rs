@@ -42,6 +42,43 @@ pub struct TcpWriter<'s> {
     pub(super) stream: &'s TcpStream,
 }
 
+impl TcpStack {
+    /// Opens a connection from an ephemeral port, and waits until it is there.
+    ///
+    /// Dropping the future gives the attempt up; a peer that answers later is reset.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the attempt ended: [`crate::CloseReason::Refused`], [`crate::CloseReason::TimedOut`], ...; before it
+    /// begins [`Error::NoRoute`] (also while there is no address yet), [`Error::NoSlot`], [`Error::NoBuffer`], [`Error::NoPort`],
+    /// [`Error::InvalidAddress`], [`Error::InvalidBufferSize`], [`Error::InvalidSetting`].
+    pub async fn connect(&self, remote: impl Into<SocketAddr>, options: StreamOptions) -> Result<TcpStream, Error> {
+        self.connect_from(0, remote, options).await
+    }
+
+    /// The same from a port of the caller's choice; 0 is any.
+    ///
+    /// # Errors
+    /// Those of [`TcpStack::connect`], and [`Error::AddressInUse`].
+    pub async fn connect_from(
+        &self,
+        local_port: u16,
+        remote: impl Into<SocketAddr>,
+        options: StreamOptions,
+    ) -> Result<TcpStream, Error> {
+        let handle = {
+            let mut state = self.state();
+            state.follow_address(self.net);
+            let handle = state.link.connect(now(), local_port, remote.into(), options);
+            // Also where it failed: another connection may have been evicted.
+            state.runner.wake();
+            handle?
+        };
+        let stream = TcpStream::new(*self, handle);
+        stream.connected().await?;
+        Ok(stream)
+    }
+}
+
 impl TcpStream {
     pub(super) fn new(stack: TcpStack, handle: ConnectionHandle) -> TcpStream {
         TcpStream { stack, handle }

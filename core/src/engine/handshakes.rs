@@ -11,7 +11,7 @@ use crate::rules::judgement::{Disposition, Judgement, Take};
 use crate::rules::reset::Reset;
 use crate::rules::segment_arrives;
 use crate::rules::tcb::{Flags, Tcb};
-use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Verdict};
+use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::listener::Listener;
 use crate::tables::time_wait::TimeWait;
@@ -92,7 +92,7 @@ impl Tcp<'_> {
         let waited = SYN_ACK_RTO_MS.saturating_mul((1 << u32::from(half.progress.retries().min(20))) - 1);
         if waited >= self.settings.syn_received_ms {
             count(&mut self.counters.half_open_expired);
-            self.counters.ended(CloseReason::TimedOut(crate::Timer::SynReceived));
+            self.counters.ended(CloseReason::TimedOut(Timer::SynReceived));
             self.halves[usize::from(h)].progress.expire();
             self.retire_half_open(h);
             return;
