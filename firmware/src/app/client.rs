@@ -9,7 +9,9 @@ use heapless::String;
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{CloseReason, Error};
 
-use super::{App, Server, liveness, net};
+use super::settings::Server;
+use super::shared::App;
+use super::{liveness, net};
 
 /// How long to wait after the first failure; it doubles.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -17,7 +19,8 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(60);
 /// A connection that held so long was a success: the next failure is the first again.
 const HELD: Duration = Duration::from_secs(60);
 /// How often the server hears from us.
-pub(super) const REPORT: Duration = Duration::from_secs(10);
+const REPORT: Duration = Duration::from_secs(10);
+const _: () = assert!(liveness::outlasts_reports(REPORT.as_secs()));
 
 #[embassy_executor::task]
 pub(super) async fn client(app: &'static App, server: Server) {

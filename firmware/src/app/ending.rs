@@ -2,7 +2,8 @@
 
 use embassy_time::{Duration, Timer, with_timeout};
 
-use super::{App, End};
+use super::settings::End;
+use super::shared::App;
 
 /// How long the device may take for the RSTs; with the cable out it takes none.
 const TELLING_PATIENCE: Duration = Duration::from_secs(2);

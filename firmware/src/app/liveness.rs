@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use tcp_reset_core::{Config, EvictBy, Eviction, KeepAlive, ListenOptions, StreamOptions};
 
-use super::{BUFFER, client, status};
+use super::sizes::BUFFER;
 
 /// Every connection is asked for after a minute of silence, and is over after six questions in vain: a cable that was out for a minute, or a
 /// router that restarted, ends nothing.
@@ -38,13 +38,17 @@ const ORPHAN: Duration = Duration::from_secs(30);
 /// client still waits for it; more than the client's reports are apart, so that it is never the one.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(20);
 
-const _: () = {
-    assert!(EVICTABLE_AFTER.as_secs() > client::REPORT.as_secs());
-    assert!(CLIENT_IDLE.as_secs() > client::REPORT.as_secs() + USER_TIMEOUT.as_secs());
-    assert!(PAGE_FIRST_BYTE.as_secs() < status::PATIENCE.as_secs());
-    assert!(PAGE_ACCEPT.as_secs() > status::PATIENCE.as_secs() + status::CLOSING_PATIENCE.as_secs());
-    assert!(PAGE_IDLE.as_secs() > PAGE_ACCEPT.as_secs(), "who waits to be accepted is not idle");
-};
+const _: () = assert!(PAGE_IDLE.as_secs() > PAGE_ACCEPT.as_secs(), "who waits to be accepted is not idle");
+
+/// Returns whether a client that reports so often meets none of the limits.
+pub(super) const fn outlasts_reports(every_s: u64) -> bool {
+    EVICTABLE_AFTER.as_secs() > every_s && CLIENT_IDLE.as_secs() > every_s + USER_TIMEOUT.as_secs()
+}
+
+/// Returns whether the limits leave a page's client the time for its request, and those behind it the time that both its waits can take.
+pub(super) const fn outlasts_page(request_s: u64, closing_s: u64) -> bool {
+    PAGE_FIRST_BYTE.as_secs() < request_s && PAGE_ACCEPT.as_secs() > request_s + closing_s
+}
 
 /// The engine's settings.
 pub(super) fn config() -> Config {

@@ -4,7 +4,8 @@ use embassy_futures::select::{Either, select};
 use embassy_net::{Config, ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
 use embassy_time::{Duration, Timer};
 
-use super::{App, Server, Settings};
+use super::settings::{Server, Settings};
+use super::shared::App;
 
 /// How long DHCP is waited for with the cable in.
 const DHCP_PATIENCE: Duration = Duration::from_secs(20);

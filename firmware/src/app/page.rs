@@ -17,8 +17,10 @@ use tcp_reset_core::{CloseReason, Compact, Instant, ResetKind, ResetReason, Rule
 
 use super::last_ends::LastEnds;
 use super::liveness::KEEP_ALIVE_ENDS;
+use super::settings::Server;
+use super::shared::ClientState;
+use super::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
 use super::stack_use::StackUse;
-use super::{BUFFER, CONNECTIONS, ClientState, HALF_OPEN, Server, TIME_WAIT};
 
 /// The longest part, in octets: a table of all rules' counters.
 pub(super) const LONGEST_PART: usize = 2_560;

@@ -4,7 +4,7 @@ use embedded_io_async::Write as _;
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::{TcpListener, TcpStream};
 
-use super::App;
+use super::shared::App;
 
 /// How many clients are echoed to at once; as many more wait in the backlog.
 pub(super) const ECHOES: usize = 3;

@@ -6,19 +6,21 @@ use heapless::String;
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
+use super::liveness;
 use super::page::{self, Facts, Format, Part, View};
 use super::request::{self, Ask, Host};
 use super::services::{accept, tell};
+use super::shared::{App, instant};
 use super::stack_use::{StackUse, stack_use};
-use super::{App, instant};
 
 /// How many requests are answered at once; as many more wait in the backlog.
 pub(super) const PAGES: usize = 2;
 /// The longest request, in octets.
 const LONGEST_REQUEST: usize = 1_024;
 /// How long a client may take for all of it, and then to close: a slow one must not keep others out.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-pub(super) const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+const _: () = assert!(liveness::outlasts_page(PATIENCE.as_secs(), CLOSING_PATIENCE.as_secs()));
 
 #[embassy_executor::task(pool_size = PAGES)]
 pub(super) async fn serve(app: &'static App) {

@@ -4,7 +4,7 @@
 use embassy_time::{Duration, Timer};
 use tcp_reset_core::{CloseReason, Counters, ResetReason, Rule};
 
-use super::App;
+use super::shared::App;
 use super::stack_use::stack_use;
 
 /// How often the counters are compared.

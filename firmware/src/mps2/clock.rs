@@ -12,7 +12,7 @@ use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
-use super::interrupts::Line;
+use super::lines::Line;
 
 const FPGAIO: usize = 0x4002_8000;
 /// A 32-bit counter, one up every `prescale` + 1 system clocks.

@@ -1,32 +1,9 @@
-//! The two interrupts in use, by their numbers: no peripheral access crate describes these boards.
+//! Who handles which interrupt.
 
-use cortex_m::interrupt::InterruptNumber;
-use cortex_m::peripheral::NVIC;
 use cortex_m_rt::exception;
 
+use super::lines::Line;
 use super::{clock, lan9118};
-
-/// The interrupt lines of the board's FPGA that are used.
-#[derive(Clone, Copy)]
-#[repr(u16)]
-pub(super) enum Line {
-    Timer0 = 8,
-    Ethernet = 13,
-}
-
-// SAFETY: each number is the line's own, below the count of lines, and never changes.
-unsafe impl InterruptNumber for Line {
-    fn number(self) -> u16 {
-        self as u16
-    }
-}
-
-impl Line {
-    pub(super) fn enable(self) {
-        // SAFETY: no critical section of ours is built by masking single lines.
-        unsafe { NVIC::unmask(self) };
-    }
-}
 
 #[exception]
 unsafe fn DefaultHandler(line: i16) {

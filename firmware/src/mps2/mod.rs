@@ -7,6 +7,7 @@ mod executor;
 mod host;
 mod interrupts;
 pub mod lan9118;
+mod lines;
 #[cfg(feature = "app")]
 mod start;
 
