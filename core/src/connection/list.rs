@@ -1,34 +1,49 @@
 //! Lists of slots, threaded through the slots themselves.
 
+use core::ops::IndexMut;
+
 use crate::connection::slot::Connection;
-use crate::id::NONE;
+use crate::id::Id;
 
 /// First in, first out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct List {
-    first: u16,
-    last: u16,
+    first: Option<Id<Connection>>,
+    last: Option<Id<Connection>>,
 }
 
+/// The field of a slot that leads to the next one in a list.
+pub(crate) type Link = fn(&mut Connection) -> &mut Option<Id<Connection>>;
+
 impl List {
-    pub(crate) const EMPTY: List = List { first: NONE, last: NONE };
+    pub(crate) const EMPTY: List = List { first: None, last: None };
 
-    pub(crate) fn first(self) -> Option<u16> {
-        (self.first != NONE).then_some(self.first)
+    #[inline]
+    pub(crate) fn first(self) -> Option<Id<Connection>> {
+        self.first
     }
 
-    pub(crate) fn push(&mut self, conns: &mut [Connection], link: fn(&mut Connection) -> &mut u16, i: u16) {
-        *link(&mut conns[usize::from(i)]) = NONE;
-        match self.first() {
-            None => self.first = i,
-            Some(_) => *link(&mut conns[usize::from(self.last)]) = i,
+    pub(crate) fn push(
+        &mut self,
+        slots: &mut impl IndexMut<Id<Connection>, Output = Connection>,
+        link: Link,
+        i: Id<Connection>,
+    ) {
+        *link(&mut slots[i]) = None;
+        match self.last.filter(|_| self.first.is_some()) {
+            None => self.first = Some(i),
+            Some(last) => *link(&mut slots[last]) = Some(i),
         }
-        self.last = i;
+        self.last = Some(i);
     }
 
-    pub(crate) fn pop(&mut self, conns: &mut [Connection], link: fn(&mut Connection) -> &mut u16) -> Option<u16> {
-        let i = self.first()?;
-        self.first = *link(&mut conns[usize::from(i)]);
+    pub(crate) fn pop(
+        &mut self,
+        slots: &mut impl IndexMut<Id<Connection>, Output = Connection>,
+        link: Link,
+    ) -> Option<Id<Connection>> {
+        let i = self.first?;
+        self.first = *link(&mut slots[i]);
         Some(i)
     }
 }

@@ -4,7 +4,7 @@ use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
 use crate::connection::reassembly::Reassembly;
 use crate::connection::rtt::Rtt;
-use crate::id::NONE;
+use crate::id::{Id, ListenerId};
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::CloseReason;
 use crate::time::Millis;
@@ -40,8 +40,8 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Links {
     pub(crate) generation: u16,
-    pub(crate) out_next: u16,
-    pub(crate) event_next: u16,
+    pub(crate) out_next: Option<Id<Connection>>,
+    pub(crate) event_next: Option<Id<Connection>>,
 }
 
 /// Whether a connection has ended, and why: zero, or one more than the reason's place among all, so that an untouched slot is nothing
@@ -96,8 +96,8 @@ pub(crate) struct Connection {
     #[cfg(feature = "deadlines")]
     pub(crate) moved_at: Millis,
     pub(crate) end: End,
-    pub(crate) listener: u8,
-    pub(crate) accept_next: u16,
+    pub(crate) listener: ListenerId,
+    pub(crate) accept_next: Option<Id<Connection>>,
     pub(crate) events: Events,
     pub(crate) places: Places,
     pub(crate) links: Links,
@@ -105,7 +105,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Nothing but zeros, for storage that costs no flash.
-    pub(crate) const ZERO: Connection = Connection {
+    pub(crate) const EMPTY: Connection = Connection {
         tcb: Tcb::ZERO,
         buffers: Buffers::ZERO,
         tx_len: 0,
@@ -126,16 +126,16 @@ impl Connection {
         #[cfg(feature = "deadlines")]
         moved_at: Millis(0),
         end: End::NOT_YET,
-        listener: 0,
-        accept_next: 0,
+        listener: ListenerId::FIRST,
+        accept_next: None,
         events: Events::empty(),
         places: Places::empty(),
-        links: Links { generation: 0, out_next: 0, event_next: 0 },
+        links: Links { generation: 0, out_next: None, event_next: None },
     };
 
     /// A slot as it is taken, its links kept.
     pub(crate) fn fresh(buffers: Buffers, links: Links, places: Places) -> Connection {
-        Connection { buffers, links, places, accept_next: NONE, ..Connection::ZERO }
+        Connection { buffers, links, places, ..Connection::EMPTY }
     }
 
     pub(crate) fn is_used(&self) -> bool {

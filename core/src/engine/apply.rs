@@ -6,7 +6,7 @@ use crate::connection::{receive, send};
 use crate::counters::count;
 use crate::engine::dispatch::Delivery;
 use crate::engine::tcp::Tcp;
-use crate::id::NONE;
+use crate::id::Id;
 use crate::rules::judgement::Take;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
@@ -17,11 +17,11 @@ use crate::wire::segment::{Control, Segment};
 
 impl Tcp<'_> {
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
-    pub(crate) fn take(&mut self, i: u16, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
+    pub(crate) fn take(&mut self, i: Id<Connection>, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
         let Take { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *take;
         let Delivery { now: _, hop, seg } = *d;
         let ms = self.clock.ms();
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if c.has(Flags::ASKING) && !precedes_last_word(c, seg) {
             c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
         }
@@ -53,13 +53,13 @@ impl Tcp<'_> {
         }
         #[cfg(feature = "user-timeout-option")]
         if ack {
-            self.conns[usize::from(i)].be_advised(seg.header.user_timeout, &self.settings);
+            self.connections[i].be_advised(seg.header.user_timeout, &self.settings);
         }
         if receiver_gone {
             self.end(i, CloseReason::DataLost, true);
             return Action::Reset(ResetReason::ReceiverGone);
         }
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         // Before the text: both are counted from the same RCV.NXT.
         if let Some(distance) = fin {
             receive::hold_fin(c, distance);
@@ -82,8 +82,8 @@ impl Tcp<'_> {
     }
 
     /// Our FIN was acknowledged. Says whether nothing more can come of the segment.
-    fn fin_acked(&mut self, i: u16) -> bool {
-        let c = &mut self.conns[usize::from(i)];
+    fn fin_acked(&mut self, i: Id<Connection>) -> bool {
+        let c = &mut self.connections[i];
         match c.tcb.state() {
             State::FinWait1 => {
                 c.tcb.enter(State::FinWait2);
@@ -108,8 +108,8 @@ impl Tcp<'_> {
         }
     }
 
-    fn peer_finished(&mut self, i: u16) {
-        let c = &mut self.conns[usize::from(i)];
+    fn peer_finished(&mut self, i: Id<Connection>) {
+        let c = &mut self.connections[i];
         match c.tcb.state() {
             State::Established => c.tcb.enter(State::CloseWait),
             State::FinWait1 => c.tcb.enter(State::Closing),
@@ -127,8 +127,8 @@ impl Tcp<'_> {
 
     /// Goes back to SYN-SENT: the SYN that led out of it was perhaps forged. Ours goes out again at once within the connection's quota, or
     /// else with its timer; how long the attempt may take in all stays as it was. One whose application has closed meanwhile is over.
-    pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: u16) -> Action {
-        let c = &mut self.conns[usize::from(i)];
+    pub(crate) fn return_to_syn_sent(&mut self, now: Instant, i: Id<Connection>) -> Action {
+        let c = &mut self.connections[i];
         if c.has(Flags::APP_GONE) {
             self.end(i, CloseReason::ClosedBeforeOpen, false);
             return Action::Ended(CloseReason::ClosedBeforeOpen);
@@ -142,8 +142,8 @@ impl Tcp<'_> {
     }
 
     /// Sends the SYN again now, within the connection's quota. One that waits for its next hop goes out anyway.
-    pub(crate) fn syn_again(&mut self, now: Instant, i: u16) {
-        let c = &mut self.conns[usize::from(i)];
+    pub(crate) fn syn_again(&mut self, now: Instant, i: Id<Connection>) {
+        let c = &mut self.connections[i];
         if c.tcb.snd_nxt != c.tcb.snd_una && c.tcb.quota.take(now, self.settings.challenge_limit) {
             c.rtt.cancel();
             c.set(Flags::RESEND);
@@ -151,8 +151,8 @@ impl Tcp<'_> {
     }
 
     /// The connection is over but for its old segments: the slot is the application's alone, a compact record answers the peer.
-    fn enter_time_wait(&mut self, i: u16) {
-        let c = &mut self.conns[usize::from(i)];
+    fn enter_time_wait(&mut self, i: Id<Connection>) {
+        let c = &mut self.connections[i];
         let wait = TimeWait {
             tuple: c.tcb.tuple,
             snd_nxt: c.tcb.snd_nxt,
@@ -166,11 +166,11 @@ impl Tcp<'_> {
     }
 
     /// Ends a connection. The peer is told by RST where the state asks for it.
-    pub(crate) fn end(&mut self, i: u16, reason: CloseReason, tells_peer: bool) {
-        let met = self.conns[usize::from(i)].tcb.state();
+    pub(crate) fn end(&mut self, i: Id<Connection>, reason: CloseReason, tells_peer: bool) {
+        let met = self.connections[i].tcb.state();
         self.leave(i, State::Closed, reason);
         if tells_peer {
-            let c = &mut self.conns[usize::from(i)];
+            let c = &mut self.connections[i];
             // A device that takes nothing must not hold the slot for ever.
             c.set(Flags::RST_DUE);
             if met == State::SynReceived {
@@ -182,25 +182,25 @@ impl Tcp<'_> {
     }
 
     /// Ends a connection because a timer gave up.
-    pub(crate) fn end_by_timer(&mut self, i: u16, reason: CloseReason) {
-        let state = self.conns[usize::from(i)].tcb.state();
+    pub(crate) fn end_by_timer(&mut self, i: Id<Connection>, reason: CloseReason) {
+        let state = self.connections[i].tcb.state();
         self.end(i, reason, reset::is_told(state));
     }
 
     /// Gives up an RST that is due and has nowhere to go, and counts it.
-    pub(crate) fn drop_reset(&mut self, i: u16) {
+    pub(crate) fn drop_reset(&mut self, i: Id<Connection>) {
         count(&mut self.counters.resets_dropped);
-        self.conns[usize::from(i)].clear(Flags::RST_DUE);
+        self.connections[i].clear(Flags::RST_DUE);
         self.settle(i);
     }
 
     /// Takes a connection out of everything that could move it on.
-    fn leave(&mut self, i: u16, state: State, reason: CloseReason) {
+    fn leave(&mut self, i: Id<Connection>, state: State, reason: CloseReason) {
         self.counters.ended(reason);
-        let c = &mut self.conns[usize::from(i)];
-        let hash = self.keyed.index_hash(&c.tcb.tuple);
-        self.conn_index.remove(i, hash);
-        self.conn_index.disarm(i);
+        let hash = self.keyed.index_hash(&self.connections[i].tcb.tuple);
+        self.connections.remove(i, hash);
+        self.connections.disarm(i);
+        let c = &mut self.connections[i];
         c.clear(
             Flags::ACK_NOW
                 | Flags::CHALLENGE
@@ -218,7 +218,7 @@ impl Tcp<'_> {
         c.tcb.enter(state);
         if c.has(Flags::UNACCEPTED) {
             let listener = c.listener;
-            self.unlink_unaccepted(usize::from(listener), i);
+            self.listeners.unlink(listener, &mut self.connections, i);
             count(&mut self.counters.lost_before_accept);
         } else {
             c.events.insert(Events::CLOSED);
@@ -226,8 +226,8 @@ impl Tcp<'_> {
     }
 
     /// Puts a slot into the lists its new state asks for, or frees it.
-    pub(crate) fn settle(&mut self, i: u16) {
-        let c = &self.conns[usize::from(i)];
+    pub(crate) fn settle(&mut self, i: Id<Connection>) {
+        let c = &self.connections[i];
         let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
         let wants_out = send::next(c).is_some();
         let deadline = c.deadline(&self.settings);
@@ -243,14 +243,14 @@ impl Tcp<'_> {
             self.queue_event(i);
         }
         if let Some(at) = deadline {
-            self.conn_index.arm_by(i, at);
+            self.connections.arm_by(i, at);
         }
         self.free_if_done(i);
     }
 
     /// Frees a slot that nobody holds and that has nothing left to say.
-    pub(crate) fn free_if_done(&mut self, i: u16) {
-        let c = &mut self.conns[usize::from(i)];
+    pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
+        let c = &mut self.connections[i];
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Flags::UNACCEPTED);
         let is_told = c.has(Flags::UNACCEPTED) || !c.events.contains(Events::CLOSED);
         if c.closed().is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
@@ -259,8 +259,7 @@ impl Tcp<'_> {
         self.pool.release(c.buffers);
         let (mut links, places) = (c.links, c.places);
         links.generation = links.generation.wrapping_add(1);
-        *c = Connection { links, places, ..Connection::ZERO };
-        self.conn_index.release(i);
+        self.connections.release(i, Connection { links, places, ..Connection::EMPTY });
         if places.contains(Places::UNRESOLVED) {
             // The slot's next owner must not inherit the wait.
             self.wake_unresolved();
@@ -270,16 +269,16 @@ impl Tcp<'_> {
     }
 
     /// Takes a slot with buffers, still without endpoints.
-    pub(crate) fn allocate_connection(&mut self, rx: usize, tx: usize) -> Option<u16> {
-        if !self.conn_index.has_room() {
+    pub(crate) fn allocate_connection(&mut self, rx: usize, tx: usize) -> Option<Id<Connection>> {
+        if !self.connections.has_room() {
             return None;
         }
         let buffers: Buffers = match self.pool.allocate(rx, tx) {
             Some(buffers) => buffers,
             None => self.make_room(rx, tx)?,
         };
-        let i = self.conn_index.allocate()?;
-        let c = &mut self.conns[usize::from(i)];
+        let i = self.connections.allocate()?;
+        let c = &mut self.connections[i];
         let (links, places) = (c.links, c.places);
         *c = Connection::fresh(buffers, links, places);
         Some(i)
@@ -292,32 +291,8 @@ impl Tcp<'_> {
             return None;
         }
         count(&mut self.counters.pool_compactions);
-        self.pool.compact(self.conns.iter_mut().filter(|c| c.is_used()).map(|c| &mut c.buffers));
+        self.pool.compact(self.connections.records_mut().map(|c| &mut c.buffers));
         self.pool.allocate(rx, tx)
-    }
-
-    /// Takes a connection out of its listener's queue.
-    fn unlink_unaccepted(&mut self, l: usize, i: u16) {
-        let next = self.conns[usize::from(i)].accept_next;
-        let listener = &mut self.listeners[l];
-        let mut before = NONE;
-        let mut at = listener.first;
-        while at != i && at != NONE {
-            before = at;
-            at = self.conns[usize::from(at)].accept_next;
-        }
-        if at == NONE {
-            return;
-        }
-        if before == NONE {
-            listener.first = next;
-        } else {
-            self.conns[usize::from(before)].accept_next = next;
-        }
-        if listener.last == i {
-            listener.last = before;
-        }
-        listener.queued -= 1;
     }
 }
 

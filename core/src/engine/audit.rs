@@ -4,9 +4,10 @@ use crate::connection::list::List;
 use crate::connection::send;
 use crate::connection::slot::{Connection, Places};
 use crate::engine::tcp::Tcp;
-use crate::id::NONE;
+use crate::id::Id;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::State;
+use crate::tables::half_open::HalfOpen;
 
 /// What does not hold.
 type Finding = Result<(), &'static str>;
@@ -24,82 +25,63 @@ impl Tcp<'_> {
     pub fn audit(&self) -> Result<(), &'static str> {
         self.audit_tables()?;
         self.audit_lists()?;
-        for (l, _) in self.listeners.iter().enumerate() {
-            self.audit_listener(l)?;
-        }
-        for i in 0..self.conns.len() as u16 {
-            let c = &self.conns[usize::from(i)];
-            if c.is_used() {
-                audit_places(c)?;
-                audit_timers(c)?;
-                let armed = self.conn_index.deadline_of(i);
-                let is_armed = c.deadline(&self.settings).is_none_or(|due| armed.is_some_and(|at| !due.is_before(at)));
-                check(is_armed, "a connection's timer is not in the heap")?;
-            }
+        self.audit_listeners()?;
+        for (i, c) in self.connections.iter() {
+            audit_places(c)?;
+            audit_timers(c)?;
+            let armed = self.connections.deadline_of(i);
+            let is_armed = c.deadline(&self.settings).is_none_or(|due| armed.is_some_and(|at| !due.is_before(at)));
+            check(is_armed, "a connection's timer is not in the heap")?;
         }
         Ok(())
     }
 
     fn audit_tables(&self) -> Finding {
-        let used = self.conns.iter().filter(|c| c.is_used()).count();
-        check(used == self.conn_index.len(), "slots in use are counted wrong")?;
-        let used = self.halves.iter().filter(|half| half.tuple.is_used()).count();
-        check(used == self.half_index.len(), "half-open records are counted wrong")?;
-        let used = self.waits.iter().filter(|wait| wait.tuple.is_used()).count();
-        check(used == self.wait_index.len(), "TIME-WAIT records are counted wrong")?;
-        let retired = self.halves.iter().filter(|half| half.progress.is_over().is_some()).count();
+        check(self.connections.iter().count() == self.connections.len(), "slots in use are counted wrong")?;
+        check(self.half_open.iter().count() == self.half_open.len(), "half-open records are counted wrong")?;
+        check(self.time_wait.iter().count() == self.time_wait.len(), "TIME-WAIT records are counted wrong")?;
+        let retired = self.half_open.iter().filter(|(_, half)| half.progress.is_over().is_some()).count();
         check(retired == usize::from(self.retired), "retired half-open records are counted wrong")?;
         check(retired == 0 || !self.replies.is_empty(), "nothing would tell the peers of retired half-open records")?;
-        let buffers = self.conns.iter().filter(|c| c.is_used()).map(|c| c.buffers);
+        let buffers = self.connections.iter().map(|(_, c)| c.buffers);
         check(self.pool.is_accounted_for(buffers), "the pool's octets are counted wrong")?;
-        for h in 0..self.halves.len() as u16 {
-            let is_used = self.halves[usize::from(h)].tuple.is_used();
-            check(is_used == self.half_index.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
+        for h in self.half_open.ids() {
+            let is_used = self.half_open[h].tuple.is_used();
+            check(is_used == self.half_open.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;
         }
-        for w in 0..self.waits.len() as u16 {
-            let is_used = self.waits[usize::from(w)].tuple.is_used();
-            check(is_used == self.wait_index.deadline_of(w).is_some(), "a TIME-WAIT record's timer is wrong")?;
+        for w in self.time_wait.ids() {
+            let is_used = self.time_wait[w].tuple.is_used();
+            check(is_used == self.time_wait.deadline_of(w).is_some(), "a TIME-WAIT record's timer is wrong")?;
         }
         Ok(())
     }
 
     fn audit_lists(&self) -> Finding {
-        let marked = |place| self.conns.iter().filter(|c| c.places.contains(place)).count();
+        let places = || self.connections.ids().map(|i| self.connections[i].places);
+        let marked = |place| places().filter(|places| places.contains(place)).count();
         let out = |list: List| self.count(list, |c| c.links.out_next);
-        check(out(self.ready) == Some(marked(Places::READY)), "the list of ready slots is wrong")?;
-        check(out(self.unresolved) == Some(marked(Places::UNRESOLVED)), "the list of unresolved slots is wrong")?;
+        check(out(self.ready) == marked(Places::READY), "the list of ready slots is wrong")?;
+        check(out(self.unresolved) == marked(Places::UNRESOLVED), "the list of unresolved slots is wrong")?;
         let eventful = self.count(self.eventful, |c| c.links.event_next);
-        check(eventful == Some(marked(Places::EVENTFUL)), "the list of slots with events is wrong")?;
-        let news = self.listeners.iter().filter(|l| l.has_news).count();
-        check(news == usize::from(self.listeners_with_news), "listeners with news are counted wrong")
+        check(eventful == marked(Places::EVENTFUL), "the list of slots with events is wrong")
     }
 
-    /// How long a list is; `None` if it goes in a circle.
-    fn count(&self, list: List, next: fn(&Connection) -> u16) -> Option<usize> {
-        let mut at = list.first().unwrap_or(u16::MAX);
-        for len in 0..=self.conns.len() {
-            match self.conns.get(usize::from(at)) {
-                Some(c) => at = next(c),
-                None => return Some(len),
-            }
-        }
-        None
+    /// How long a list is; more than there are slots if it goes in a circle.
+    fn count(&self, list: List, next: fn(&Connection) -> Option<Id<Connection>>) -> usize {
+        let slots = core::iter::successors(list.first(), |i| next(&self.connections[*i]));
+        slots.take(self.connections.capacity() + 1).count()
     }
 
-    fn audit_listener(&self, l: usize) -> Finding {
-        let listener = &self.listeners[l];
-        let is_its = |index: u8| usize::from(index) == l;
-        let halves = self.halves.iter().filter(|half| half.tuple.is_used() && half.progress.is_over().is_none());
-        let halves = halves.filter(|half| is_its(half.listener)).count();
-        check(halves == usize::from(listener.half_open), "a listener's half-open records are counted wrong")?;
-        let waiting = |c: &&Connection| c.is_used() && c.closed().is_none() && c.has(Flags::UNACCEPTED);
-        let queued = self.conns.iter().filter(waiting).filter(|c| is_its(c.listener)).count();
-        check(queued == usize::from(listener.queued), "a listener's backlog is counted wrong")?;
-        let (mut at, mut last, mut len) = (listener.first, NONE, 0);
-        while let Some(c) = self.conns.get(usize::from(at)).filter(|_| len <= queued) {
-            (last, at, len) = (at, c.accept_next, len + 1);
-        }
-        check(len == queued && last == listener.last, "a listener's backlog is linked wrong")
+    fn audit_listeners(&self) -> Finding {
+        let half_open = |l| {
+            let is_its = |half: &HalfOpen| half.listener == l && half.progress.is_over().is_none();
+            self.half_open.iter().filter(|(_, half)| is_its(half)).count()
+        };
+        let unaccepted = |l| {
+            let is_its = |c: &Connection| c.listener == l && c.closed().is_none() && c.has(Flags::UNACCEPTED);
+            self.connections.iter().filter(|(_, c)| is_its(c)).count()
+        };
+        self.listeners.audit(&self.connections, half_open, unaccepted)
     }
 }
 

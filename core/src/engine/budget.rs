@@ -186,7 +186,7 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn budget(&self, handle: ConnectionHandle) -> Result<Budget, Error> {
-        let c = &self.conns[usize::from(self.slot(handle)?)];
+        let c = &self.connections[self.slot(handle)?];
         Ok(Budget::new(&self.settings, &c.limits, c.tcb.flags))
     }
 }

@@ -15,11 +15,11 @@ use crate::engine::event::{Compact, ConnectionHandle, ListenerHandle, Status};
 use crate::engine::handshakes::apply_options;
 use crate::engine::tcp::Tcp;
 use crate::error::Error;
-use crate::id::NONE;
+use crate::id::{Id, ListenerId};
 use crate::rules::reset;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{CloseReason, State, Timer};
-use crate::tables::listener::Listener;
+use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::{Addr, Hop, Tuple, endpoints};
 
@@ -42,15 +42,11 @@ impl Tcp<'_> {
         if !self.pool.could_hold(options.stream.rx_buffer(), options.stream.tx_buffer()) {
             return Err(Error::NoBuffer);
         }
-        let is_same = |l: &Listener| l.is_open && l.port == local.port() && l.addr == addr;
-        if self.listeners.iter().any(is_same) {
+        if self.listeners.has(addr, local.port()) {
             return Err(Error::AddressInUse);
         }
-        let index = self.listeners.iter().position(|l| !l.is_open).ok_or(Error::NoListener)?;
-        let generation = self.listeners[index].generation;
-        self.listeners[index] =
-            Listener { is_open: true, addr, port: local.port(), options, ..Listener::closed(generation) };
-        Ok(ListenerHandle { index: index as u8, generation })
+        let l = self.listeners.open(addr, local.port(), options).ok_or(Error::NoListener)?;
+        Ok(self.listener_handle(l))
     }
 
     /// Closes a listener. Connections it has completed and nobody accepted are reset, and so are handshakes in progress. Accepted
@@ -65,17 +61,12 @@ impl Tcp<'_> {
         Ok(())
     }
 
-    fn close_listener(&mut self, l: usize) {
-        while self.listeners[l].first != NONE {
-            let i = self.listeners[l].first;
+    fn close_listener(&mut self, l: ListenerId) {
+        while let Some(i) = self.listeners[l].first() {
             self.abort_slot(i);
         }
         self.reset_half_open_of(l);
-        let listener = &mut self.listeners[l];
-        if listener.has_news {
-            self.listeners_with_news -= 1;
-        }
-        *listener = Listener::closed(listener.generation.wrapping_add(1));
+        self.listeners.close(l);
     }
 
     /// Hands over the oldest completed connection.
@@ -85,26 +76,16 @@ impl Tcp<'_> {
     pub fn accept(&mut self, now: Instant, handle: ListenerHandle) -> Result<ConnectionHandle, Error> {
         self.catch_up(now);
         let l = self.listener(handle)?;
-        let listener = &mut self.listeners[l];
-        if listener.first == NONE {
-            return Err(Error::WouldBlock);
-        }
-        let i = listener.first;
-        let first_byte = listener.options.stream.first_byte_ms();
-        let c = &mut self.conns[usize::from(i)];
-        listener.first = c.accept_next;
-        listener.queued -= 1;
-        if listener.first == NONE {
-            listener.last = NONE;
-        }
-        c.accept_next = NONE;
+        let i = self.listeners[l].first().ok_or(Error::WouldBlock)?;
+        self.listeners.unlink(l, &mut self.connections, i);
+        let first_byte = self.listeners[l].options.stream.first_byte_ms();
+        let c = &mut self.connections[i];
         c.clear(Flags::UNACCEPTED);
         c.wait_for(first_byte.filter(|_| !c.has(Flags::PEER_SPOKE)), self.clock.ms());
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
-        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         self.settle(i);
-        Ok(handle)
+        Ok(self.handle(i))
     }
 
     /// Opens a connection (§3.10.1, active OPEN). Port 0 in `local` asks for an ephemeral port (RFC 6056). `hop` is the link address of
@@ -130,7 +111,7 @@ impl Tcp<'_> {
         let options = Stream::new(&options)?;
         let tuple = self.tuple_to_connect(local, remote)?;
         let Some(i) = self.allocate_connection(options.rx_buffer(), options.tx_buffer()) else {
-            let is_slot_free = self.conn_index.has_room();
+            let is_slot_free = self.connections.has_room();
             #[cfg(feature = "eviction")]
             if self.pool.could_hold(options.rx_buffer(), options.tx_buffer()) {
                 self.make_way(self.waiting_for_room() + 1);
@@ -138,7 +119,7 @@ impl Tcp<'_> {
             return Err(if is_slot_free { Error::NoBuffer } else { Error::NoSlot });
         };
         let iss = self.keyed.initial_seq(now, &tuple);
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         apply_options(c, &options);
         c.tcb.tuple = tuple;
         c.tcb.hop = hop.unwrap_or_default();
@@ -152,11 +133,10 @@ impl Tcp<'_> {
         c.heard_at = c.since;
         c.wait_for(options.first_byte_ms(), c.since);
         send::arm_retransmission(c, self.clock.ms(), &self.settings);
-        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let hash = self.keyed.index_hash(&tuple);
-        self.conn_index.insert(i, hash);
+        self.connections.insert(i, hash);
         self.settle(i);
-        Ok(handle)
+        Ok(self.handle(i))
     }
 
     /// The address of an endpoint, if this build speaks its family and its zone, where one belongs to it, is ours or is left open
@@ -195,8 +175,7 @@ impl Tcp<'_> {
             let at = offset.wrapping_add(self.ports_used) % ports.count();
             self.ports_used = self.ports_used.wrapping_add(1);
             tuple.local_port = ports.first + at as u16;
-            let is_listened_on = self.listeners.iter().any(|l| l.is_open && l.port == tuple.local_port);
-            if !is_listened_on && !self.is_in_use(&tuple) {
+            if !self.listeners.is_port_taken(tuple.local_port) && !self.is_in_use(&tuple) {
                 return Some(tuple.local_port);
             }
         }
@@ -205,9 +184,9 @@ impl Tcp<'_> {
 
     fn is_in_use(&self, tuple: &Tuple) -> bool {
         let hash = self.keyed.index_hash(tuple);
-        self.find_connection(tuple, hash).is_some()
-            || self.find_half_open(tuple, hash).is_some()
-            || self.find_time_wait(tuple, hash).is_some()
+        self.connections.find(tuple, hash).is_some()
+            || self.half_open.find(tuple, hash).is_some()
+            || self.time_wait.find(tuple, hash).is_some()
     }
 
     /// Queues octets to be sent; gives how many fitted (§3.10.2). Octets queued before the handshake is done follow it.
@@ -218,7 +197,7 @@ impl Tcp<'_> {
     pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
@@ -246,7 +225,7 @@ impl Tcp<'_> {
     /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     pub fn recv(&mut self, _now: Instant, handle: ConnectionHandle, buf: &mut [u8]) -> Result<usize, Error> {
         let i = self.held(handle)?;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if c.rx_len > 0 {
             let n = usize::from(c.rx_len).min(buf.len());
             let fin = u32::from(c.has(Flags::PEER_FIN));
@@ -336,7 +315,7 @@ impl Tcp<'_> {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let timeout_ms = limits::first_byte_timeout(timeout)?;
-        if self.conns[usize::from(self.held(handle)?)].has(Flags::UNACCEPTED) {
+        if self.connections[self.held(handle)?].has(Flags::UNACCEPTED) {
             return Err(Error::NotConnected);
         }
         self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Flags::PEER_SPOKE)), ms))
@@ -351,7 +330,7 @@ impl Tcp<'_> {
     ) -> Result<(), Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
@@ -368,7 +347,7 @@ impl Tcp<'_> {
     pub fn shutdown(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
@@ -390,7 +369,7 @@ impl Tcp<'_> {
     pub fn close(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         let has_unread = c.rx_len > 0;
         let state = c.tcb.state();
         give_up(c);
@@ -439,32 +418,32 @@ impl Tcp<'_> {
         self.catch_up(now);
         let i = self.slot(handle)?;
         self.forget_time_wait_of(i);
-        give_up(&mut self.conns[usize::from(i)]);
+        give_up(&mut self.connections[i]);
         self.abort_slot(i);
         self.settle(i);
         Ok(())
     }
 
-    fn abort_slot(&mut self, i: u16) {
-        let c = &self.conns[usize::from(i)];
+    fn abort_slot(&mut self, i: Id<Connection>) {
+        let c = &self.connections[i];
         if c.closed().is_none() {
             self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state()));
         }
     }
 
     /// Frees the compact record that goes on for a slot in TIME-WAIT, if it is still the same connection's.
-    fn forget_time_wait_of(&mut self, i: u16) {
-        if let Some(w) = self.time_wait_of(&self.conns[usize::from(i)].tcb) {
+    fn forget_time_wait_of(&mut self, i: Id<Connection>) {
+        if let Some(w) = self.time_wait_of(&self.connections[i].tcb) {
             self.free_time_wait(w);
         }
     }
 
-    fn time_wait_of(&self, tcb: &Tcb) -> Option<u16> {
+    fn time_wait_of(&self, tcb: &Tcb) -> Option<Id<TimeWait>> {
         if tcb.state() != State::TimeWait {
             return None;
         }
-        let found = self.find_time_wait(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
-        found.filter(|w| self.waits[usize::from(*w)].snd_nxt == tcb.snd_nxt)
+        let found = self.time_wait.find(&tcb.tuple, self.keyed.index_hash(&tcb.tuple));
+        found.filter(|w| self.time_wait[*w].snd_nxt == tcb.snd_nxt)
     }
 
     /// Ends everything at once, before a planned restart, so that no peer is left half-open (§3.10.5): connections are aborted, also
@@ -472,13 +451,13 @@ impl Tcp<'_> {
     /// [`crate::Event::Closed`] as ever. Poll for output until none is left: everybody is told then.
     pub fn abort_all(&mut self, now: Instant) {
         self.catch_up(now);
-        for i in 0..self.conns.len() as u16 {
-            if self.conns[usize::from(i)].is_used() {
+        for i in self.connections.ids() {
+            if self.connections[i].is_used() {
                 self.abort_slot(i);
             }
         }
-        for l in 0..self.listeners.len() {
-            if self.listeners[l].is_open {
+        for l in self.listeners.ids() {
+            if self.listeners[l].is_open() {
                 self.close_listener(l);
             }
         }
@@ -486,8 +465,8 @@ impl Tcp<'_> {
 
     /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
     pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Addr) -> bool) {
-        for i in 0..self.conns.len() as u16 {
-            let c = &mut self.conns[usize::from(i)];
+        for i in self.connections.ids() {
+            let c = &mut self.connections[i];
             if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
                 continue;
             }
@@ -506,22 +485,19 @@ impl Tcp<'_> {
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn status(&self, handle: ConnectionHandle) -> Result<Status, Error> {
-        self.slot(handle).map(|i| self.status_of(&self.conns[usize::from(i)]))
+        self.slot(handle).map(|i| self.status_of(&self.connections[i]))
     }
 
     /// Lists the connections that hold a slot. Looks at every slot: for a status page, not for each segment.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionHandle, Status)> + '_ {
-        self.conns.iter().enumerate().filter(|(_, c)| c.is_used()).map(|(i, c)| {
-            let handle = ConnectionHandle { index: i as u16, generation: c.links.generation };
-            (handle, self.status_of(c))
-        })
+        self.connections.iter().map(|(i, c)| (self.handle(i), self.status_of(c)))
     }
 
     /// The compact record that goes on in TIME-WAIT has the last of them.
     fn timers_of(&self, c: &Connection) -> Timers {
         let mut timers = c.timers(self.clock.ms(), &self.settings);
         let found = self.time_wait_of(&c.tcb);
-        if let Some(at) = found.and_then(|w| self.wait_index.deadline_of(w)) {
+        if let Some(at) = found.and_then(|w| self.time_wait.deadline_of(w)) {
             timers.set(Timer::TimeWait, at, self.clock.ms());
         }
         timers
@@ -552,15 +528,14 @@ impl Tcp<'_> {
 
     /// Lists the handshakes in progress of all listeners, and how long each is still kept.
     pub fn half_open(&self) -> impl Iterator<Item = Compact> + '_ {
-        let used = self.halves.iter().enumerate().filter(|(_, half)| half.tuple.is_used());
-        used.map(|(h, half)| self.compact(&half.tuple, Timer::SynReceived, self.half_open_left_ms(h as u16)))
+        let records = self.half_open.iter();
+        records.map(|(h, half)| self.compact(&half.tuple, Timer::SynReceived, self.half_open_left_ms(h)))
     }
 
     /// Lists the records in TIME-WAIT, and how long each is still kept.
     pub fn time_waits(&self) -> impl Iterator<Item = Compact> + '_ {
-        let used = self.waits.iter().enumerate().filter(|(_, wait)| wait.tuple.is_used());
-        used.map(|(w, wait)| {
-            let left = self.wait_index.deadline_of(w as u16).map_or(0, |at| at.left(self.clock.ms()));
+        self.time_wait.iter().map(|(w, wait)| {
+            let left = self.time_wait.deadline_of(w).map_or(0, |at| at.left(self.clock.ms()));
             self.compact(&wait.tuple, Timer::TimeWait, left)
         })
     }
@@ -572,7 +547,7 @@ impl Tcp<'_> {
 
     /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
     pub fn in_use(&self) -> (usize, usize, usize) {
-        (self.conn_index.len(), self.half_index.len(), self.wait_index.len())
+        (self.connections.len(), self.half_open.len(), self.time_wait.len())
     }
 
     /// Returns the bytes of the pool that connections' buffers take up.
@@ -591,25 +566,28 @@ impl Tcp<'_> {
         self.last_resets.oldest_ordered()
     }
 
-    fn listener(&self, handle: ListenerHandle) -> Result<usize, Error> {
-        let index = handle.index();
-        match self.listeners.get(index) {
-            Some(l) if l.is_open && l.generation == handle.generation => Ok(index),
-            _ => Err(Error::StaleHandle),
-        }
+    pub(crate) fn handle(&self, i: Id<Connection>) -> ConnectionHandle {
+        ConnectionHandle { index: i.number(), generation: self.connections[i].links.generation }
     }
 
-    pub(crate) fn slot(&self, handle: ConnectionHandle) -> Result<u16, Error> {
-        match self.conns.get(handle.index()) {
-            Some(c) if c.is_used() && c.links.generation == handle.generation => Ok(handle.index),
-            _ => Err(Error::StaleHandle),
-        }
+    pub(crate) fn listener_handle(&self, l: ListenerId) -> ListenerHandle {
+        ListenerHandle { index: l.number(), generation: self.listeners[l].generation }
+    }
+
+    fn listener(&self, handle: ListenerHandle) -> Result<ListenerId, Error> {
+        let is_its = |l: &ListenerId| self.listeners[*l].is_open() && self.listener_handle(*l) == handle;
+        self.listeners.at(handle.index()).filter(is_its).ok_or(Error::StaleHandle)
+    }
+
+    pub(crate) fn slot(&self, handle: ConnectionHandle) -> Result<Id<Connection>, Error> {
+        let is_its = |i: &Id<Connection>| self.connections[*i].is_used() && self.handle(*i) == handle;
+        self.connections.at(handle.index()).filter(is_its).ok_or(Error::StaleHandle)
     }
 
     /// A slot whose handle the application has not given up.
-    fn held(&self, handle: ConnectionHandle) -> Result<u16, Error> {
+    fn held(&self, handle: ConnectionHandle) -> Result<Id<Connection>, Error> {
         let i = self.slot(handle)?;
-        if self.conns[usize::from(i)].has(Flags::APP_GONE) { Err(Error::StaleHandle) } else { Ok(i) }
+        if self.connections[i].has(Flags::APP_GONE) { Err(Error::StaleHandle) } else { Ok(i) }
     }
 }
 

@@ -8,11 +8,14 @@ use crate::connection::slot::Connection;
 use crate::counters::{ResetKind, count};
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
+use crate::id::{Id, ListenerId};
 use crate::rules::judgement::{Disposition, Judgement};
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, Rule, State, Verdict};
 use crate::rules::{closed, listen, segment_arrives};
+use crate::tables::half_open::HalfOpen;
+use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, Hop, Tuple};
 use crate::wire::segment::{Control, ParseError, Segment};
@@ -101,10 +104,9 @@ impl Tcp<'_> {
     }
 
     fn dispatch(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
-        let verdict = if self.is_last_connection(tuple) {
-            self.on_connection(self.last_connection, d)
-        } else {
-            self.dispatch_by_hash(tuple, d)
+        let verdict = match self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
+            Some(i) => self.on_connection(i, d),
+            None => self.dispatch_by_hash(tuple, d),
         };
         // What changes nothing is counted alone.
         if d.seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
@@ -113,24 +115,24 @@ impl Tcp<'_> {
         verdict
     }
 
-    fn is_last_connection(&self, tuple: &Tuple) -> bool {
-        let is_it = |c: &Connection| c.tcb.tuple == *tuple && c.closed().is_none();
-        self.conns.get(usize::from(self.last_connection)).is_some_and(is_it)
+    fn is_connection(&self, i: Id<Connection>, tuple: &Tuple) -> bool {
+        let c = &self.connections[i];
+        c.tcb.tuple == *tuple && c.closed().is_none()
     }
 
     fn dispatch_by_hash(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let hash = self.keyed.index_hash(tuple);
-        if let Some(i) = self.find_connection(tuple, hash) {
-            self.last_connection = i;
+        if let Some(i) = self.connections.find(tuple, hash) {
+            self.last_connection = Some(i);
             self.on_connection(i, d)
-        } else if let Some(h) = self.find_half_open(tuple, hash) {
+        } else if let Some(h) = self.half_open.find(tuple, hash) {
             match self.find_old_incarnation(h, hash, d.seg) {
                 Some(w) => self.on_time_wait(w, d),
                 None => self.on_half_open(h, d),
             }
-        } else if let Some(w) = self.find_time_wait(tuple, hash) {
+        } else if let Some(w) = self.time_wait.find(tuple, hash) {
             self.on_time_wait(w, d)
-        } else if let Some(l) = self.find_listener(tuple) {
+        } else if let Some(l) = self.listeners.find(tuple) {
             self.on_listener(l, tuple, d)
         } else {
             self.on_nothing(tuple, d)
@@ -139,13 +141,13 @@ impl Tcp<'_> {
 
     /// A connection in TIME-WAIT that a SYN, perhaps a forged one, reopens: its peer may have lost our last ACK and repeat its FIN. What
     /// acknowledges the old connection's last number is its peer's; the new handshake's numbers lie far beyond.
-    fn find_old_incarnation(&self, h: u16, hash: u32, seg: &Segment<'_>) -> Option<u16> {
-        let half = &self.halves[usize::from(h)];
+    fn find_old_incarnation(&self, h: Id<HalfOpen>, hash: u32, seg: &Segment<'_>) -> Option<Id<TimeWait>> {
+        let half = &self.half_open[h];
         let is_for_half = seg.header.ack == half.iss + 1 || !seg.has(Control::ACK) || seg.has(Control::RST);
         if is_for_half || seg.has(Control::SYN) {
             return None;
         }
-        self.find_time_wait(&half.tuple, hash).filter(|w| self.waits[usize::from(*w)].snd_nxt == seg.header.ack)
+        self.time_wait.find(&half.tuple, hash).filter(|w| self.time_wait[*w].snd_nxt == seg.header.ack)
     }
 
     fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
@@ -154,7 +156,7 @@ impl Tcp<'_> {
         Verdict { rule: judgement.rule, action, state: State::Closed }
     }
 
-    fn on_listener(&mut self, l: usize, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
+    fn on_listener(&mut self, l: ListenerId, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
         let overflow: Overflow = self.listeners[l].options.overflow;
         let judgement = listen::arrives(d.seg, self.has_room_for_syn(l), overflow);
         let action = if judgement.disposition == Disposition::HalfOpen {
@@ -184,8 +186,8 @@ impl Tcp<'_> {
         }
     }
 
-    fn on_connection(&mut self, i: u16, d: &Delivery<'_>) -> Verdict {
-        let c = &mut self.conns[usize::from(i)];
+    fn on_connection(&mut self, i: Id<Connection>, d: &Delivery<'_>) -> Verdict {
+        let c = &mut self.connections[i];
         let state = c.tcb.state();
         let Judgement { rule, disposition } = segment_arrives::arrives(&c.tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
@@ -232,8 +234,8 @@ impl Tcp<'_> {
     }
 
     /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
-    fn reset_and_try_again(&mut self, d: &Delivery<'_>, i: u16, reset: Reset) {
-        let tuple = self.conns[usize::from(i)].tcb.tuple;
+    fn reset_and_try_again(&mut self, d: &Delivery<'_>, i: Id<Connection>, reset: Reset) {
+        let tuple = self.connections[i].tcb.tuple;
         if self.replies.push_front(Reply::reset(&tuple, d.hop, reset)).is_err() {
             count(&mut self.counters.replies_lost);
             return;
@@ -243,8 +245,8 @@ impl Tcp<'_> {
     }
 
     /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
-    fn expect_answer(&mut self, i: u16, rst: Seq) {
-        let c = &mut self.conns[usize::from(i)];
+    fn expect_answer(&mut self, i: Id<Connection>, rst: Seq) {
+        let c = &mut self.connections[i];
         if !c.has(Flags::ASKING) && c.tcb.state().is_synchronized() {
             if c.has(Flags::DELACK) {
                 // The field is the challenge's now; what was held back does not wait for it.
@@ -261,8 +263,8 @@ impl Tcp<'_> {
     }
 
     /// Marks an answer as due, if the connection's quota admits it.
-    fn within_quota(&mut self, now: Instant, i: u16, due: Flags, granted: Action) -> Action {
-        let c = &mut self.conns[usize::from(i)];
+    fn within_quota(&mut self, now: Instant, i: Id<Connection>, due: Flags, granted: Action) -> Action {
+        let c = &mut self.connections[i];
         if c.tcb.quota.take(now, self.settings.challenge_limit) {
             c.set(due);
             granted

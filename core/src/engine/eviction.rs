@@ -3,11 +3,10 @@
 use crate::config::EvictBy;
 use crate::connection::slot::Connection;
 use crate::engine::tcp::Tcp;
-use crate::id::NONE;
+use crate::id::Id;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::CloseReason;
 use crate::tables::half_open::HalfOpen;
-use crate::tables::listener::Listener;
 
 impl Tcp<'_> {
     /// `wanting` have found no slot or no buffers, and wait. Ends the connection that has been idle the longest, if one has been for as long
@@ -16,13 +15,13 @@ impl Tcp<'_> {
     pub(crate) fn make_way(&mut self, wanting: usize) {
         let Some((by, least_ms)) = self.settings.eviction else { return };
         let now = self.clock.ms();
-        let is_leaving = |c: &&Connection| c.closed() == Some(CloseReason::Evicted);
-        if self.conns.iter().filter(is_leaving).count() >= wanting {
+        let is_leaving = |c: &Connection| c.closed() == Some(CloseReason::Evicted);
+        if self.connections.iter().filter(|(_, c)| is_leaving(c)).count() >= wanting {
             return;
         }
-        let mut victim = NONE;
+        let mut victim = None;
         let mut longest_ms = 0;
-        for (i, c) in self.conns.iter().enumerate() {
+        for (i, c) in self.connections.iter() {
             let is_open = c.closed().is_none() && c.tcb.state().is_synchronized();
             let quiet_ms = now.since(c.moved_at);
             let (is_meant, idle_ms) = match by {
@@ -31,29 +30,28 @@ impl Tcp<'_> {
                 EvictBy::WithoutProgress => (owes(c), quiet_ms.min(now.since(c.since))),
             };
             if is_open && is_meant && idle_ms >= least_ms.max(longest_ms) {
-                (victim, longest_ms) = (i as u16, idle_ms);
+                (victim, longest_ms) = (Some(i), idle_ms);
             }
         }
-        if victim != NONE {
+        if let Some(victim) = victim {
             self.end_by_timer(victim, CloseReason::Evicted);
         }
     }
 
     /// The peer of a half-open record has completed its handshake and found no room. A full backlog is the application's to empty.
-    pub(crate) fn make_way_for(&mut self, h: u16) {
-        if self.waits_for_room(&self.halves[usize::from(h)]) {
+    pub(crate) fn make_way_for(&mut self, h: Id<HalfOpen>) {
+        if self.waits_for_room(&self.half_open[h]) {
             self.make_way(self.waiting_for_room());
         }
     }
 
     fn waits_for_room(&self, half: &HalfOpen) -> bool {
-        let has_place = |listener: &Listener| listener.queued < listener.options.backlog;
-        half.progress.is_completed() && self.listeners.get(usize::from(half.listener)).is_some_and(has_place)
+        half.progress.is_completed() && self.listeners[half.listener].has_place()
     }
 
     /// How many peers have completed their handshake and found no room.
     pub(crate) fn waiting_for_room(&self) -> usize {
-        self.halves.iter().filter(|half| self.waits_for_room(half)).count()
+        self.half_open.iter().filter(|(_, half)| self.waits_for_room(half)).count()
     }
 
     /// A slot is free. The peer that has waited the longest for one is asked at once to say its last ACK again: it does so at latest when our
@@ -62,9 +60,9 @@ impl Tcp<'_> {
         if self.settings.eviction.is_none() {
             return;
         }
-        let waiting = self.halves.iter().enumerate().filter(|(_, half)| self.waits_for_room(half));
+        let waiting = self.half_open.iter().filter(|(_, half)| self.waits_for_room(half));
         if let Some((h, _)) = waiting.max_by_key(|(_, half)| half.progress.retries()) {
-            self.reply_syn_ack(h as u16);
+            self.reply_syn_ack(h);
         }
     }
 }

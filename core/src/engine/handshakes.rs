@@ -6,14 +6,14 @@ use crate::counters::count;
 use crate::engine::dispatch::Delivery;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::engine::tcp::Tcp;
-use crate::id::NONE;
+use crate::id::{Id, ListenerId};
 use crate::rules::judgement::{Disposition, Judgement, Take};
 use crate::rules::reset::Reset;
 use crate::rules::segment_arrives;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
-use crate::tables::listener::Listener;
+use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, RESET_HELD_MS};
 use crate::wire::addr::{Addr, Hop, Tuple};
@@ -26,14 +26,13 @@ const REOPEN_DISTANCE: u32 = 1 << 17;
 
 impl Tcp<'_> {
     /// Says whether a listener can take one more SYN.
-    pub(crate) fn has_room_for_syn(&self, l: usize) -> bool {
-        let Listener { options, half_open, queued, .. } = &self.listeners[l];
-        self.half_index.has_room() && *half_open < options.half_open && *queued < options.backlog
+    pub(crate) fn has_room_for_syn(&self, l: ListenerId) -> bool {
+        self.half_open.has_room() && self.listeners[l].takes_handshake()
     }
 
     /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
-    pub(crate) fn open_half(&mut self, l: usize, tuple: &Tuple, d: &Delivery<'_>, iss: Seq) {
-        let Some(h) = self.half_index.allocate() else {
+    pub(crate) fn open_half(&mut self, l: ListenerId, tuple: &Tuple, d: &Delivery<'_>, iss: Seq) {
+        let Some(h) = self.half_open.allocate() else {
             return;
         };
         let half = HalfOpen {
@@ -42,47 +41,47 @@ impl Tcp<'_> {
             mss: self.settings.send_mss(tuple.remote_addr, d.seg.header.mss),
             iss,
             irs: d.seg.header.seq,
-            listener: l as u8,
-            ..HalfOpen::ZERO
+            listener: l,
+            ..HalfOpen::EMPTY
         };
-        self.halves[usize::from(h)] = half;
+        self.half_open[h] = half;
         let hash = self.keyed.index_hash(tuple);
-        self.half_index.insert(h, hash);
-        self.listeners[l].half_open += 1;
+        self.half_open.insert(h, hash);
+        self.listeners.add_half_open(l);
         self.arm_syn_ack(h);
         self.reply_syn_ack(h);
     }
 
-    pub(crate) fn reply_syn_ack(&mut self, h: u16) {
-        let half = &self.halves[usize::from(h)];
+    pub(crate) fn reply_syn_ack(&mut self, h: Id<HalfOpen>) {
+        let half = &self.half_open[h];
         let mss = self.settings.receive_mss(half.tuple.remote_addr);
         let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
         #[cfg(feature = "user-timeout-option")]
         let reply = {
-            let stream = &self.listeners[usize::from(half.listener)].options.stream;
+            let stream = &self.listeners[half.listener].options.stream;
             Reply { user_timeout: stream.limits.advice(stream.flags), ..reply }
         };
         self.reply(reply);
     }
 
     /// What the connections of a listener offer first.
-    fn first_window(&self, listener: u8) -> u16 {
-        self.listeners[usize::from(listener)].options.stream.rx_buffer() as u16
+    fn first_window(&self, listener: ListenerId) -> u16 {
+        self.listeners[listener].options.stream.rx_buffer() as u16
     }
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
-    fn arm_syn_ack(&mut self, h: u16) {
-        let retries = u32::from(self.halves[usize::from(h)].progress.retries().min(16));
+    fn arm_syn_ack(&mut self, h: Id<HalfOpen>) {
+        let retries = u32::from(self.half_open[h].progress.retries().min(16));
         let elapsed = SYN_ACK_RTO_MS * ((1 << retries) - 1);
         let left = self.settings.syn_received_ms.saturating_sub(elapsed).max(1);
         let wait = (SYN_ACK_RTO_MS << retries).min(left);
-        self.half_index.arm(h, self.clock.ms().after(wait));
+        self.half_open.arm(h, self.clock.ms().after(wait));
     }
 
     /// The SYN,ACK's timer: again, or the end of the record. The peer is told: its SYN was acknowledged, and where its own ACK found no room
     /// or was lost it counts the connection as established (§3.10.5, SYN-RECEIVED).
-    pub(crate) fn half_open_due(&mut self, h: u16) {
-        let half = &mut self.halves[usize::from(h)];
+    pub(crate) fn half_open_due(&mut self, h: Id<HalfOpen>) {
+        let half = &mut self.half_open[h];
         if half.progress.is_over().is_some() {
             count(&mut self.counters.resets_dropped);
             self.free_half_open(h);
@@ -93,7 +92,7 @@ impl Tcp<'_> {
         if waited >= self.settings.syn_received_ms {
             count(&mut self.counters.half_open_expired);
             self.counters.ended(CloseReason::TimedOut(Timer::SynReceived));
-            self.halves[usize::from(h)].progress.expire();
+            self.half_open[h].progress.expire();
             self.retire_half_open(h);
             return;
         }
@@ -103,9 +102,9 @@ impl Tcp<'_> {
     }
 
     /// How long a handshake is still kept; one that is over, until its peer is told.
-    pub(crate) fn half_open_left_ms(&self, h: u16) -> u32 {
-        let progress = self.halves[usize::from(h)].progress;
-        let next = self.half_index.deadline_of(h).map_or(0, |at| at.left(self.clock.ms()));
+    pub(crate) fn half_open_left_ms(&self, h: Id<HalfOpen>) -> u32 {
+        let progress = self.half_open[h].progress;
+        let next = self.half_open.deadline_of(h).map_or(0, |at| at.left(self.clock.ms()));
         if progress.is_over().is_some() {
             return next;
         }
@@ -113,31 +112,31 @@ impl Tcp<'_> {
         next + self.settings.syn_received_ms.saturating_sub(waited_then)
     }
 
-    pub(crate) fn free_half_open(&mut self, h: u16) {
-        if self.halves[usize::from(h)].progress.is_over().is_some() {
+    pub(crate) fn free_half_open(&mut self, h: Id<HalfOpen>) {
+        if self.half_open[h].progress.is_over().is_some() {
             self.retired -= 1;
         } else {
             self.forget_handshake(h);
         }
-        self.half_index.release(h);
-        self.halves[usize::from(h)] = HalfOpen::ZERO;
+        self.half_open.release(h, HalfOpen::EMPTY);
     }
 
     /// Takes a record out of everything that could find it.
-    fn forget_handshake(&mut self, h: u16) {
-        let half = &self.halves[usize::from(h)];
+    fn forget_handshake(&mut self, h: Id<HalfOpen>) {
+        let half = &self.half_open[h];
         let hash = self.keyed.index_hash(&half.tuple);
-        self.listeners[usize::from(half.listener)].half_open -= 1;
-        self.half_index.remove(h, hash);
+        let listener = half.listener;
+        self.half_open.remove(h, hash);
+        self.listeners.remove_half_open(listener);
     }
 
     /// The handshake of a record that was marked as over. The record stays until its RST has a place among the replies.
-    fn retire_half_open(&mut self, h: u16) {
+    fn retire_half_open(&mut self, h: Id<HalfOpen>) {
         self.forget_handshake(h);
         // A device that takes nothing must not hold the record for ever.
-        self.half_index.arm(h, self.clock.ms().after(RESET_HELD_MS));
+        self.half_open.arm(h, self.clock.ms().after(RESET_HELD_MS));
         self.retired += 1;
-        self.retired_from = self.retired_from.min(h);
+        self.retired_from = self.retired_from.min(h.index());
         self.tell_retired();
     }
 
@@ -145,10 +144,10 @@ impl Tcp<'_> {
     /// place of each reply that leaves, before anybody asks again.
     pub(crate) fn tell_retired(&mut self) {
         while self.retired > 0 && !self.replies.is_full() && self.replies_of_retired() < REPLIES / 2 {
-            let h = self.retired_from;
-            let Some(half) = self.halves.get(usize::from(h)) else {
+            let Some(h) = self.half_open.at(self.retired_from) else {
                 return;
             };
+            let half = &self.half_open[h];
             match half.progress.is_over() {
                 Some(reason) => {
                     // A peer whose SYN,ACK was lost is still in SYN-SENT, and its next SYN is welcome: without an ACK the RST ends only
@@ -162,7 +161,7 @@ impl Tcp<'_> {
             }
         }
         if self.retired == 0 {
-            self.retired_from = NONE;
+            self.retired_from = usize::MAX;
         }
     }
 
@@ -170,8 +169,8 @@ impl Tcp<'_> {
         self.replies.iter().filter(|reply| reply.is_of_retired).count()
     }
 
-    pub(crate) fn on_half_open(&mut self, h: u16, d: &Delivery<'_>) -> Verdict {
-        let half = &self.halves[usize::from(h)];
+    pub(crate) fn on_half_open(&mut self, h: Id<HalfOpen>, d: &Delivery<'_>) -> Verdict {
+        let half = &self.half_open[h];
         let tcb = half.expand(self.first_window(half.listener));
         let Judgement { mut rule, disposition } = segment_arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
@@ -186,7 +185,7 @@ impl Tcp<'_> {
                 Action::ReturnedToListen
             }
             Disposition::Take(take) => self.complete(h, tcb, d, rule, &take).unwrap_or_else(|| {
-                self.halves[usize::from(h)].progress.complete();
+                self.half_open[h].progress.complete();
                 #[cfg(feature = "eviction")]
                 self.make_way_for(h);
                 rule = Rule::SynReceivedNoSlot;
@@ -203,8 +202,15 @@ impl Tcp<'_> {
         Verdict { rule, action, state: State::SynReceived }
     }
 
-    fn challenge_half_open(&mut self, now: Instant, h: u16, tcb: &Tcb, is_limited: bool, granted: Action) -> Action {
-        let half = &mut self.halves[usize::from(h)];
+    fn challenge_half_open(
+        &mut self,
+        now: Instant,
+        h: Id<HalfOpen>,
+        tcb: &Tcb,
+        is_limited: bool,
+        granted: Action,
+    ) -> Action {
+        let half = &mut self.half_open[h];
         if is_limited && !half.quota.take(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
@@ -214,8 +220,8 @@ impl Tcp<'_> {
         granted
     }
 
-    fn syn_ack_again(&mut self, now: Instant, h: u16) -> Action {
-        if !self.halves[usize::from(h)].quota.take(now, self.settings.challenge_limit) {
+    fn syn_ack_again(&mut self, now: Instant, h: Id<HalfOpen>) -> Action {
+        if !self.half_open[h].quota.take(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
@@ -224,46 +230,31 @@ impl Tcp<'_> {
     }
 
     /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
-    fn complete(&mut self, h: u16, tcb: Tcb, d: &Delivery<'_>, rule: Rule, take: &Take) -> Option<Action> {
-        let l = usize::from(self.halves[usize::from(h)].listener);
+    fn complete(&mut self, h: Id<HalfOpen>, tcb: Tcb, d: &Delivery<'_>, rule: Rule, take: &Take) -> Option<Action> {
+        let l = self.half_open[h].listener;
         let options = self.listeners[l].options;
-        if self.listeners[l].queued >= options.backlog {
+        if !self.listeners[l].has_place() {
             return None;
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
-        if let Some(w) = self.find_time_wait(&tcb.tuple, hash) {
+        if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
             self.free_time_wait(w);
         }
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         c.buffers.begin_tx(tcb.snd_nxt);
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
         c.set(Flags::UNACCEPTED);
         apply_options(c, &options.stream);
-        c.listener = l as u8;
+        c.listener = l;
         c.wait_for(options.accept_ms(), self.clock.ms());
-        self.conn_index.insert(i, hash);
-        self.push_unaccepted(l, i);
+        self.connections.insert(i, hash);
+        self.listeners.push(l, &mut self.connections, i);
         let action = self.take(i, d, rule, take);
         self.settle(i);
         Some(action)
-    }
-
-    fn push_unaccepted(&mut self, l: usize, i: u16) {
-        let listener = &mut self.listeners[l];
-        if listener.first == NONE {
-            listener.first = i;
-        } else {
-            self.conns[usize::from(listener.last)].accept_next = i;
-        }
-        listener.last = i;
-        listener.queued += 1;
-        if !listener.has_news {
-            listener.has_news = true;
-            self.listeners_with_news += 1;
-        }
     }
 
     /// Makes a TIME-WAIT record; acknowledges the peer's FIN where that is due. A full table gives up its oldest record.
@@ -271,31 +262,30 @@ impl Tcp<'_> {
         if let Some(hop) = ack_to {
             self.reply(Reply::ack_of_time_wait(&wait, hop));
         }
-        if !self.wait_index.has_room() {
+        if !self.time_wait.has_room() {
             count(&mut self.counters.time_wait_evicted);
-            match self.wait_index.first_due() {
+            match self.time_wait.first_due() {
                 Some((oldest, _)) => self.free_time_wait(oldest),
                 None => return,
             }
         }
-        let Some(w) = self.wait_index.allocate() else {
+        let Some(w) = self.time_wait.allocate() else {
             return;
         };
         let hash = self.keyed.index_hash(&wait.tuple);
-        self.waits[usize::from(w)] = wait;
-        self.wait_index.insert(w, hash);
-        self.wait_index.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
+        self.time_wait[w] = wait;
+        self.time_wait.insert(w, hash);
+        self.time_wait.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
     }
 
-    pub(crate) fn free_time_wait(&mut self, w: u16) {
-        let hash = self.keyed.index_hash(&self.waits[usize::from(w)].tuple);
-        self.wait_index.remove(w, hash);
-        self.wait_index.release(w);
-        self.waits[usize::from(w)] = TimeWait::ZERO;
+    pub(crate) fn free_time_wait(&mut self, w: Id<TimeWait>) {
+        let hash = self.keyed.index_hash(&self.time_wait[w].tuple);
+        self.time_wait.remove(w, hash);
+        self.time_wait.release(w, TimeWait::EMPTY);
     }
 
-    pub(crate) fn on_time_wait(&mut self, w: u16, d: &Delivery<'_>) -> Verdict {
-        let tcb = self.waits[usize::from(w)].expand();
+    pub(crate) fn on_time_wait(&mut self, w: Id<TimeWait>, d: &Delivery<'_>) -> Verdict {
+        let tcb = self.time_wait[w].expand();
         let Judgement { mut rule, disposition } = segment_arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
         let action = match disposition {
             Disposition::Reopen => match self.reopen(&tcb, d) {
@@ -306,7 +296,7 @@ impl Tcp<'_> {
                 }
             },
             Disposition::Restart => {
-                self.wait_index.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
+                self.time_wait.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
                 self.challenge_time_wait(d, w, false, Action::Acknowledged)
             }
             Disposition::Acknowledge { limited } => self.challenge_time_wait(d, w, limited, Action::Acknowledged),
@@ -324,8 +314,8 @@ impl Tcp<'_> {
         Verdict { rule, action, state: State::TimeWait }
     }
 
-    fn challenge_time_wait(&mut self, d: &Delivery<'_>, w: u16, is_limited: bool, granted: Action) -> Action {
-        let wait = &mut self.waits[usize::from(w)];
+    fn challenge_time_wait(&mut self, d: &Delivery<'_>, w: Id<TimeWait>, is_limited: bool, granted: Action) -> Action {
+        let wait = &mut self.time_wait[w];
         if is_limited && !wait.quota.take(d.now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
@@ -338,7 +328,7 @@ impl Tcp<'_> {
     /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate
     /// after all, it goes on answering when the handshake has failed (§3.6.1).
     fn reopen(&mut self, old: &Tcb, d: &Delivery<'_>) -> Option<Action> {
-        let l = self.find_listener(&old.tuple)?;
+        let l = self.listeners.find(&old.tuple)?;
         if !self.has_room_for_syn(l) {
             return None;
         }
@@ -350,10 +340,10 @@ impl Tcp<'_> {
     }
 
     /// Ends the handshakes of a listener that closes; each peer is told as the queue of replies drains (§3.10.5, SYN-RECEIVED).
-    pub(crate) fn reset_half_open_of(&mut self, l: usize) {
-        for h in 0..self.halves.len() as u16 {
-            let half = &mut self.halves[usize::from(h)];
-            let is_its = half.tuple.is_used() && usize::from(half.listener) == l;
+    pub(crate) fn reset_half_open_of(&mut self, l: ListenerId) {
+        for h in self.half_open.ids() {
+            let half = &mut self.half_open[h];
+            let is_its = half.tuple.is_used() && half.listener == l;
             if is_its && half.progress.is_over().is_none() {
                 half.progress.lose_listener();
                 self.retire_half_open(h);
@@ -363,14 +353,14 @@ impl Tcp<'_> {
 
     /// Frees half-open and TIME-WAIT records on addresses that are lost, and forgets answers from there.
     pub(crate) fn forget_records_on(&mut self, is_lost: impl Fn(Addr) -> bool) {
-        for h in 0..self.halves.len() as u16 {
-            let half = &self.halves[usize::from(h)];
+        for h in self.half_open.ids() {
+            let half = &self.half_open[h];
             if half.tuple.is_used() && is_lost(half.tuple.local_addr) {
                 self.free_half_open(h);
             }
         }
-        for w in 0..self.waits.len() as u16 {
-            let wait = &self.waits[usize::from(w)];
+        for w in self.time_wait.ids() {
+            let wait = &self.time_wait[w];
             if wait.tuple.is_used() && is_lost(wait.tuple.local_addr) {
                 self.free_time_wait(w);
             }

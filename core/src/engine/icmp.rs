@@ -17,8 +17,8 @@ impl Tcp<'_> {
     /// path that would carry less than every link does is not believed: forged, it would make each byte cost a header.
     pub(crate) fn handle_undelivered(&mut self, now: Instant, tuple: &Tuple, seq: Seq, mtu: Option<u32>) -> bool {
         self.catch_up(now);
-        let Some(i) = self.find_connection(tuple, self.keyed.index_hash(tuple)) else { return false };
-        let c = &mut self.conns[usize::from(i)];
+        let Some(i) = self.connections.find(tuple, self.keyed.index_hash(tuple)) else { return false };
+        let c = &mut self.connections[i];
         let in_flight = c.tcb.snd_nxt.since(c.tcb.snd_una);
         if c.closed().is_some() || seq.since(c.tcb.snd_una) >= in_flight {
             return false;

@@ -6,9 +6,10 @@ use crate::connection::send::{Kind, Plan};
 use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
 use crate::counters::{ResetKind, count};
-use crate::engine::event::{ConnectionHandle, Event, ListenerHandle};
+use crate::engine::event::Event;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
+use crate::id::Id;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
@@ -42,7 +43,7 @@ pub(crate) enum What {
     /// The first of the queued replies.
     Reply(Reply),
     /// The first ready slot's.
-    Segment(u16, Plan),
+    Segment(Id<Connection>, Plan),
 }
 
 impl What {
@@ -50,7 +51,7 @@ impl What {
     pub(crate) fn tuple<'a>(&'a self, tcp: &'a Tcp<'_>) -> &'a Tuple {
         match self {
             What::Reply(reply) => &reply.tuple,
-            What::Segment(i, _) => &tcp.conns[usize::from(*i)].tcb.tuple,
+            What::Segment(i, _) => &tcp.connections[*i].tcb.tuple,
         }
     }
 
@@ -101,7 +102,7 @@ impl<'s> Tcp<'s> {
             return reply;
         }
         while let Some(i) = self.ready.first() {
-            if let Some(plan) = send::next(&self.conns[usize::from(i)]) {
+            if let Some(plan) = send::next(&self.connections[i]) {
                 return Next::Transmit(What::Segment(i, plan));
             }
             self.pop_ready();
@@ -125,7 +126,7 @@ impl<'s> Tcp<'s> {
 
     /// Says whether [`Tcp::poll_output`] has more to say than a time.
     pub fn has_output(&self) -> bool {
-        let has_news = self.eventful.first().is_some() || self.listeners_with_news > 0;
+        let has_news = self.eventful.first().is_some() || self.listeners.has_news();
         // Slots that wait for a neighbour have nothing to say now.
         has_news || !self.replies.is_empty() || self.ready.first().is_some()
     }
@@ -137,8 +138,8 @@ impl<'s> Tcp<'s> {
         }
     }
 
-    fn header_of(&self, i: u16, plan: &Plan) -> Header {
-        let c = &self.conns[usize::from(i)];
+    fn header_of(&self, i: Id<Connection>, plan: &Plan) -> Header {
+        let c = &self.connections[i];
         let mut header = Header {
             src_port: c.tcb.tuple.local_port,
             dst_port: c.tcb.tuple.remote_port,
@@ -187,11 +188,11 @@ impl<'s> Tcp<'s> {
         self.next_listener_event()
     }
 
-    fn take_event(&mut self, i: u16) -> Option<Event> {
-        let c = &mut self.conns[usize::from(i)];
+    fn take_event(&mut self, i: Id<Connection>) -> Option<Event> {
+        let handle = self.handle(i);
+        let c = &mut self.connections[i];
         let flag = c.events.iter().next()?;
         c.events.remove(flag);
-        let handle = ConnectionHandle { index: i, generation: c.links.generation };
         let event = match flag {
             Events::CONNECTED => Event::Connected(handle),
             Events::READABLE => Event::Readable(handle),
@@ -205,14 +206,7 @@ impl<'s> Tcp<'s> {
     }
 
     fn next_listener_event(&mut self) -> Option<Event> {
-        if self.listeners_with_news == 0 {
-            return None;
-        }
-        let index = self.listeners.iter().position(|l| l.has_news)?;
-        let listener = &mut self.listeners[index];
-        listener.has_news = false;
-        self.listeners_with_news -= 1;
-        Some(Event::Acceptable(ListenerHandle { index: index as u8, generation: listener.generation }))
+        self.listeners.take_news().map(|l| Event::Acceptable(self.listener_handle(l)))
     }
 }
 
@@ -257,7 +251,7 @@ impl<'t, 's> Transmit<'t, 's> {
         match &mut self.what {
             What::Reply(reply) => reply.hop = hop,
             What::Segment(i, _) => {
-                let c = &mut self.tcp.conns[usize::from(*i)];
+                let c = &mut self.tcp.connections[*i];
                 c.tcb.hop = hop;
                 c.set(Flags::HOP_KNOWN);
             }
@@ -333,7 +327,7 @@ impl<'t, 's> Transmit<'t, 's> {
         Ok(())
     }
 
-    fn emit_segment(self, i: u16, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+    fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
         let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
@@ -344,7 +338,7 @@ impl<'t, 's> Transmit<'t, 's> {
         if self.is_again() {
             count(&mut self.tcp.counters.retransmissions);
         }
-        let c = &mut self.tcp.conns[usize::from(i)];
+        let c = &mut self.tcp.connections[i];
         send::sent(c, plan, self.tcp.clock.ms(), &self.tcp.settings);
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
@@ -369,8 +363,8 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    fn connection(&self, i: u16) -> &Connection {
-        &self.tcp.conns[usize::from(i)]
+    fn connection(&self, i: Id<Connection>) -> &Connection {
+        &self.tcp.connections[i]
     }
 
     fn tuple(&self) -> Tuple {
@@ -391,16 +385,16 @@ impl Tcp<'_> {
         };
         let tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };
         let hash = self.keyed.index_hash(&tuple);
-        if let Some(i) = self.find_connection(&tuple, hash) {
-            return self.conns[usize::from(i)].tcb.state();
+        if let Some(i) = self.connections.find(&tuple, hash) {
+            return self.connections[i].tcb.state();
         }
-        if self.find_half_open(&tuple, hash).is_some() {
+        if self.half_open.find(&tuple, hash).is_some() {
             return State::SynReceived;
         }
-        if self.find_time_wait(&tuple, hash).is_some() {
+        if self.time_wait.find(&tuple, hash).is_some() {
             return State::TimeWait;
         }
-        let listens = self.find_listener(&tuple).is_some();
+        let listens = self.listeners.find(&tuple).is_some();
         if listens { State::Listen } else { State::Closed }
     }
 }

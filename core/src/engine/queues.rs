@@ -2,36 +2,37 @@
 
 use crate::connection::slot::{Connection, Places};
 use crate::engine::tcp::Tcp;
+use crate::id::Id;
 
-fn out_link(c: &mut Connection) -> &mut u16 {
+fn out_link(c: &mut Connection) -> &mut Option<Id<Connection>> {
     &mut c.links.out_next
 }
 
-fn event_link(c: &mut Connection) -> &mut u16 {
+fn event_link(c: &mut Connection) -> &mut Option<Id<Connection>> {
     &mut c.links.event_next
 }
 
 impl Tcp<'_> {
     /// Puts a slot among those asked for their next segment.
-    pub(crate) fn queue_ready(&mut self, i: u16) {
-        let places = &mut self.conns[usize::from(i)].places;
+    pub(crate) fn queue_ready(&mut self, i: Id<Connection>) {
+        let places = &mut self.connections[i].places;
         if !places.intersects(Places::READY | Places::UNRESOLVED) {
             places.insert(Places::READY);
-            self.ready.push(self.conns, out_link, i);
+            self.ready.push(&mut self.connections, out_link, i);
         }
     }
 
-    pub(crate) fn pop_ready(&mut self) -> Option<u16> {
-        let i = self.ready.pop(self.conns, out_link)?;
-        self.conns[usize::from(i)].places.remove(Places::READY);
+    pub(crate) fn pop_ready(&mut self) -> Option<Id<Connection>> {
+        let i = self.ready.pop(&mut self.connections, out_link)?;
+        self.connections[i].places.remove(Places::READY);
         Some(i)
     }
 
     /// Moves the first ready slot to those that wait for a neighbour.
     pub(crate) fn park_ready(&mut self) {
         if let Some(i) = self.pop_ready() {
-            self.conns[usize::from(i)].places.insert(Places::UNRESOLVED);
-            self.unresolved.push(self.conns, out_link, i);
+            self.connections[i].places.insert(Places::UNRESOLVED);
+            self.unresolved.push(&mut self.connections, out_link, i);
         }
     }
 
@@ -41,8 +42,8 @@ impl Tcp<'_> {
 
     /// Asks every slot that waits for a neighbour again.
     pub(crate) fn wake_unresolved(&mut self) {
-        while let Some(i) = self.unresolved.pop(self.conns, out_link) {
-            self.conns[usize::from(i)].places.remove(Places::UNRESOLVED);
+        while let Some(i) = self.unresolved.pop(&mut self.connections, out_link) {
+            self.connections[i].places.remove(Places::UNRESOLVED);
             self.queue_ready(i);
         }
     }
@@ -50,24 +51,24 @@ impl Tcp<'_> {
     /// The same, with the first `asked` last: they have had their turn.
     pub(crate) fn wake_unresolved_after(&mut self, asked: usize) {
         for _ in 0..asked {
-            if let Some(i) = self.unresolved.pop(self.conns, out_link) {
-                self.unresolved.push(self.conns, out_link, i);
+            if let Some(i) = self.unresolved.pop(&mut self.connections, out_link) {
+                self.unresolved.push(&mut self.connections, out_link, i);
             }
         }
         self.wake_unresolved();
     }
 
-    pub(crate) fn queue_event(&mut self, i: u16) {
-        let places = &mut self.conns[usize::from(i)].places;
+    pub(crate) fn queue_event(&mut self, i: Id<Connection>) {
+        let places = &mut self.connections[i].places;
         if !places.contains(Places::EVENTFUL) {
             places.insert(Places::EVENTFUL);
-            self.eventful.push(self.conns, event_link, i);
+            self.eventful.push(&mut self.connections, event_link, i);
         }
     }
 
-    pub(crate) fn pop_event(&mut self) -> Option<u16> {
-        let i = self.eventful.pop(self.conns, event_link)?;
-        self.conns[usize::from(i)].places.remove(Places::EVENTFUL);
+    pub(crate) fn pop_event(&mut self) -> Option<Id<Connection>> {
+        let i = self.eventful.pop(&mut self.connections, event_link)?;
+        self.connections[i].places.remove(Places::EVENTFUL);
         Some(i)
     }
 }

@@ -9,17 +9,17 @@ use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
 use crate::counters::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
 use crate::engine::replies::{REPLIES, Reply};
-use crate::id::NONE;
+use crate::id::Id;
 use crate::keyed::Keyed;
 use crate::rules::reset::Reset;
 use crate::rules::verdict::Action;
 use crate::tables::half_open::HalfOpen;
-use crate::tables::index::Index;
-use crate::tables::listener::Listener;
+use crate::tables::listener::Listeners;
 use crate::tables::storage::Storage;
+use crate::tables::table::Table;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Clock, Instant};
-use crate::wire::addr::{Addr, Hop, Tuple, endpoints};
+use crate::wire::addr::{Hop, Tuple, endpoints};
 use crate::wire::seq::Seq;
 
 /// A TCP endpoint without I/O, clock or heap.
@@ -36,20 +36,17 @@ use crate::wire::seq::Seq;
 pub struct Tcp<'s> {
     pub(crate) settings: Settings,
     pub(crate) keyed: Keyed,
-    pub(crate) conns: &'s mut [Connection],
-    pub(crate) conn_index: Index<'s>,
-    pub(crate) listeners: &'s mut [Listener],
-    pub(crate) halves: &'s mut [HalfOpen],
-    pub(crate) half_index: Index<'s>,
-    pub(crate) waits: &'s mut [TimeWait],
-    pub(crate) wait_index: Index<'s>,
+    pub(crate) connections: Table<'s, Connection>,
+    pub(crate) listeners: Listeners<'s>,
+    pub(crate) half_open: Table<'s, HalfOpen>,
+    pub(crate) time_wait: Table<'s, TimeWait>,
     pub(crate) pool: Pool<'s>,
     pub(crate) replies: Deque<Reply, REPLIES>,
     /// A reply went out last: a connection's segment goes next.
     pub(crate) is_segments_turn: bool,
     /// Half-open records that only wait for their RST to be queued, and where the first of them can be.
     pub(crate) retired: u16,
-    pub(crate) retired_from: u16,
+    pub(crate) retired_from: usize,
     pub(crate) ready: List,
     pub(crate) unresolved: List,
     pub(crate) eventful: List,
@@ -57,9 +54,7 @@ pub struct Tcp<'s> {
     /// When moments of the past are looked through next, so that each stays comparable.
     pub(crate) age_at: Instant,
     /// The connection whose segment came last: the next one is often its own, and then costs no hash.
-    pub(super) last_connection: u16,
-    /// How many listeners have news.
-    pub(crate) listeners_with_news: u8,
+    pub(super) last_connection: Option<Id<Connection>>,
     /// Ephemeral ports handed out.
     pub(crate) ports_used: u32,
     pub(crate) counters: Counters,
@@ -77,62 +72,28 @@ impl<'s> Tcp<'s> {
         key: SecretKey,
     ) -> Result<Tcp<'s>, InvalidSetting> {
         let settings = Settings::new(&config)?;
-        storage.connections.fill(Connection::ZERO);
-        storage.half_open.fill(HalfOpen::ZERO);
-        storage.time_wait.fill(TimeWait::ZERO);
-        for listener in &mut storage.listeners {
-            *listener = Listener::closed(0);
-        }
         Ok(Tcp {
             settings,
             keyed: Keyed::new(key),
-            conns: &mut storage.connections,
-            conn_index: Index::new(&mut storage.connection_index),
-            listeners: &mut storage.listeners,
-            halves: &mut storage.half_open,
-            half_index: Index::new(&mut storage.half_open_index),
-            waits: &mut storage.time_wait,
-            wait_index: Index::new(&mut storage.time_wait_index),
+            connections: Table::new(&mut storage.connections, &mut storage.connection_index),
+            listeners: Listeners::new(&mut storage.listeners),
+            half_open: Table::new(&mut storage.half_open, &mut storage.half_open_index),
+            time_wait: Table::new(&mut storage.time_wait, &mut storage.time_wait_index),
             pool: Pool::new(&mut storage.pool.0),
             replies: Deque::new(),
             is_segments_turn: false,
             retired: 0,
-            retired_from: NONE,
+            retired_from: usize::MAX,
             ready: List::EMPTY,
             unresolved: List::EMPTY,
             eventful: List::EMPTY,
             clock: Clock::START,
             age_at: Instant::ZERO + MAX_PERIOD,
-            last_connection: NONE,
-            listeners_with_news: 0,
+            last_connection: None,
             ports_used: 0,
             counters: Counters::ZERO,
             last_resets: HistoryBuf::new(),
         })
-    }
-
-    pub(crate) fn find_connection(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.conn_index.find(hash, |i| self.conns[i].tcb.tuple == *tuple)
-    }
-
-    pub(crate) fn find_half_open(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.half_index.find(hash, |h| self.halves[h].tuple == *tuple)
-    }
-
-    pub(crate) fn find_time_wait(&self, tuple: &Tuple, hash: u32) -> Option<u16> {
-        self.wait_index.find(hash, |w| self.waits[w].tuple == *tuple)
-    }
-
-    /// A listener on the very address comes before one on all of its family, and that before one on all addresses. One that does not
-    /// admit the peer is not there for it, so that the port looks closed.
-    pub(crate) fn find_listener(&self, tuple: &Tuple) -> Option<usize> {
-        let on = |want: Addr| {
-            let is_it = |l: &Listener| l.is_open && l.port == tuple.local_port && l.addr == want && l.admits(tuple);
-            self.listeners.iter().position(is_it)
-        };
-        let family = tuple.local_addr.unspecified();
-        let all = || if family == Addr::ZERO { None } else { on(Addr::ZERO) };
-        on(tuple.local_addr).or_else(|| on(family)).or_else(all)
     }
 
     pub(crate) fn reply_reset(&mut self, tuple: &Tuple, hop: Hop, reset: Reset) -> Action {

@@ -4,6 +4,7 @@ use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::engine::tcp::Tcp;
+use crate::id::Id;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, Timer};
 use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
@@ -45,7 +46,7 @@ impl Tcp<'_> {
     /// Moments of the past stay comparable: what is longer ago than any limit counts as just so long.
     fn age(&mut self) {
         let now = self.clock.ms();
-        for c in self.conns.iter_mut().filter(|c| c.is_used()) {
+        for c in self.connections.records_mut() {
             c.age(now);
         }
     }
@@ -54,39 +55,39 @@ impl Tcp<'_> {
     fn renew_unsent(&mut self) {
         let now = self.clock.ms();
         let at = now.after(RESET_HELD_MS);
-        for i in 0..self.conns.len() as u16 {
-            let c = &mut self.conns[usize::from(i)];
+        for i in self.connections.ids() {
+            let c = &mut self.connections[i];
             if c.has(Flags::RST_DUE) {
                 c.since = now;
-                self.conn_index.arm(i, at);
+                self.connections.arm(i, at);
             } else if c.has(Flags::KEEP_ALIVE) {
                 c.renew_keep_alive(now);
             } else if c.has(Flags::LAST_TRY) && c.tcb.flags.intersects(Flags::PROBE | Flags::RESEND) {
                 c.rexmit_at = now.after(send::first_rto_ms(c, &self.settings));
             }
         }
-        for h in 0..self.halves.len() as u16 {
-            if self.halves[usize::from(h)].progress.is_over().is_some() {
-                self.half_index.arm(h, at);
+        for h in self.half_open.ids() {
+            if self.half_open[h].progress.is_over().is_some() {
+                self.half_open.arm(h, at);
             }
         }
     }
 
     fn run_due(&mut self) {
         let ms = self.clock.ms();
-        while let Some((i, at)) = self.conn_index.first_due() {
+        while let Some((i, at)) = self.connections.first_due() {
             if !at.is_reached(ms) {
                 break;
             }
             self.connection_due(i);
         }
-        while let Some((h, at)) = self.half_index.first_due() {
+        while let Some((h, at)) = self.half_open.first_due() {
             if !at.is_reached(ms) {
                 break;
             }
             self.half_open_due(h);
         }
-        while let Some((w, at)) = self.wait_index.first_due() {
+        while let Some((w, at)) = self.time_wait.first_due() {
             if !at.is_reached(ms) {
                 break;
             }
@@ -97,28 +98,28 @@ impl Tcp<'_> {
     /// The earliest deadline of all, and whose it is. Deadlines that have moved out are put right on the way.
     pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
         let conn = self.next_connection_deadline();
-        let half = self.half_index.first_due().map(|(_, at)| (at, Timer::SynReceived));
-        let wait = self.wait_index.first_due().map(|(_, at)| (at, Timer::TimeWait));
+        let half = self.half_open.first_due().map(|(_, at)| (at, Timer::SynReceived));
+        let wait = self.time_wait.first_due().map(|(_, at)| (at, Timer::TimeWait));
         [conn, half, wait].into_iter().flatten().reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
     }
 
     fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
-        while let Some((i, at)) = self.conn_index.first_due() {
-            let c = &self.conns[usize::from(i)];
+        while let Some((i, at)) = self.connections.first_due() {
+            let c = &self.connections[i];
             match c.next_timer(&self.settings) {
                 Some((due, timer)) if due == at => return Some((due, timer)),
-                Some((due, _)) => self.conn_index.arm(i, due),
-                None => self.conn_index.disarm(i),
+                Some((due, _)) => self.connections.arm(i, due),
+                None => self.connections.disarm(i),
             }
         }
         None
     }
 
-    fn connection_due(&mut self, i: u16) {
+    fn connection_due(&mut self, i: Id<Connection>) {
         let ms = self.clock.ms();
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if c.has(Flags::RST_DUE) && c.since.after(RESET_HELD_MS).is_reached(ms) {
-            self.conn_index.disarm(i);
+            self.connections.disarm(i);
             self.drop_reset(i);
             return;
         }
@@ -135,17 +136,17 @@ impl Tcp<'_> {
             self.end_by_timer(i, CloseReason::TimedOut(timer));
             return;
         }
-        match self.conns[usize::from(i)].deadline(&self.settings) {
-            Some(at) => self.conn_index.arm(i, at),
-            None => self.conn_index.disarm(i),
+        match self.connections[i].deadline(&self.settings) {
+            Some(at) => self.connections.arm(i, at),
+            None => self.connections.disarm(i),
         }
         self.settle(i);
     }
 
     /// Sends again or probes, or says which timer gives up.
-    fn retransmission_due(&mut self, now: Millis, i: u16) -> Option<Timer> {
+    fn retransmission_due(&mut self, now: Millis, i: Id<Connection>) -> Option<Timer> {
         let settings = &self.settings;
-        let c = &mut self.conns[usize::from(i)];
+        let c = &mut self.connections[i];
         if is_given_up(c, now, settings) {
             // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
             if !c.has(Flags::LAST_TRY) {

@@ -1,8 +1,10 @@
 //! A handshake in progress, in a compact record.
 
+use crate::id::ListenerId;
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{ResetReason, State};
+use crate::tables::table::Record;
 use crate::wire::addr::{Hop, Tuple};
 use crate::wire::seq::Seq;
 
@@ -14,7 +16,7 @@ pub(crate) struct HalfOpen {
     pub(crate) mss: u16,
     pub(crate) iss: Seq,
     pub(crate) irs: Seq,
-    pub(crate) listener: u8,
+    pub(crate) listener: ListenerId,
     pub(crate) progress: Progress,
     pub(crate) quota: Quota,
 }
@@ -75,18 +77,24 @@ impl Progress {
     }
 }
 
-impl HalfOpen {
-    pub(crate) const ZERO: HalfOpen = HalfOpen {
+impl Record for HalfOpen {
+    const EMPTY: HalfOpen = HalfOpen {
         tuple: Tuple::ZERO,
         hop: Hop([0; 6]),
         mss: 0,
         iss: Seq(0),
         irs: Seq(0),
-        listener: 0,
+        listener: ListenerId::FIRST,
         progress: Progress::NEW,
         quota: Quota::NEW,
     };
 
+    fn tuple(&self) -> &Tuple {
+        &self.tuple
+    }
+}
+
+impl HalfOpen {
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
         let HalfOpen { tuple, hop, mss, iss, irs, listener: _, progress, quota } = self.clone();

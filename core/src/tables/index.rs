@@ -3,11 +3,10 @@
 //! An [`Index`] knows entry numbers only. Each of its entries carries, side by side, a bucket of the hash table, a link of the chains
 //! and of the free list, and a place in the heap of deadlines. No operation looks at all entries.
 
-use crate::id::NONE;
 use crate::time::Millis;
 
-/// The most entries a table may have.
-pub(crate) const MAX_ENTRIES: usize = NONE as usize;
+/// No entry.
+const NONE: u16 = u16::MAX;
 
 /// One element of each of the four structures.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,11 @@
 //! The memory a user declares, and the compact records in it.
 
 use crate::connection::slot::Connection;
+use crate::id::MAX_ENTRIES;
 use crate::tables::half_open::HalfOpen;
-use crate::tables::index::{Entry, MAX_ENTRIES};
+use crate::tables::index::Entry;
 use crate::tables::listener::Listener;
+use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 
 /// All memory of one engine. `CONNECTIONS` slots, `LISTENERS` listeners, `HALF_OPEN` handshakes in progress, `TIME_WAIT` finished
@@ -38,12 +40,12 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
     pub const fn new() -> Self {
         let () = Self::FITS;
         Storage {
-            connections: [const { Connection::ZERO }; C],
+            connections: [const { Connection::EMPTY }; C],
             connection_index: [Entry::ZERO; C],
-            listeners: [const { Listener::ZERO }; L],
-            half_open: [const { HalfOpen::ZERO }; H],
+            listeners: [const { Listener::EMPTY }; L],
+            half_open: [const { HalfOpen::EMPTY }; H],
             half_open_index: [Entry::ZERO; H],
-            time_wait: [const { TimeWait::ZERO }; T],
+            time_wait: [const { TimeWait::EMPTY }; T],
             time_wait_index: [Entry::ZERO; T],
             pool: Words([0; P]),
         }

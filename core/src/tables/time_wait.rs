@@ -3,6 +3,7 @@
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::State;
+use crate::tables::table::Record;
 use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
 
@@ -16,10 +17,16 @@ pub(crate) struct TimeWait {
     pub(crate) quota: Quota,
 }
 
-impl TimeWait {
-    pub(crate) const ZERO: TimeWait =
+impl Record for TimeWait {
+    const EMPTY: TimeWait =
         TimeWait { tuple: Tuple::ZERO, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
 
+    fn tuple(&self) -> &Tuple {
+        &self.tuple
+    }
+}
+
+impl TimeWait {
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
         let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota } = self.clone();
