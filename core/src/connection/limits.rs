@@ -5,7 +5,7 @@ use crate::config::KeepAlive;
 #[cfg(feature = "deadlines")]
 use crate::config::MAX_PERIOD;
 use crate::config::{InvalidSetting, MAX_R2, MIN_PERIOD, Setting, StreamOptions};
-use crate::rules::tcb::Flags;
+use crate::connection::flags::Marks;
 #[cfg(feature = "keepalive")]
 use crate::time::MAX_AHEAD_MS;
 use crate::time::{Period, as_ms};
@@ -84,14 +84,14 @@ impl Limits {
         })
     }
 
-    /// The user timeout, where `flags` say that there is one.
-    pub(crate) fn user_timeout_ms(&self, flags: Flags) -> Option<u32> {
-        flags.contains(Flags::USER_TIMEOUT).then(|| Period::from_bits(self.patience).ms())
+    /// The user timeout, where `marks` say that there is one.
+    pub(crate) fn user_timeout_ms(&self, marks: Marks) -> Option<u32> {
+        marks.contains(Marks::USER_TIMEOUT).then(|| Period::from_bits(self.patience).ms())
     }
 
     /// R2: the user timeout, where there is one.
-    pub(crate) fn patience_ms(&self, flags: Flags) -> u32 {
-        self.user_timeout_ms(flags).unwrap_or_else(|| u32::from(self.patience) * 1_000)
+    pub(crate) fn patience_ms(&self, marks: Marks) -> u32 {
+        self.user_timeout_ms(marks).unwrap_or_else(|| u32::from(self.patience) * 1_000)
     }
 
     pub(crate) fn set_user_timeout(&mut self, timeout: Period) {

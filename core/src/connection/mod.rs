@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides about a segment: [`crate::rules`] has done that, and says in a `Take` what may be used.
 
+pub(crate) mod flags;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod pool;

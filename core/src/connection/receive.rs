@@ -1,5 +1,6 @@
 //! Received text: where it goes, when it is acknowledged, what window is offered (RFC 9293 §3.8.6).
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Pool;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
@@ -57,7 +58,8 @@ pub(crate) fn take_fin(c: &mut Connection) -> bool {
         return false;
     }
     c.clear(Flags::FIN_HELD);
-    c.set(Flags::PEER_FIN | Flags::ACK_NOW);
+    c.set(Flags::PEER_FIN);
+    c.set(Due::ACK_NOW);
     c.peer_spoke();
     advance(c, 1);
     if c.has_reader() {
@@ -77,19 +79,20 @@ fn advance(c: &mut Connection, n: u16) {
 
 /// §3.8.6.3: at once for every second full-sized segment and when a gap is filled, else after a short while.
 fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings: &Settings) {
-    let is_second = c.has(Flags::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
+    let is_second = c.has(Marks::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
     // The field is a challenge's while that is unanswered.
-    if fills_gap || is_second || settings.delayed_ack_ms == 0 || c.has(Flags::ASKING) {
-        c.set(Flags::ACK_NOW);
+    if fills_gap || is_second || settings.delayed_ack_ms == 0 || c.has(Marks::ASKING) {
+        c.set(Due::ACK_NOW);
     } else {
-        c.set(Flags::DELACK);
+        c.set(Marks::DELACK);
         c.ack_at = now.after(settings.delayed_ack_ms);
     }
 }
 
 /// A segment with RCV.NXT and the window went out.
 pub(crate) fn acknowledged(c: &mut Connection) {
-    c.clear(Flags::ACK_NOW | Flags::CHALLENGE | Flags::DELACK);
+    c.clear(Due::ACK_NOW | Due::CHALLENGE);
+    c.clear(Marks::DELACK);
     c.tcb.rcv_unacked = 0;
     c.tcb.rcv_wnd = window_to_offer(c);
 }
@@ -106,7 +109,7 @@ pub(crate) fn mind_reader(c: &mut Connection) {
     match c.tcb.state() {
         State::Established | State::FinWait1 | State::FinWait2 => {
             if is_window_worth_telling(c) {
-                c.set(Flags::ACK_NOW);
+                c.set(Due::ACK_NOW);
             }
         }
         State::Closed

@@ -1,5 +1,6 @@
 //! What to send next, and what an acknowledgement does (RFC 9293 §3.8).
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::receive;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
@@ -85,15 +86,15 @@ fn has_queue(c: &Connection) -> bool {
 
 /// Plans the connection's next segment.
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
-    if c.has(Flags::RST_DUE) {
+    if c.has(Due::RESET) {
         let reset = reset::abort(&c.tcb, reason_of_reset(c));
         return Some(Plan { kind: Kind::Reset(reset), seq: reset.seq, len: 0, fin: false, push: false });
     }
     match c.tcb.state() {
         State::Closed | State::Listen | State::TimeWait => None,
-        State::SynSent => c.has(Flags::RESEND).then(|| bare(Kind::Syn, c.tcb.snd_una)),
-        State::SynReceived if c.has(Flags::RESEND) => Some(bare(Kind::SynAck, c.tcb.snd_una)),
-        State::SynReceived => empty_ack(c, Flags::CHALLENGE),
+        State::SynSent => c.has(Due::RESEND).then(|| bare(Kind::Syn, c.tcb.snd_una)),
+        State::SynReceived if c.has(Due::RESEND) => Some(bare(Kind::SynAck, c.tcb.snd_una)),
+        State::SynReceived => empty_ack(c, Due::CHALLENGE),
         State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait | State::Closing | State::LastAck => {
             next_synchronized(c)
         }
@@ -103,18 +104,18 @@ pub(crate) fn next(c: &Connection) -> Option<Plan> {
 fn next_synchronized(c: &Connection) -> Option<Plan> {
     // A challenge is an empty segment (§3.5.2 group 3): it does not wait for text, nor ride on it.
     // So is the user timeout option's.
-    empty_ack(c, Flags::CHALLENGE | Flags::ADVICE_DUE)
+    empty_ack(c, Due::CHALLENGE | Due::ADVICE)
         .or_else(|| again(c))
         .or_else(|| probe(c))
         .or_else(|| new(c))
-        .or_else(|| empty_ack(c, Flags::ACK_NOW))
+        .or_else(|| empty_ack(c, Due::ACK_NOW))
         .or_else(|| keep_alive(c))
 }
 
 /// §3.8.4. Without an octet: some peers do not answer one that has none, but every peer of the last decades does, and one with an octet that
 /// was never sent would change its stream.
 fn keep_alive(c: &Connection) -> Option<Plan> {
-    let is_due = cfg!(feature = "keepalive") && c.has(Flags::KEEP_ALIVE);
+    let is_due = cfg!(feature = "keepalive") && c.has(Due::KEEP_ALIVE);
     is_due.then(|| bare(Kind::KeepAlive, c.tcb.snd_nxt - 1))
 }
 
@@ -135,7 +136,7 @@ fn reason_of_reset(c: &Connection) -> ResetReason {
             | CloseReason::AddressLost,
         )
         | None => {
-            if c.has(Flags::UNACCEPTED) {
+            if c.has(Marks::UNACCEPTED) {
                 ResetReason::ListenerClosed
             } else {
                 ResetReason::Aborted
@@ -148,14 +149,14 @@ fn bare(kind: Kind, seq: Seq) -> Plan {
     Plan { kind, seq, len: 0, fin: false, push: false }
 }
 
-fn empty_ack(c: &Connection, due: Flags) -> Option<Plan> {
-    c.tcb.flags.intersects(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
+fn empty_ack(c: &Connection, due: Due) -> Option<Plan> {
+    c.due.intersects(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
 }
 
 /// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgement until all that was
 /// out at the expiration has arrived.
 fn again(c: &Connection) -> Option<Plan> {
-    if !c.has(Flags::RESEND) {
+    if !c.has(Due::RESEND) {
         return None;
     }
     let in_flight = Queue::of(c).in_flight;
@@ -174,7 +175,7 @@ fn again(c: &Connection) -> Option<Plan> {
 /// timeout of §3.8.6.2.1).
 fn probe(c: &Connection) -> Option<Plan> {
     let queue = Queue::of(c);
-    if !c.has(Flags::PROBE) || !queue.is_waiting() {
+    if !c.has(Due::PROBE) || !queue.is_waiting() {
         return None;
     }
     if queue.usable > 0 {
@@ -197,7 +198,7 @@ fn new(c: &Connection) -> Option<Plan> {
     let plan = plan_new(c, &queue);
     let len = u32::from(plan.len);
     let is_full = plan.len == c.tcb.mss;
-    let is_rest = len == queue.unsent && (plan.fin || queue.in_flight == 0 || !c.has(Flags::NAGLE));
+    let is_rest = len == queue.unsent && (plan.fin || queue.in_flight == 0 || !c.has(Marks::NAGLE));
     let is_half = len > 0 && len >= u32::from(c.tcb.max_snd_wnd) / 2;
     (is_full || is_rest || is_half).then_some(plan)
 }
@@ -213,7 +214,7 @@ fn plan_new(c: &Connection, queue: &Queue) -> Plan {
 pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     match plan.kind {
         Kind::Reset(_) => {
-            c.clear(Flags::RST_DUE);
+            c.clear(Due::RESET);
             return;
         }
         Kind::Syn => sent_syn(c, now, settings),
@@ -222,18 +223,18 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             receive::acknowledged(c);
         }
         Kind::Ack => {
-            c.clear(Flags::ADVICE_DUE);
+            c.clear(Due::ADVICE);
             receive::acknowledged(c);
         }
         // Its ACK and window are not news: the peer need not read them in a segment that it cannot accept.
-        Kind::KeepAlive => c.clear(Flags::KEEP_ALIVE),
+        Kind::KeepAlive => c.clear(Due::KEEP_ALIVE),
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
-            c.clear(Flags::RESEND);
+            c.clear(Due::RESEND);
             receive::acknowledged(c);
         }
         Kind::Probe => {
-            c.clear(Flags::PROBE);
+            c.clear(Due::PROBE);
             c.set(Flags::PROBE_OUT);
             c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
             receive::acknowledged(c);
@@ -243,7 +244,7 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
 }
 
 fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
-    c.clear(Flags::RESEND);
+    c.clear(Due::RESEND);
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.tcb.snd_nxt += 1;
         c.rtt.start(1, now);
@@ -254,7 +255,9 @@ fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
 fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     let was_idle = c.tcb.snd_nxt == c.tcb.snd_una;
     c.tcb.snd_nxt += u32::from(plan.len) + u32::from(plan.fin);
-    c.clear(Flags::PROBE | Flags::PROBE_OUT | Flags::PERSIST);
+    c.clear(Due::PROBE);
+    c.clear(Flags::PROBE_OUT);
+    c.clear(Marks::PERSIST);
     c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
     if was_idle {
@@ -273,16 +276,16 @@ pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
     }
     // After long probing a single lost answer must not end the connection.
     let mut most = (r2_ms(c, settings) / PROBES_WITHIN_R2).max(1);
-    if c.has(Flags::USER_TIMEOUT | Flags::APP_GONE) {
+    if c.has(Marks::USER_TIMEOUT) && c.has(Flags::APP_GONE) {
         // Nobody waits for it: a short user timeout hurries no probes.
         most = most.max(first_rto_ms(c, settings));
     }
-    rto_after(c, c.tcb.retries, settings).min(most)
+    rto_after(c, c.retries, settings).min(most)
 }
 
 /// Returns whether what is sent again asks for a window, rather than replaces what was lost.
 pub(crate) fn is_probing(c: &Connection) -> bool {
-    c.has(Flags::PERSIST) || is_window_closed(c)
+    c.has(Marks::PERSIST) || is_window_closed(c)
 }
 
 fn is_window_closed(c: &Connection) -> bool {
@@ -308,8 +311,8 @@ pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
 /// where it has opened the window, taken nothing of what is in flight, and closed it again: only a peer that shrinks its window can, and
 /// it could hold the connection for ever.
 pub(crate) fn counts_progress(c: &Connection) -> bool {
-    let is_flapping = c.has(Flags::REOPENED) && c.tcb.snd_nxt != c.tcb.snd_una;
-    (!is_window_closed(c) || is_flapping) && !c.has(Flags::PERSIST)
+    let is_flapping = c.has(Marks::REOPENED) && c.tcb.snd_nxt != c.tcb.snd_una;
+    (!is_window_closed(c) || is_flapping) && !c.has(Marks::PERSIST)
 }
 
 /// Since when R2 counts. With the window open that is the last progress; with the window closed, or without an application, the last time the
@@ -320,17 +323,17 @@ pub(crate) fn silent_since(c: &Connection) -> Millis {
 
 pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Settings) {
     // R2 is over: the time of the last attempt runs, also where it is the first that the device or the next hop lets out.
-    if c.has(Flags::LAST_TRY | Flags::REXMIT) && !c.rexmit_at.is_reached(now) {
+    if c.has(Marks::LAST_TRY | Marks::REXMIT) && !c.rexmit_at.is_reached(now) {
         return;
     }
-    c.set(Flags::REXMIT);
+    c.set(Marks::REXMIT);
     c.rexmit_at = now.after(rto_ms(c, settings));
     bound_by_r2(c, settings);
 }
 
 /// Sees that a long back-off does not overshoot R2. A user timeout is a limit of its own.
 pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
-    if c.has(Flags::REXMIT) && !c.has(Flags::LAST_TRY) && is_ended_by_r2(c) {
+    if c.has(Marks::REXMIT) && !c.has(Marks::LAST_TRY) && is_ended_by_r2(c) {
         c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
     }
 }
@@ -338,7 +341,7 @@ pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
 /// Returns whether R2 ends the connection: a user timeout takes its place while there is a user, but not that of the time an active open has.
 /// Without one it is R2 for a peer that is silent.
 pub(crate) fn is_ended_by_r2(c: &Connection) -> bool {
-    !c.has(Flags::USER_TIMEOUT) || c.has(Flags::APP_GONE) || !c.tcb.state().is_synchronized()
+    !c.has(Marks::USER_TIMEOUT) || c.has(Flags::APP_GONE) || !c.tcb.state().is_synchronized()
 }
 
 /// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
@@ -348,7 +351,7 @@ pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, setti
     c.forget_keep_alive();
     // With the window open only progress counts, or a peer that repeats itself would hold the connection for ever.
     if c.tcb.is_ack_new(ack) || !counts_progress(c) {
-        c.clear(Flags::LAST_TRY | Flags::DOUBTED);
+        c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
     if c.tcb.is_ack_new(ack) {
         advance_una(c, ack, now, settings);
@@ -369,11 +372,11 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
     if c.tcb.snd_nxt == c.tcb.snd_una {
         return;
     }
-    if !c.has(Flags::REOPENED) && !c.has(Flags::USER_TIMEOUT) {
+    if !c.has(Marks::REOPENED) && !c.has(Marks::USER_TIMEOUT) {
         c.made_progress(now);
-        c.set(Flags::REOPENED);
+        c.set(Marks::REOPENED);
     }
-    c.tcb.retries = 0;
+    c.retries = 0;
     arm_retransmission(c, now, settings);
 }
 
@@ -402,9 +405,10 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     }
     c.recovering = u32::from(c.recovering).saturating_sub(n) as u16;
     c.made_progress(now);
-    c.tcb.flags.set(Flags::RESEND, c.recovering > 0);
+    c.due.set(Due::RESEND, c.recovering > 0);
     if c.tcb.snd_nxt == c.tcb.snd_una {
-        c.clear(Flags::REXMIT | Flags::PERSIST | Flags::PROBE);
+        c.clear(Marks::REXMIT | Marks::PERSIST);
+        c.clear(Due::PROBE);
     } else {
         arm_retransmission(c, now, settings);
     }
@@ -425,26 +429,27 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
 /// alone is timed too: one that takes nothing must not hold the connection for ever.
 pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
-    if !has_queue(c) && !c.has(Flags::PERSIST) {
+    if !has_queue(c) && !c.has(Marks::PERSIST) {
         return;
     }
     let queue = Queue::of(c);
     // A user timeout counts from the beginning of the wait, however the window moves meanwhile.
-    let goes_on = c.has(Flags::REXMIT | Flags::USER_TIMEOUT);
+    let goes_on = c.has(Marks::REXMIT | Marks::USER_TIMEOUT);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
     let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
-    if is_stuck && !c.has(Flags::PERSIST) {
+    if is_stuck && !c.has(Marks::PERSIST) {
         begin_to_wait(c, now, goes_on);
-        c.set(Flags::PERSIST);
+        c.set(Marks::PERSIST);
         arm_retransmission(c, now, settings);
         return;
     }
-    if !is_stuck && c.has(Flags::PERSIST) {
-        c.clear(Flags::PERSIST | Flags::REXMIT | Flags::PROBE);
-        c.tcb.retries = 0;
+    if !is_stuck && c.has(Marks::PERSIST) {
+        c.clear(Marks::PERSIST | Marks::REXMIT);
+        c.clear(Due::PROBE);
+        c.retries = 0;
     }
     let waits_for_device = is_synchronized && queue.in_flight == 0 && queue.is_waiting();
-    if waits_for_device && !c.has(Flags::REXMIT) {
+    if waits_for_device && !c.has(Marks::REXMIT) {
         begin_to_wait(c, now, goes_on);
         arm_retransmission(c, now, settings);
     }
@@ -453,7 +458,7 @@ pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) 
 /// What waits begins to wait now, unless it only waits for something else than before.
 fn begin_to_wait(c: &mut Connection, now: Millis, goes_on: bool) {
     if goes_on {
-        c.tcb.retries = 0;
+        c.retries = 0;
     } else {
         c.made_progress(now);
     }

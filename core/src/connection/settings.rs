@@ -6,6 +6,7 @@ use crate::config::{
 };
 #[cfg(feature = "eviction")]
 use crate::config::{EvictBy, Eviction};
+use crate::connection::flags::Marks;
 #[cfg(feature = "user-timeout-option")]
 use crate::connection::limits::whole_seconds;
 use crate::connection::limits::{Limits, check, period};
@@ -13,7 +14,6 @@ use crate::connection::limits::{Limits, check, period};
 use crate::connection::limits::{accept_timeout, first_byte_timeout};
 use crate::connection::pool;
 use crate::error::Error;
-use crate::rules::tcb::Flags;
 use crate::time::as_ms;
 use crate::wire::addr::Addr;
 use crate::wire::checksum::ChecksumBy;
@@ -116,7 +116,7 @@ pub(crate) struct Stream {
     rx_buffer: u16,
     tx_buffer: u16,
     pub(crate) r1: u8,
-    pub(crate) flags: Flags,
+    pub(crate) marks: Marks,
     pub(crate) limits: Limits,
     /// Zero: no limit.
     first_byte_ms: u32,
@@ -125,7 +125,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Nothing but zeros, for storage that costs no flash.
     const ZERO: Stream =
-        Stream { rx_buffer: 0, tx_buffer: 0, r1: 0, flags: Flags::empty(), limits: Limits::ZERO, first_byte_ms: 0 };
+        Stream { rx_buffer: 0, tx_buffer: 0, r1: 0, marks: Marks::empty(), limits: Limits::ZERO, first_byte_ms: 0 };
 
     /// Takes the options over.
     ///
@@ -141,14 +141,14 @@ impl Stream {
         let first_byte_ms = first_byte_timeout(options.first_byte_timeout)?.unwrap_or(0);
         #[cfg(not(feature = "deadlines"))]
         let first_byte_ms = 0;
-        let mut flags = Flags::empty();
-        flags.set(Flags::NAGLE, options.nagle);
-        flags.set(Flags::USER_TIMEOUT, options.user_timeout.is_some());
-        flags.set(Flags::WATCHED, limits.is_watchful());
+        let mut marks = Marks::empty();
+        marks.set(Marks::NAGLE, options.nagle);
+        marks.set(Marks::USER_TIMEOUT, options.user_timeout.is_some());
+        marks.set(Marks::WATCHED, limits.is_watchful());
         #[cfg(feature = "user-timeout-option")]
-        flags.set(Flags::ADVISES, options.user_timeout_option);
+        marks.set(Marks::ADVISES, options.user_timeout_option);
         let (rx_buffer, tx_buffer) = (options.rx_buffer as u16, options.tx_buffer as u16);
-        Ok(Stream { rx_buffer, tx_buffer, r1: options.r1, flags, limits, first_byte_ms })
+        Ok(Stream { rx_buffer, tx_buffer, r1: options.r1, marks, limits, first_byte_ms })
     }
 
     pub(crate) fn rx_buffer(&self) -> usize {

@@ -1,13 +1,52 @@
 //! A connection's slot: the record the rules judge, its buffers, its timers, and its places in the engine's lists.
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
 use crate::connection::reassembly::Reassembly;
 use crate::connection::rtt::Rtt;
 use crate::id::{Id, ListenerId};
+use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::CloseReason;
 use crate::time::Millis;
+use crate::wire::addr::Hop;
+
+/// A set of flags that a connection has one of.
+pub(crate) trait FlagSet: bitflags::Flags + Copy {
+    fn of(c: &Connection) -> Self;
+    fn of_mut(c: &mut Connection) -> &mut Self;
+}
+
+impl FlagSet for Flags {
+    fn of(c: &Connection) -> Flags {
+        c.tcb.flags
+    }
+
+    fn of_mut(c: &mut Connection) -> &mut Flags {
+        &mut c.tcb.flags
+    }
+}
+
+impl FlagSet for Due {
+    fn of(c: &Connection) -> Due {
+        c.due
+    }
+
+    fn of_mut(c: &mut Connection) -> &mut Due {
+        &mut c.due
+    }
+}
+
+impl FlagSet for Marks {
+    fn of(c: &Connection) -> Marks {
+        c.marks
+    }
+
+    fn of_mut(c: &mut Connection) -> &mut Marks {
+        &mut c.marks
+    }
+}
 
 bitflags::bitflags! {
     /// Events not told yet.
@@ -66,6 +105,13 @@ impl End {
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) tcb: Tcb,
+    pub(crate) due: Due,
+    pub(crate) marks: Marks,
+    /// Where the peer's frames last came from, or where ours go.
+    pub(crate) hop: Hop,
+    pub(crate) quota: Quota,
+    /// Retransmissions or window probes since the last progress.
+    pub(crate) retries: u8,
     pub(crate) buffers: Buffers,
     /// Octets queued from SND.UNA on, sent or not.
     pub(crate) tx_len: u16,
@@ -107,6 +153,11 @@ impl Connection {
     /// Nothing but zeros, for storage that costs no flash.
     pub(crate) const EMPTY: Connection = Connection {
         tcb: Tcb::ZERO,
+        due: Due::empty(),
+        marks: Marks::empty(),
+        hop: Hop([0; 6]),
+        quota: Quota::NEW,
+        retries: 0,
         buffers: Buffers::ZERO,
         tx_len: 0,
         rx_len: 0,
@@ -146,23 +197,28 @@ impl Connection {
         self.end.reason()
     }
 
-    pub(crate) fn has(&self, flags: Flags) -> bool {
-        self.tcb.has(flags)
+    /// Returns whether all of these are set.
+    #[inline]
+    pub(crate) fn has<F: FlagSet>(&self, flags: F) -> bool {
+        F::of(self).contains(flags)
     }
 
-    pub(crate) fn set(&mut self, flags: Flags) {
-        self.tcb.flags.insert(flags);
+    #[inline]
+    pub(crate) fn set<F: FlagSet>(&mut self, flags: F) {
+        F::of_mut(self).insert(flags);
     }
 
-    pub(crate) fn clear(&mut self, flags: Flags) {
-        self.tcb.flags.remove(flags);
+    #[inline]
+    pub(crate) fn clear<F: FlagSet>(&mut self, flags: F) {
+        F::of_mut(self).remove(flags);
     }
 
     /// SND.UNA moved, or sending began. For a connection without an application only the time of its close counts: else its peer holds
     /// the slot for as long as it likes by acknowledging now and then.
     pub(crate) fn made_progress(&mut self, now: Millis) {
-        self.tcb.retries = 0;
-        self.clear(Flags::REOPENED | Flags::LAST_TRY | Flags::KEEP_ALIVE);
+        self.retries = 0;
+        self.clear(Marks::REOPENED | Marks::LAST_TRY);
+        self.clear(Due::KEEP_ALIVE);
         if !self.has(Flags::APP_GONE) {
             self.since = now;
         }
@@ -181,7 +237,7 @@ impl Connection {
 
     /// Arms, or not, the deadline of the wait that begins: for an application, or for the peer's first octet.
     pub(crate) fn wait_for(&mut self, timeout_ms: Option<u32>, now: Millis) {
-        self.tcb.flags.set(Flags::DEADLINE, timeout_ms.is_some());
+        self.marks.set(Marks::DEADLINE, timeout_ms.is_some());
         #[cfg(feature = "deadlines")]
         if let Some(ms) = timeout_ms {
             self.phase_at = now.after(ms);
@@ -194,15 +250,15 @@ impl Connection {
     #[inline]
     pub(crate) fn peer_spoke(&mut self) {
         #[cfg(feature = "deadlines")]
-        if !self.has(Flags::PEER_SPOKE) {
-            self.set(Flags::PEER_SPOKE);
+        if !self.has(Marks::PEER_SPOKE) {
+            self.set(Marks::PEER_SPOKE);
             // Somebody must accept it yet.
-            self.tcb.flags.set(Flags::DEADLINE, self.has(Flags::DEADLINE) && self.has(Flags::UNACCEPTED));
+            self.marks.set(Marks::DEADLINE, self.has(Marks::DEADLINE) && self.has(Marks::UNACCEPTED));
         }
     }
 
     /// Says whether an application can be told about it.
     pub(crate) fn has_reader(&self) -> bool {
-        !self.has(Flags::APP_GONE) && !self.has(Flags::UNACCEPTED)
+        !self.has(Flags::APP_GONE) && !self.has(Marks::UNACCEPTED)
     }
 }

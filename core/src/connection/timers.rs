@@ -13,6 +13,7 @@
 
 use core::time::Duration;
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Keeping;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
@@ -21,35 +22,35 @@ use crate::rules::verdict::{State, Timer};
 use crate::time::{Millis, Period, RESET_HELD_MS};
 
 /// What makes a connection have limits beside its retransmission timer. Most segments meet one that has none.
-const LIMITED: Flags = Flags::APP_GONE.union(Flags::DEADLINE).union(Flags::WATCHED).union(Flags::USER_TIMEOUT);
+const LIMITED: Marks = Marks::DEADLINE.union(Marks::WATCHED).union(Marks::USER_TIMEOUT);
 
 /// What makes any timer run.
-const TIMED: Flags = LIMITED.union(Flags::REXMIT).union(Flags::DELACK).union(Flags::ASKING).union(Flags::RST_DUE);
+const TIMED: Marks = LIMITED.union(Marks::REXMIT).union(Marks::DELACK).union(Marks::ASKING);
 
 impl Connection {
     #[cfg(any(feature = "keepalive", feature = "deadlines"))]
     fn update_watched(&mut self) {
-        self.tcb.flags.set(Flags::WATCHED, self.limits.is_watchful());
+        self.marks.set(Marks::WATCHED, self.limits.is_watchful());
     }
 
     /// How long it may be without progress, from `since`, if an application has said so.
     pub(crate) fn user_timeout_ms(&self) -> Option<u32> {
-        self.limits.user_timeout_ms(self.tcb.flags)
+        self.limits.user_timeout_ms(self.marks)
     }
 
     /// R2 in milliseconds: never before the user timeout, where there is one.
     pub(crate) fn patience_ms(&self) -> u32 {
-        self.limits.patience_ms(self.tcb.flags)
+        self.limits.patience_ms(self.marks)
     }
 
     pub(crate) fn set_user_timeout(&mut self, timeout: Period) {
         self.limits.set_user_timeout(timeout);
-        self.set(Flags::USER_TIMEOUT);
+        self.set(Marks::USER_TIMEOUT);
     }
 
     pub(crate) fn set_r2(&mut self, seconds: u16) {
         self.limits.set_r2(seconds);
-        self.clear(Flags::USER_TIMEOUT);
+        self.clear(Marks::USER_TIMEOUT);
     }
 
     /// Zeros: off. Probes that are out already count no more: each of the new ones is given its time.
@@ -72,16 +73,17 @@ impl Connection {
 
     /// The peer was heard, or has to answer to something else now: no probe is out.
     pub(crate) fn forget_keep_alive(&mut self) {
-        if cfg!(feature = "keepalive") && self.has(Flags::WATCHED) && !self.has(Flags::REXMIT) {
-            self.tcb.retries = 0;
-            self.clear(Flags::KEEP_ALIVE | Flags::DOUBTED);
+        if cfg!(feature = "keepalive") && self.has(Marks::WATCHED) && !self.has(Marks::REXMIT) {
+            self.retries = 0;
+            self.clear(Due::KEEP_ALIVE);
+            self.clear(Marks::DOUBTED);
         }
     }
 
     /// Keepalive, where it is on and nothing else would find out that the peer is gone (RFC 1122 §4.2.3.6).
     pub(crate) fn kept_alive(&self) -> Option<Keeping> {
         let is_quiet = match self.tcb.state() {
-            State::Established | State::CloseWait | State::FinWait2 => !self.has(Flags::REXMIT),
+            State::Established | State::CloseWait | State::FinWait2 => !self.has(Marks::REXMIT),
             State::Closed
             | State::Listen
             | State::SynSent
@@ -97,17 +99,17 @@ impl Connection {
     /// Calls `tell` for each armed timer with the time it is due.
     #[inline]
     pub(crate) fn each_timer(&self, settings: &Settings, mut tell: impl FnMut(Millis, Timer)) {
-        if self.has(Flags::REXMIT) {
+        if self.has(Marks::REXMIT) {
             tell(self.rexmit_at, self.retransmission_timer());
         }
-        if self.has(Flags::DELACK) {
+        if self.has(Marks::DELACK) {
             tell(self.ack_at, Timer::DelayedAck);
-        } else if self.has(Flags::ASKING) {
+        } else if self.has(Marks::ASKING) {
             tell(self.ack_at, Timer::Challenge);
         }
-        if self.has(Flags::RST_DUE) {
+        if self.has(Due::RESET) {
             tell(self.since.after(RESET_HELD_MS), Timer::Reset);
-        } else if self.tcb.flags.intersects(LIMITED) {
+        } else if self.is_limited() {
             self.each_limit(settings, &mut tell);
         }
     }
@@ -122,13 +124,13 @@ impl Connection {
             tell(self.since.after(settings.orphan_ms), timer);
         }
         // Once the application has left, its timeout is R2 for a peer that is silent, and the orphan limit bounds all.
-        let is_patient = self.has(Flags::REXMIT) && !self.has(Flags::APP_GONE);
+        let is_patient = self.has(Marks::REXMIT) && !self.has(Flags::APP_GONE);
         if let Some(timeout) = self.user_timeout_ms().filter(|_| is_patient) {
             tell(self.since.after(timeout), Timer::UserTimeout);
         }
         #[cfg(feature = "deadlines")]
-        if self.has(Flags::DEADLINE) {
-            let timer = if self.has(Flags::UNACCEPTED) { Timer::AcceptWait } else { Timer::FirstByte };
+        if self.has(Marks::DEADLINE) {
+            let timer = if self.has(Marks::UNACCEPTED) { Timer::AcceptWait } else { Timer::FirstByte };
             tell(self.phase_at, timer);
         }
         #[cfg(feature = "deadlines")]
@@ -136,12 +138,16 @@ impl Connection {
             tell(self.moved_at.after(idle), Timer::Idle);
         }
         if let Some(keeping) = self.kept_alive() {
-            tell(self.heard_at.after(keeping.until_probe_ms(self.tcb.retries)), Timer::KeepAlive);
+            tell(self.heard_at.after(keeping.until_probe_ms(self.retries)), Timer::KeepAlive);
         }
     }
 
+    fn is_limited(&self) -> bool {
+        self.marks.intersects(LIMITED) || self.has(Flags::APP_GONE)
+    }
+
     pub(crate) fn retransmission_timer(&self) -> Timer {
-        if self.has(Flags::PERSIST) {
+        if self.has(Marks::PERSIST) {
             Timer::WindowProbe
         } else if self.tcb.state().is_synchronized() {
             Timer::Retransmission
@@ -163,7 +169,7 @@ impl Connection {
 
     /// When that is.
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Millis> {
-        if !self.tcb.flags.intersects(TIMED) {
+        if !self.marks.intersects(TIMED) && !self.has(Flags::APP_GONE) && !self.has(Due::RESET) {
             return None;
         }
         let mut first: Option<Millis> = None;
@@ -173,7 +179,7 @@ impl Connection {
 
     /// The earliest limit that is over. A keepalive probe that is due ends nothing.
     pub(crate) fn limit_reached(&self, now: Millis, settings: &Settings) -> Option<Timer> {
-        if !self.tcb.flags.intersects(LIMITED) {
+        if !self.is_limited() {
             return None;
         }
         let mut first: Option<(Millis, Timer)> = None;
@@ -187,32 +193,32 @@ impl Connection {
     }
 
     fn are_probes_spent(&self) -> bool {
-        self.limits.keeping().is_none_or(|keeping| self.tcb.retries >= keeping.probes)
+        self.limits.keeping().is_none_or(|keeping| self.retries >= keeping.probes)
     }
 
     /// Makes a keepalive probe due, if it is time for one. After R1 of them the next hop is asked for anew: the peer may be there and the
     /// router another.
     pub(crate) fn update_keep_alive(&mut self, now: Millis) {
         let Some(keeping) = self.kept_alive() else { return };
-        let waited = keeping.until_probe_ms(self.tcb.retries);
+        let waited = keeping.until_probe_ms(self.retries);
         if !self.heard_at.after(waited).is_reached(now) {
             return;
         }
-        self.set(Flags::KEEP_ALIVE);
-        self.tcb.retries = self.tcb.retries.saturating_add(1);
+        self.set(Due::KEEP_ALIVE);
+        self.retries = self.retries.saturating_add(1);
         // Each probe is given its interval, also where the caller comes late.
         self.heard_at = now.before(waited);
-        if self.tcb.retries > self.r1 {
-            self.clear(Flags::HOP_KNOWN);
-            self.set(Flags::DOUBTED);
+        if self.retries > self.r1 {
+            self.clear(Marks::HOP_KNOWN);
+            self.set(Marks::DOUBTED);
         }
     }
 
     /// A probe that is due had no chance to leave: it is due now.
     pub(crate) fn renew_keep_alive(&mut self, now: Millis) {
         if let Some(keeping) = self.kept_alive() {
-            self.tcb.retries = self.tcb.retries.saturating_sub(1);
-            self.heard_at = now.before(keeping.until_probe_ms(self.tcb.retries));
+            self.retries = self.retries.saturating_sub(1);
+            self.heard_at = now.before(keeping.until_probe_ms(self.retries));
         }
     }
 

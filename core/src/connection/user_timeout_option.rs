@@ -5,10 +5,10 @@
 //! on payload, whose size it would take. The peer's counts where our application has set no user timeout of its own (CHANGEABLE), and then
 //! only lengthens R2, up to a limit of ours. What it has once lengthened is not shortened by a later option: the record keeps the result alone.
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::rules::tcb::Flags;
 
 /// One bit: minutes, not seconds.
 const MINUTES: u16 = 1 << 15;
@@ -31,22 +31,22 @@ fn seconds_of(field: u16) -> Option<u32> {
 }
 
 impl Limits {
-    /// Ours, where `flags` say that it is given at all.
-    pub(crate) fn advice(&self, flags: Flags) -> Option<u16> {
-        flags.contains(Flags::ADVISES).then(|| field_of(self.patience_ms(flags)))
+    /// Ours, where `marks` say that it is given at all.
+    pub(crate) fn advice(&self, marks: Marks) -> Option<u16> {
+        marks.contains(Marks::ADVISES).then(|| field_of(self.patience_ms(marks)))
     }
 }
 
 impl Connection {
     /// Makes it due to be said.
     pub(crate) fn advise(&mut self) {
-        self.tcb.flags.set(Flags::ADVICE_DUE, self.has(Flags::ADVISES) && self.tcb.state().is_synchronized());
+        self.due.set(Due::ADVICE, self.has(Marks::ADVISES) && self.tcb.state().is_synchronized());
     }
 
     /// A segment with an acceptable acknowledgment has brought the peer's.
     pub(crate) fn be_advised(&mut self, field: Option<u16>, settings: &Settings) {
         let Some(seconds) = field.and_then(seconds_of) else { return };
-        if self.has(Flags::ADVISES) && !self.has(Flags::USER_TIMEOUT) {
+        if self.has(Marks::ADVISES) && !self.has(Marks::USER_TIMEOUT) {
             self.limits.lengthen_r2(seconds.min(u32::from(settings.longest_advice_s)) as u16);
         }
     }

@@ -1,5 +1,6 @@
 //! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Buffers;
 use crate::connection::slot::{Connection, End, Events, Places};
 use crate::connection::{receive, send};
@@ -22,13 +23,13 @@ impl Tcp<'_> {
         let Delivery { now: _, hop, seg } = *d;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
-        if c.has(Flags::ASKING) && !precedes_last_word(c, seg) {
-            c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+        if c.has(Marks::ASKING) && !precedes_last_word(c, seg) {
+            c.clear(Marks::ASKING | Marks::ASKED_AGAIN);
         }
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
-            c.tcb.hop = hop;
-            c.set(Flags::HOP_KNOWN);
+            c.hop = hop;
+            c.set(Marks::HOP_KNOWN);
         }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
@@ -66,7 +67,7 @@ impl Tcp<'_> {
         }
         receive::take_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
         if ack_now {
-            c.set(Flags::ACK_NOW);
+            c.set(Due::ACK_NOW);
         }
         // A gap that text has filled can bring back a FIN seen before.
         if receive::take_fin(c) {
@@ -133,9 +134,10 @@ impl Tcp<'_> {
             self.end(i, CloseReason::ClosedBeforeOpen, false);
             return Action::Ended(CloseReason::ClosedBeforeOpen);
         }
-        c.clear(Flags::CHALLENGE | Flags::ASKING | Flags::ASKED_AGAIN);
+        c.clear(Due::CHALLENGE);
+        c.clear(Marks::ASKING | Marks::ASKED_AGAIN);
         // A SYN that has not left yet is due as before.
-        c.tcb.flags.set(Flags::RESEND, c.tcb.snd_nxt == c.tcb.snd_una);
+        c.due.set(Due::RESEND, c.tcb.snd_nxt == c.tcb.snd_una);
         c.tcb.enter(State::SynSent);
         self.syn_again(now, i);
         Action::ReturnedToSynSent
@@ -144,9 +146,9 @@ impl Tcp<'_> {
     /// Sends the SYN again now, within the connection's quota. One that waits for its next hop goes out anyway.
     pub(crate) fn syn_again(&mut self, now: Instant, i: Id<Connection>) {
         let c = &mut self.connections[i];
-        if c.tcb.snd_nxt != c.tcb.snd_una && c.tcb.quota.take(now, self.settings.challenge_limit) {
+        if c.tcb.snd_nxt != c.tcb.snd_una && c.quota.take(now, self.settings.challenge_limit) {
             c.rtt.cancel();
-            c.set(Flags::RESEND);
+            c.set(Due::RESEND);
         }
     }
 
@@ -158,9 +160,9 @@ impl Tcp<'_> {
             snd_nxt: c.tcb.snd_nxt,
             rcv_nxt: c.tcb.rcv_nxt,
             rcv_wnd: receive::window_to_offer(c),
-            quota: c.tcb.quota,
+            quota: c.quota,
         };
-        let (owes_ack, hop) = (c.has(Flags::ACK_NOW) || c.has(Flags::DELACK), c.tcb.hop);
+        let (owes_ack, hop) = (c.has(Due::ACK_NOW) || c.has(Marks::DELACK), c.hop);
         self.leave(i, State::TimeWait, CloseReason::LocalClosed);
         self.insert_time_wait(wait, owes_ack.then_some(hop));
     }
@@ -172,7 +174,7 @@ impl Tcp<'_> {
         if tells_peer {
             let c = &mut self.connections[i];
             // A device that takes nothing must not hold the slot for ever.
-            c.set(Flags::RST_DUE);
+            c.set(Due::RESET);
             if met == State::SynReceived {
                 // A SYN takes no window, so a closed one does not pull the RST back onto it.
                 c.tcb.snd_una = c.tcb.snd_nxt;
@@ -190,7 +192,7 @@ impl Tcp<'_> {
     /// Gives up an RST that is due and has nowhere to go, and counts it.
     pub(crate) fn drop_reset(&mut self, i: Id<Connection>) {
         count(&mut self.counters.resets_dropped);
-        self.connections[i].clear(Flags::RST_DUE);
+        self.connections[i].clear(Due::RESET);
         self.settle(i);
     }
 
@@ -201,22 +203,12 @@ impl Tcp<'_> {
         self.connections.remove(i, hash);
         self.connections.disarm(i);
         let c = &mut self.connections[i];
-        c.clear(
-            Flags::ACK_NOW
-                | Flags::CHALLENGE
-                | Flags::RESEND
-                | Flags::PROBE
-                | Flags::REXMIT
-                | Flags::PERSIST
-                | Flags::DELACK
-                | Flags::ASKING
-                | Flags::KEEP_ALIVE
-                | Flags::DEADLINE,
-        );
+        c.clear(Due::ACK_NOW | Due::CHALLENGE | Due::RESEND | Due::PROBE | Due::KEEP_ALIVE);
+        c.clear(Marks::REXMIT | Marks::PERSIST | Marks::DELACK | Marks::ASKING | Marks::DEADLINE);
         c.end = End::of(reason);
         c.since = self.clock.ms();
         c.tcb.enter(state);
-        if c.has(Flags::UNACCEPTED) {
+        if c.has(Marks::UNACCEPTED) {
             let listener = c.listener;
             self.listeners.unlink(listener, &mut self.connections, i);
             count(&mut self.counters.lost_before_accept);
@@ -228,12 +220,12 @@ impl Tcp<'_> {
     /// Puts a slot into the lists its new state asks for, or frees it.
     pub(crate) fn settle(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
-        let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
+        let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);
         let wants_out = send::next(c).is_some();
         let deadline = c.deadline(&self.settings);
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
-            let is_free_to_go = c.has(Flags::HOP_KNOWN) || c.has(Flags::RST_DUE);
+            let is_free_to_go = c.has(Marks::HOP_KNOWN) || c.has(Due::RESET);
             if is_free_to_go && c.places.contains(Places::UNRESOLVED) {
                 self.wake_unresolved();
             }
@@ -251,9 +243,9 @@ impl Tcp<'_> {
     /// Frees a slot that nobody holds and that has nothing left to say.
     pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
         let c = &mut self.connections[i];
-        let is_held = !c.has(Flags::APP_GONE) && !c.has(Flags::UNACCEPTED);
-        let is_told = c.has(Flags::UNACCEPTED) || !c.events.contains(Events::CLOSED);
-        if c.closed().is_none() || c.has(Flags::RST_DUE) || is_held || !is_told {
+        let is_held = !c.has(Flags::APP_GONE) && !c.has(Marks::UNACCEPTED);
+        let is_told = c.has(Marks::UNACCEPTED) || !c.events.contains(Events::CLOSED);
+        if c.closed().is_none() || c.has(Due::RESET) || is_held || !is_told {
             return;
         }
         self.pool.release(c.buffers);
@@ -307,7 +299,8 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.rtt.acked(1, ms);
     c.backoff = 0;
     c.recovering = 0;
-    c.clear(Flags::RESEND | Flags::REXMIT | Flags::LAST_TRY | Flags::DOUBTED);
+    c.clear(Due::RESEND);
+    c.clear(Marks::REXMIT | Marks::LAST_TRY | Marks::DOUBTED);
     c.heard_at = ms;
     c.made_progress(ms);
     c.moved(ms);
@@ -339,5 +332,5 @@ fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     tcb.enter(State::SynReceived);
     c.rtt.cancel();
     c.heard_at = ms;
-    c.set(Flags::RESEND);
+    c.set(Due::RESEND);
 }

@@ -1,5 +1,6 @@
 //! What must always hold inside the engine, for tests and simulators that look after each step. Costs nothing where it is not called.
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::list::List;
 use crate::connection::send;
 use crate::connection::slot::{Connection, Places};
@@ -78,7 +79,7 @@ impl Tcp<'_> {
             self.half_open.iter().filter(|(_, half)| is_its(half)).count()
         };
         let unaccepted = |l| {
-            let is_its = |c: &Connection| c.listener == l && c.closed().is_none() && c.has(Flags::UNACCEPTED);
+            let is_its = |c: &Connection| c.listener == l && c.closed().is_none() && c.has(Marks::UNACCEPTED);
             self.connections.iter().filter(|(_, c)| is_its(c)).count()
         };
         self.listeners.audit(&self.connections, half_open, unaccepted)
@@ -90,22 +91,22 @@ fn audit_places(c: &Connection) -> Finding {
     let places = c.places;
     let is_asked = places.intersects(Places::READY | Places::UNRESOLVED);
     check(send::next(c).is_none() || is_asked, "a segment is due and its slot is in no list")?;
-    let has_event = !c.events.is_empty() && !c.has(Flags::UNACCEPTED);
+    let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);
     check(!has_event || places.contains(Places::EVENTFUL), "an event waits and its slot is in no list")?;
-    let is_left = c.has(Flags::APP_GONE) || c.has(Flags::UNACCEPTED);
-    let is_over = c.closed().is_some() && is_left && !has_event && !c.has(Flags::RST_DUE);
+    let is_left = c.has(Flags::APP_GONE) || c.has(Marks::UNACCEPTED);
+    let is_over = c.closed().is_some() && is_left && !has_event && !c.has(Due::RESET);
     check(!is_over, "a connection that is over holds its slot for nobody")
 }
 
 /// What waits for somebody else has a timer.
 fn audit_timers(c: &Connection) -> Finding {
-    check(!c.has(Flags::DELACK | Flags::ASKING), "one field holds two timers")?;
+    check(!c.has(Marks::DELACK | Marks::ASKING), "one field holds two timers")?;
     let is_unsent = c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una;
-    check(!is_unsent || c.has(Flags::RESEND), "a SYN that never left is not due")?;
+    check(!is_unsent || c.has(Due::RESEND), "a SYN that never left is not due")?;
     if c.closed().is_some() {
-        return check(!c.has(Flags::REXMIT), "what is over is sent again");
+        return check(!c.has(Marks::REXMIT), "what is over is sent again");
     }
-    check(!c.has(Flags::RST_DUE), "an RST is due and the connection goes on")?;
+    check(!c.has(Due::RESET), "an RST is due and the connection goes on")?;
     let needs = match c.tcb.state() {
         State::SynSent | State::SynReceived => true,
         State::Established | State::FinWait1 | State::CloseWait | State::Closing | State::LastAck => {
@@ -113,5 +114,5 @@ fn audit_timers(c: &Connection) -> Finding {
         }
         State::Closed | State::Listen | State::FinWait2 | State::TimeWait => false,
     };
-    check(c.has(Flags::REXMIT) || !needs, "the connection waits for its peer without a timer")
+    check(c.has(Marks::REXMIT) || !needs, "the connection waits for its peer without a timer")
 }

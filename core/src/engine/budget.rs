@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::config::{Config, ListenOptions, StreamOptions};
+use crate::connection::flags::Marks;
 use crate::connection::limits::{Keeping, Limits};
 use crate::connection::settings::{Listen, Settings, Stream};
 use crate::engine::event::ConnectionHandle;
@@ -94,20 +95,20 @@ impl Budget {
     pub fn of_stream(config: &Config, options: &StreamOptions) -> Result<Budget, Error> {
         let settings = Settings::new(config)?;
         let stream = Stream::new(options)?;
-        let budget = Budget::new(&settings, &stream.limits, stream.flags);
+        let budget = Budget::new(&settings, &stream.limits, stream.marks);
         Ok(Budget { first_byte_ms: stream.first_byte_ms(), ..budget })
     }
 
-    fn new(settings: &Settings, limits: &Limits, flags: Flags) -> Budget {
+    fn new(settings: &Settings, limits: &Limits, marks: Marks) -> Budget {
         Budget {
-            is_passive: flags.contains(Flags::PASSIVE),
+            is_passive: false,
             half_open_ms: settings.syn_received_ms,
             connect_ms: settings.connect_ms,
             orphan_ms: settings.orphan_ms,
             time_wait_ms: settings.time_wait_ms,
             rto_max_ms: settings.rto_max_ms,
-            r2_ms: limits.patience_ms(flags).max(advised_ms(settings, flags)),
-            user_timeout_ms: limits.user_timeout_ms(flags),
+            r2_ms: limits.patience_ms(marks).max(advised_ms(settings, marks)),
+            user_timeout_ms: limits.user_timeout_ms(marks),
             keep_alive_ms: limits.keeping().map(Keeping::total_ms),
             idle_ms: limits.idle_ms(),
             accept_ms: None,
@@ -187,17 +188,17 @@ impl Tcp<'_> {
     /// [`Error::StaleHandle`].
     pub fn budget(&self, handle: ConnectionHandle) -> Result<Budget, Error> {
         let c = &self.connections[self.slot(handle)?];
-        Ok(Budget::new(&self.settings, &c.limits, c.tcb.flags))
+        Ok(Budget { is_passive: c.has(Flags::PASSIVE), ..Budget::new(&self.settings, &c.limits, c.marks) })
     }
 }
 
 /// What the peer's user timeout option may lengthen R2 to.
-fn advised_ms(settings: &Settings, flags: Flags) -> u32 {
+fn advised_ms(settings: &Settings, marks: Marks) -> u32 {
     #[cfg(feature = "user-timeout-option")]
-    if flags.contains(Flags::ADVISES) {
+    if marks.contains(Marks::ADVISES) {
         return u32::from(settings.longest_advice_s) * 1_000;
     }
-    let _ = (settings, flags);
+    let _ = (settings, marks);
     0
 }
 

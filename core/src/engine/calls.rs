@@ -6,6 +6,7 @@ use core::time::Duration;
 #[cfg(feature = "keepalive")]
 use crate::config::KeepAlive;
 use crate::config::{ListenOptions, StreamOptions};
+use crate::connection::flags::{Due, Marks};
 use crate::connection::settings::{Listen, Stream};
 use crate::connection::slot::{Connection, Events};
 use crate::connection::timers::Timers;
@@ -80,8 +81,8 @@ impl Tcp<'_> {
         self.listeners.unlink(l, &mut self.connections, i);
         let first_byte = self.listeners[l].options.stream.first_byte_ms();
         let c = &mut self.connections[i];
-        c.clear(Flags::UNACCEPTED);
-        c.wait_for(first_byte.filter(|_| !c.has(Flags::PEER_SPOKE)), self.clock.ms());
+        c.clear(Marks::UNACCEPTED);
+        c.wait_for(first_byte.filter(|_| !c.has(Marks::PEER_SPOKE)), self.clock.ms());
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
         self.settle(i);
@@ -122,13 +123,13 @@ impl Tcp<'_> {
         let c = &mut self.connections[i];
         apply_options(c, &options);
         c.tcb.tuple = tuple;
-        c.tcb.hop = hop.unwrap_or_default();
-        c.tcb.flags.set(Flags::HOP_KNOWN, hop.is_some());
+        c.hop = hop.unwrap_or_default();
+        c.marks.set(Marks::HOP_KNOWN, hop.is_some());
         c.tcb.snd_una = iss;
         c.tcb.snd_nxt = iss;
         c.buffers.begin_tx(iss + 1);
         c.tcb.enter(State::SynSent);
-        c.set(Flags::RESEND);
+        c.set(Due::RESEND);
         c.since = self.clock.ms();
         c.heard_at = c.since;
         c.wait_for(options.first_byte_ms(), c.since);
@@ -315,10 +316,10 @@ impl Tcp<'_> {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let timeout_ms = limits::first_byte_timeout(timeout)?;
-        if self.connections[self.held(handle)?].has(Flags::UNACCEPTED) {
+        if self.connections[self.held(handle)?].has(Marks::UNACCEPTED) {
             return Err(Error::NotConnected);
         }
-        self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Flags::PEER_SPOKE)), ms))
+        self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Marks::PEER_SPOKE)), ms))
     }
 
     /// Changes the limits of a connection that goes on.
@@ -470,7 +471,7 @@ impl Tcp<'_> {
             if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {
                 continue;
             }
-            c.clear(Flags::RST_DUE);
+            c.clear(Due::RESET);
             if c.closed().is_none() {
                 self.end(i, CloseReason::AddressLost, false);
             } else {
@@ -519,7 +520,7 @@ impl Tcp<'_> {
             readable: usize::from(c.rx_len),
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),
-            retries: c.tcb.retries,
+            retries: c.retries,
             timer: c.next_timer(&self.settings).map(|(due, timer)| (self.clock.expand(due), timer)),
             timers: self.timers_of(c),
             heard_at: self.clock.expand_past(c.heard_at),
@@ -594,7 +595,7 @@ impl Tcp<'_> {
 /// The application has let go: of its events only the end is still told.
 fn give_up(c: &mut Connection) {
     c.set(Flags::APP_GONE);
-    c.clear(Flags::DEADLINE);
+    c.clear(Marks::DEADLINE);
     c.events &= Events::CLOSED;
 }
 

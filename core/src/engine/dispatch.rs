@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::config::Overflow;
+use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
 use crate::connection::slot::Connection;
 use crate::counters::{ResetKind, count};
@@ -193,21 +194,21 @@ impl Tcp<'_> {
         let action = match disposition {
             Disposition::Take(take) => self.take(i, d, rule, &take),
             Disposition::Acknowledge { limited: false } => {
-                c.set(Flags::CHALLENGE);
+                c.set(Due::CHALLENGE);
                 Action::Acknowledged
             }
             Disposition::Acknowledge { limited: true } => {
-                self.within_quota(d.now, i, Flags::CHALLENGE, Action::Acknowledged)
+                self.within_quota(d.now, i, Due::CHALLENGE, Action::Acknowledged)
             }
             Disposition::Challenge => {
-                let action = self.within_quota(d.now, i, Flags::CHALLENGE, Action::Challenged);
+                let action = self.within_quota(d.now, i, Due::CHALLENGE, Action::Challenged);
                 // Withheld, it is owed as much as one that was lost.
                 if d.seg.has(Control::RST) {
                     self.expect_answer(i, d.seg.header.seq);
                 }
                 action
             }
-            Disposition::SynAckAgain => self.within_quota(d.now, i, Flags::RESEND, Action::SynAcked),
+            Disposition::SynAckAgain => self.within_quota(d.now, i, Due::RESEND, Action::SynAcked),
             Disposition::Reset(reset) => {
                 let tuple = c.tcb.tuple;
                 if state == State::SynSent {
@@ -247,13 +248,13 @@ impl Tcp<'_> {
     /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
     fn expect_answer(&mut self, i: Id<Connection>, rst: Seq) {
         let c = &mut self.connections[i];
-        if !c.has(Flags::ASKING) && c.tcb.state().is_synchronized() {
-            if c.has(Flags::DELACK) {
+        if !c.has(Marks::ASKING) && c.tcb.state().is_synchronized() {
+            if c.has(Marks::DELACK) {
                 // The field is the challenge's now; what was held back does not wait for it.
-                c.set(Flags::ACK_NOW);
+                c.set(Due::ACK_NOW);
             }
-            c.clear(Flags::DELACK | Flags::ASKED_AGAIN);
-            c.set(Flags::ASKING);
+            c.clear(Marks::DELACK | Marks::ASKED_AGAIN);
+            c.set(Marks::ASKING);
             if !c.has(Flags::FIN_HELD) {
                 // At most the right edge; the number before RCV.NXT counts as RCV.NXT.
                 c.last_word_at = u16::try_from(rst.since(c.tcb.rcv_nxt)).unwrap_or(0);
@@ -263,9 +264,9 @@ impl Tcp<'_> {
     }
 
     /// Marks an answer as due, if the connection's quota admits it.
-    fn within_quota(&mut self, now: Instant, i: Id<Connection>, due: Flags, granted: Action) -> Action {
+    fn within_quota(&mut self, now: Instant, i: Id<Connection>, due: Due, granted: Action) -> Action {
         let c = &mut self.connections[i];
-        if c.tcb.quota.take(now, self.settings.challenge_limit) {
+        if c.quota.take(now, self.settings.challenge_limit) {
             c.set(due);
             granted
         } else {

@@ -1,6 +1,7 @@
 //! Full tables: who makes room for whom.
 
 use crate::config::EvictBy;
+use crate::connection::flags::Marks;
 use crate::connection::slot::Connection;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
@@ -69,5 +70,5 @@ impl Tcp<'_> {
 
 /// Returns whether it is the peer's turn: to acknowledge, to open its window, or to send its FIN.
 fn owes(c: &Connection) -> bool {
-    c.has(Flags::REXMIT) || c.has(Flags::APP_GONE)
+    c.has(Marks::REXMIT) || c.has(Flags::APP_GONE)
 }

@@ -1,5 +1,6 @@
 //! Half-open and TIME-WAIT records: made, judged by the same rules as connections, completed, ended.
 
+use crate::connection::flags::Marks;
 use crate::connection::settings::Stream;
 use crate::connection::slot::Connection;
 use crate::counters::count;
@@ -10,7 +11,7 @@ use crate::id::{Id, ListenerId};
 use crate::rules::judgement::{Disposition, Judgement, Take};
 use crate::rules::reset::Reset;
 use crate::rules::segment_arrives;
-use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::tcb::Tcb;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::table::Record;
@@ -59,7 +60,7 @@ impl Tcp<'_> {
         #[cfg(feature = "user-timeout-option")]
         let reply = {
             let stream = &self.listeners[half.listener].options.stream;
-            Reply { user_timeout: stream.limits.advice(stream.flags), ..reply }
+            Reply { user_timeout: stream.limits.advice(stream.marks), ..reply }
         };
         self.reply(reply);
     }
@@ -237,6 +238,7 @@ impl Tcp<'_> {
             return None;
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
+        let HalfOpen { hop, quota, .. } = self.half_open[h].clone();
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -246,7 +248,8 @@ impl Tcp<'_> {
         c.buffers.begin_tx(tcb.snd_nxt);
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
-        c.set(Flags::UNACCEPTED);
+        (c.hop, c.quota) = (hop, quota);
+        c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
         c.listener = l;
         c.wait_for(options.accept_ms(), self.clock.ms());
@@ -378,6 +381,6 @@ impl Tcp<'_> {
 pub(crate) fn apply_options(c: &mut Connection, options: &Stream) {
     c.r1 = options.r1;
     c.limits = options.limits;
-    c.set(options.flags);
+    c.set(options.marks);
     c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
 }

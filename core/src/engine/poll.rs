@@ -2,6 +2,9 @@
 
 use core::net::SocketAddr;
 
+#[cfg(feature = "user-timeout-option")]
+use crate::connection::flags::Due;
+use crate::connection::flags::Marks;
 use crate::connection::send::{Kind, Plan};
 use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
@@ -10,7 +13,6 @@ use crate::engine::event::Event;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
-use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
 use crate::wire::addr::{Hop, Tuple, endpoints};
@@ -151,8 +153,8 @@ impl<'s> Tcp<'s> {
             mss: None,
             #[cfg(feature = "user-timeout-option")]
             user_timeout: match plan.kind {
-                Kind::Syn | Kind::SynAck => c.limits.advice(c.tcb.flags),
-                Kind::Ack if c.has(Flags::ADVICE_DUE) => c.limits.advice(c.tcb.flags),
+                Kind::Syn | Kind::SynAck => c.limits.advice(c.marks),
+                Kind::Ack if c.has(Due::ADVICE) => c.limits.advice(c.marks),
                 Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
             },
         };
@@ -233,7 +235,7 @@ impl<'t, 's> Transmit<'t, 's> {
             What::Reply(reply) => Some(reply.hop),
             What::Segment(i, _) => {
                 let c = self.connection(*i);
-                c.has(Flags::HOP_KNOWN).then_some(c.tcb.hop)
+                c.has(Marks::HOP_KNOWN).then_some(c.hop)
             }
         }
     }
@@ -242,7 +244,7 @@ impl<'t, 's> Transmit<'t, 's> {
     pub(crate) fn last_hop(&self) -> Hop {
         match &self.what {
             What::Reply(reply) => reply.hop,
-            What::Segment(i, _) => self.connection(*i).tcb.hop,
+            What::Segment(i, _) => self.connection(*i).hop,
         }
     }
 
@@ -252,8 +254,8 @@ impl<'t, 's> Transmit<'t, 's> {
             What::Reply(reply) => reply.hop = hop,
             What::Segment(i, _) => {
                 let c = &mut self.tcp.connections[*i];
-                c.tcb.hop = hop;
-                c.set(Flags::HOP_KNOWN);
+                c.hop = hop;
+                c.set(Marks::HOP_KNOWN);
             }
         }
     }
@@ -279,7 +281,7 @@ impl<'t, 's> Transmit<'t, 's> {
     pub(crate) fn is_path_doubted(&self) -> bool {
         match &self.what {
             What::Reply(_) => false,
-            What::Segment(i, _) => self.connection(*i).has(Flags::DOUBTED),
+            What::Segment(i, _) => self.connection(*i).has(Marks::DOUBTED),
         }
     }
 
@@ -299,7 +301,7 @@ impl<'t, 's> Transmit<'t, 's> {
             What::Segment(i, plan) => match plan.kind {
                 Kind::Again | Kind::Probe => true,
                 Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
-                Kind::SynAck => self.connection(*i).tcb.retries > 0,
+                Kind::SynAck => self.connection(*i).retries > 0,
                 Kind::Ack | Kind::New | Kind::KeepAlive | Kind::Reset(_) => false,
             },
         }

@@ -1,5 +1,6 @@
 //! Time passes (RFC 9293 §3.10.8): which timer is due, and what it does.
 
+use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
@@ -57,12 +58,12 @@ impl Tcp<'_> {
         let at = now.after(RESET_HELD_MS);
         for i in self.connections.ids() {
             let c = &mut self.connections[i];
-            if c.has(Flags::RST_DUE) {
+            if c.has(Due::RESET) {
                 c.since = now;
                 self.connections.arm(i, at);
-            } else if c.has(Flags::KEEP_ALIVE) {
+            } else if c.has(Due::KEEP_ALIVE) {
                 c.renew_keep_alive(now);
-            } else if c.has(Flags::LAST_TRY) && c.tcb.flags.intersects(Flags::PROBE | Flags::RESEND) {
+            } else if c.has(Marks::LAST_TRY) && c.due.intersects(Due::PROBE | Due::RESEND) {
                 c.rexmit_at = now.after(send::first_rto_ms(c, &self.settings));
             }
         }
@@ -118,7 +119,7 @@ impl Tcp<'_> {
     fn connection_due(&mut self, i: Id<Connection>) {
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
-        if c.has(Flags::RST_DUE) && c.since.after(RESET_HELD_MS).is_reached(ms) {
+        if c.has(Due::RESET) && c.since.after(RESET_HELD_MS).is_reached(ms) {
             self.connections.disarm(i);
             self.drop_reset(i);
             return;
@@ -130,7 +131,7 @@ impl Tcp<'_> {
         if limit.is_none() {
             c.update_keep_alive(ms);
         }
-        let is_due = c.has(Flags::REXMIT) && c.rexmit_at.is_reached(ms);
+        let is_due = c.has(Marks::REXMIT) && c.rexmit_at.is_reached(ms);
         let gives_up = limit.or_else(|| if is_due { self.retransmission_due(ms, i) } else { None });
         if let Some(timer) = gives_up {
             self.end_by_timer(i, CloseReason::TimedOut(timer));
@@ -149,8 +150,8 @@ impl Tcp<'_> {
         let c = &mut self.connections[i];
         if is_given_up(c, now, settings) {
             // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
-            if !c.has(Flags::LAST_TRY) {
-                c.set(Flags::LAST_TRY);
+            if !c.has(Marks::LAST_TRY) {
+                c.set(Marks::LAST_TRY);
                 send_again(c);
                 c.rexmit_at = now.after(send::first_rto_ms(c, settings));
                 return None;
@@ -158,16 +159,16 @@ impl Tcp<'_> {
             return Some(c.retransmission_timer());
         }
         // The peer was heard since: what is sent next is not the last.
-        c.clear(Flags::LAST_TRY);
-        if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Flags::PERSIST) {
+        c.clear(Marks::LAST_TRY);
+        if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Marks::PERSIST) {
             // It still waits for its next hop, or for the device: nothing is sent again.
             send::arm_retransmission(c, now, settings);
             return None;
         }
-        if c.tcb.retries == 0 && !c.tcb.state().is_synchronized() {
+        if c.retries == 0 && !c.tcb.state().is_synchronized() {
             c.set(Flags::SYN_RESENT);
         }
-        c.tcb.retries = c.tcb.retries.saturating_add(1);
+        c.retries = c.retries.saturating_add(1);
         if !send::is_probing(c) {
             c.backoff = c.backoff.saturating_add(1);
         }
@@ -175,7 +176,7 @@ impl Tcp<'_> {
         send::arm_retransmission(c, now, settings);
         // The wait that begins is twice the last: a peer that answered the last attempt was heard within it.
         let is_silent = send::counts_progress(c) || now.since(c.heard_at) >= send::rto_ms(c, settings);
-        if c.tcb.retries >= c.r1 && is_silent {
+        if c.retries >= c.r1 && is_silent {
             doubt_path(c);
         }
         None
@@ -185,18 +186,18 @@ impl Tcp<'_> {
 /// An acknowledgment was held back for long enough; or a challenge to an RST was not answered, and is sent again: twice, then the peer
 /// has had its chance.
 fn acknowledgment_due(c: &mut Connection, now: Millis, settings: &Settings) {
-    if c.has(Flags::DELACK) {
-        c.clear(Flags::DELACK);
-        c.set(Flags::ACK_NOW);
+    if c.has(Marks::DELACK) {
+        c.clear(Marks::DELACK);
+        c.set(Due::ACK_NOW);
     }
-    if !c.has(Flags::ASKING) {
+    if !c.has(Marks::ASKING) {
         return;
     }
-    c.set(Flags::CHALLENGE);
-    if c.has(Flags::ASKED_AGAIN) {
-        c.clear(Flags::ASKING | Flags::ASKED_AGAIN);
+    c.set(Due::CHALLENGE);
+    if c.has(Marks::ASKED_AGAIN) {
+        c.clear(Marks::ASKING | Marks::ASKED_AGAIN);
     } else {
-        c.set(Flags::ASKED_AGAIN);
+        c.set(Marks::ASKED_AGAIN);
         c.ack_at = now.after(2 * send::first_rto_ms(c, settings));
     }
 }
@@ -204,10 +205,10 @@ fn acknowledgment_due(c: &mut Connection, now: Millis, settings: &Settings) {
 /// Makes the front of the queue, or a window probe, due.
 pub(crate) fn send_again(c: &mut Connection) {
     c.rtt.cancel();
-    if c.has(Flags::PERSIST) {
-        c.set(Flags::PROBE);
+    if c.has(Marks::PERSIST) {
+        c.set(Due::PROBE);
     } else {
-        c.set(Flags::RESEND);
+        c.set(Due::RESEND);
         // At most a window and a FIN.
         c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
     }
@@ -220,9 +221,9 @@ fn is_given_up(c: &Connection, now: Millis, settings: &Settings) -> bool {
 
 /// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
 fn doubt_path(c: &mut Connection) {
-    c.clear(Flags::HOP_KNOWN);
-    if c.has_reader() && !c.has(Flags::DOUBTED) {
+    c.clear(Marks::HOP_KNOWN);
+    if c.has_reader() && !c.has(Marks::DOUBTED) {
         c.events.insert(Events::STALLED);
     }
-    c.set(Flags::DOUBTED);
+    c.set(Marks::DOUBTED);
 }

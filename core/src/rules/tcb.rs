@@ -1,80 +1,29 @@
 //! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
 
-use crate::rules::challenge::Quota;
 use crate::rules::verdict::State;
-use crate::wire::addr::{Hop, Tuple};
+use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
 
 bitflags::bitflags! {
-    /// What is true of a connection beside its state.
+    /// What has become of a connection's two streams.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) struct Flags: u32 {
+    pub(crate) struct Flags: u8 {
         /// Opened by a listener, not by connect (MUST-11).
         const PASSIVE = 1 << 0;
         /// The application closed both ways and holds no handle.
         const APP_GONE = 1 << 1;
-        /// Nobody has accepted it yet.
-        const UNACCEPTED = 1 << 2;
+        /// The SYN or SYN,ACK was sent more than once (RFC 6298 §5.7).
+        const SYN_RESENT = 1 << 2;
         /// The application will send nothing more: FIN follows the queue.
         const FIN_QUEUED = 1 << 3;
         /// Our FIN was sent at least once; it is the last number there is.
-        const FIN_OUT = 1 << 6;
-        /// The peer's FIN was taken; RCV.NXT counts it.
-        const PEER_FIN = 1 << 4;
-        /// The peer's FIN was seen beyond a gap.
-        const FIN_HELD = 1 << 5;
-
-        /// An acknowledgement is due, alone or on text.
-        const ACK_NOW = 1 << 8;
-        /// An empty ACK is due whatever else is sent.
-        const CHALLENGE = 1 << 9;
-        /// The front of the send queue, or the SYN, is due.
-        const RESEND = 1 << 10;
-        /// A window probe is due.
-        const PROBE = 1 << 11;
+        const FIN_OUT = 1 << 4;
         /// An octet beyond SND.NXT went out as a window probe.
-        const PROBE_OUT = 1 << 12;
-        /// An RST is due; the connection is over.
-        const RST_DUE = 1 << 13;
-
-        /// `rexmit_at` is armed.
-        const REXMIT = 1 << 16;
-        /// It waits for a window, not for an acknowledgement.
-        const PERSIST = 1 << 17;
-        /// `ack_at` is armed: an acknowledgment is held back until then.
-        const DELACK = 1 << 18;
-        /// `ack_at` is armed: a challenge to an RST is unanswered.
-        const ASKING = 1 << 24;
-        /// The same challenge was sent again once.
-        const ASKED_AGAIN = 1 << 25;
-        /// The peer has opened its window since the last progress; closing it again stops no clock.
-        const REOPENED = 1 << 26;
-        /// R2 has passed; what is out now is the last attempt.
-        const LAST_TRY = 1 << 22;
-        /// R1 has passed: the path is in doubt, the next hop is asked for anew.
-        const DOUBTED = 1 << 23;
-        /// The SYN or SYN,ACK was sent more than once (RFC 6298 §5.7).
-        const SYN_RESENT = 1 << 19;
-
-        /// Nagle's algorithm is on.
-        const NAGLE = 1 << 20;
-        /// The next hop is known.
-        const HOP_KNOWN = 1 << 21;
-
-        /// `phase_at` is armed: somebody must accept, or else the peer send its first octet.
-        const DEADLINE = 1 << 27;
-        /// Keepalive is on, or an idle limit is set.
-        const WATCHED = 1 << 28;
-        /// A keepalive probe is due.
-        const KEEP_ALIVE = 1 << 29;
-        /// The peer has sent its first octet.
-        const PEER_SPOKE = 1 << 30;
-        /// The user timeout option is spoken (RFC 5482).
-        const ADVISES = 1 << 7;
-        /// An empty ACK with that option is due.
-        const ADVICE_DUE = 1 << 14;
-        /// The user timeout is set, in the place of R2.
-        const USER_TIMEOUT = 1 << 31;
+        const PROBE_OUT = 1 << 5;
+        /// The peer's FIN was seen beyond a gap.
+        const FIN_HELD = 1 << 6;
+        /// The peer's FIN was taken; RCV.NXT counts it.
+        const PEER_FIN = 1 << 7;
     }
 }
 
@@ -84,13 +33,9 @@ bitflags::bitflags! {
 #[derive(Clone)]
 pub(crate) struct Tcb {
     pub(crate) tuple: Tuple,
-    pub(crate) hop: Hop,
     state: State,
-    pub(crate) quota: Quota,
     pub(crate) flags: Flags,
-    /// Retransmissions or window probes since the last progress.
-    pub(crate) retries: u8,
-    /// Eff.snd.MSS: the largest text of a segment, in octets.
+    /// Eff.snd.MSS: the largest payload of a segment.
     pub(crate) mss: u16,
     pub(crate) snd_una: Seq,
     /// The highest sent; never rewound by retransmission, not advanced by a window probe.
@@ -109,11 +54,8 @@ pub(crate) struct Tcb {
 impl Tcb {
     pub(crate) const ZERO: Tcb = Tcb {
         tuple: Tuple::ZERO,
-        hop: Hop([0; 6]),
         state: State::Closed,
-        quota: Quota::NEW,
         flags: Flags::empty(),
-        retries: 0,
         mss: 0,
         snd_una: Seq(0),
         snd_nxt: Seq(0),

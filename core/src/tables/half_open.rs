@@ -97,13 +97,10 @@ impl Record for HalfOpen {
 impl HalfOpen {
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
-        let HalfOpen { tuple, hop, mss, iss, irs, listener: _, progress, quota } = self.clone();
+        let HalfOpen { tuple, hop: _, mss, iss, irs, listener: _, progress, quota: _ } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
-        tcb.hop = hop;
-        tcb.quota = quota;
-        tcb.flags = Flags::PASSIVE | Flags::HOP_KNOWN;
-        tcb.retries = progress.retries();
+        tcb.flags = Flags::PASSIVE;
         tcb.mss = mss;
         tcb.snd_una = iss;
         tcb.snd_nxt = iss + 1;

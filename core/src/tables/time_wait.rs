@@ -29,10 +29,9 @@ impl Record for TimeWait {
 impl TimeWait {
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
-        let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota } = self.clone();
+        let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota: _ } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
-        tcb.quota = quota;
         tcb.flags = Flags::FIN_OUT | Flags::PEER_FIN;
         tcb.snd_una = snd_nxt;
         tcb.snd_nxt = snd_nxt;
