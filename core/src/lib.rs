@@ -52,8 +52,8 @@ pub use config::{
 };
 pub use connection::timers::Timers;
 pub use counters::{Counters, LAST_RESETS, ResetKind, ResetRecord};
+pub use engine::arriving::Arrival;
 pub use engine::budget::{Budget, Peer};
-pub use engine::dispatch::Arrival;
 pub use engine::event::{Compact, ConnectionHandle, Event, ListenerHandle, Status};
 pub use engine::poll::{Output, Transmit};
 pub use engine::tcp::Tcp;

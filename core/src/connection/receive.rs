@@ -10,7 +10,7 @@ use crate::rules::verdict::State;
 use crate::time::Millis;
 
 /// Stores text that the window admits.
-pub(crate) fn take_text(
+pub(crate) fn store_text(
     c: &mut Connection,
     pool: &mut Pool<'_>,
     span: Span,
@@ -53,7 +53,7 @@ pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
 }
 
 /// Takes a remembered FIN whose turn has come; says whether there was one.
-pub(crate) fn take_fin(c: &mut Connection) -> bool {
+pub(crate) fn process_fin(c: &mut Connection) -> bool {
     if !c.has(Flags::FIN_HELD) || c.last_word_at > 0 {
         return false;
     }
@@ -105,7 +105,7 @@ pub(crate) fn window_to_offer(c: &Connection) -> u16 {
 }
 
 /// The application has read: says by an ACK that the window opened, where the peer may still send.
-pub(crate) fn mind_reader(c: &mut Connection) {
+pub(crate) fn announce_window(c: &mut Connection) {
     match c.tcb.state() {
         State::Established | State::FinWait1 | State::FinWait2 => {
             if is_window_worth_telling(c) {

@@ -240,7 +240,7 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             receive::acknowledged(c);
         }
     }
-    mind_window(c, now, settings);
+    update_persist_timer(c, now, settings);
 }
 
 fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
@@ -345,7 +345,7 @@ pub(crate) fn is_ended_by_r2(c: &Connection) -> bool {
 }
 
 /// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
-pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
+pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     let ack = seg.header.ack;
     c.heard_at = now;
     c.forget_keep_alive();
@@ -363,7 +363,7 @@ pub(crate) fn take_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, setti
             window_opened(c, now, settings);
         }
     }
-    mind_window(c, now, settings);
+    update_persist_timer(c, now, settings);
 }
 
 /// What was in flight when the window closed has had no chance since: its time starts now, once until it makes progress. A user timeout
@@ -428,7 +428,7 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
 /// alone is timed too: one that takes nothing must not hold the connection for ever.
-pub(crate) fn mind_window(c: &mut Connection, now: Millis, settings: &Settings) {
+pub(crate) fn update_persist_timer(c: &mut Connection, now: Millis, settings: &Settings) {
     if !has_queue(c) && !c.has(Marks::PERSIST) {
         return;
     }

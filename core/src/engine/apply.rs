@@ -5,10 +5,10 @@ use crate::connection::pool::Buffers;
 use crate::connection::slot::{Connection, End, Events, Places};
 use crate::connection::{receive, send};
 use crate::counters::count;
-use crate::engine::dispatch::Delivery;
+use crate::engine::arriving::Arriving;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
-use crate::rules::judgement::Take;
+use crate::rules::judgement::Accepted;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
 use crate::rules::{reset, synchronized};
@@ -18,9 +18,15 @@ use crate::wire::segment::{Control, Segment};
 
 impl Tcp<'_> {
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
-    pub(crate) fn take(&mut self, i: Id<Connection>, d: &Delivery<'_>, rule: Rule, take: &Take) -> Action {
-        let Take { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *take;
-        let Delivery { now: _, hop, seg } = *d;
+    pub(crate) fn accept_segment(
+        &mut self,
+        i: Id<Connection>,
+        arriving: &Arriving<'_>,
+        rule: Rule,
+        accepted: &Accepted,
+    ) -> Action {
+        let Accepted { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *accepted;
+        let Arriving { now: _, tuple: _, hop, seg } = arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         if c.has(Marks::ASKING) && !precedes_last_word(c, seg) {
@@ -28,7 +34,7 @@ impl Tcp<'_> {
         }
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
-            c.hop = hop;
+            c.hop = *hop;
             c.set(Marks::HOP_KNOWN);
         }
         if syn {
@@ -47,7 +53,7 @@ impl Tcp<'_> {
             if is_fin_acked {
                 c.clear(Flags::FIN_QUEUED);
             }
-            send::take_ack(c, seg, ms, &self.settings);
+            send::process_ack(c, seg, ms, &self.settings);
             if is_fin_acked && self.fin_acked(i) {
                 return Action::Accepted;
             }
@@ -65,12 +71,12 @@ impl Tcp<'_> {
         if let Some(distance) = fin {
             receive::hold_fin(c, distance);
         }
-        receive::take_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
+        receive::store_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
         if ack_now {
             c.set(Due::ACK_NOW);
         }
         // A gap that text has filled can bring back a FIN seen before.
-        if receive::take_fin(c) {
+        if receive::process_fin(c) {
             self.peer_finished(i);
         }
         if rule == Rule::ZeroWindow {
@@ -146,7 +152,7 @@ impl Tcp<'_> {
     /// Sends the SYN again now, within the connection's quota. One that waits for its next hop goes out anyway.
     pub(crate) fn syn_again(&mut self, now: Instant, i: Id<Connection>) {
         let c = &mut self.connections[i];
-        if c.tcb.snd_nxt != c.tcb.snd_una && c.quota.take(now, self.settings.challenge_limit) {
+        if c.tcb.snd_nxt != c.tcb.snd_una && c.quota.spend(now, self.settings.challenge_limit) {
             c.rtt.cancel();
             c.set(Due::RESEND);
         }

@@ -214,7 +214,7 @@ impl Tcp<'_> {
         let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
         self.pool.tx(c.buffers).write(at, &data[..n]);
         c.tx_len += n as u16;
-        send::mind_window(c, self.clock.ms(), &self.settings);
+        send::update_persist_timer(c, self.clock.ms(), &self.settings);
         self.settle(i);
         Ok(n)
     }
@@ -233,7 +233,7 @@ impl Tcp<'_> {
             let at = c.tcb.rcv_nxt - fin - u32::from(c.rx_len);
             self.pool.rx(c.buffers).read(at, &mut buf[..n]);
             c.rx_len -= n as u16;
-            receive::mind_reader(c);
+            receive::announce_window(c);
             self.settle(i);
             return Ok(n);
         }
@@ -356,7 +356,7 @@ impl Tcp<'_> {
             return Err(Error::NotConnected);
         }
         queue_fin(c);
-        send::mind_window(c, self.clock.ms(), &self.settings);
+        send::update_persist_timer(c, self.clock.ms(), &self.settings);
         self.settle(i);
         Ok(())
     }
@@ -399,7 +399,7 @@ impl Tcp<'_> {
             | State::Closing
             | State::LastAck => {
                 queue_fin(c);
-                send::mind_window(c, self.clock.ms(), &self.settings);
+                send::update_persist_timer(c, self.clock.ms(), &self.settings);
                 // R2 counts where a user timeout did.
                 send::bound_by_r2(c, &self.settings);
             }

@@ -1,16 +1,15 @@
 //! A segment arrives: which record it belongs to, and what the rules' judgement does to it.
 
-use core::net::IpAddr;
-
 use crate::config::Overflow;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
 use crate::connection::slot::Connection;
 use crate::counters::{ResetKind, count};
+use crate::engine::arriving::{Arrival, Arriving};
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
-use crate::rules::judgement::{Disposition, Judgement};
+use crate::rules::judgement::{Answer, ForConnection, ForHandshake, ForListener, Judgement};
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, Rule, State, Verdict};
@@ -22,55 +21,28 @@ use crate::wire::addr::{Addr, Hop, Tuple};
 use crate::wire::segment::{Control, ParseError, Segment};
 use crate::wire::seq::Seq;
 
-/// The IP layer's knowledge of a segment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Arrival {
-    /// Source address.
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub src: IpAddr,
-    /// Destination address: one of ours, which the IP layer has checked.
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub dst: IpAddr,
-    /// The link address the frame came from; replies go back to it.
-    pub hop: Hop,
-}
-
-/// The same, of one family; the ports are the segment's to tell.
-pub(crate) struct Path {
-    pub(crate) tuple: Tuple,
-    pub(crate) hop: Hop,
-}
-
-impl Path {
-    pub(crate) fn new(src: Addr, dst: Addr, hop: Hop) -> Path {
-        Path { tuple: Tuple { local_addr: dst, remote_addr: src, local_port: 0, remote_port: 0 }, hop }
-    }
-}
-
-/// A parsed segment on its way through the engine.
-#[derive(Clone, Copy)]
-pub(crate) struct Delivery<'b> {
-    pub(crate) now: Instant,
-    pub(crate) hop: Hop,
-    pub(crate) seg: &'b Segment<'b>,
-}
-
 impl Tcp<'_> {
     /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         match Addr::both(arrival.src, arrival.dst) {
-            Some((src, dst)) => self.handle_segment_on(now, Path::new(src, dst, arrival.hop), bytes),
+            Some((src, dst)) => self.handle_segment_between(now, src, dst, arrival.hop, bytes),
             None => self.refuse(Rule::NotAnswerable),
         }
     }
 
-    pub(crate) fn handle_segment_on(&mut self, now: Instant, path: Path, bytes: &[u8]) -> Verdict {
+    /// The same with addresses that the link layer has read.
+    pub(crate) fn handle_segment_between(
+        &mut self,
+        now: Instant,
+        src: Addr,
+        dst: Addr,
+        hop: Hop,
+        bytes: &[u8],
+    ) -> Verdict {
         self.catch_up(now);
         count(&mut self.counters.segments_in);
-        let Path { mut tuple, hop } = path;
-        let verdict = match self.admit(&mut tuple, bytes) {
-            Ok(seg) => self.dispatch(&tuple, &Delivery { now, hop, seg: &seg }),
+        let verdict = match self.parse(src, dst, bytes) {
+            Ok((tuple, seg)) => self.dispatch(&Arriving { now, tuple, hop, seg }),
             Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
         self.counters.judged(&verdict);
@@ -85,33 +57,30 @@ impl Tcp<'_> {
         verdict
     }
 
-    /// Everything that can be wrong before a connection is looked for. Fills in the ports.
-    fn admit<'b>(&self, tuple: &mut Tuple, bytes: &'b [u8]) -> Result<Segment<'b>, Rule> {
-        let Tuple { local_addr, remote_addr, .. } = tuple;
-        let parsed = Segment::parse_between(bytes, remote_addr, local_addr, self.settings.checksum);
+    /// Everything that can be wrong before a connection is looked for.
+    fn parse<'b>(&self, src: Addr, dst: Addr, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
+        let parsed = Segment::parse_between(bytes, &src, &dst, self.settings.checksum);
         let seg = parsed.map_err(|error| match error {
             ParseError::Malformed => Rule::Malformed,
             ParseError::ChecksumWrong => Rule::ChecksumWrong,
             ParseError::UnknownFamily => Rule::NotAnswerable,
         })?;
-        tuple.local_port = seg.header.dst_port;
-        tuple.remote_port = seg.header.src_port;
-        let has_ports = tuple.local_port != 0 && tuple.remote_port != 0;
-        if has_ports && is_pair_answerable(tuple.remote_addr, tuple.local_addr) {
-            Ok(seg)
-        } else {
-            Err(Rule::NotAnswerable)
+        let (local_port, remote_port) = (seg.header.dst_port, seg.header.src_port);
+        if local_port == 0 || remote_port == 0 || !is_pair_answerable(src, dst) {
+            return Err(Rule::NotAnswerable);
         }
+        Ok((Tuple { local_addr: dst, remote_addr: src, local_port, remote_port }, seg))
     }
 
-    fn dispatch(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
+    fn dispatch(&mut self, arriving: &Arriving<'_>) -> Verdict {
+        let Arriving { now, tuple, hop: _, seg } = arriving;
         let verdict = match self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
-            Some(i) => self.on_connection(i, d),
-            None => self.dispatch_by_hash(tuple, d),
+            Some(i) => self.on_connection(i, arriving),
+            None => self.dispatch_by_hash(arriving),
         };
         // What changes nothing is counted alone.
-        if d.seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
-            self.log_reset(d.now, tuple, d.seg.header.seq, ResetKind::Received(verdict.rule));
+        if seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
+            self.log_reset(*now, tuple, seg.header.seq, ResetKind::Received(verdict.rule));
         }
         verdict
     }
@@ -121,22 +90,23 @@ impl Tcp<'_> {
         c.tcb.tuple == *tuple && c.closed().is_none()
     }
 
-    fn dispatch_by_hash(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
+    fn dispatch_by_hash(&mut self, arriving: &Arriving<'_>) -> Verdict {
+        let tuple = &arriving.tuple;
         let hash = self.keyed.index_hash(tuple);
         if let Some(i) = self.connections.find(tuple, hash) {
             self.last_connection = Some(i);
-            self.on_connection(i, d)
+            self.on_connection(i, arriving)
         } else if let Some(h) = self.half_open.find(tuple, hash) {
-            match self.find_old_incarnation(h, hash, d.seg) {
-                Some(w) => self.on_time_wait(w, d),
-                None => self.on_half_open(h, d),
+            match self.find_old_incarnation(h, hash, &arriving.seg) {
+                Some(w) => self.on_time_wait(w, arriving),
+                None => self.on_half_open(h, arriving),
             }
         } else if let Some(w) = self.time_wait.find(tuple, hash) {
-            self.on_time_wait(w, d)
+            self.on_time_wait(w, arriving)
         } else if let Some(l) = self.listeners.find(tuple) {
-            self.on_listener(l, tuple, d)
+            self.on_listener(l, arriving)
         } else {
-            self.on_nothing(tuple, d)
+            self.on_nothing(arriving)
         }
     }
 
@@ -151,98 +121,85 @@ impl Tcp<'_> {
         self.time_wait.find(&half.tuple, hash).filter(|w| self.time_wait[*w].snd_nxt == seg.header.ack)
     }
 
-    fn on_nothing(&mut self, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
-        let judgement = closed::arrives(d.seg);
-        let action = self.answer_stranger(tuple, d.hop, judgement.disposition);
-        Verdict { rule: judgement.rule, action, state: State::Closed }
-    }
-
-    fn on_listener(&mut self, l: ListenerId, tuple: &Tuple, d: &Delivery<'_>) -> Verdict {
-        let overflow: Overflow = self.listeners[l].options.overflow;
-        let judgement = listen::arrives(d.seg, self.has_room_for_syn(l), overflow);
-        let action = if judgement.disposition == Disposition::HalfOpen {
-            let iss = self.keyed.initial_seq(d.now, tuple);
-            self.open_half(l, tuple, d, iss);
-            Action::SynAcked
-        } else {
-            self.answer_stranger(tuple, d.hop, judgement.disposition)
-        };
-        Verdict { rule: judgement.rule, action, state: State::Listen }
-    }
-
-    fn answer_stranger(&mut self, tuple: &Tuple, hop: Hop, disposition: Disposition) -> Action {
-        match disposition {
-            Disposition::Reset(reset) => self.reply_reset(tuple, hop, reset),
-            Disposition::Drop
-            | Disposition::Acknowledge { .. }
-            | Disposition::Challenge
-            | Disposition::SynAckAgain
-            | Disposition::End(_)
-            | Disposition::ReturnToListen
-            | Disposition::ReturnToSynSent
-            | Disposition::HalfOpen
-            | Disposition::Reopen
-            | Disposition::Restart
-            | Disposition::Take(_) => Action::Dropped,
-        }
-    }
-
-    fn on_connection(&mut self, i: Id<Connection>, d: &Delivery<'_>) -> Verdict {
-        let c = &mut self.connections[i];
-        let state = c.tcb.state();
-        let Judgement { rule, disposition } = segment_arrives::arrives(&c.tcb, d.seg, self.settings.rst_policy);
+    fn on_nothing(&mut self, arriving: &Arriving<'_>) -> Verdict {
+        let Judgement { rule, disposition } = closed::judge(&arriving.seg);
         let action = match disposition {
-            Disposition::Take(take) => self.take(i, d, rule, &take),
-            Disposition::Acknowledge { limited: false } => {
-                c.set(Due::CHALLENGE);
-                Action::Acknowledged
+            Some(reset) => self.reply_reset(arriving, reset),
+            None => Action::Dropped,
+        };
+        Verdict { rule, action, state: State::Closed }
+    }
+
+    fn on_listener(&mut self, l: ListenerId, arriving: &Arriving<'_>) -> Verdict {
+        let overflow: Overflow = self.listeners[l].options.overflow;
+        let Judgement { rule, disposition } = listen::judge(&arriving.seg, self.has_room_for_syn(l), overflow);
+        let action = match disposition {
+            ForListener::Drop => Action::Dropped,
+            ForListener::Reset(reset) => self.reply_reset(arriving, reset),
+            ForListener::Open => {
+                let iss = self.keyed.initial_seq(arriving.now, &arriving.tuple);
+                self.open_half(l, arriving, iss);
+                Action::SynAcked
             }
-            Disposition::Acknowledge { limited: true } => {
-                self.within_quota(d.now, i, Due::CHALLENGE, Action::Acknowledged)
+        };
+        Verdict { rule, action, state: State::Listen }
+    }
+
+    fn on_connection(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) -> Verdict {
+        let tcb = &self.connections[i].tcb;
+        let state = tcb.state();
+        let Judgement { rule, disposition } = segment_arrives::judge(tcb, &arriving.seg, self.settings.rst_policy);
+        let action = match disposition {
+            ForConnection::Handshake(ForHandshake::Accept(accepted)) => {
+                self.accept_segment(i, arriving, rule, &accepted)
             }
-            Disposition::Challenge => {
-                let action = self.within_quota(d.now, i, Due::CHALLENGE, Action::Challenged);
-                // Withheld, it is owed as much as one that was lost.
-                if d.seg.has(Control::RST) {
-                    self.expect_answer(i, d.seg.header.seq);
-                }
-                action
+            ForConnection::Handshake(ForHandshake::Answer(answer)) => self.answer(i, arriving, answer),
+            ForConnection::Handshake(ForHandshake::SynAckAgain) => {
+                self.within_quota(arriving.now, i, Due::RESEND, Action::SynAcked)
             }
-            Disposition::SynAckAgain => self.within_quota(d.now, i, Due::RESEND, Action::SynAcked),
-            Disposition::Reset(reset) => {
-                let tuple = c.tcb.tuple;
-                if state == State::SynSent {
-                    self.reset_and_try_again(d, i, reset);
-                    Action::Reset(reset.reason)
-                } else {
-                    self.reply_reset(&tuple, d.hop, reset)
-                }
+            ForConnection::Handshake(ForHandshake::Reset(reset)) if state == State::SynSent => {
+                self.reset_and_try_again(i, arriving, reset)
             }
-            Disposition::ReturnToSynSent => self.return_to_syn_sent(d.now, i),
-            Disposition::End(reason) => {
+            ForConnection::Handshake(ForHandshake::Reset(reset)) => self.reply_reset(arriving, reset),
+            ForConnection::ReturnToSynSent => self.return_to_syn_sent(arriving.now, i),
+            ForConnection::End(reason) => {
                 self.end(i, reason, false);
                 Action::Ended(reason)
             }
-            // Not asked for by the states a connection's slot can be in.
-            Disposition::Drop
-            | Disposition::ReturnToListen
-            | Disposition::HalfOpen
-            | Disposition::Reopen
-            | Disposition::Restart => Action::Dropped,
         };
         self.settle(i);
         Verdict { rule, action, state }
     }
 
-    /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
-    fn reset_and_try_again(&mut self, d: &Delivery<'_>, i: Id<Connection>, reset: Reset) {
-        let tuple = self.connections[i].tcb.tuple;
-        if self.replies.push_front(Reply::reset(&tuple, d.hop, reset)).is_err() {
-            count(&mut self.counters.replies_lost);
-            return;
+    fn answer(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, answer: Answer) -> Action {
+        let Arriving { now, seg, .. } = arriving;
+        match answer {
+            Answer::Drop => Action::Dropped,
+            Answer::Acknowledge { limited: false } => {
+                self.connections[i].set(Due::CHALLENGE);
+                Action::Acknowledged
+            }
+            Answer::Acknowledge { limited: true } => self.within_quota(*now, i, Due::CHALLENGE, Action::Acknowledged),
+            Answer::Challenge => {
+                let action = self.within_quota(*now, i, Due::CHALLENGE, Action::Challenged);
+                // Withheld, it is owed as much as one that was lost.
+                if seg.has(Control::RST) {
+                    self.expect_answer(i, seg.header.seq);
+                }
+                action
+            }
         }
-        self.is_segments_turn = false;
-        self.syn_again(d.now, i);
+    }
+
+    /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
+    fn reset_and_try_again(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, reset: Reset) -> Action {
+        if self.replies.push_front(Reply::reset(&arriving.tuple, arriving.hop, reset)).is_ok() {
+            self.is_segments_turn = false;
+            self.syn_again(arriving.now, i);
+        } else {
+            count(&mut self.counters.replies_lost);
+        }
+        Action::Reset(reset.reason)
     }
 
     /// A challenge to an RST may be lost: it is sent again, unless the peer is heard before. One that is awaited already is not put off.
@@ -266,7 +223,7 @@ impl Tcp<'_> {
     /// Marks an answer as due, if the connection's quota admits it.
     fn within_quota(&mut self, now: Instant, i: Id<Connection>, due: Due, granted: Action) -> Action {
         let c = &mut self.connections[i];
-        if c.quota.take(now, self.settings.challenge_limit) {
+        if c.quota.spend(now, self.settings.challenge_limit) {
             c.set(due);
             granted
         } else {

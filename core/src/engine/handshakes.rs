@@ -4,20 +4,20 @@ use crate::connection::flags::Marks;
 use crate::connection::settings::Stream;
 use crate::connection::slot::Connection;
 use crate::counters::count;
-use crate::engine::dispatch::Delivery;
+use crate::engine::arriving::Arriving;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
-use crate::rules::judgement::{Disposition, Judgement, Take};
+use crate::rules::judgement::{Accepted, Answer, ForHalfOpen, ForHandshake, ForTimeWait, Judgement};
 use crate::rules::reset::Reset;
-use crate::rules::segment_arrives;
 use crate::rules::tcb::Tcb;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
+use crate::rules::{syn_received, time_wait};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, RESET_HELD_MS};
-use crate::wire::addr::{Addr, Hop, Tuple};
+use crate::wire::addr::{Addr, Hop};
 use crate::wire::seq::Seq;
 
 /// The SYN,ACK's first timeout; it doubles.
@@ -32,16 +32,17 @@ impl Tcp<'_> {
     }
 
     /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
-    pub(crate) fn open_half(&mut self, l: ListenerId, tuple: &Tuple, d: &Delivery<'_>, iss: Seq) {
+    pub(crate) fn open_half(&mut self, l: ListenerId, arriving: &Arriving<'_>, iss: Seq) {
+        let Arriving { now: _, tuple, hop, seg } = arriving;
         let Some(h) = self.half_open.allocate() else {
             return;
         };
         let half = HalfOpen {
             tuple: *tuple,
-            hop: d.hop,
-            mss: self.settings.send_mss(tuple.remote_addr, d.seg.header.mss),
+            hop: *hop,
+            mss: self.settings.send_mss(tuple.remote_addr, seg.header.mss),
             iss,
-            irs: d.seg.header.seq,
+            irs: seg.header.seq,
             listener: l,
             ..HalfOpen::EMPTY
         };
@@ -170,59 +171,51 @@ impl Tcp<'_> {
         self.replies.iter().filter(|reply| reply.is_of_retired).count()
     }
 
-    pub(crate) fn on_half_open(&mut self, h: Id<HalfOpen>, d: &Delivery<'_>) -> Verdict {
+    pub(crate) fn on_half_open(&mut self, h: Id<HalfOpen>, arriving: &Arriving<'_>) -> Verdict {
         let half = &self.half_open[h];
         let tcb = half.expand(self.first_window(half.listener));
-        let Judgement { mut rule, disposition } = segment_arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
+        let Judgement { mut rule, disposition } = syn_received::judge_passive(&tcb, &arriving.seg);
         let action = match disposition {
-            Disposition::Acknowledge { limited } => {
-                self.challenge_half_open(d.now, h, &tcb, limited, Action::Acknowledged)
+            ForHalfOpen::Handshake(ForHandshake::Answer(answer)) => {
+                self.answer_half_open(h, arriving.now, tcb.rcv_wnd, answer)
             }
-            Disposition::Challenge => self.challenge_half_open(d.now, h, &tcb, true, Action::Challenged),
-            Disposition::SynAckAgain => self.syn_ack_again(d.now, h),
-            Disposition::Reset(reset) => self.reply_reset(&tcb.tuple, d.hop, reset),
-            Disposition::ReturnToListen => {
+            ForHalfOpen::Handshake(ForHandshake::SynAckAgain) => self.syn_ack_again(arriving.now, h),
+            ForHalfOpen::Handshake(ForHandshake::Reset(reset)) => self.reply_reset(arriving, reset),
+            ForHalfOpen::Handshake(ForHandshake::Accept(accepted)) => {
+                self.complete(h, tcb, arriving, rule, &accepted).unwrap_or_else(|| {
+                    self.half_open[h].progress.complete();
+                    #[cfg(feature = "eviction")]
+                    self.make_way_for(h);
+                    rule = Rule::SynReceivedNoSlot;
+                    Action::Dropped
+                })
+            }
+            ForHalfOpen::ReturnToListen => {
                 self.free_half_open(h);
                 Action::ReturnedToListen
             }
-            Disposition::Take(take) => self.complete(h, tcb, d, rule, &take).unwrap_or_else(|| {
-                self.half_open[h].progress.complete();
-                #[cfg(feature = "eviction")]
-                self.make_way_for(h);
-                rule = Rule::SynReceivedNoSlot;
-                Action::Dropped
-            }),
-            // Not asked for in SYN-RECEIVED of a passive open.
-            Disposition::Drop
-            | Disposition::End(_)
-            | Disposition::ReturnToSynSent
-            | Disposition::HalfOpen
-            | Disposition::Reopen
-            | Disposition::Restart => Action::Dropped,
         };
         Verdict { rule, action, state: State::SynReceived }
     }
 
-    fn challenge_half_open(
-        &mut self,
-        now: Instant,
-        h: Id<HalfOpen>,
-        tcb: &Tcb,
-        is_limited: bool,
-        granted: Action,
-    ) -> Action {
+    fn answer_half_open(&mut self, h: Id<HalfOpen>, now: Instant, rcv_wnd: u16, answer: Answer) -> Action {
+        let (is_limited, granted) = match answer {
+            Answer::Drop => return Action::Dropped,
+            Answer::Acknowledge { limited } => (limited, Action::Acknowledged),
+            Answer::Challenge => (true, Action::Challenged),
+        };
         let half = &mut self.half_open[h];
-        if is_limited && !half.quota.take(now, self.settings.challenge_limit) {
+        if is_limited && !half.quota.spend(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
-        let reply = Reply::ack_of_half_open(half, tcb.rcv_wnd);
+        let reply = Reply::ack_of_half_open(half, rcv_wnd);
         self.reply(reply);
         granted
     }
 
     fn syn_ack_again(&mut self, now: Instant, h: Id<HalfOpen>) -> Action {
-        if !self.half_open[h].quota.take(now, self.settings.challenge_limit) {
+        if !self.half_open[h].quota.spend(now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
@@ -231,7 +224,14 @@ impl Tcp<'_> {
     }
 
     /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
-    fn complete(&mut self, h: Id<HalfOpen>, tcb: Tcb, d: &Delivery<'_>, rule: Rule, take: &Take) -> Option<Action> {
+    fn complete(
+        &mut self,
+        h: Id<HalfOpen>,
+        tcb: Tcb,
+        arriving: &Arriving<'_>,
+        rule: Rule,
+        accepted: &Accepted,
+    ) -> Option<Action> {
         let l = self.half_open[h].listener;
         let options = self.listeners[l].options;
         if !self.listeners[l].has_place() {
@@ -255,7 +255,7 @@ impl Tcp<'_> {
         c.wait_for(options.accept_ms(), self.clock.ms());
         self.connections.insert(i, hash);
         self.listeners.push(l, &mut self.connections, i);
-        let action = self.take(i, d, rule, take);
+        let action = self.accept_segment(i, arriving, rule, accepted);
         self.settle(i);
         Some(action)
     }
@@ -287,58 +287,50 @@ impl Tcp<'_> {
         self.time_wait.release(w, TimeWait::EMPTY);
     }
 
-    pub(crate) fn on_time_wait(&mut self, w: Id<TimeWait>, d: &Delivery<'_>) -> Verdict {
+    pub(crate) fn on_time_wait(&mut self, w: Id<TimeWait>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = self.time_wait[w].expand();
-        let Judgement { mut rule, disposition } = segment_arrives::arrives(&tcb, d.seg, self.settings.rst_policy);
+        let Judgement { mut rule, disposition } = time_wait::judge(&tcb, &arriving.seg);
         let action = match disposition {
-            Disposition::Reopen => match self.reopen(&tcb, d) {
-                Some(action) => action,
-                None => {
-                    rule = Rule::SynTimeWait;
-                    self.challenge_time_wait(d, w, true, Action::Challenged)
-                }
-            },
-            Disposition::Restart => {
+            ForTimeWait::Answer(answer) => self.answer_time_wait(w, arriving, answer),
+            ForTimeWait::Reopen => self.reopen(&tcb, arriving).unwrap_or_else(|| {
+                rule = Rule::SynTimeWait;
+                self.answer_time_wait(w, arriving, Answer::Challenge)
+            }),
+            ForTimeWait::Restart => {
                 self.time_wait.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
-                self.challenge_time_wait(d, w, false, Action::Acknowledged)
+                self.answer_time_wait(w, arriving, Answer::Acknowledge { limited: false })
             }
-            Disposition::Acknowledge { limited } => self.challenge_time_wait(d, w, limited, Action::Acknowledged),
-            Disposition::Challenge => self.challenge_time_wait(d, w, true, Action::Challenged),
-            // Not asked for in TIME-WAIT.
-            Disposition::Drop
-            | Disposition::SynAckAgain
-            | Disposition::Reset(_)
-            | Disposition::End(_)
-            | Disposition::ReturnToListen
-            | Disposition::ReturnToSynSent
-            | Disposition::HalfOpen
-            | Disposition::Take(_) => Action::Dropped,
         };
         Verdict { rule, action, state: State::TimeWait }
     }
 
-    fn challenge_time_wait(&mut self, d: &Delivery<'_>, w: Id<TimeWait>, is_limited: bool, granted: Action) -> Action {
+    fn answer_time_wait(&mut self, w: Id<TimeWait>, arriving: &Arriving<'_>, answer: Answer) -> Action {
+        let (is_limited, granted) = match answer {
+            Answer::Drop => return Action::Dropped,
+            Answer::Acknowledge { limited } => (limited, Action::Acknowledged),
+            Answer::Challenge => (true, Action::Challenged),
+        };
         let wait = &mut self.time_wait[w];
-        if is_limited && !wait.quota.take(d.now, self.settings.challenge_limit) {
+        if is_limited && !wait.quota.spend(arriving.now, self.settings.challenge_limit) {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
-        let reply = Reply::ack_of_time_wait(wait, d.hop);
+        let reply = Reply::ack_of_time_wait(wait, arriving.hop);
         self.reply(reply);
         granted
     }
 
     /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate
     /// after all, it goes on answering when the handshake has failed (§3.6.1).
-    fn reopen(&mut self, old: &Tcb, d: &Delivery<'_>) -> Option<Action> {
+    fn reopen(&mut self, old: &Tcb, arriving: &Arriving<'_>) -> Option<Action> {
         let l = self.listeners.find(&old.tuple)?;
         if !self.has_room_for_syn(l) {
             return None;
         }
-        let iss = self.keyed.initial_seq(d.now, &old.tuple);
+        let iss = self.keyed.initial_seq(arriving.now, &old.tuple);
         let least = old.snd_nxt + REOPEN_DISTANCE;
         let iss = if iss.gt(least) { iss } else { least };
-        self.open_half(l, &old.tuple, d, iss);
+        self.open_half(l, arriving, iss);
         Some(Action::SynAcked)
     }
 

@@ -1,10 +1,11 @@
 //! The engine: which record a segment belongs to, what a judgement does to it, what an application asks for, what is due, and what goes out.
 
 mod apply;
+pub(crate) mod arriving;
 mod audit;
 pub(crate) mod budget;
 mod calls;
-pub(crate) mod dispatch;
+mod dispatch;
 pub(crate) mod event;
 #[cfg(feature = "eviction")]
 mod eviction;

@@ -8,6 +8,7 @@ use crate::connection::pool::Pool;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
 use crate::counters::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
+use crate::engine::arriving::Arriving;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::id::Id;
 use crate::keyed::Keyed;
@@ -19,7 +20,7 @@ use crate::tables::storage::Storage;
 use crate::tables::table::Table;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Clock, Instant};
-use crate::wire::addr::{Hop, Tuple, endpoints};
+use crate::wire::addr::{Tuple, endpoints};
 use crate::wire::seq::Seq;
 
 /// A TCP endpoint without I/O, clock or heap.
@@ -96,8 +97,8 @@ impl<'s> Tcp<'s> {
         })
     }
 
-    pub(crate) fn reply_reset(&mut self, tuple: &Tuple, hop: Hop, reset: Reset) -> Action {
-        self.reply(Reply::reset(tuple, hop, reset));
+    pub(crate) fn reply_reset(&mut self, arriving: &Arriving<'_>, reset: Reset) -> Action {
+        self.reply(Reply::reset(&arriving.tuple, arriving.hop, reset));
         Action::Reset(reset.reason)
     }
 

@@ -81,7 +81,7 @@ impl Addresses {
     }
 
     /// Says whether an address means many hosts.
-    pub(super) fn is_shouted(&self, addr: Addr) -> bool {
+    pub(super) fn is_broadcast_or_multicast(&self, addr: Addr) -> bool {
         let is_broadcast = addr.as_v4().is_some_and(|addr| addr.is_broadcast());
         is_broadcast || addr.is_multicast() || self.networks.iter().any(|network| network.is_broadcast(addr))
     }

@@ -14,7 +14,6 @@ use super::neighbors::Lesson;
 use super::state::{Link, LinkCounters};
 use super::{arp, headers, icmp};
 use crate::counters::count;
-use crate::engine::dispatch::Path;
 use crate::rules::verdict::{Rule, Verdict};
 use crate::time::Instant;
 use crate::wire::addr::{Addr, Hop};
@@ -85,8 +84,8 @@ impl Link<'_> {
             return if is_group { Received::NotMine } else { self.handle_icmp(now, &ipv4) };
         }
         let (src, dst) = (Addr::v4(ipv4.src_addr()), Addr::v4(ipv4.dst_addr()));
-        let is_shouted = self.addresses.is_shouted(dst);
-        if !is_shouted && !self.addresses.is_ours(dst) {
+        let is_broadcast_or_multicast = self.addresses.is_broadcast_or_multicast(dst);
+        if !is_broadcast_or_multicast && !self.addresses.is_ours(dst) {
             return Received::OtherTcp;
         }
         let is_checked = !self.checksum.is_verified_here() || is_header_right(&ipv4);
@@ -97,7 +96,7 @@ impl Link<'_> {
         } else {
             Ok(ipv4.payload())
         };
-        self.handle_tcp(now, Path::new(src, dst, hop), found, is_group || is_shouted)
+        self.handle_tcp(now, (src, dst), hop, found, is_group || is_broadcast_or_multicast)
     }
 
     /// A whole ICMP error to us is looked at; everything that is not TCP is for the IP stack beside us.
@@ -131,21 +130,24 @@ impl Link<'_> {
         }
         // An IPv4 address in IPv6 guise is nobody's here.
         let (src, dst) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr()).unwrap_or(Addr::ZERO));
-        let (is_ours, is_shouted) = (self.addresses.is_ours(dst), self.addresses.is_shouted(dst));
+        let (is_ours, is_broadcast_or_multicast) =
+            (self.addresses.is_ours(dst), self.addresses.is_broadcast_or_multicast(dst));
         let found = match walk(ipv6.next_header().into(), ipv6.payload()) {
             Behind::Other => return Received::NotMine,
-            Behind::Icmpv6(_) if !is_ours && !is_shouted => return Received::NotMine,
+            Behind::Icmpv6(_) if !is_ours && !is_broadcast_or_multicast => return Received::NotMine,
             Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message, is_ours),
             // Nobody knows what it would have been.
             Behind::TooManyHeaders | Behind::CutShort if !is_ours => return Received::NotMine,
-            Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_shouted => return Received::OtherTcp,
+            Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_broadcast_or_multicast => {
+                return Received::OtherTcp;
+            }
             Behind::Tcp(segment) => Ok(segment),
             Behind::TcpFragment => Err(Rule::Fragment),
             Behind::TooManyHeaders => Err(Rule::TooManyHeaders),
             Behind::CutShort => Err(Rule::Malformed),
         };
-        let path = Path::new(src.unwrap_or(Addr::ZERO), dst, hop);
-        self.handle_tcp(now, path, found, is_group || is_shouted || src.is_none())
+        let between = (src.unwrap_or(Addr::ZERO), dst);
+        self.handle_tcp(now, between, hop, found, is_group || is_broadcast_or_multicast || src.is_none())
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -167,13 +169,20 @@ impl Link<'_> {
     }
 
     /// A segment, or why there is none, on its way to the engine: the IP layer must not let everything through.
-    fn handle_tcp(&mut self, now: Instant, path: Path, found: Result<&[u8], Rule>, is_unanswerable: bool) -> Received {
-        let src = path.tuple.remote_addr;
-        let is_answerable = !is_unanswerable && !self.addresses.is_ours(src) && !self.addresses.is_shouted(src);
+    fn handle_tcp(
+        &mut self,
+        now: Instant,
+        (src, dst): (Addr, Addr),
+        hop: Hop,
+        found: Result<&[u8], Rule>,
+        is_unanswerable: bool,
+    ) -> Received {
+        let is_answerable =
+            !is_unanswerable && !self.addresses.is_ours(src) && !self.addresses.is_broadcast_or_multicast(src);
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),
-            Ok(segment) => self.tcp.handle_segment_on(now, path, segment),
+            Ok(segment) => self.tcp.handle_segment_between(now, src, dst, hop, segment),
             Err(rule) => {
                 if rule == Rule::Fragment {
                     count(&mut self.counters.fragments);

@@ -151,7 +151,10 @@ impl<'s> Link<'s> {
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         let addr = self.tcp.addr_of(remote)?;
-        if !addr.is_one_host() || addr.is_loopback() || self.addresses.is_ours(addr) || self.addresses.is_shouted(addr)
+        if !addr.is_one_host()
+            || addr.is_loopback()
+            || self.addresses.is_ours(addr)
+            || self.addresses.is_broadcast_or_multicast(addr)
         {
             return Err(Error::InvalidAddress);
         }

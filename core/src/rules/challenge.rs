@@ -19,8 +19,8 @@ pub(crate) struct Quota {
 impl Quota {
     pub(crate) const NEW: Quota = Quota { window: 0, spent: 0 };
 
-    /// Takes one from the budget; says whether there was one.
-    pub(crate) fn take(&mut self, now: Instant, limit: u8) -> bool {
+    /// Spends one of the window's; returns whether there was one left.
+    pub(crate) fn spend(&mut self, now: Instant, limit: u8) -> bool {
         let window = (now.as_micros() >> WINDOW_SHIFT) as u8;
         if window != self.window {
             *self = Quota { window, spent: 0 };

@@ -3,16 +3,16 @@
 use crate::rules::reset::Reset;
 use crate::rules::verdict::{CloseReason, Rule};
 
-/// A rule, and what it asks for.
+/// A rule, and what it asks for: `D` has what can be asked of one kind of record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Judgement {
+pub(crate) struct Judgement<D> {
     pub(crate) rule: Rule,
-    pub(crate) disposition: Disposition,
+    pub(crate) disposition: D,
 }
 
-/// What is to be done about a segment.
+/// What every record can be asked for: the record stays as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Disposition {
+pub(crate) enum Answer {
     Drop,
     /// An empty ACK; `limited` where the record's quota applies.
     Acknowledge {
@@ -20,29 +20,60 @@ pub(crate) enum Disposition {
     },
     /// An empty ACK within the quota, to ask whether the peer meant it.
     Challenge,
+}
+
+/// LISTEN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForListener {
+    Drop,
+    Reset(Reset),
+    /// A half-open record is made.
+    Open,
+}
+
+/// SYN-RECEIVED, however it was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForHandshake {
+    Answer(Answer),
     /// The SYN,ACK again, within the quota.
     SynAckAgain,
     /// An RST; the record stays as it is.
     Reset(Reset),
-    /// The connection is over, nothing is sent.
-    End(CloseReason),
-    /// The half-open record is freed.
+    /// The handshake is done, and the connection accepts the segment.
+    Accept(Accepted),
+}
+
+/// SYN-RECEIVED by a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForHalfOpen {
+    Handshake(ForHandshake),
+    /// The record is freed.
     ReturnToListen,
+}
+
+/// Every state of a connection with a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForConnection {
+    Handshake(ForHandshake),
     /// SYN-RECEIVED by active open: the SYN that led there is forgotten, ours goes out again.
     ReturnToSynSent,
-    /// LISTEN: make a half-open record.
-    HalfOpen,
-    /// TIME-WAIT: make a half-open record if a listener agrees.
+    /// The connection is over, nothing is sent.
+    End(CloseReason),
+}
+
+/// TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForTimeWait {
+    Answer(Answer),
+    /// A half-open record is made, if a listener agrees.
     Reopen,
-    /// TIME-WAIT: acknowledge and start 2 MSL anew.
+    /// The peer's FIN is acknowledged and 2 MSL start anew.
     Restart,
-    /// The connection takes the segment.
-    Take(Take),
 }
 
 /// What a connection takes from a segment, all of it validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Take {
+pub(crate) struct Accepted {
     /// The handshake's other half: IRS is SEG.SEQ (SYN-SENT, SYN-RECEIVED by active open).
     pub(crate) syn: bool,
     /// The state becomes ESTABLISHED.
@@ -71,7 +102,50 @@ pub(crate) struct Span {
 }
 
 impl Rule {
-    pub(crate) const fn then(self, disposition: Disposition) -> Judgement {
-        Judgement { rule: self, disposition }
+    pub(crate) fn then<D>(self, disposition: impl Into<D>) -> Judgement<D> {
+        Judgement { rule: self, disposition: disposition.into() }
+    }
+}
+
+impl<D> Judgement<D> {
+    /// The same for a kind of record that can be asked for more.
+    pub(crate) fn widen<E: From<D>>(self) -> Judgement<E> {
+        Judgement { rule: self.rule, disposition: self.disposition.into() }
+    }
+}
+
+impl From<Answer> for ForHandshake {
+    fn from(answer: Answer) -> ForHandshake {
+        ForHandshake::Answer(answer)
+    }
+}
+
+impl From<Reset> for ForHandshake {
+    fn from(reset: Reset) -> ForHandshake {
+        ForHandshake::Reset(reset)
+    }
+}
+
+impl From<Accepted> for ForHandshake {
+    fn from(accepted: Accepted) -> ForHandshake {
+        ForHandshake::Accept(accepted)
+    }
+}
+
+impl<D: Into<ForHandshake>> From<D> for ForHalfOpen {
+    fn from(disposition: D) -> ForHalfOpen {
+        ForHalfOpen::Handshake(disposition.into())
+    }
+}
+
+impl<D: Into<ForHandshake>> From<D> for ForConnection {
+    fn from(disposition: D) -> ForConnection {
+        ForConnection::Handshake(disposition.into())
+    }
+}
+
+impl From<Answer> for ForTimeWait {
+    fn from(answer: Answer) -> ForTimeWait {
+        ForTimeWait::Answer(answer)
     }
 }

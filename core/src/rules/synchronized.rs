@@ -1,25 +1,29 @@
 //! The synchronised states (§3.10.7.4), except TIME-WAIT.
 
 use crate::config::RstPolicy;
-use crate::rules::judgement::{Disposition, Judgement, Span, Take};
+use crate::rules::judgement::{Accepted, Answer, ForConnection, Judgement, Span};
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{CloseReason, Rule, State};
 use crate::wire::segment::{Control, Segment};
 use crate::wire::seq::Seq;
 
-pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement {
+pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement<ForConnection> {
     second_check_rst(tcb, seg, policy)
-        .or_else(|| fourth_check_syn(seg))
-        .or_else(|| probes_crossed(tcb, seg))
-        .or_else(|| ack_at_right_edge(tcb, seg))
-        .or_else(|| first_check_sequence(tcb, seg))
-        .or_else(|| fifth_check_ack(tcb, seg))
-        .unwrap_or_else(|| match acceptability(tcb, seg) {
-            Acceptability::AckOnly => at_closed_window(tcb, seg),
-            Acceptability::Acceptable | Acceptability::Unacceptable => {
-                seventh_and_eighth_step(tcb, seg, rule_of_ack(tcb, seg))
-            }
-        })
+        .or_else(|| fourth_check_syn(seg).map(Judgement::widen))
+        .or_else(|| probes_crossed(tcb, seg).map(Judgement::widen))
+        .or_else(|| ack_at_right_edge(tcb, seg).map(Judgement::widen))
+        .or_else(|| first_check_sequence(tcb, seg).map(Judgement::widen))
+        .or_else(|| fifth_check_ack(tcb, seg).map(Judgement::widen))
+        .unwrap_or_else(|| accept(tcb, seg).widen())
+}
+
+fn accept(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
+    match acceptability(tcb, seg) {
+        Acceptability::AckOnly => at_closed_window(tcb, seg),
+        Acceptability::Acceptable | Acceptability::Unacceptable => {
+            seventh_and_eighth_step(tcb, seg, rule_of_ack(tcb, seg))
+        }
+    }
 }
 
 /// The answer to table 6.
@@ -53,30 +57,29 @@ fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
 /// Appendix A.2, simultaneous window probes. A probe's octet is not counted in SND.NXT, so once both ends have taken the other's, each
 /// one's empty ACKs sit one number behind the other's RCV.NXT: judged by table 6 they would be answered for ever and never
 /// read. Only the peer knows both numbers.
-fn probes_crossed(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+fn probes_crossed(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted>> {
     let is_empty_ack = seg.is_empty() && seg.has(Control::ACK);
     let is_one_behind = seg.header.seq == tcb.rcv_nxt - 1;
     if !(tcb.has(Flags::PROBE_OUT) && is_empty_ack && is_one_behind && seg.header.ack == tcb.highest_sent()) {
         return None;
     }
-    let take = Take { ack: true, ack_now: true, ..Take::default() };
-    Some(Rule::ProbesCrossed.then(Disposition::Take(take)))
+    Some(Rule::ProbesCrossed.then(Accepted { ack: true, ack_now: true, ..Accepted::default() }))
 }
 
 /// A peer whose whole window was lost sends its empty ACKs from the right edge. Each of two such peers would answer the other's like any
 /// unacceptable segment, and neither would read them. Linux and the BSDs take them too.
-fn ack_at_right_edge(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+fn ack_at_right_edge(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted>> {
     let is_at_edge = tcb.rcv_wnd > 0 && seg.header.seq == tcb.rcv_nxt + u32::from(tcb.rcv_wnd);
     let is_empty_ack = seg.is_empty() && seg.has(Control::ACK);
     if !(is_at_edge && is_empty_ack && tcb.is_ack_believable(seg.header.ack)) {
         return None;
     }
     let rule = if is_fin_acked(tcb, seg.header.ack) { Rule::AckOfFin } else { Rule::AckAtRightEdge };
-    Some(rule.then(Disposition::Take(Take { ack: true, ..Take::default() })))
+    Some(rule.then(Accepted { ack: true, ..Accepted::default() }))
 }
 
 /// RST and SYN never come here: the RST is judged by its own number alone, the SYN wherever its number lies.
-pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
     match acceptability(tcb, seg) {
         Acceptability::Acceptable | Acceptability::AckOnly => None,
         Acceptability::Unacceptable => Some(unacceptable(tcb, seg)),
@@ -85,7 +88,7 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
 
 /// Answers to window probes, keepalives and repeated text are not limited when they carry an acknowledgement only the
 /// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
-pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
     let asks = !seg.text.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
     let is_ack_acceptable = match tcb.state() {
         State::SynReceived => tcb.is_ack_new(seg.header.ack),
@@ -101,16 +104,16 @@ pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
         | State::TimeWait => tcb.is_ack_believable(seg.header.ack),
     };
     let knows = seg.has(Control::ACK) && is_ack_acceptable;
-    Rule::SeqUnacceptable.then(Disposition::Acknowledge { limited: !(asks && knows) })
+    Rule::SeqUnacceptable.then(Answer::Acknowledge { limited: !(asks && knows) })
 }
 
 /// RFC 5961 §3.2: only the one exact number is believed, since a blind attacker finds a window much sooner.
-fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Option<Judgement> {
+fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Option<Judgement<ForConnection>> {
     if !seg.has(Control::RST) {
         return None;
     }
     let seq = seg.header.seq;
-    let ended = Disposition::End(CloseReason::ResetByPeer);
+    let ended = ForConnection::End(CloseReason::ResetByPeer);
     if seq == tcb.rcv_nxt {
         return Some(rule_of_exact_rst(tcb.state()).then(ended));
     }
@@ -120,7 +123,7 @@ fn second_check_rst(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Option<J
     if policy.before_fin && tcb.has(Flags::PEER_FIN) && seq == tcb.rcv_nxt - 1 {
         return Some(Rule::RstBeforeFin.then(ended));
     }
-    Some(rst_not_exact(tcb, seg))
+    Some(rst_not_exact(tcb, seg).widen())
 }
 
 fn rule_of_exact_rst(state: State) -> Rule {
@@ -141,7 +144,7 @@ fn rule_of_exact_rst(state: State) -> Rule {
 /// Where a peer that has lost touch may stand, it is asked: if it meant it, its answer to our ACK is exact. That is the window (RFC 5961
 /// §3.2), its right edge, and the number before it; SND.NXT counts no window probe, so a peer whose probe was taken stands there until it
 /// hears so. Elsewhere nothing is worth saying.
-pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
     let (seq, wnd) = (seg.header.seq, u32::from(tcb.rcv_wnd));
     let rule = if seq.is_in_window(tcb.rcv_nxt, wnd) {
         Rule::RstInWindow
@@ -150,23 +153,23 @@ pub(crate) fn rst_not_exact(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
     } else if seq == tcb.rcv_nxt - 1 {
         Rule::RstBeforeNext
     } else {
-        return Rule::RstOutOfWindow.then(Disposition::Drop);
+        return Rule::RstOutOfWindow.then(Answer::Drop);
     };
-    rule.then(Disposition::Challenge)
+    rule.then(Answer::Challenge)
 }
 
 /// RFC 5961 §4.2. A peer that rebooted resets us when it sees the ACK, and its next SYN finds no connection.
-fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement> {
-    seg.has(Control::SYN).then(|| Rule::SynSynchronized.then(Disposition::Challenge))
+fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement<Answer>> {
+    seg.has(Control::SYN).then(|| Rule::SynSynchronized.then(Answer::Challenge))
 }
 
 /// RFC 5961 §5.2: text is taken only from someone who knows roughly what we have sent.
-fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement> {
+fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
     if !seg.has(Control::ACK) {
-        return Some(Rule::NoAck.then(Disposition::Drop));
+        return Some(Rule::NoAck.then(Answer::Drop));
     }
     if !tcb.is_ack_believable(seg.header.ack) {
-        return Some(Rule::AckUnacceptable.then(Disposition::Challenge));
+        return Some(Rule::AckUnacceptable.then(Answer::Challenge));
     }
     None
 }
@@ -194,30 +197,29 @@ pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
 }
 
 /// Where both sides have sent FIN the acknowledgement of ours ends the matter, window or not.
-fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
     let is_last = matches!(tcb.state(), State::Closing | State::LastAck) && is_fin_acked(tcb, seg.header.ack);
     if is_last {
-        return Rule::AckOfFin.then(Disposition::Take(Take { ack: true, ..Take::default() }));
+        return Rule::AckOfFin.then(Accepted { ack: true, ..Accepted::default() });
     }
     zero_window(tcb, seg, Rule::AckAccepted)
 }
 
 /// Text has no room. A FIN alone needs none: left out, a peer that has filled our buffer and closed could never finish, however often its
 /// text is acknowledged. Linux takes it too.
-pub(crate) fn zero_window(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement {
+pub(crate) fn zero_window(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement<Accepted> {
     if seg.text.is_empty() {
         return seventh_and_eighth_step(tcb, seg, ack_rule);
     }
-    let take = Take { ack: true, ack_now: true, ..Take::default() };
-    Rule::ZeroWindow.then(Disposition::Take(take))
+    Rule::ZeroWindow.then(Accepted { ack: true, ack_now: true, ..Accepted::default() })
 }
 
 /// Text and FIN. `ack_rule` names the segment if it has neither. URG, the sixth step, moves no number and no buffer: its
 /// pointer has broken many stacks, and the standard no longer wants applications to use it (RFC 6093).
-pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement {
-    let take = Take { ack: true, ..Take::default() };
+pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement<Accepted> {
+    let ack = Accepted { ack: true, ..Accepted::default() };
     if seg.is_empty() {
-        return ack_rule.then(Disposition::Take(take));
+        return ack_rule.then(ack);
     }
     match tcb.state() {
         State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 => {}
@@ -230,13 +232,12 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
         | State::TimeWait => {
             let rule = if ack_rule == Rule::AckOfFin { ack_rule } else { Rule::AfterFin };
             // §3.10.7.4 eighth: a FIN is acknowledged in these states too.
-            return rule.then(Disposition::Take(Take { ack_now: seg.has(Control::FIN), ..take }));
+            return rule.then(Accepted { ack_now: seg.has(Control::FIN), ..ack });
         }
     }
     let text = admitted_text(tcb.rcv_nxt, tcb.rcv_wnd, seg);
     if text.len > 0 && tcb.has(Flags::APP_GONE) {
-        let take = Take { receiver_gone: true, ..take };
-        return Rule::TextReceiverGone.then(Disposition::Take(take));
+        return Rule::TextReceiverGone.then(Accepted { receiver_gone: true, ..ack });
     }
     let fin = admitted_fin(tcb.rcv_nxt, tcb.rcv_wnd, seg);
     let is_in_order = text.offset == 0;
@@ -246,7 +247,7 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
         None if is_in_order => Rule::TextInOrder,
         None => Rule::TextOutOfOrder,
     };
-    rule.then(Disposition::Take(Take { text, fin, ack_now: fin.is_some() || !is_in_order, ..take }))
+    rule.then(Accepted { text, fin, ack_now: fin.is_some() || !is_in_order, ..ack })
 }
 
 /// Trims the text to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.

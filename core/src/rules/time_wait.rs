@@ -1,46 +1,46 @@
 //! TIME-WAIT (§3.10.7.4, RFC 1337, RFC 6191): the connection is over, its old segments are answered.
 
-use crate::rules::judgement::{Disposition, Judgement};
+use crate::rules::judgement::{Answer, ForTimeWait, Judgement};
 use crate::rules::synchronized;
 use crate::rules::synchronized::Acceptability;
 use crate::rules::tcb::Tcb;
 use crate::rules::verdict::Rule;
 use crate::wire::segment::{Control, Segment};
 
-pub(crate) fn arrives(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForTimeWait> {
     // RFC 1337, fix F1: an RST would end the quiet time early and let an old segment into the next connection.
     if seg.has(Control::RST) {
-        return Rule::RstTimeWait.then(Disposition::Drop);
+        return Rule::RstTimeWait.then(Answer::Drop);
     }
     if seg.has(Control::SYN) {
         return syn(tcb, seg);
     }
     if is_fin_again(tcb, seg) {
-        return Rule::FinTimeWait.then(Disposition::Restart);
+        return Rule::FinTimeWait.then(ForTimeWait::Restart);
     }
     if synchronized::acceptability(tcb, seg) != Acceptability::Acceptable {
-        return synchronized::unacceptable(tcb, seg);
+        return synchronized::unacceptable(tcb, seg).widen();
     }
     if !seg.has(Control::ACK) {
-        return Rule::NoAck.then(Disposition::Drop);
+        return Rule::NoAck.then(Answer::Drop);
     }
     if !tcb.is_ack_believable(seg.header.ack) {
-        return Rule::AckUnacceptable.then(Disposition::Challenge);
+        return Rule::AckUnacceptable.then(Answer::Challenge);
     }
     // §3.10.7.4 eighth. Only the peer's own FIN starts 2 MSL anew: else whoever hits the window keeps the record.
     if seg.has(Control::FIN) {
-        return Rule::FinTimeWaitOther.then(Disposition::Acknowledge { limited: true });
+        return Rule::FinTimeWaitOther.then(Answer::Acknowledge { limited: true });
     }
-    Rule::TimeWaitOther.then(Disposition::Drop)
+    Rule::TimeWaitOther.then(Answer::Drop)
 }
 
 /// A SYN beyond the last number seen cannot be a duplicate from the old connection (RFC 6191 §2, third case: no timestamps).
-fn syn(tcb: &Tcb, seg: &Segment<'_>) -> Judgement {
+fn syn(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForTimeWait> {
     let is_bare = !seg.has(Control::ACK) && !seg.has(Control::FIN);
     if is_bare && seg.header.seq.ge(tcb.rcv_nxt) {
-        Rule::SynTimeWaitReopens.then(Disposition::Reopen)
+        Rule::SynTimeWaitReopens.then(ForTimeWait::Reopen)
     } else {
-        Rule::SynTimeWait.then(Disposition::Challenge)
+        Rule::SynTimeWait.then(Answer::Challenge)
     }
 }
 
