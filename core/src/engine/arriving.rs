@@ -23,8 +23,8 @@ pub struct Arrival {
 /// A segment on its way through the engine, parsed and with all that is known of it.
 pub(crate) struct Arriving<'b> {
     pub(crate) now: Instant,
-    pub(crate) tuple: Tuple,
+    pub(crate) tuple: &'b Tuple,
     /// Where its frame came from.
     pub(crate) hop: Hop,
-    pub(crate) seg: Segment<'b>,
+    pub(crate) seg: &'b Segment<'b>,
 }

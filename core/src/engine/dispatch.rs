@@ -18,7 +18,7 @@ use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, Hop, Tuple};
-use crate::wire::segment::{Control, ParseError, Segment};
+use crate::wire::segment::{Control, Header, ParseError, Segment};
 use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
@@ -41,8 +41,12 @@ impl Tcp<'_> {
     ) -> Verdict {
         self.catch_up(now);
         count(&mut self.counters.segments_in);
-        let verdict = match self.parse(src, dst, bytes) {
-            Ok((tuple, seg)) => self.dispatch(&Arriving { now, tuple, hop, seg }),
+        let verdict = match self.parse(&src, &dst, bytes) {
+            Ok(seg) => {
+                let Header { dst_port: local_port, src_port: remote_port, .. } = seg.header;
+                let tuple = Tuple { local_addr: dst, remote_addr: src, local_port, remote_port };
+                self.dispatch(&Arriving { now, tuple: &tuple, hop, seg: &seg })
+            }
             Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
         self.counters.judged(&verdict);
@@ -58,18 +62,15 @@ impl Tcp<'_> {
     }
 
     /// Everything that can be wrong before a connection is looked for.
-    fn parse<'b>(&self, src: Addr, dst: Addr, bytes: &'b [u8]) -> Result<(Tuple, Segment<'b>), Rule> {
-        let parsed = Segment::parse_between(bytes, &src, &dst, self.settings.checksum);
+    fn parse<'b>(&self, src: &Addr, dst: &Addr, bytes: &'b [u8]) -> Result<Segment<'b>, Rule> {
+        let parsed = Segment::parse_between(bytes, src, dst, self.settings.checksum);
         let seg = parsed.map_err(|error| match error {
             ParseError::Malformed => Rule::Malformed,
             ParseError::ChecksumWrong => Rule::ChecksumWrong,
             ParseError::UnknownFamily => Rule::NotAnswerable,
         })?;
-        let (local_port, remote_port) = (seg.header.dst_port, seg.header.src_port);
-        if local_port == 0 || remote_port == 0 || !is_pair_answerable(src, dst) {
-            return Err(Rule::NotAnswerable);
-        }
-        Ok((Tuple { local_addr: dst, remote_addr: src, local_port, remote_port }, seg))
+        let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
+        if has_ports && is_pair_answerable(*src, *dst) { Ok(seg) } else { Err(Rule::NotAnswerable) }
     }
 
     fn dispatch(&mut self, arriving: &Arriving<'_>) -> Verdict {
@@ -91,13 +92,13 @@ impl Tcp<'_> {
     }
 
     fn dispatch_by_hash(&mut self, arriving: &Arriving<'_>) -> Verdict {
-        let tuple = &arriving.tuple;
+        let tuple = arriving.tuple;
         let hash = self.keyed.index_hash(tuple);
         if let Some(i) = self.connections.find(tuple, hash) {
             self.last_connection = Some(i);
             self.on_connection(i, arriving)
         } else if let Some(h) = self.half_open.find(tuple, hash) {
-            match self.find_old_incarnation(h, hash, &arriving.seg) {
+            match self.find_old_incarnation(h, hash, arriving.seg) {
                 Some(w) => self.on_time_wait(w, arriving),
                 None => self.on_half_open(h, arriving),
             }
@@ -122,7 +123,7 @@ impl Tcp<'_> {
     }
 
     fn on_nothing(&mut self, arriving: &Arriving<'_>) -> Verdict {
-        let Judgement { rule, disposition } = closed::judge(&arriving.seg);
+        let Judgement { rule, disposition } = closed::judge(arriving.seg);
         let action = match disposition {
             Some(reset) => self.reply_reset(arriving, reset),
             None => Action::Dropped,
@@ -132,12 +133,12 @@ impl Tcp<'_> {
 
     fn on_listener(&mut self, l: ListenerId, arriving: &Arriving<'_>) -> Verdict {
         let overflow: Overflow = self.listeners[l].options.overflow;
-        let Judgement { rule, disposition } = listen::judge(&arriving.seg, self.has_room_for_syn(l), overflow);
+        let Judgement { rule, disposition } = listen::judge(arriving.seg, self.has_room_for_syn(l), overflow);
         let action = match disposition {
             ForListener::Drop => Action::Dropped,
             ForListener::Reset(reset) => self.reply_reset(arriving, reset),
             ForListener::Open => {
-                let iss = self.keyed.initial_seq(arriving.now, &arriving.tuple);
+                let iss = self.keyed.initial_seq(arriving.now, arriving.tuple);
                 self.open_half(l, arriving, iss);
                 Action::SynAcked
             }
@@ -148,7 +149,7 @@ impl Tcp<'_> {
     fn on_connection(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = &self.connections[i].tcb;
         let state = tcb.state();
-        let Judgement { rule, disposition } = segment_arrives::judge(tcb, &arriving.seg, self.settings.rst_policy);
+        let Judgement { rule, disposition } = segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy);
         let action = match disposition {
             ForConnection::Handshake(ForHandshake::Accept(accepted)) => {
                 self.accept_segment(i, arriving, rule, &accepted)
@@ -193,7 +194,7 @@ impl Tcp<'_> {
 
     /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
     fn reset_and_try_again(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        if self.replies.push_front(Reply::reset(&arriving.tuple, arriving.hop, reset)).is_ok() {
+        if self.replies.push_front(Reply::reset(arriving.tuple, arriving.hop, reset)).is_ok() {
             self.is_segments_turn = false;
             self.syn_again(arriving.now, i);
         } else {

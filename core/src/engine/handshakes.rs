@@ -38,7 +38,7 @@ impl Tcp<'_> {
             return;
         };
         let half = HalfOpen {
-            tuple: *tuple,
+            tuple: **tuple,
             hop: *hop,
             mss: self.settings.send_mss(tuple.remote_addr, seg.header.mss),
             iss,
@@ -174,7 +174,7 @@ impl Tcp<'_> {
     pub(crate) fn on_half_open(&mut self, h: Id<HalfOpen>, arriving: &Arriving<'_>) -> Verdict {
         let half = &self.half_open[h];
         let tcb = half.expand(self.first_window(half.listener));
-        let Judgement { mut rule, disposition } = syn_received::judge_passive(&tcb, &arriving.seg);
+        let Judgement { mut rule, disposition } = syn_received::judge_passive(&tcb, arriving.seg);
         let action = match disposition {
             ForHalfOpen::Handshake(ForHandshake::Answer(answer)) => {
                 self.answer_half_open(h, arriving.now, tcb.rcv_wnd, answer)
@@ -289,7 +289,7 @@ impl Tcp<'_> {
 
     pub(crate) fn on_time_wait(&mut self, w: Id<TimeWait>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = self.time_wait[w].expand();
-        let Judgement { mut rule, disposition } = time_wait::judge(&tcb, &arriving.seg);
+        let Judgement { mut rule, disposition } = time_wait::judge(&tcb, arriving.seg);
         let action = match disposition {
             ForTimeWait::Answer(answer) => self.answer_time_wait(w, arriving, answer),
             ForTimeWait::Reopen => self.reopen(&tcb, arriving).unwrap_or_else(|| {

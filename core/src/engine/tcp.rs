@@ -98,7 +98,7 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn reply_reset(&mut self, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        self.reply(Reply::reset(&arriving.tuple, arriving.hop, reset));
+        self.reply(Reply::reset(arriving.tuple, arriving.hop, reset));
         Action::Reset(reset.reason)
     }
 
