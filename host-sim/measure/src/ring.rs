@@ -1,0 +1,95 @@
+//! Packets on their way into a stack or out of it, in memory that was allocated before.
+
+/// The link's MTU: an IP packet is no longer.
+pub(crate) const MTU: usize = 1_500;
+
+/// A ring of packets.
+pub(crate) struct Ring {
+    slots: Vec<Slot>,
+    first: usize,
+    count: usize,
+    taken: u64,
+}
+
+#[derive(Clone)]
+struct Slot {
+    octets: [u8; MTU],
+    len: usize,
+}
+
+impl Ring {
+    /// Allocates a ring for so many packets.
+    pub(crate) fn new(slots: usize) -> Ring {
+        Ring { slots: vec![Slot { octets: [0; MTU], len: 0 }; slots], first: 0, count: 0, taken: 0 }
+    }
+
+    /// Allocates a ring that holds these packets and offers none yet: see [`Ring::offer_next`].
+    pub(crate) fn with_packets<'p>(packets: impl IntoIterator<Item = &'p [u8]>) -> Ring {
+        let mut ring = Ring::new(0);
+        for packet in packets {
+            let mut slot = Slot { octets: [0; MTU], len: packet.len() };
+            slot.octets[..packet.len()].copy_from_slice(packet);
+            ring.slots.push(slot);
+        }
+        ring
+    }
+
+    /// Offers the packet that the next slot holds already, without copying it.
+    pub(crate) fn offer_next(&mut self) {
+        self.count += 1;
+    }
+
+    /// Returns the oldest packet.
+    pub(crate) fn front(&self) -> Option<&[u8]> {
+        (self.count > 0).then(|| {
+            let slot = &self.slots[self.first];
+            &slot.octets[..slot.len]
+        })
+    }
+
+    /// Drops the oldest packet; its slot keeps the octets.
+    pub(crate) fn pop(&mut self) {
+        self.first = if self.first + 1 == self.slots.len() { 0 } else { self.first + 1 };
+        self.count -= 1;
+        self.taken += 1;
+    }
+
+    /// Returns whether a packet fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.count < self.slots.len()
+    }
+
+    /// Returns the next free slot's octets, to be written and then committed by [`Ring::push`]. `None` if the ring is full.
+    pub(crate) fn free(&mut self) -> Option<&mut [u8; MTU]> {
+        let at = self.next_free()?;
+        Some(&mut self.slots[at].octets)
+    }
+
+    /// Appends the packet of `len` octets that was written to [`Ring::free`].
+    pub(crate) fn push(&mut self, len: usize) {
+        if let Some(at) = self.next_free() {
+            self.slots[at].len = len;
+            self.count += 1;
+        }
+    }
+
+    /// Drops all packets; returns how many there were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let count = self.count;
+        self.first = (self.first + count) % self.slots.len();
+        self.count = 0;
+        self.taken += count as u64;
+        count
+    }
+
+    /// Returns how many packets have left the ring.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    fn next_free(&self) -> Option<usize> {
+        let at = self.first + self.count;
+        let wrapped = if at >= self.slots.len() { at - self.slots.len() } else { at };
+        self.has_room().then_some(wrapped)
+    }
+}
