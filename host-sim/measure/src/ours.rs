@@ -177,7 +177,7 @@ impl Stack for Ours {
         }
     }
 
-    fn deadline(&self) -> Option<Micros> {
+    fn deadline(&mut self, _now: Micros) -> Option<Micros> {
         self.deadline.map(Instant::as_micros)
     }
 }

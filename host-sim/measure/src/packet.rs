@@ -7,6 +7,8 @@ use smoltcp_0_14::wire::{IpAddress, IpProtocol, IpRepr, IpVersion, TcpControl, T
 
 /// The window of every such segment.
 const WINDOW: u16 = 16_384;
+/// What a SYN announces.
+const MSS: u16 = 1_440;
 const HOP_LIMIT: u8 = 64;
 
 /// The numbers of a segment without data.
@@ -29,7 +31,7 @@ pub(crate) fn write(from: SocketAddr, to: SocketAddr, numbers: Numbers) -> Vec<u
         ack_number: numbers.ack.map(seq_number),
         window_len: WINDOW,
         window_scale: None,
-        max_seg_size: numbers.is_syn.then_some(1_440),
+        max_seg_size: numbers.is_syn.then_some(MSS),
         sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,

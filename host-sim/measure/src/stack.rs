@@ -1,5 +1,5 @@
-//! What a stack under measurement does. Both have the same shape: packets in a ring are handed in, everything that is due is written to
-//! another, and the stack says when it wants to be polled next.
+//! What a stack under measurement does. Both have the same shape: packets in a ring are handed in, and everything that is due is written to
+//! another.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -114,9 +114,9 @@ pub(crate) trait Stack {
     /// Returns how many established connections there are.
     fn established(&self) -> usize;
 
-    /// Takes in every packet of `input`, does what is due, writes what wants to go out to `output` and learns when to come back.
+    /// Takes in every packet of `input`, does what is due and writes what wants to go out to `output`.
     fn poll(&mut self, now: Micros, input: &mut Ring, output: &mut Ring);
 
     /// Returns when [`Stack::poll`] wants to be called, if nothing else happens.
-    fn deadline(&self) -> Option<Micros>;
+    fn deadline(&mut self, now: Micros) -> Option<Micros>;
 }

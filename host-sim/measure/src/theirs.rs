@@ -1,5 +1,6 @@
-//! smoltcp 0.14, driven as its documentation asks: `poll` with all packets there are, then `poll_at`.
+//! smoltcp 0.14, driven as its documentation asks: `poll` takes all packets there are and writes what is due, `poll_at` says when to come back.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 
 use smoltcp_0_14::iface::{self, Interface, SocketHandle, SocketSet};
@@ -12,16 +13,21 @@ use crate::packet::addr_of;
 use crate::ring::{MTU, Ring};
 use crate::stack::{Family, Host, Micros, Size, Stack};
 
-pub(crate) struct Theirs {
+/// smoltcp as it is measured beside ours: without `poll_at`, although a device that sleeps has to call it and ours has told the deadline with
+/// its last output.
+pub(crate) type Theirs = Smoltcp<false>;
+/// smoltcp with `poll_at` after each `poll`.
+pub(crate) type TheirsAsked = Smoltcp<true>;
+
+pub(crate) struct Smoltcp<const IS_ASKED: bool> {
     iface: Interface,
     sockets: SocketSet<'static>,
     size: Size,
     /// The connection that the application has, or will have when the listener gets one.
     socket: Option<SocketHandle>,
-    deadline: Option<Instant>,
 }
 
-impl Theirs {
+impl<const IS_ASKED: bool> Smoltcp<IS_ASKED> {
     fn socket(&self) -> &Socket<'static> {
         self.sockets.get(self.socket.expect("there is a socket"))
     }
@@ -44,10 +50,10 @@ impl Theirs {
     }
 }
 
-impl Stack for Theirs {
-    const NAME: &'static str = "smoltcp";
+impl<const IS_ASKED: bool> Stack for Smoltcp<IS_ASKED> {
+    const NAME: &'static str = if IS_ASKED { "smoltcp-poll-at" } else { "smoltcp" };
 
-    fn new(host: Host, size: Size) -> Theirs {
+    fn new(host: Host, size: Size) -> Self {
         let mut config = iface::Config::new(HardwareAddress::Ip);
         config.random_seed = host.0.into();
         let mut iface = Interface::new(config, &mut Wire::new(&mut Ring::new(1), &mut Ring::new(1)), Instant::ZERO);
@@ -57,7 +63,7 @@ impl Stack for Theirs {
                 addrs.push(cidr).expect("there is room for an address of each family");
             }
         });
-        Theirs { iface, sockets: SocketSet::new(Vec::new()), size, socket: None, deadline: None }
+        Smoltcp { iface, sockets: SocketSet::new(Vec::new()), size, socket: None }
     }
 
     fn listen(&mut self, port: u16) {
@@ -104,11 +110,14 @@ impl Stack for Theirs {
     fn poll(&mut self, now: Micros, input: &mut Ring, output: &mut Ring) {
         let now = Instant::from_micros(now as i64);
         self.iface.poll(now, &mut Wire::new(input, output), &mut self.sockets);
-        self.deadline = self.iface.poll_at(now, &self.sockets);
+        if IS_ASKED {
+            black_box(self.iface.poll_at(now, &self.sockets));
+        }
     }
 
-    fn deadline(&self) -> Option<Micros> {
-        self.deadline.map(|at| at.total_micros() as Micros)
+    fn deadline(&mut self, now: Micros) -> Option<Micros> {
+        let at = self.iface.poll_at(Instant::from_micros(now as i64), &self.sockets);
+        at.map(|at| at.total_micros() as Micros)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::ours::Ours;
 use crate::packet::{self, Numbers};
 use crate::ring::{MTU, Ring};
 use crate::stack::{CLIENT, Family, Host, MANY_CONNECTIONS, MANY_LISTENERS, Micros, SERVER, Size, Stack};
-use crate::theirs::Theirs;
+use crate::theirs::{Theirs, TheirsAsked};
 
 /// From one poll to the next.
 const STEP: Micros = 20;
@@ -18,6 +18,8 @@ const CLOSED: u16 = 9_999;
 const PEERS: u16 = 10_000;
 /// Packets of strangers that differ in their ports.
 const STRANGERS: u16 = 64;
+/// What an application reads or writes at once.
+const CHUNK: usize = 4_096;
 /// Packets on the way from one end to the other: more than the largest window.
 const IN_FLIGHT: usize = 64;
 
@@ -27,26 +29,48 @@ pub(crate) trait Work {
     fn run(&mut self, units: u64);
 }
 
-/// A kind of work, for a stack to do.
+/// A kind of work.
 pub(crate) struct Item {
     pub(crate) name: &'static str,
-    pub(crate) ours: fn(Family) -> Box<dyn Work>,
-    pub(crate) theirs: fn(Family) -> Box<dyn Work>,
+    /// Sets it up, for each of [`STACKS`].
+    pub(crate) set_up: [fn(Family) -> Box<dyn Work>; STACKS.len()],
 }
+
+/// What is measured side by side.
+pub(crate) const STACKS: [&str; 3] = [Ours::NAME, Theirs::NAME, TheirsAsked::NAME];
 
 /// All there is to measure.
 pub(crate) const ITEMS: &[Item] = &[
-    Item { name: "syn-to-closed-port", ours: syn_to_closed_port::<Ours>, theirs: syn_to_closed_port::<Theirs> },
-    Item { name: "pure-ack", ours: pure_ack::<Ours>, theirs: pure_ack::<Theirs> },
-    Item { name: "pure-ack-1024", ours: pure_ack_on_many::<Ours>, theirs: pure_ack_on_many::<Theirs> },
-    Item { name: "bulk", ours: bulk::<Ours>, theirs: bulk::<Theirs> },
-    Item { name: "request-response", ours: request_response::<Ours>, theirs: request_response::<Theirs> },
-    Item { name: "set-up-and-close", ours: set_up_and_close::<Ours>, theirs: set_up_and_close::<Theirs> },
-    Item { name: "stray-ack", ours: stray_ack::<Ours>, theirs: stray_ack::<Theirs> },
-    Item { name: "stray-ack-250", ours: stray_ack_among_many_listeners::<Ours>, theirs: stray_ack_among_many_listeners::<Theirs> },
+    Item {
+        name: "syn-to-closed-port",
+        set_up: [syn_to_closed_port::<Ours>, syn_to_closed_port::<Theirs>, syn_to_closed_port::<TheirsAsked>],
+    },
+    Item { name: "pure-ack", set_up: [pure_ack::<Ours>, pure_ack::<Theirs>, pure_ack::<TheirsAsked>] },
+    Item {
+        name: "pure-ack-1024",
+        set_up: [pure_ack_on_many::<Ours>, pure_ack_on_many::<Theirs>, pure_ack_on_many::<TheirsAsked>],
+    },
+    Item { name: "bulk", set_up: [bulk::<Ours>, bulk::<Theirs>, bulk::<TheirsAsked>] },
+    Item {
+        name: "request-response",
+        set_up: [request_response::<Ours>, request_response::<Theirs>, request_response::<TheirsAsked>],
+    },
+    Item {
+        name: "set-up-and-close",
+        set_up: [set_up_and_close::<Ours>, set_up_and_close::<Theirs>, set_up_and_close::<TheirsAsked>],
+    },
+    Item { name: "stray-ack", set_up: [stray_ack::<Ours>, stray_ack::<Theirs>, stray_ack::<TheirsAsked>] },
+    Item {
+        name: "stray-ack-250",
+        set_up: [
+            stray_ack_among_many_listeners::<Ours>,
+            stray_ack_among_many_listeners::<Theirs>,
+            stray_ack_among_many_listeners::<TheirsAsked>,
+        ],
+    },
 ];
 
-/// A SYN to a port where nobody listens is answered by RST.
+/// A SYN with an MSS option to a port where nobody listens is answered by RST.
 fn syn_to_closed_port<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     let mut stack = S::new(SERVER, Size::Few);
     stack.listen(LISTENING);
@@ -220,7 +244,9 @@ impl<S: Stack> Pair<S> {
 
     /// Lets the time run until neither end waits for any.
     fn pass_time(&mut self) {
-        while let Some(at) = [self.client.deadline(), self.server.deadline()].into_iter().flatten().min() {
+        while let Some(at) =
+            [self.client.deadline(self.now), self.server.deadline(self.now)].into_iter().flatten().min()
+        {
             self.now = self.now.max(at);
             self.poll_client();
             self.poll_server();
@@ -232,6 +258,8 @@ impl<S: Stack> Pair<S> {
 struct Bulk<S> {
     pair: Pair<S>,
     mss: u64,
+    data: Vec<u8>,
+    buf: Vec<u8>,
     /// What was received beyond the units that were asked for.
     ahead: u64,
 }
@@ -243,29 +271,24 @@ fn bulk<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
         Family::Ipv4 => 40,
         Family::Ipv6 => 60,
     };
-    Box::new(Bulk { pair, mss: (MTU - headers) as u64, ahead: 0 })
-}
-
-impl<S: Stack> Bulk<S> {
-    const CHUNK: usize = 4_096;
+    let data = (0..CHUNK).map(|i| i as u8).collect();
+    Box::new(Bulk { pair, mss: (MTU - headers) as u64, data, buf: vec![0; CHUNK], ahead: 0 })
 }
 
 impl<S: Stack> Work for Bulk<S> {
     fn run(&mut self, units: u64) {
-        let data = [0x5a; 4_096];
-        let mut buf = [0; 4_096];
-        assert_eq!((data.len(), buf.len()), (Bulk::<S>::CHUNK, Bulk::<S>::CHUNK));
-        let (pair, wanted) = (&mut self.pair, units * self.mss);
-        while self.ahead < wanted {
-            while pair.client.send(pair.now, &data) > 0 {}
+        let Bulk { pair, mss, data, buf, ahead } = self;
+        let wanted = units * *mss;
+        while *ahead < wanted {
+            while pair.client.send(pair.now, data) > 0 {}
             pair.poll_client();
             pair.poll_server();
             while pair.server.is_readable() {
-                self.ahead += pair.server.recv(pair.now, &mut buf) as u64;
+                *ahead += pair.server.recv(pair.now, buf) as u64;
             }
             pair.poll_server();
         }
-        self.ahead -= wanted;
+        *ahead -= wanted;
     }
 }
 
