@@ -1,4 +1,4 @@
-//! Programs of this workspace that are built by cargo to be measured: the firmware's images, and those of `measure`.
+//! Programs that cargo builds for other commands: the firmware's images, and those of `host-sim measure`.
 
 use std::env;
 use std::ffi::OsString;
@@ -57,7 +57,7 @@ pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnos
         .with_context(|| format!("the firmware was not built; where the target is missing: rustup target add {target}"))
 }
 
-/// Builds the program that does the same work with this stack and with another, for this machine.
+/// Builds the program of `host-sim measure`, for this machine.
 ///
 /// # Errors
 /// As [`build`].

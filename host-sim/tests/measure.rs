@@ -1,11 +1,11 @@
-//! `host-sim measure` as a user runs it. Nothing here judges how fast anything is.
+//! `host-sim measure` as a user runs it. No test depends on speed.
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Each work, as the JSON names it and as the table does.
+/// Each work's name in the JSON and title in the table.
 const WORK: [(&str, &str); 8] = [
     ("syn-to-closed-port", "SYN to a closed port, RST"),
     ("pure-ack", "pure ACK on one connection"),
@@ -16,7 +16,7 @@ const WORK: [(&str, &str); 8] = [
     ("stray-ack", "stray ACK with one listener, RST"),
     ("stray-ack-250", "stray ACK with 250 listeners, RST"),
 ];
-/// Each build and the family measured.
+/// Families of the build, and of the traffic.
 const COLUMNS: [(&str, &str); 3] = [("IPv4", "IPv4"), ("both", "IPv4"), ("both", "IPv6")];
 
 fn measure(arguments: &[&str]) -> Output {
@@ -63,7 +63,7 @@ fn the_table_has_a_line_for_each_and_says_whether_the_target_is_met() {
     let text = stdout(&measure(&["--milliseconds", "1", "--work", "stray-ack-250"]));
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
     for (build, family) in COLUMNS {
-        // With what it is judged by, and nothing else.
+        // The one asked for and the one it is compared with.
         for (work, title) in WORK {
             let line = lines.iter().find(|line| line.len() == 12 && line[1..4] == [build, family, title]);
             assert_eq!(line.is_some(), work.starts_with("stray-ack"), "{title}: {text}");
@@ -76,7 +76,7 @@ fn the_table_has_a_line_for_each_and_says_whether_the_target_is_met() {
     }
 }
 
-/// Where valgrind is missing the way out is told; where it is not, what it counts repeats.
+/// Without valgrind the error names the way out.
 #[test]
 fn instructions_are_the_same_at_each_run() {
     let arguments = ["--instructions", "--units", "64", "--work", "pure-ack", "--work", "bulk", "--json"];

@@ -1,4 +1,5 @@
-//! What tcp-reset-core and smoltcp 0.14 cost for the same work, in one process. `host-sim measure` builds this, runs it and prints its table.
+//! Measures the cost of tcp-reset-core and of smoltcp 0.14 for the same work, in one process. `host-sim measure` builds this program, runs it
+//! and prints the table.
 //!
 //! Both stacks are on a link of IP packets with an MTU of 1,500, without congestion control, and compute and verify all checksums in
 //! software. Counted on both sides:
@@ -9,13 +10,13 @@
 //! - the application's calls: listen, connect, accept, send, receive, close, and their copies of the data;
 //! - the driver's loop, the clock and the checks of the result, a few instructions for each packet.
 //!
-//! tcp-reset-core is driven by its contract: after each packet and after each call `poll_output` until it says `Timeout`, which tells the
-//! events and the next deadline too. smoltcp is driven by `poll`, which takes all packets there are before it looks for output: where several
-//! packets arrive at once it looks, and acknowledges, less often. Its application asks the socket for what it waits for. Its `poll_at`, which a device
-//! that sleeps needs, is left out of what ours is judged by, and counted apart.
+//! tcp-reset-core is driven by its contract: after each packet and each batch of calls, `poll_output` until it returns `Timeout`, which
+//! yields the events and the next deadline as well. smoltcp is driven by `poll`, which processes all waiting packets before it looks for output:
+//! where several packets arrive at once it looks, and acknowledges, less often. Its application asks the socket. Its `poll_at`, which a device
+//! that sleeps needs, is not part of the cost that ours is compared with; a third column includes it.
 //!
-//! Not counted: making the stacks, the sockets' memory, the connections of items that begin with one, and as many units beforehand as are measured.
-#![allow(clippy::expect_used, reason = "where something cannot be set up there is nothing to measure")]
+//! Not counted: construction of the stacks and buffers, the handshakes of items that start from ESTABLISHED, and a warm-up.
+#![allow(clippy::expect_used, reason = "a set-up that fails leaves nothing to measure")]
 
 mod ours;
 mod packet;
@@ -31,10 +32,10 @@ use std::time::{Duration, Instant};
 use self::stack::Family;
 use self::work::{ITEMS, Item, STACKS, Work};
 
-/// Runs of each stack for one item, at least and at most. Odd, so that one is the median.
+/// Bounds on the runs of each stack for one item. The number is odd, so that one run is the median.
 const LEAST_RUNS: u32 = 5;
 const MOST_RUNS: u32 = 301;
-/// A run is long enough for the clock.
+/// Minimum length of a run, far above the clock's resolution.
 const LEAST_RUN: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
@@ -59,18 +60,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Does so many units once with each stack. The instructions between entering and leaving [`measured_region`] are what valgrind counts.
+/// Runs an item once with each stack. valgrind counts the instructions from entry to exit of [`measured_region`].
 fn count(item: &Item, family: Family, units: u64) {
     for (stack, set_up) in STACKS.iter().zip(item.set_up) {
         let mut work = set_up(family);
-        // What is done for the first time only is not counted.
+        // Warm-up.
         work.run(units);
         let took = measured_region(&mut *work, units);
-        tell(item, family, stack, units, took);
+        print_result(item, family, stack, units, took);
     }
 }
 
-/// Lets the stacks run in turn for so long in all, and tells each one's median.
+/// Runs an item with the stacks in turn until `limit` has passed, and prints each one's median.
 fn time(item: &Item, family: Family, limit: Duration) {
     let mut works = item.set_up.map(|set_up| set_up(family));
     let units = works.each_mut().map(|work| units_for(&mut **work));
@@ -87,11 +88,11 @@ fn time(item: &Item, family: Family, limit: Duration) {
     }
     for (i, stack) in STACKS.iter().enumerate() {
         runs[i].sort_unstable();
-        tell(item, family, stack, units[i], runs[i][runs[i].len() / 2]);
+        print_result(item, family, stack, units[i], runs[i][runs[i].len() / 2]);
     }
 }
 
-/// Returns how many units take long enough.
+/// Returns how many units take at least [`LEAST_RUN`].
 fn units_for(work: &mut dyn Work) -> u64 {
     let mut units = 1;
     while measured_region(work, units) < LEAST_RUN {
@@ -100,7 +101,7 @@ fn units_for(work: &mut dyn Work) -> u64 {
     units
 }
 
-/// A function of its own in the program, so that valgrind finds it.
+/// Runs the work. Never inlined, so that valgrind finds the symbol.
 #[inline(never)]
 fn measured_region(work: &mut dyn Work, units: u64) -> Duration {
     let start = Instant::now();
@@ -109,6 +110,6 @@ fn measured_region(work: &mut dyn Work, units: u64) -> Duration {
 }
 
 /// Prints a line that `host-sim measure` reads.
-fn tell(item: &Item, family: Family, stack: &str, units: u64, took: Duration) {
+fn print_result(item: &Item, family: Family, stack: &str, units: u64, took: Duration) {
     println!("measure {} {} {stack} {units} units, {} ns", family.name(), item.name, took.as_nanos());
 }

@@ -1,4 +1,4 @@
-//! tcp-reset-core, driven as its contract asks: after each packet and each call everything is polled until the next deadline is known.
+//! tcp-reset-core, driven by its contract: after each packet and each batch of calls, output is polled until `Timeout`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +11,7 @@ use tcp_reset_core::{
 use crate::ring::Ring;
 use crate::stack::{Family, Host, MANY_CONNECTIONS, MANY_LISTENERS, Micros, Size, Stack};
 
-/// One connection's two buffers, for each of the few.
+/// Buffer pools: two buffers for each connection.
 const POOL_OF_FEW: usize = 4 * 2 * 16_384;
 const POOL_OF_MANY: usize = MANY_CONNECTIONS * 2 * 256;
 
@@ -23,7 +23,7 @@ pub(crate) struct Ours {
     is_acceptable: bool,
     is_readable: bool,
     is_over: bool,
-    /// The application has called since the last drain.
+    /// Calls or timers since the last drain may have produced output.
     is_called: bool,
     deadline: Option<Instant>,
 }
@@ -101,7 +101,7 @@ impl Stack for Ours {
         };
         let options = ListenOptions { stream: self.options(), ..ListenOptions::default() };
         let listener = self.link.tcp().listen(SocketAddr::from((any, port)), options);
-        self.listener = Some((port, listener.expect("there is an entry for each listener")));
+        self.listener = Some((port, listener.expect("the table has an entry for each listener")));
     }
 
     fn connect(&mut self, now: Micros, local: SocketAddr, remote: SocketAddr) {
@@ -118,7 +118,7 @@ impl Stack for Ours {
         let Some((_, listener)) = self.listener else { return false };
         (self.is_called, self.is_acceptable) = (true, false);
         let mut is_accepted = false;
-        // The event is told once for all there are.
+        // One event may stand for several connections.
         while let Ok(connection) = self.link.tcp().accept(Instant::from_micros(now), listener) {
             self.hold(connection);
             is_accepted = true;
@@ -182,9 +182,9 @@ impl Stack for Ours {
     }
 }
 
-/// Makes an engine over storage that is never given back: there are few, and all live until the end.
+/// Creates an engine over leaked storage; the engines live until the program ends.
 fn engine(host: Host, size: Size) -> Tcp<'static> {
-    let key = SecretKey::new(core::array::from_fn(|i| i as u8 ^ host.0)).expect("the octets differ");
+    let key = SecretKey::new(core::array::from_fn(|i| i as u8 ^ host.0)).expect("the bytes differ");
     let engine = match size {
         Size::Few => {
             let storage = Box::leak(Box::new(Storage::<4, 1, 4, 16, POOL_OF_FEW>::new()));

@@ -1,17 +1,17 @@
-//! Packets that no stack wrote: the same for both.
+//! Packets from a peer that is no stack, the same for both stacks.
 
 use std::net::{IpAddr, SocketAddr};
 
 use smoltcp_0_14::phy::ChecksumCapabilities;
 use smoltcp_0_14::wire::{IpAddress, IpProtocol, IpRepr, IpVersion, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
-/// The window of every such segment.
+/// Window of every such segment.
 const WINDOW: u16 = 16_384;
-/// What a SYN announces.
+/// MSS option of a SYN.
 const MSS: u16 = 1_440;
 const HOP_LIMIT: u8 = 64;
 
-/// The numbers of a segment without data.
+/// Header fields of a segment without data.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers {
     pub(crate) is_syn: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Numbers {
     pub(crate) ack: Option<u32>,
 }
 
-/// Writes a packet; a SYN has an MSS option.
+/// Writes a packet without data; a SYN has an MSS option.
 pub(crate) fn write(from: SocketAddr, to: SocketAddr, numbers: Numbers) -> Vec<u8> {
     let (src, dst) = (addr_of(from.ip()), addr_of(to.ip()));
     let seq_number = |number: u32| TcpSeqNumber(number as i32);
@@ -45,7 +45,7 @@ pub(crate) fn write(from: SocketAddr, to: SocketAddr, numbers: Numbers) -> Vec<u
     packet
 }
 
-/// Returns an address as smoltcp has it, which knows only those of the families it is built for.
+/// Converts an address to smoltcp's type, which has only the families it is built for.
 pub(crate) fn addr_of(addr: IpAddr) -> IpAddress {
     match addr {
         IpAddr::V4(addr) => IpAddress::Ipv4(addr),
@@ -56,7 +56,7 @@ pub(crate) fn addr_of(addr: IpAddr) -> IpAddress {
     }
 }
 
-/// Reads the sequence number of a packet.
+/// Returns a packet's sequence number.
 pub(crate) fn seq_of(packet: &[u8]) -> u32 {
     TcpPacket::new_unchecked(segment_of(packet)).seq_number().0 as u32
 }
@@ -66,7 +66,7 @@ pub(crate) fn is_rst(packet: &[u8]) -> bool {
     TcpPacket::new_unchecked(segment_of(packet)).rst()
 }
 
-/// No stack here writes options or extension headers of IP.
+/// Returns the TCP segment. Neither stack writes IP options or extension headers.
 fn segment_of(packet: &[u8]) -> &[u8] {
     let header = match IpVersion::of_packet(packet) {
         Ok(IpVersion::Ipv4) => 20,

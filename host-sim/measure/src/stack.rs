@@ -1,5 +1,5 @@
-//! What a stack under measurement does. Both have the same shape: packets in a ring are handed in, and everything that is due is written to
-//! another.
+//! The interface of a stack under measurement: packets are taken from one ring and written to another, with the same shape for both
+//! stacks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    /// The families of this build.
+    /// Families of this build.
     pub(crate) const SPOKEN: &[Family] =
         if cfg!(feature = "ipv6") { &[Family::Ipv4, Family::Ipv6] } else { &[Family::Ipv4] };
 
@@ -41,23 +41,23 @@ impl Family {
     }
 }
 
-/// A host on the one network there is, by the last octet of its addresses. It has one of each family of the build.
+/// A host, by the last byte of its addresses; all hosts share one network and have an address of each family of the build.
 #[derive(Clone, Copy)]
 pub(crate) struct Host(pub(crate) u8);
 
-/// The host under measurement, and the server where both ends are.
+/// The host under measurement; the server where both ends are measured.
 pub(crate) const SERVER: Host = Host(1);
-/// Its peer.
+/// The peer of [`SERVER`].
 pub(crate) const CLIENT: Host = Host(2);
 
-/// How much a stack has to hold.
+/// Table and buffer sizes of a stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// A few connections with long buffers, one listener.
+    /// A few connections with large buffers, one listener.
     Few,
-    /// [`MANY_CONNECTIONS`] with short buffers, one listener.
+    /// [`MANY_CONNECTIONS`] connections with small buffers, one listener.
     ManyConnections,
-    /// No connection, [`MANY_LISTENERS`].
+    /// [`MANY_LISTENERS`] listeners, small buffers.
     ManyListeners,
 }
 
@@ -67,7 +67,7 @@ pub(crate) const MANY_CONNECTIONS: usize = 1_024;
 pub(crate) const MANY_LISTENERS: usize = 250;
 
 impl Size {
-    /// Returns the octets of each buffer of a connection, two of which it has.
+    /// Returns the bytes of each of a connection's two buffers.
     pub(crate) fn buffer(self) -> usize {
         match self {
             Size::Few => 16_384,
@@ -79,44 +79,44 @@ impl Size {
 /// A time in microseconds.
 pub(crate) type Micros = u64;
 
-/// A stack, and the one connection of it that an application uses: the last that was opened or accepted.
+/// A stack and its current connection: the last that was opened or accepted.
 pub(crate) trait Stack {
-    /// As the results name it.
+    /// Name in the results.
     const NAME: &'static str;
 
-    /// Makes a host's stack without connections or listeners.
+    /// Creates a host's stack without connections or listeners.
     fn new(host: Host, size: Size) -> Self;
 
-    /// Sees that one more connection to `port`, of any family, can be accepted.
+    /// Ensures that `port` accepts one more connection, of either family.
     fn listen(&mut self, port: u16);
 
-    /// Begins to open a connection.
+    /// Opens a connection (active OPEN).
     fn connect(&mut self, now: Micros, local: SocketAddr, remote: SocketAddr);
 
-    /// Hands over the next established connection; returns whether there was one.
+    /// Accepts the next established connection; returns whether there was one.
     fn accept(&mut self, now: Micros) -> bool;
 
-    /// Returns whether octets, or the end of the stream, can be received.
+    /// Returns whether data or the end of the stream can be received.
     fn is_readable(&mut self) -> bool;
 
-    /// Queues what fits of `data`; returns how much that is.
+    /// Queues as much of `data` as fits; returns the number of bytes.
     fn send(&mut self, now: Micros, data: &[u8]) -> usize;
 
-    /// Receives; returns how many octets, 0 if there are none.
+    /// Receives data; returns the number of bytes, 0 if there are none.
     fn recv(&mut self, now: Micros, buf: &mut [u8]) -> usize;
 
     /// Closes both ways.
     fn close(&mut self, now: Micros);
 
-    /// Returns whether the connection is over, TIME-WAIT included.
+    /// Returns whether the connection has ended.
     fn is_over(&self) -> bool;
 
-    /// Returns how many established connections there are.
+    /// Returns the number of connections in ESTABLISHED.
     fn established(&self) -> usize;
 
-    /// Takes in every packet of `input`, does what is due and writes what wants to go out to `output`.
+    /// Processes every packet of `input` and expired timers, and writes all output to `output`.
     fn poll(&mut self, now: Micros, input: &mut Ring, output: &mut Ring);
 
-    /// Returns when [`Stack::poll`] wants to be called, if nothing else happens.
+    /// Returns when [`Stack::poll`] is due without further input.
     fn deadline(&mut self, now: Micros) -> Option<Micros>;
 }

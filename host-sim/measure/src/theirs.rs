@@ -1,4 +1,4 @@
-//! smoltcp 0.14, driven as its documentation asks: `poll` takes all packets there are and writes what is due, `poll_at` says when to come back.
+//! smoltcp 0.14, driven as its documentation describes: `poll` processes all packets and writes all output, `poll_at` returns the deadline.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -13,8 +13,7 @@ use crate::packet::addr_of;
 use crate::ring::{MTU, Ring};
 use crate::stack::{Family, Host, Micros, Size, Stack};
 
-/// smoltcp as it is measured beside ours: without `poll_at`, although a device that sleeps has to call it and ours has told the deadline with
-/// its last output.
+/// smoltcp without `poll_at`, the cost that ours is compared with, although a device that sleeps calls it and ours includes the deadline.
 pub(crate) type Theirs = Smoltcp<false>;
 /// smoltcp with `poll_at` after each `poll`.
 pub(crate) type TheirsAsked = Smoltcp<true>;
@@ -23,7 +22,7 @@ pub(crate) struct Smoltcp<const IS_ASKED: bool> {
     iface: Interface,
     sockets: SocketSet<'static>,
     size: Size,
-    /// The connection that the application has, or will have when the listener gets one.
+    /// The current connection, or the listening socket that becomes it.
     socket: Option<SocketHandle>,
 }
 
@@ -36,7 +35,7 @@ impl<const IS_ASKED: bool> Smoltcp<IS_ASKED> {
         self.sockets.get_mut(self.socket.expect("there is a socket"))
     }
 
-    /// Sees that the socket is one that is closed: the last one, or a new one.
+    /// Makes a closed socket the current one: the last, or a new one.
     fn take_closed_socket(&mut self) -> SocketHandle {
         if let Some(handle) = self.socket
             && !self.sockets.get::<Socket<'_>>(handle).is_open()

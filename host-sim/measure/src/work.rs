@@ -1,4 +1,4 @@
-//! The work that is measured. Each item is set up before, then done as often as wished, and judged by what came out.
+//! The work that is measured. Each item is set up once, repeats for any number of units, and asserts its result.
 
 use std::net::SocketAddr;
 
@@ -8,38 +8,38 @@ use crate::ring::{MTU, Ring};
 use crate::stack::{CLIENT, Family, Host, MANY_CONNECTIONS, MANY_LISTENERS, Micros, SERVER, Size, Stack};
 use crate::theirs::{Theirs, TheirsAsked};
 
-/// From one poll to the next.
+/// Time from one poll to the next.
 const STEP: Micros = 20;
-/// A port with a listener, the first of several.
+/// The first port with a listener.
 const LISTENING: u16 = 7;
-/// A port without.
+/// A port without a listener.
 const CLOSED: u16 = 9_999;
 /// The peer's first port.
 const PEERS: u16 = 10_000;
-/// Packets of strangers that differ in their ports.
+/// Number of peers without a connection, which differ in their ports.
 const STRANGERS: u16 = 64;
-/// What an application reads or writes at once.
+/// Bytes that an application reads or writes at once.
 const CHUNK: usize = 4_096;
-/// Packets on the way from one end to the other: more than the largest window.
+/// Packets in flight from one end to the other: more than the largest window.
 const IN_FLIGHT: usize = 64;
 
-/// Work that can be done again and again.
+/// Repeatable work.
 pub(crate) trait Work {
-    /// Does so many units of it.
+    /// Runs `units` units.
     fn run(&mut self, units: u64);
 }
 
-/// A kind of work.
+/// A kind of work and its set-up.
 pub(crate) struct Item {
     pub(crate) name: &'static str,
-    /// Sets it up, for each of [`STACKS`].
+    /// Sets the work up, for each of [`STACKS`].
     pub(crate) set_up: [fn(Family) -> Box<dyn Work>; STACKS.len()],
 }
 
-/// What is measured side by side.
+/// The stacks that are measured side by side.
 pub(crate) const STACKS: [&str; 3] = [Ours::NAME, Theirs::NAME, TheirsAsked::NAME];
 
-/// All there is to measure.
+/// All items.
 pub(crate) const ITEMS: &[Item] = &[
     Item {
         name: "syn-to-closed-port",
@@ -78,14 +78,14 @@ fn syn_to_closed_port<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     Box::new(Alone::new(stack, of_strangers(family, CLOSED, numbers), Answer::Rst))
 }
 
-/// An ACK of no connection is answered by RST, whoever listens.
+/// An ACK that belongs to no connection, to a port without a listener, is answered by RST.
 fn stray_ack<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     let mut stack = S::new(SERVER, Size::Few);
     stack.listen(LISTENING);
     Box::new(Alone::new(stack, of_strangers(family, CLOSED, STRAY), Answer::Rst))
 }
 
-/// The same beside many listeners.
+/// The same with many listeners on other ports.
 fn stray_ack_among_many_listeners<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     let mut stack = S::new(SERVER, Size::ManyListeners);
     for i in 0..MANY_LISTENERS as u16 {
@@ -96,14 +96,14 @@ fn stray_ack_among_many_listeners<S: Stack + 'static>(family: Family) -> Box<dyn
 
 const STRAY: Numbers = Numbers { is_syn: false, seq: 1_000, ack: Some(2_000) };
 
-/// One packet to `port` from each stranger.
+/// Writes one packet to `port` from each stranger.
 fn of_strangers(family: Family, port: u16, numbers: Numbers) -> Vec<Vec<u8>> {
     let to = SocketAddr::new(family.addr(SERVER), port);
     let from = |i| SocketAddr::new(family.addr(CLIENT), PEERS + i);
     (0..STRANGERS).map(|i| packet::write(from(i), to, numbers)).collect()
 }
 
-/// A segment without data, with the sequence number expected, that acknowledges what is acknowledged already and offers the same window.
+/// A plain duplicate ACK: no data, the expected sequence number, nothing newly acknowledged, the same window.
 fn pure_ack<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     let mut stack = S::new(SERVER, Size::Few);
     let ack = connect(&mut stack, family, 0);
@@ -119,7 +119,7 @@ fn pure_ack_on_many<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
     Box::new(Alone::new(stack, acks, Answer::None))
 }
 
-/// Lets the peer's `i`-th port connect; returns the packet that completed the handshake.
+/// Opens a connection from the peer's `i`-th port; returns the packet that completed the handshake.
 fn connect<S: Stack>(stack: &mut S, family: Family, i: u16) -> Vec<u8> {
     let now = Micros::from(i) * STEP;
     let (from, to) = (SocketAddr::new(family.addr(CLIENT), PEERS + i), SocketAddr::new(family.addr(SERVER), LISTENING));
@@ -140,14 +140,14 @@ fn connect<S: Stack>(stack: &mut S, family: Family, i: u16) -> Vec<u8> {
     ack
 }
 
-/// What each packet of a peer is answered by.
+/// The expected answer to each packet of a peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     None,
     Rst,
 }
 
-/// One stack, whose peer is a ring of packets that comes round.
+/// One stack, whose peer is a ring of packets that repeats.
 struct Alone<S> {
     stack: S,
     input: Ring,
@@ -157,10 +157,10 @@ struct Alone<S> {
 }
 
 impl<S: Stack> Alone<S> {
-    /// Plays each packet once and looks at the answers.
+    /// Sends each packet once and checks the answers.
     fn new(stack: S, packets: Vec<Vec<u8>>, answer: Answer) -> Alone<S> {
         let input = Ring::with_packets(packets.iter().map(Vec::as_slice));
-        // Later than everything that set-up has done.
+        // Not before any time that the set-up used.
         let now = MANY_CONNECTIONS as Micros * STEP;
         let mut alone = Alone { stack, input, output: Ring::new(2), answer, now };
         for _ in &packets {
@@ -218,7 +218,7 @@ impl<S: Stack> Pair<S> {
         self.server.poll(self.now, &mut self.to_server, &mut self.to_client);
     }
 
-    /// Polls whoever has been sent something, until no packet is on its way.
+    /// Polls the end that has input until no packet is in flight.
     fn deliver(&mut self) {
         loop {
             if self.to_server.front().is_some() {
@@ -231,7 +231,7 @@ impl<S: Stack> Pair<S> {
         }
     }
 
-    /// The client opens a connection from `port`, and the server accepts it.
+    /// Opens a connection from the client's `port` and accepts it.
     fn open(&mut self, port: u16) {
         self.server.listen(LISTENING);
         let local = SocketAddr::new(self.family.addr(CLIENT), port);
@@ -242,7 +242,7 @@ impl<S: Stack> Pair<S> {
         assert!(self.server.accept(self.now));
     }
 
-    /// Lets the time run until neither end waits for any.
+    /// Advances time from deadline to deadline until no timer is armed.
     fn pass_time(&mut self) {
         while let Some(at) =
             [self.client.deadline(self.now), self.server.deadline(self.now)].into_iter().flatten().min()
@@ -254,13 +254,13 @@ impl<S: Stack> Pair<S> {
     }
 }
 
-/// The client sends as much as the server's window takes, full segments, and the server's application reads. A unit is a full segment's data.
+/// The client fills the server's window and the server's application reads everything. A unit is the data of one full segment.
 struct Bulk<S> {
     pair: Pair<S>,
     mss: u64,
     data: Vec<u8>,
     buf: Vec<u8>,
-    /// What was received beyond the units that were asked for.
+    /// Bytes received beyond the units that were asked for.
     ahead: u64,
 }
 
@@ -292,7 +292,7 @@ impl<S: Stack> Work for Bulk<S> {
     }
 }
 
-/// The client sends an octet, the server's application reads it and sends one back, which the client's reads.
+/// The client sends one byte, the server's application reads it and sends it back, and the client's application reads that.
 struct RequestResponse<S>(Pair<S>);
 
 fn request_response<S: Stack + 'static>(family: Family) -> Box<dyn Work> {
@@ -307,8 +307,8 @@ impl<S: Stack> Work for RequestResponse<S> {
         let mut buf = [0; 16];
         let packets = pair.to_client.taken() + pair.to_server.taken();
         for i in 0..units {
-            let octet = [i as u8];
-            assert_eq!(pair.client.send(pair.now, &octet), 1);
+            let byte = [i as u8];
+            assert_eq!(pair.client.send(pair.now, &byte), 1);
             pair.poll_client();
             pair.poll_server();
             assert!(pair.server.is_readable());
@@ -318,13 +318,13 @@ impl<S: Stack> Work for RequestResponse<S> {
             pair.poll_client();
             assert!(pair.client.is_readable());
             let n = pair.client.recv(pair.now, &mut buf);
-            assert_eq!(buf[..n], octet);
+            assert_eq!(buf[..n], byte);
         }
         assert_eq!(pair.to_client.taken() + pair.to_server.taken() - packets, 2 * units, "an ACK went alone");
     }
 }
 
-/// A connection's life without data, from nothing to nothing: the handshake, the client's close, the server's, TIME-WAIT until its end.
+/// A connection without data from set-up to the end of TIME-WAIT: handshake, close by the client, then by the server, expiry of all timers.
 struct SetUpAndClose<S> {
     pair: Pair<S>,
     count: u16,

@@ -1,7 +1,7 @@
-//! `host-sim measure`: what work on the host costs beside smoltcp, in one process, as a table with the targets.
+//! `host-sim measure`: the cost of work on the host beside smoltcp's, in one process, with the targets.
 //!
-//! The measured programs are the package in `host-sim/measure`, whose documentation says what is counted. It is built once for IPv4 alone and
-//! once for both families, since features of one program unite.
+//! The measured programs are the package in `host-sim/measure`, whose documentation lists what is counted. It is built once for IPv4 alone
+//! and once for both families, since cargo unifies the features of a program's dependencies.
 
 mod program;
 mod targets;
@@ -22,38 +22,39 @@ use crate::image::{self, Speaks};
 const OURS: &str = "tcp-reset-core";
 const THEIRS: &str = "smoltcp";
 const THEIRS_ASKED: &str = "smoltcp-poll-at";
-/// The smoltcp that is measured, by the beginning of its version; the core's own is another.
+/// Version prefix of the smoltcp that is measured; the core depends on another.
 const SMOLTCP: &str = "0.14.";
 /// The builds and the families measured with each, in the order of [`Item::bounds`].
 const COLUMNS: [(Speaks, &str, &str); 3] =
     [(Speaks::Ipv4, "IPv4", "IPv4"), (Speaks::Both, "both", "IPv4"), (Speaks::Both, "both", "IPv6")];
 
-/// Measure what work on this machine costs beside smoltcp 0.14, in one process, and print the targets beside it
+/// Measure the cost of work on this machine beside smoltcp 0.14's, with the targets
 ///
 /// Both stacks do the same work: SYNs to a closed port, pure ACKs on one and on 1,024 connections, bulk data, requests and responses, connections
 /// from set-up to the end of TIME-WAIT, stray ACKs beside one and beside 250 listeners. It is done in a build for IPv4 alone and in one for
-/// both families. Packets go from a ring to the stack and from the stack to a ring; IP layer and software checksums are included.
+/// both families. Packets go from a ring to the stack and from the stack to a ring; IP layer, software checksums and the application's calls
+/// are included on both sides.
 ///
-/// Without arguments: nanoseconds, the median of runs that alternate between the stacks. They depend on the machine and on what else runs;
-/// instructions do not. The exit code is 0, 1 if `--bounds` finds a ratio beyond its bound, 2 if something could not be measured.
+/// Without arguments: nanoseconds, the median of runs that alternate between the stacks. They vary with the machine and its load; instruction
+/// counts repeat. The exit code is 0, 1 if `--bounds` finds a ratio beyond its bound, 2 if something could not be measured.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Measure only this work, by its name in the JSON, and what it is judged by; may be given more than once
+    /// Measure only this work, by its name in the JSON, and the work it is compared with; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = item_named)]
     work: Vec<&'static Item>,
-    /// Count instructions by valgrind's callgrind instead of nanoseconds: the same at each run
+    /// Count instructions with valgrind's callgrind instead of nanoseconds
     #[arg(long)]
     instructions: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Exit with code 1 if a ratio of instructions is beyond the present state's
+    /// Exit with code 1 if a ratio of instructions exceeds its bound, which is the present state's
     #[arg(long, requires = "instructions")]
     bounds: bool,
-    /// How long the stacks run for each item, in all
+    /// Time for each item in each build and family, all stacks together
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1_000, conflicts_with = "instructions", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     milliseconds: u64,
-    /// Of how many units the instructions are counted, after as many that are not
+    /// Units that are counted, after as many for warm-up
     #[arg(long, value_name = "COUNT", default_value_t = 1_024, requires = "instructions", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     units: u32,
 }
@@ -63,10 +64,10 @@ fn item_named(name: &str) -> Result<&'static Item, String> {
     ITEMS.iter().find(|item| item.name == name).ok_or_else(|| format!("there is no such work, but {}", names()))
 }
 
-/// What is printed.
+/// The JSON.
 #[derive(Serialize)]
 struct Report {
-    /// What `ours`, `smoltcp` and `smoltcp_with_poll_at` count for each unit of work.
+    /// The measure of `ours`, `smoltcp` and `smoltcp_with_poll_at`, for each unit of work.
     measure: &'static str,
     versions: Versions,
     rows: Vec<Row>,
@@ -78,16 +79,16 @@ struct Versions {
     ours: &'static str,
     smoltcp: String,
     rustc: String,
-    /// Where it has counted.
+    /// `None` where nanoseconds were measured.
     valgrind: Option<String>,
 }
 
 /// One item in one build over one family.
 #[derive(Serialize)]
 struct Row {
-    /// The families of the build.
+    /// Families of the build.
     build: &'static str,
-    /// The family that is measured.
+    /// Family of the traffic.
     family: &'static str,
     work: &'static str,
     title: &'static str,
@@ -97,12 +98,12 @@ struct Row {
     smoltcp_with_poll_at: f64,
     /// Ours / smoltcp's without `poll_at`.
     ratio: f64,
-    /// What `reached`, `target` and `bound` are relative to.
+    /// The cost that `reached`, `target` and `bound` are multiples of: smoltcp's, or this stack's own for another work.
     relative_to: &'static str,
     reached: f64,
     target: Option<f64>,
     is_met: Option<bool>,
-    /// Of instructions only.
+    /// Present for instructions only.
     bound: Option<f64>,
 }
 
@@ -112,12 +113,12 @@ impl Row {
     }
 }
 
-/// Measures and prints; returns whether all is within the bounds, where they are asked for.
+/// Measures and prints; returns whether every ratio is within its bound, or true where bounds are not asked for.
 ///
 /// # Errors
 /// If a program cannot be built or measured.
 pub fn run(options: &Options) -> Result<bool> {
-    // Before the build, which takes longer.
+    // Checked before the build, which takes longer.
     let valgrind = options.instructions.then(program::valgrind_version).transpose()?;
     let report = Report {
         measure: if options.instructions { "instructions" } else { "nanoseconds" },
@@ -137,7 +138,7 @@ pub fn run(options: &Options) -> Result<bool> {
     for Row { build, family, work, relative_to, reached, bound, .. } in &beyond {
         let bound = bound.unwrap_or_default();
         anstream::eprintln!(
-            "FAULT: {work} over {family} ({build}): {reached:.3} × {relative_to}, and {bound} is allowed"
+            "FAULT: {work} over {family} ({build}): {reached:.3} × {relative_to}, and the bound is {bound}"
         );
     }
     Ok(beyond.is_empty())
@@ -250,7 +251,7 @@ fn cells(row: &Row) -> [String; 10] {
     ]
 }
 
-/// Every kind of unit once.
+/// Lists the units.
 fn units() -> String {
     let mut units: Vec<_> = ITEMS.iter().map(|item| item.unit).collect();
     units.dedup();
@@ -265,7 +266,7 @@ fn made_with(versions: &Versions) -> String {
     }
 }
 
-/// The version that the workspace is locked to.
+/// Returns the version in Cargo.lock.
 fn smoltcp_version() -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

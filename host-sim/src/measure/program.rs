@@ -1,4 +1,4 @@
-//! Runs a measured program, as it is or under callgrind, and reads what it tells.
+//! Runs a measured program, natively or under callgrind, and reads its output.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 
 /// The function of the measured program whose instructions are counted, as callgrind names it.
 const REGION: &str = "measure::measured_region";
-/// callgrind counts `rep movsb` and `rep stosb` by the octet: glibc must not use them.
+/// Keeps glibc from `rep movsb` and `rep stosb`, which callgrind counts by the byte.
 const WITHOUT_REP: &str = "glibc.cpu.x86_rep_movsb_threshold=0x7fffffff:glibc.cpu.x86_rep_stosb_threshold=0x7fffffff";
 
-/// What one item cost one stack over one family.
+/// Cost of one item with one stack over one family.
 pub(crate) struct Cost {
     pub(crate) family: String,
     pub(crate) item: String,
@@ -21,7 +21,7 @@ pub(crate) struct Cost {
     pub(crate) each: f64,
 }
 
-/// Measures the time of each unit in nanoseconds: the median of runs that alternate between the stacks, for so long with each item.
+/// Measures nanoseconds for each unit: the median of runs that alternate between the stacks, `milliseconds` for each item.
 ///
 /// # Errors
 /// If the program does not come to its end.
@@ -31,7 +31,7 @@ pub(crate) fn time(image: &Path, milliseconds: u64, items: &[&str]) -> Result<Ve
     Ok(lines.into_iter().map(|Line { cost, units, nanoseconds }| Cost { each: nanoseconds / units, ..cost }).collect())
 }
 
-/// Counts the instructions of each unit by callgrind, over so many units of each item.
+/// Counts instructions for each unit with callgrind, over `units` units of each item.
 ///
 /// # Errors
 /// If valgrind is missing or the program does not come to its end.
@@ -42,7 +42,7 @@ pub(crate) fn count(image: &Path, units: u32, items: &[&str]) -> Result<Vec<Cost
         .env("GLIBC_TUNABLES", WITHOUT_REP)
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", counts.display()))
-        // One file for each time that the function returns, with what happened in it since it was entered.
+        // One file for each call of the function, with the instructions from entry to exit.
         .args([format!("--toggle-collect={REGION}"), format!("--dump-after={REGION}")])
         .arg(image)
         .args(["count", &units.to_string()])
@@ -57,7 +57,7 @@ pub(crate) fn count(image: &Path, units: u32, items: &[&str]) -> Result<Vec<Cost
     lines.into_iter().enumerate().map(with_count).collect()
 }
 
-/// Returns valgrind's version, as it tells it.
+/// Returns valgrind's version.
 ///
 /// # Errors
 /// If it is missing.
@@ -75,7 +75,7 @@ fn explain_missing(error: std::io::Error) -> anyhow::Error {
     }
 }
 
-/// What the program tells of one item and stack.
+/// A line of the program's output.
 struct Line {
     cost: Cost,
     units: f64,
@@ -85,11 +85,11 @@ struct Line {
 fn read(image: &Path, output: &Output) -> Result<Vec<Line>> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} ended with {}: {errors}", image.display(), output.status);
-    let text = str::from_utf8(&output.stdout).context("the measured program writes no UTF-8")?;
+    let text = str::from_utf8(&output.stdout).context("the measured program's output is not UTF-8")?;
     text.lines().map(parse).collect()
 }
 
-/// "measure FAMILY ITEM STACK N units, N ns".
+/// Parses "measure FAMILY ITEM STACK N units, N ns".
 fn parse(line: &str) -> Result<Line> {
     let words: Vec<_> = line.split_whitespace().collect();
     let found = match words[..] {
@@ -103,9 +103,9 @@ fn parse(line: &str) -> Result<Line> {
     found.with_context(|| format!("the measured program's result cannot be read: {line}"))
 }
 
-/// The sum in one of callgrind's files.
+/// Returns the total of one of callgrind's files.
 fn total_of(file: &Path) -> Result<f64> {
-    let text = fs::read_to_string(file).context("callgrind has counted less often than the program has measured")?;
+    let text = fs::read_to_string(file).context("callgrind wrote fewer files than the program has results")?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
     total.context("callgrind's count cannot be read")
 }

@@ -1,19 +1,19 @@
-//! What is measured, what it may cost, and what it costs at most now.
+//! The items, their targets, and the bounds that the present state keeps.
 
 /// A kind of work that the measured programs do.
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// As the programs name it.
+    /// Name in the programs' output.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// What is counted per.
+    /// Unit that the cost is divided by.
     pub(crate) unit: &'static str,
-    /// What this stack's cost is divided by to be judged.
+    /// The cost that this stack's is compared with.
     pub(crate) base: Base,
-    /// The most that the quotient is meant to be, where anything is meant.
+    /// Target for the ratio to `base`.
     pub(crate) target: Option<f64>,
-    /// The most that the quotient of instructions is allowed to be: the present state with some room for the compiler. IPv4 in the build for
-    /// it alone; IPv4 in the build for both; IPv6.
+    /// Bounds on the ratio of instructions: the present state and some 3 % for the compiler. In this order: IPv4 in the build for it alone,
+    /// IPv4 in the build for both, IPv6.
     pub(crate) bounds: [f64; 3],
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Base {
     Own(&'static str),
 }
 
-/// Everything that is measured, in the programs' order.
+/// All items, in the programs' order.
 pub(crate) static ITEMS: [Item; 8] = [
     Item {
         name: "syn-to-closed-port",
