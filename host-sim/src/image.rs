@@ -1,4 +1,4 @@
-//! The firmware's image, as cargo builds it.
+//! Programs that cargo builds for other commands: the firmware's images, and those of `host-sim measure`.
 
 use std::env;
 use std::ffi::OsString;
@@ -47,37 +47,58 @@ pub(crate) fn build(target: &str, binary: &str, speaks: Speaks) -> Result<PathBu
 /// # Errors
 /// As [`build`].
 pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnostics: bool) -> Result<PathBuf> {
+    let features = if has_diagnostics { format!("{binary},diagnostics") } else { binary.to_owned() };
+    let mut arguments = vec!["--package", "firmware", "--profile", "firmware"];
+    arguments.extend(["--bin", binary, "--features", &features, "--target", target]);
+    arguments.extend(speaks.arguments());
+    let name = format!("{binary}-{}{}", speaks.name(), if has_diagnostics { "-diagnostics" } else { "" });
+    let built = build_binary(binary, &arguments, &name);
+    built
+        .with_context(|| format!("the firmware was not built; where the target is missing: rustup target add {target}"))
+}
+
+/// Builds the program of `host-sim measure`, for this machine.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_measure(speaks: Speaks) -> Result<PathBuf> {
+    let mut arguments = vec!["--package", "measure", "--profile", "measure", "--bin", "measure"];
+    if speaks == Speaks::Both {
+        arguments.extend(["--features", "ipv6"]);
+    }
+    let name = format!("measure-{}", speaks.name());
+    build_binary("measure", &arguments, &name).context("the program to be measured was not built")
+}
+
+/// Builds `binary` and copies it to `name` beside it.
+fn build_binary(binary: &str, arguments: &[&str], name: &str) -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // Cargo has one place for a binary, whatever its features: until the image is copied, nobody else may build.
     let lock = File::open(workspace.join("Cargo.toml")).context("cannot find the workspace")?;
     lock.lock().context("cannot wait for another build")?;
-    let features = if has_diagnostics { format!("{binary},diagnostics") } else { binary.to_owned() };
-    let built = run_cargo(&workspace, target, binary, &features, speaks)?;
-    let name = format!("{binary}-{}{}", speaks.name(), if has_diagnostics { "-diagnostics" } else { "" });
-    let image = built.with_file_name(&name);
+    let built = run_cargo(&workspace, binary, arguments)?;
+    let image = built.with_file_name(name);
     let fresh = built.with_file_name(format!("{name}-{}", std::process::id()));
     // In one step, since a machine may be starting from the image there is.
     fs::copy(&built, &fresh).and_then(|_| fs::rename(&fresh, &image)).context("cannot copy the image")?;
     Ok(image)
 }
 
-fn run_cargo(workspace: &Path, target: &str, binary: &str, features: &str, speaks: Speaks) -> Result<PathBuf> {
+fn run_cargo(workspace: &Path, binary: &str, arguments: &[&str]) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
         .current_dir(workspace)
-        .args(["build", "--quiet", "--locked", "--package", "firmware", "--profile", "firmware"])
-        .args(["--bin", binary, "--features", features, "--target", target])
-        .args(speaks.arguments())
-        .arg("--message-format=json-render-diagnostics")
+        .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot run cargo to build the firmware")?;
+        .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("the firmware was not built; where the target is missing: rustup target add {target}");
+        bail!("cargo ended with {}", output.status);
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let executable = text.lines().filter_map(executable_of).find(|path| path.ends_with(binary));
-    executable.with_context(|| format!("cargo built the firmware, but named no image for {binary}"))
+    executable.with_context(|| format!("cargo named no image for {binary}"))
 }
 
 /// What one of cargo's messages says of a finished binary.

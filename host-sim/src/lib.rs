@@ -15,6 +15,7 @@ pub mod judge;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
+pub mod measure;
 pub mod memory_peer;
 #[cfg(feature = "mutants")]
 pub mod mutants;

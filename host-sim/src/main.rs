@@ -10,7 +10,7 @@ use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
-use host_sim::{boards, campaign, qemu};
+use host_sim::{boards, campaign, measure, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -84,6 +84,7 @@ enum Command {
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
     Bench,
+    Measure(measure::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
             return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
         }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Measure(options)) => return code_of(measure::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}

@@ -1,0 +1,95 @@
+//! The items, their targets, and the bounds that the present state keeps.
+
+/// A kind of work that the measured programs do.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Name in the programs' output.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// Unit that the cost is divided by.
+    pub(crate) unit: &'static str,
+    /// The cost that this stack's is compared with.
+    pub(crate) base: Base,
+    /// Target for the ratio to `base`.
+    pub(crate) target: Option<f64>,
+    /// Bounds on the ratio of instructions: the present state and some 3 % for the compiler. In this order: IPv4 in the build for it alone,
+    /// IPv4 in the build for both, IPv6.
+    pub(crate) bounds: [f64; 3],
+}
+
+/// A cost to compare with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Base {
+    /// smoltcp's for the same work.
+    Theirs,
+    /// This stack's own for another item.
+    Own(&'static str),
+}
+
+/// All items, in the programs' order.
+pub(crate) static ITEMS: [Item; 8] = [
+    Item {
+        name: "syn-to-closed-port",
+        title: "SYN to a closed port, RST",
+        unit: "SYN",
+        base: Base::Theirs,
+        target: Some(0.80),
+        bounds: [1.41, 1.42, 1.43],
+    },
+    Item {
+        name: "pure-ack",
+        title: "pure ACK on one connection",
+        unit: "ACK",
+        base: Base::Theirs,
+        target: Some(0.75),
+        bounds: [1.40, 1.38, 1.38],
+    },
+    Item {
+        name: "pure-ack-1024",
+        title: "pure ACK, 1,024 connections in turn",
+        unit: "ACK",
+        base: Base::Own("pure-ack"),
+        target: Some(1.20),
+        bounds: [1.17, 1.19, 1.26],
+    },
+    Item {
+        name: "bulk",
+        title: "bulk, both ends",
+        unit: "full segment of data",
+        base: Base::Theirs,
+        target: Some(0.90),
+        bounds: [1.73, 1.72, 1.71],
+    },
+    Item {
+        name: "request-response",
+        title: "1-byte request and response, both ends",
+        unit: "exchange",
+        base: Base::Theirs,
+        target: Some(1.00),
+        bounds: [1.84, 1.77, 1.75],
+    },
+    Item {
+        name: "set-up-and-close",
+        title: "set-up and close, both ends",
+        unit: "connection",
+        base: Base::Theirs,
+        target: Some(1.20),
+        bounds: [1.71, 1.66, 1.72],
+    },
+    Item {
+        name: "stray-ack",
+        title: "stray ACK with one listener, RST",
+        unit: "ACK",
+        base: Base::Theirs,
+        target: None,
+        bounds: [1.46, 1.46, 1.47],
+    },
+    Item {
+        name: "stray-ack-250",
+        title: "stray ACK with 250 listeners, RST",
+        unit: "ACK",
+        base: Base::Own("stray-ack"),
+        target: Some(1.20),
+        bounds: [3.50, 4.55, 3.42],
+    },
+];
