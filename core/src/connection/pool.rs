@@ -5,6 +5,7 @@
 //! application moves in words is copied in words then, which halves the instructions.
 
 use crate::config::{MAX_BUFFER, MIN_BUFFER};
+use crate::wire::checksum::{Sum, copy, copy_and_sum};
 use crate::wire::seq::Seq;
 
 /// Marks the end of the free list.
@@ -292,17 +293,36 @@ impl Ring<'_> {
         let at = self.place(seq);
         let first = len.min(self.bytes.len() - at);
         let (head, tail) = data[..len].split_at(first);
-        self.bytes[at..at + first].copy_from_slice(head);
-        self.bytes[..tail.len()].copy_from_slice(tail);
+        copy(head, &mut self.bytes[at..at + first]);
+        copy(tail, &mut self.bytes[..tail.len()]);
     }
 
     /// Reads as much of `out` as the ring can hold.
     pub(crate) fn read(&self, seq: Seq, out: &mut [u8]) {
         let len = out.len().min(self.bytes.len());
+        let (head, tail) = self.parts(seq, len);
+        let (first, rest) = out[..len].split_at_mut(head.len());
+        copy(head, first);
+        copy(tail, rest);
+    }
+
+    /// The same, and returns the sum of what was read.
+    pub(crate) fn read_and_sum(&self, seq: Seq, out: &mut [u8]) -> Sum {
+        let len = out.len().min(self.bytes.len());
+        let (head, tail) = self.parts(seq, len);
+        let (first, rest) = out[..len].split_at_mut(head.len());
+        let mut sum = copy_and_sum(head, first);
+        if !tail.is_empty() {
+            sum.append(copy_and_sum(tail, rest), head.len());
+        }
+        sum
+    }
+
+    /// What stands at `seq`: up to the ring's end, and from its beginning.
+    fn parts(&self, seq: Seq, len: usize) -> (&[u8], &[u8]) {
         let at = self.place(seq);
         let first = len.min(self.bytes.len() - at);
-        out[..first].copy_from_slice(&self.bytes[at..at + first]);
-        out[first..len].copy_from_slice(&self.bytes[..len - first]);
+        (&self.bytes[at..at + first], &self.bytes[..len - first])
     }
 
     /// Where `seq` stands; the beginning of a ring that has no octets.

@@ -16,6 +16,7 @@ use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
 use crate::wire::addr::{Hop, Tuple, endpoints};
+use crate::wire::checksum::Sum;
 use crate::wire::segment::{BufferTooSmall, Control, Header};
 use crate::wire::seq::Seq;
 
@@ -322,7 +323,7 @@ impl<'t, 's> Transmit<'t, 's> {
     }
 
     fn emit_reply(self, reply: &Reply, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        self.write(&reply.header(), &reply.tuple, buf)?;
+        self.write(&reply.header(), Sum::ZERO, &reply.tuple, buf)?;
         self.tcp.pop_reply();
         self.tcp.is_segments_turn = true;
         self.finish(reply.reason);
@@ -334,9 +335,15 @@ impl<'t, 's> Transmit<'t, 's> {
         let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
         let (_, text) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
-        self.tcp.pool.tx(buffers).read(plan.seq, text);
+        let ring = self.tcp.pool.tx(buffers);
+        let payload = if self.tcp.settings.checksum.is_filled_here() {
+            ring.read_and_sum(plan.seq, text)
+        } else {
+            ring.read(plan.seq, text);
+            Sum::ZERO
+        };
         let tuple = self.tuple();
-        self.write(&header, &tuple, buf)?;
+        self.write(&header, payload, &tuple, buf)?;
         if self.is_again() {
             count(&mut self.tcp.counters.retransmissions);
         }
@@ -354,8 +361,8 @@ impl<'t, 's> Transmit<'t, 's> {
         Ok(())
     }
 
-    fn write(&self, header: &Header, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        header.emit_before_text(buf, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
+    fn write(&self, header: &Header, payload: Sum, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        header.emit_before(buf, payload, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
     }
 
     fn finish(self, reset: Option<ResetReason>) {

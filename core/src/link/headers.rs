@@ -7,8 +7,7 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol
 
 use super::medium::Medium;
 use crate::wire::addr::{Addr, Hop};
-use crate::wire::checksum;
-use crate::wire::checksum::ChecksumBy;
+use crate::wire::checksum::{ChecksumBy, Sum};
 
 /// Octets of an Ethernet II header.
 const ETHERNET_HEADER: usize = 14;
@@ -78,8 +77,9 @@ fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, by: Checksu
     ipv4.set_src_addr(src);
     ipv4.set_dst_addr(dst);
     if by.is_filled_here() {
-        let sum = checksum::of_header(&packet[..IPV4_HEADER]);
-        packet[IPV4_CHECKSUM].copy_from_slice(&sum);
+        let mut sum = Sum::ZERO;
+        sum.add(&packet[..IPV4_HEADER]);
+        packet[IPV4_CHECKSUM].copy_from_slice(&sum.complement());
     }
 }
 

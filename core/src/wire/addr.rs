@@ -78,6 +78,11 @@ impl Addr {
         self.is_v4().then(|| Ipv4Addr::from(self.0[V4].to_ne_bytes()))
     }
 
+    /// All words, also those that stand before an IPv4 address.
+    pub(crate) fn all_words(&self) -> &[u32; WORDS] {
+        &self.0
+    }
+
     /// The words that make up the address in its own family.
     pub(crate) fn words(&self) -> &[u32] {
         if self.is_v4() { &self.0[V4..] } else { &self.0 }

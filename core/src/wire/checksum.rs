@@ -1,5 +1,6 @@
-//! The Internet checksum (RFC 1071), four octets at a time: the sum is the same in any byte order, so words are taken as the machine has
-//! them. smoltcp's goes octet pair by octet pair, which costs as much as copying a full segment in and out.
+//! The Internet checksum (RFC 1071), and copies that take it along. The sum is the same in any byte order and any width, so it is taken of the
+//! machine's words, in chains whose carry goes from one to the next. smoltcp's goes octet pair by octet pair, which costs as much as copying a
+//! full segment in and out.
 
 use crate::wire::addr::Addr;
 
@@ -30,63 +31,215 @@ impl ChecksumBy {
 
 /// The protocol's number in the pseudo header.
 const TCP: u8 = 6;
-/// Octets that are taken without asking whether it was the last.
-const BLOCK: usize = 16;
+/// Octets of a machine's word.
+const WORD: usize = size_of::<usize>();
+/// Words that are taken without asking whether it was the last.
+const CHAIN: usize = 8;
 
-/// The folded sum of octets, in the machine's order.
-fn sum(octets: &[u8], mut sum: u64) -> u16 {
-    let (blocks, rest) = octets.as_chunks::<BLOCK>();
-    for block in blocks {
-        // Its four words, without a loop.
-        let words = u128::from_ne_bytes(*block);
-        sum += u64::from(words as u32) + u64::from((words >> 32) as u32);
-        sum += u64::from((words >> 64) as u32) + u64::from((words >> 96) as u32);
-    }
-    let (words, rest) = rest.as_chunks::<4>();
-    for word in words {
-        sum += u64::from(u32::from_ne_bytes(*word));
-    }
-    let mut last = [0; 4];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    fold(sum + u64::from(u32::from_ne_bytes(last)))
+type Word = [u8; WORD];
+
+/// A sum on its way: words in the machine's order, and how often they have carried.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    words: usize,
+    carries: usize,
 }
 
-/// The carries go round: what does not fit is added at the other end.
-fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    ((sum >> 16) + (sum & 0xffff)) as u16
-}
+impl Sum {
+    pub(crate) const ZERO: Sum = Sum { words: 0, carries: 0 };
 
-/// RFC 9293 §3.1, RFC 8200 §8.1: both addresses, the protocol and the length take part, in either family to the same sum.
-fn pseudo_header(src: &Addr, dst: &Addr, len: usize) -> u64 {
-    let [high, low] = (len as u16).to_be_bytes();
-    let sum = |addr: &Addr| addr.words().iter().map(|word| u64::from(*word)).sum::<u64>();
-    sum(src) + sum(dst) + u64::from(u32::from_ne_bytes([0, TCP, high, low]))
+    /// The pseudo header of a segment (RFC 9293 §3.1, RFC 8200 §8.1): both addresses, the protocol and the length take part, in either family
+    /// to the same sum.
+    pub(crate) fn of_pseudo_header(src: &Addr, dst: &Addr, len: usize) -> Sum {
+        let [high, low] = (len as u16).to_be_bytes();
+        let mut sum = Sum::ZERO;
+        sum.add_addr(src);
+        sum.add_addr(dst);
+        sum.add_word(u32::from_ne_bytes([0, TCP, high, low]) as usize);
+        sum
+    }
+
+    /// Takes in a word that stands at an even place.
+    #[inline]
+    pub(crate) fn add_word(&mut self, word: usize) {
+        let (sum, carry) = self.words.overflowing_add(word);
+        self.words = sum;
+        self.carries += usize::from(carry);
+    }
+
+    /// All words of an address, also of one that stands for an IPv4 address: what stands before that adds up to 0xffff, which is zero here.
+    fn add_addr(&mut self, addr: &Addr) {
+        match *addr.all_words() {
+            #[cfg(not(feature = "ipv6"))]
+            [a] => self.add_word(a as usize),
+            #[cfg(feature = "ipv6")]
+            [a, b, c, d] => {
+                let (sum, carry) = self.words.carrying_add(a as usize, false);
+                let (sum, carry) = sum.carrying_add(b as usize, carry);
+                let (sum, carry) = sum.carrying_add(c as usize, carry);
+                let (sum, carry) = sum.carrying_add(d as usize, carry);
+                self.words = sum;
+                self.carries += usize::from(carry);
+            }
+        }
+    }
+
+    fn add_chain(&mut self, words: &[Word; CHAIN]) {
+        let [a, b, c, d, e, f, g, h] = words.map(usize::from_ne_bytes);
+        // Without a loop: at the optimization level for size none is unrolled.
+        let (sum, carry) = self.words.carrying_add(a, false);
+        let (sum, carry) = sum.carrying_add(b, carry);
+        let (sum, carry) = sum.carrying_add(c, carry);
+        let (sum, carry) = sum.carrying_add(d, carry);
+        let (sum, carry) = sum.carrying_add(e, carry);
+        let (sum, carry) = sum.carrying_add(f, carry);
+        let (sum, carry) = sum.carrying_add(g, carry);
+        let (sum, carry) = sum.carrying_add(h, carry);
+        self.words = sum;
+        self.carries += usize::from(carry);
+    }
+
+    /// Takes in octets that begin at an even place.
+    pub(crate) fn add(&mut self, octets: &[u8]) {
+        let (words, rest) = octets.as_chunks::<WORD>();
+        let (chains, words) = words.as_chunks::<CHAIN>();
+        for chain in chains {
+            self.add_chain(chain);
+        }
+        for word in words {
+            self.add_word(usize::from_ne_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.add_rest(rest);
+        }
+    }
+
+    /// The last octets, fewer than a word.
+    fn add_rest(&mut self, rest: &[u8]) {
+        let mut last = [0; WORD];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.add_word(usize::from_ne_bytes(last));
+    }
+
+    /// Takes in what was summed as if it began at an even place, and follows so many octets.
+    pub(crate) fn append(&mut self, sum: Sum, after: usize) {
+        let folded = sum.fold();
+        self.add_word(usize::from(if after.is_multiple_of(2) { folded } else { folded.swap_bytes() }));
+    }
+
+    /// The carries go round: what does not fit is added at the other end.
+    fn fold(self) -> u16 {
+        const HALF: u32 = usize::BITS / 2;
+        let (sum, carry) = self.words.overflowing_add(self.carries);
+        // A sum that carries here is small.
+        let sum = sum + usize::from(carry);
+        let sum = (sum >> HALF) + (sum & (usize::MAX >> HALF));
+        let sum = (sum >> HALF) + (sum & (usize::MAX >> HALF));
+        // Two halves were enough where a word has 32 bits.
+        let sum = (sum >> 16) + (sum & 0xffff);
+        ((sum >> 16) + (sum & 0xffff)) as u16
+    }
+
+    /// Returns whether what carries its own checksum is whole.
+    pub(crate) fn is_right(self) -> bool {
+        self.fold() == u16::MAX
+    }
+
+    /// Returns the two octets that make right what has zeros in their place.
+    pub(crate) fn complement(self) -> [u8; 2] {
+        (!self.fold()).to_ne_bytes()
+    }
 }
 
 /// Returns whether a header or message that carries its own checksum is whole.
 pub(crate) fn is_right(octets: &[u8]) -> bool {
-    sum(octets, 0) == u16::MAX
+    let mut sum = Sum::ZERO;
+    sum.add(octets);
+    sum.is_right()
 }
 
-/// Says whether a segment is whole.
+/// Returns whether a segment is whole.
 pub(crate) fn is_segment_right(segment: &[u8], src: &Addr, dst: &Addr) -> bool {
-    sum(segment, pseudo_header(src, dst, segment.len())) == u16::MAX
+    let mut sum = Sum::of_pseudo_header(src, dst, segment.len());
+    sum.add(segment);
+    sum.is_right()
 }
 
-/// Gives the two octets that make a header right whose own are zero.
-pub(crate) fn of_header(header: &[u8]) -> [u8; 2] {
-    (!sum(header, 0)).to_ne_bytes()
+/// Copies octets of which there are as many on both sides.
+#[cfg(not(target_pointer_width = "32"))]
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+    to.copy_from_slice(from);
 }
 
-/// Gives the two octets that make a segment right whose own are zero.
-pub(crate) fn of_segment(segment: &[u8], src: &Addr, dst: &Addr) -> [u8; 2] {
-    (!sum(segment, pseudo_header(src, dst, segment.len()))).to_ne_bytes()
+/// Copies octets of which there are as many on both sides, and returns their sum.
+#[cfg(not(target_pointer_width = "32"))]
+pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
+    let mut sum = Sum::ZERO;
+    sum.add(from);
+    copy(from, to);
+    sum
 }
+
+/// The `memcpy` of compiler-builtins goes octet by octet, or shifts every word, where source and destination lie differently within words, as
+/// a frame and a ring do. These processors load and store words anywhere, those without are no slower for it.
+#[cfg(any(test, target_pointer_width = "32"))]
+mod by_words {
+    use super::{CHAIN, Sum, WORD, Word};
+
+    pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+        go::<false>(from, to);
+    }
+
+    pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
+        go::<true>(from, to)
+    }
+
+    fn go<const SUMS: bool>(from: &[u8], to: &mut [u8]) -> Sum {
+        let mut sum = Sum::ZERO;
+        let (words, rest) = from.as_chunks::<WORD>();
+        let (chains, words) = words.as_chunks::<CHAIN>();
+        let (out_words, out_rest) = to.as_chunks_mut::<WORD>();
+        let (out_chains, out_words) = out_words.as_chunks_mut::<CHAIN>();
+        for (chain, out) in chains.iter().zip(out_chains) {
+            if SUMS {
+                sum.add_chain(chain);
+            }
+            copy_chain(chain, out);
+        }
+        for (word, out) in words.iter().zip(out_words) {
+            let word = usize::from_ne_bytes(*word);
+            if SUMS {
+                sum.add_word(word);
+            }
+            *out = word.to_ne_bytes();
+        }
+        for (octet, out) in rest.iter().zip(out_rest) {
+            *out = *octet;
+        }
+        if SUMS {
+            sum.add_rest(rest);
+        }
+        sum
+    }
+
+    fn copy_chain(from: &[Word; CHAIN], to: &mut [Word; CHAIN]) {
+        let [a, b, c, d, e, f, g, h] = from.map(usize::from_ne_bytes);
+        let [to_a, to_b, to_c, to_d, to_e, to_f, to_g, to_h] = to;
+        *to_a = a.to_ne_bytes();
+        *to_b = b.to_ne_bytes();
+        *to_c = c.to_ne_bytes();
+        *to_d = d.to_ne_bytes();
+        *to_e = e.to_ne_bytes();
+        *to_f = f.to_ne_bytes();
+        *to_g = g.to_ne_bytes();
+        *to_h = h.to_ne_bytes();
+    }
+}
+
+#[cfg(target_pointer_width = "32")]
+pub(crate) use by_words::{copy, copy_and_sum};
 
 #[cfg(test)]
 mod tests {
@@ -106,10 +259,22 @@ mod tests {
         }
     }
 
+    fn sum_of(octets: &[u8]) -> Sum {
+        let mut sum = Sum::ZERO;
+        sum.add(octets);
+        sum
+    }
+
+    fn sum_of_segment(octets: &[u8], src: &Addr, dst: &Addr) -> Sum {
+        let mut sum = Sum::of_pseudo_header(src, dst, octets.len());
+        sum.add(octets);
+        sum
+    }
+
     fn agrees(octets: &mut [u8], src: IpAddr, dst: IpAddr) -> Result<(), TestCaseError> {
         let Some((from, to)) = Addr::both(src, dst) else { return Err(TestCaseError::reject("IPv4-mapped")) };
         octets[16..18].fill(0);
-        let ours = of_segment(octets, &from, &to);
+        let ours = sum_of_segment(octets, &from, &to).complement();
         let mut packet = TcpPacket::new_unchecked(octets.to_vec());
         packet.fill_checksum(&as_smoltcp(src), &as_smoltcp(dst));
         prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
@@ -124,6 +289,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn copies_are_whole_and_bring_the_sum(octets in prop::collection::vec(any::<u8>(), 0..200), at in 0..9_usize) {
+            let octets = &octets[at.min(octets.len())..];
+            for (copy, with_sum) in [(false, false), (true, false), (false, true), (true, true)] {
+                let mut to = std::vec![0; octets.len()];
+                match (copy, with_sum) {
+                    (false, false) => super::copy(octets, &mut to),
+                    (true, false) => by_words::copy(octets, &mut to),
+                    (false, true) => prop_assert_eq!(super::copy_and_sum(octets, &mut to).complement(), sum_of(octets).complement()),
+                    (true, true) => prop_assert_eq!(by_words::copy_and_sum(octets, &mut to).complement(), sum_of(octets).complement()),
+                }
+                prop_assert_eq!(&to[..], octets);
+            }
+        }
+
+        #[test]
+        fn sums_of_parts_make_the_whole(octets in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            let (first, second) = octets.split_at(at.min(octets.len()));
+            let mut sum = sum_of(first);
+            sum.append(sum_of(second), first.len());
+            prop_assert_eq!(sum.complement(), sum_of(&octets).complement());
+        }
+
         #[test]
         fn segment_sums_agree_with_smoltcp(mut octets in prop::collection::vec(any::<u8>(), 20..200), src: u32, dst: u32) {
             let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
@@ -143,7 +331,7 @@ mod tests {
         fn header_sums_agree_with_smoltcp(mut octets in prop::collection::vec(any::<u8>(), 20..=20)) {
             octets[0] = 0x45;
             octets[10..12].fill(0);
-            let ours = of_header(&octets);
+            let ours = sum_of(&octets).complement();
             let mut packet = Ipv4Packet::new_unchecked(octets.clone());
             packet.fill_checksum();
             prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
@@ -159,7 +347,7 @@ mod tests {
                 let mut octets = std::vec![octet; len];
                 octets[16..18].fill(0);
                 let most = Addr::v4(Ipv4Addr::BROADCAST);
-                let ours = of_segment(&octets, &most, &most);
+                let ours = sum_of_segment(&octets, &most, &most).complement();
                 let mut packet = TcpPacket::new_unchecked(octets.clone());
                 let ip = IpAddress::Ipv4(Ipv4Addr::BROADCAST);
                 packet.fill_checksum(&ip, &ip);

@@ -4,11 +4,11 @@ use core::fmt;
 use core::net::IpAddr;
 use core::ops::Range;
 
-use smoltcp::wire::{TcpOption, TcpPacket, TcpSeqNumber};
+use smoltcp::wire::TcpOption;
 
 use crate::wire::addr::Addr;
 use crate::wire::checksum;
-use crate::wire::checksum::ChecksumBy;
+use crate::wire::checksum::{ChecksumBy, Sum};
 use crate::wire::seq::Seq;
 
 /// Octets of a header without options.
@@ -147,6 +147,8 @@ pub struct Header {
     pub user_timeout: Option<u16>,
 }
 
+/// The MSS option's kind, and its length on the wire in octets.
+const MAX_SEGMENT_SIZE: (u8, usize) = (2, 4);
 /// The user timeout option's kind, and its length on the wire in octets.
 #[cfg(feature = "user-timeout-option")]
 const USER_TIMEOUT: (u8, usize) = (28, 4);
@@ -162,46 +164,47 @@ impl Header {
         len
     }
 
-    /// Writes the header before text that already stands in `buf` behind it, and fills in the checksum over all of `buf`.
-    pub(crate) fn emit_before_text(
+    /// Writes the header at the beginning of `buf`; `payload` is the sum of what stands behind it there.
+    pub(crate) fn emit_before(
         &self,
         buf: &mut [u8],
+        payload: Sum,
         src: &Addr,
         dst: &Addr,
         checksum: ChecksumBy,
     ) -> Result<(), BufferTooSmall> {
-        let header_len = self.wire_len();
-        buf.get_mut(..header_len).ok_or(BufferTooSmall)?.fill(0);
-        let mut packet = TcpPacket::new_unchecked(buf);
-        packet.set_src_port(self.src_port);
-        packet.set_dst_port(self.dst_port);
-        packet.set_seq_number(TcpSeqNumber(self.seq.0 as i32));
-        packet.set_ack_number(TcpSeqNumber(self.ack.0 as i32));
-        packet.set_header_len(header_len as u8);
-        packet.set_fin(self.control.contains(Control::FIN));
-        packet.set_syn(self.control.contains(Control::SYN));
-        packet.set_rst(self.control.contains(Control::RST));
-        packet.set_psh(self.control.contains(Control::PSH));
-        packet.set_ack(self.control.contains(Control::ACK));
-        packet.set_urg(self.control.contains(Control::URG));
-        packet.set_window_len(self.wnd);
-        packet.set_urgent_at(self.urgent);
-        if let Some(mss) = self.mss {
-            TcpOption::MaxSegmentSize(mss).emit(packet.options_mut());
-        }
-        #[cfg(feature = "user-timeout-option")]
-        if let Some(field) = self.user_timeout
-            && let Some(last) = packet.options_mut().last_chunk_mut::<4>()
-        {
-            let [high, low] = field.to_be_bytes();
-            *last = [USER_TIMEOUT.0, USER_TIMEOUT.1 as u8, high, low];
-        }
+        let len = buf.len();
+        let header = buf.get_mut(..self.wire_len()).ok_or(BufferTooSmall)?;
+        let words_of_all = (header.len() / 4) as u32;
+        let (words, _) = header.as_chunks_mut::<4>();
+        let [ports, seq, ack, control, urgent, options @ ..] = words else { return Err(BufferTooSmall) };
+        *ports = (u32::from(self.src_port) << 16 | u32::from(self.dst_port)).to_be_bytes();
+        *seq = self.seq.0.to_be_bytes();
+        *ack = self.ack.0.to_be_bytes();
+        *control = (words_of_all << 28 | u32::from(self.control.bits()) << 16 | u32::from(self.wnd)).to_be_bytes();
+        *urgent = u32::from(self.urgent).to_be_bytes();
+        self.emit_options(options);
         if checksum.is_filled_here() {
-            let buf = packet.into_inner();
-            let sum = checksum::of_segment(buf, src, dst);
-            buf[CHECKSUM].copy_from_slice(&sum);
+            let mut sum = Sum::of_pseudo_header(src, dst, len);
+            sum.add(header);
+            sum.append(payload, 0);
+            header[CHECKSUM].copy_from_slice(&sum.complement());
         }
         Ok(())
+    }
+
+    /// Each takes one word (§3.1, RFC 5482 §3.4).
+    fn emit_options(&self, words: &mut [[u8; 4]]) {
+        let mut words = words.iter_mut();
+        if let (Some(mss), Some(word)) = (self.mss, words.next()) {
+            let [high, low] = mss.to_be_bytes();
+            *word = [MAX_SEGMENT_SIZE.0, MAX_SEGMENT_SIZE.1 as u8, high, low];
+        }
+        #[cfg(feature = "user-timeout-option")]
+        if let (Some(field), Some(word)) = (self.user_timeout, words.next()) {
+            let [high, low] = field.to_be_bytes();
+            *word = [USER_TIMEOUT.0, USER_TIMEOUT.1 as u8, high, low];
+        }
     }
 }
 
@@ -231,26 +234,33 @@ impl<'b> Segment<'b> {
         dst: &Addr,
         checksum: ChecksumBy,
     ) -> Result<Segment<'b>, ParseError> {
-        let packet = TcpPacket::new_checked(bytes).map_err(|_| ParseError::Malformed)?;
+        let (words, _) = bytes.as_chunks::<4>();
+        let Some([ports, seq, ack, control, urgent]) = words.first_chunk() else { return Err(ParseError::Malformed) };
+        let [ports, ack, control] = [ports, ack, control].map(|word| u32::from_be_bytes(*word));
+        let header_len = (control >> 28) as usize * 4;
+        let (options, text) = match (bytes.get(HEADER_LEN..header_len), bytes.get(header_len..)) {
+            (Some(options), Some(text)) => (options, text),
+            _ => return Err(ParseError::Malformed),
+        };
         if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
             return Err(ParseError::ChecksumWrong);
         }
-        let control = read_control(&packet);
-        let ack = if control.contains(Control::ACK) { Seq(packet.ack_number().0 as u32) } else { Seq(0) };
-        let options = read_options(packet.options());
+        let wnd = control as u16;
+        let control = Control::from_bits_truncate((control >> 16) as u8);
+        let options = read_options(options);
         let header = Header {
-            src_port: packet.src_port(),
-            dst_port: packet.dst_port(),
-            seq: Seq(packet.seq_number().0 as u32),
-            ack,
+            src_port: (ports >> 16) as u16,
+            dst_port: ports as u16,
+            seq: Seq(u32::from_be_bytes(*seq)),
+            ack: Seq(if control.contains(Control::ACK) { ack } else { 0 }),
             control,
-            wnd: packet.window_len(),
-            urgent: packet.urgent_at(),
+            wnd,
+            urgent: u32::from_be_bytes(*urgent) as u16,
             mss: options.mss,
             #[cfg(feature = "user-timeout-option")]
             user_timeout: options.user_timeout,
         };
-        Ok(Segment { header, text: packet.payload() })
+        Ok(Segment { header, text })
     }
 
     /// Gives SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
@@ -282,8 +292,8 @@ impl<'b> Segment<'b> {
         let header_len = self.header.wire_len();
         let len = header_len + self.text.len();
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
-        buf.split_at_mut(header_len).1.copy_from_slice(self.text);
-        self.header.emit_before_text(buf, &src, &dst, checksum)?;
+        let payload = checksum::copy_and_sum(self.text, buf.split_at_mut(header_len).1);
+        self.header.emit_before(buf, payload, &src, &dst, checksum)?;
         Ok(len)
     }
 }
@@ -292,17 +302,6 @@ impl<'b> Segment<'b> {
 pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
     let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))
-}
-
-fn read_control(packet: &TcpPacket<&[u8]>) -> Control {
-    let mut control = Control::empty();
-    control.set(Control::FIN, packet.fin());
-    control.set(Control::SYN, packet.syn());
-    control.set(Control::RST, packet.rst());
-    control.set(Control::PSH, packet.psh());
-    control.set(Control::ACK, packet.ack());
-    control.set(Control::URG, packet.urg());
-    control
 }
 
 /// The options that are read.
