@@ -240,7 +240,8 @@ mod tests {
     use crate::cable::Toward;
     use crate::family::Family;
     use crate::memory_peer::MemoryPeer;
-    use crate::world::{PEER_MAC, Stage, Tuning};
+    use crate::tuning::Tuning;
+    use crate::world::{PEER_MAC, Stage};
 
     const PORT: u16 = 20_000;
 

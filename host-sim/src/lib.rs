@@ -27,4 +27,5 @@ pub mod rules;
 pub mod run;
 pub mod scenarios;
 pub mod trace;
+pub mod tuning;
 pub mod world;

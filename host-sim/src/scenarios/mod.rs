@@ -19,7 +19,8 @@ mod timing;
 use anyhow::Result;
 
 use crate::judge::{Leaves, Rst};
-use crate::world::{Tuning, World};
+use crate::tuning::Tuning;
+use crate::world::World;
 
 /// One story.
 pub struct Scenario {
