@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tcp_reset_core::{Control, State};
 
 use crate::ladder::label;
-use crate::scenarios::script::{is_alive, peer_accepts};
+use crate::script::{is_alive, peer_accepts};
 use crate::trace::{Entry, Step, Trace, Way};
 use crate::world::{Pair, World};
 

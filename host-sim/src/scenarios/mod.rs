@@ -11,7 +11,6 @@ mod losing;
 mod lost;
 mod opening;
 mod power;
-pub(crate) mod script;
 mod silence;
 mod sockstress;
 mod timing;
