@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use tcp_reset_core::{CloseReason, ConnectionHandle, Error, Event, Seq, State, Status, StreamOptions};
 
-use super::host::{Ep, Listening, SIZES, name};
+use super::addresses::{Ep, name};
+use super::host::{Listening, SIZES};
 use super::plan::{Act, App, Ending, SECOND, What};
 use super::world::{Due, Phase, World};
 

@@ -7,8 +7,9 @@ use tcp_reset_core::{
     Action, CloseReason, Config, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
 };
 
+use super::addresses::{Ep, name};
 use super::apps::{Conn, irs_of};
-use super::host::{Ep, Listening, Owed, SIZES, name};
+use super::host::{Listening, Owed, SIZES};
 use super::limits::late_limit;
 use super::plan::SECOND;
 use super::world::World;

@@ -2,7 +2,7 @@
 
 use tcp_reset_core::{Control, Seq};
 
-use super::host::{Ep, name};
+use super::addresses::{Ep, name};
 use super::plan::HostPlan;
 use super::world::World;
 use crate::frame::Seen;

@@ -2,8 +2,9 @@
 
 use tcp_reset_core::{State, StreamOptions};
 
+use super::addresses::{Ep, name};
 use super::apps::Conn;
-use super::host::{Ep, SIZES, name};
+use super::host::SIZES;
 use super::plan::{App, Ending, MS, Manner, SECOND, Wire};
 use super::world::{Due, Phase, World};
 use crate::family::Family;

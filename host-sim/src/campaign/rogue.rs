@@ -2,7 +2,7 @@
 
 use tcp_reset_core::{Control, Seq};
 
-use super::host::{Ep, mac};
+use super::addresses::{Ep, mac};
 use super::plan::{Manner, Rogue};
 use super::world::{Due, Phase, World, answer_of};
 use crate::frame::Seen;

@@ -9,10 +9,11 @@ use siphasher::sip::SipHasher13;
 use tcp_reset_core::link::{LinkOutput, Received};
 use tcp_reset_core::{Action, Control, Event, Rule};
 
+use super::addresses::{Ep, address, mac, name};
 use super::apps::Conn;
 use super::check::Promise;
 use super::coverage::Coverage;
-use super::host::{Ep, Host, Listening, mac, name};
+use super::host::{Host, Listening};
 use super::pair::Pair;
 use super::plan::{MS, Op, Plan, What, Wire};
 use super::rogue::RogueHost;
@@ -612,5 +613,5 @@ pub(super) fn answer_of(bytes: &[u8], h: usize, has: impl Fn(Family) -> bool) ->
     if !(is_arp || is_solicitation) || !has(family) {
         return None;
     }
-    resolve::answer(bytes, super::host::address(h, family), mac(h))
+    resolve::answer(bytes, address(h, family), mac(h))
 }
