@@ -7,6 +7,7 @@ use tcp_reset_core::{
 };
 
 use super::addresses::{ELSEWHERE, Ep, FIRST, mac};
+use super::due::InFlight;
 use super::plan::{App, HostPlan};
 use crate::family::Family;
 
@@ -75,7 +76,7 @@ pub(super) struct Host<'b> {
     /// When its timer is due, in world time.
     pub wake: u64,
     /// Frames its device holds while it sleeps.
-    pub waiting: Vec<super::world::InFlight>,
+    pub waiting: Vec<InFlight>,
     /// What the engine's tables held after the last step.
     pub in_use: (usize, usize, usize),
     /// Pairs whose peer must be told by an RST before the engine has nothing more to say.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tcp_reset_core::{EvictBy, Eviction, KeepAlive, Setting, State, Status, Timer};
 
 use super::addresses::name;
-use super::apps::Conn;
+use super::conn::Conn;
 use super::plan::{Limits, What};
 use super::world::World;
 

@@ -7,29 +7,33 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `plan` | a world's settings and operations, drawn from the seed |
-//! | `world`, `host`, `pair` | time, frames and their faults; the engines; what two endpoints said |
-//! | `apps`, `forge`, `rogue` | applications; an attacker off the path; a peer that keeps to a script |
-//! | `check`, `quiet` | what must hold at each step and at the end |
+//! | `plan`, `draw` | a world's settings and operations, drawn from the seed |
+//! | `addresses`, `host`, `rogue` | who is where; the engines; a peer that keeps to a script |
+//! | `due`, `conn`, `pair`, `promise` | what is due; connections; what two endpoints said; an answer that is owed |
+//! | `world` | time, frames and their faults |
+//! | `apps`, `forge` | applications; an attacker off the path |
+//! | `traffic`, `check`, `limits`, `quiet` | what must hold of each segment, at each step and at the end |
 //! | `coverage` | what happened in all worlds, and what never did |
 //! | `shrink`, `story` | a failing world made small, and told |
 
 mod addresses;
-#[allow(missing_docs, reason = "private to the campaign")]
 mod apps;
 mod check;
+mod conn;
 mod coverage;
 mod draw;
+mod due;
 mod forge;
 mod host;
 mod limits;
-#[allow(missing_docs, reason = "private to the campaign")]
 mod pair;
 mod plan;
+mod promise;
 mod quiet;
 mod rogue;
 mod shrink;
 mod story;
+mod traffic;
 mod world;
 
 use std::cell::RefCell;
