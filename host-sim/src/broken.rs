@@ -11,7 +11,7 @@ use tcp_reset_core::{Control, Instant, MAX_PERIOD, Seq, State, Status};
 
 use crate::endpoint::{Endpoint, Sent};
 use crate::frame::{Seen, edit_tcp};
-use crate::world::Tuning;
+use crate::tuning::Tuning;
 
 /// The constant interval of a core that does not back off.
 const INTERVAL: Duration = Duration::from_millis(250);

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tcp_reset_core::{Control, State};
 
 use crate::ladder::label;
-use crate::scenarios::script::{is_alive, peer_accepts};
+use crate::script::{is_alive, peer_accepts};
 use crate::trace::{Entry, Step, Trace, Way};
 use crate::world::{Pair, World};
 
@@ -240,7 +240,8 @@ mod tests {
     use crate::cable::Toward;
     use crate::family::Family;
     use crate::memory_peer::MemoryPeer;
-    use crate::world::{PEER_MAC, Stage, Tuning};
+    use crate::tuning::Tuning;
+    use crate::world::{PEER_MAC, Stage};
 
     const PORT: u16 = 20_000;
 

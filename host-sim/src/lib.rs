@@ -27,5 +27,7 @@ pub mod resolve;
 pub mod rules;
 pub mod run;
 pub mod scenarios;
+mod script;
 pub mod trace;
+pub mod tuning;
 pub mod world;

@@ -17,7 +17,8 @@ use crate::pcap::{Capture, CaptureFailed};
 use crate::peer::Peer;
 use crate::report::{HEAD, Outcome, print_sum, print_table, tell};
 use crate::scenarios::Scenario;
-use crate::world::{OUR_MAC, PEER_MAC, PORTS, Stage, Tuning, World};
+use crate::tuning::Tuning;
+use crate::world::{OUR_MAC, PEER_MAC, PORTS, Stage, World};
 
 /// The first port of the first scenario: below the range the kernel hands out by itself.
 const FIRST_PORT: u16 = 20_000;

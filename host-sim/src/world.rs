@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tcp_reset_core::{
-    CloseReason, Config, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, ResetReason, State,
-    Status, StreamOptions, Verdict,
+    CloseReason, ConnectionHandle, Error, Event, Instant, ListenerHandle, ResetReason, State, Status, Verdict,
 };
 
 use crate::broken::{Fault, Shim};
@@ -18,6 +17,7 @@ use crate::frame::Seen;
 use crate::pcap::Capture;
 use crate::peer::{Failure, Peer, Read, Socket};
 use crate::trace::{Entry, Step, Trace, Way, verdict_of};
+use crate::tuning::Tuning;
 
 /// Our Ethernet address, locally administered.
 pub const OUR_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 2];
@@ -27,8 +27,6 @@ pub const PEER_MAC: [u8; 6] = [0x02, 0x54, 0x43, 0x50, 0, 1];
 const TICK: Duration = Duration::from_millis(10);
 /// Ports a scenario may use, from its first on.
 pub const PORTS: u16 = 16;
-/// Buffers of our connections, in octets.
-const BUFFER: usize = 16_384;
 
 /// Both ends of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -41,23 +39,6 @@ pub struct Pair {
     pub our_end: SocketAddr,
     /// The peer's endpoint.
     pub their_end: SocketAddr,
-}
-
-/// Settings of our endpoint in a scenario.
-#[derive(Clone, Copy)]
-pub struct Tuning {
-    /// Of the engine.
-    pub config: Config,
-    /// Of listeners, and in them of connections.
-    pub listen: ListenOptions,
-}
-
-impl Tuning {
-    /// Returns what scenarios use that do not ask for more.
-    pub fn usual() -> Tuning {
-        let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
-        Tuning { config: Config::default(), listen: ListenOptions { stream, ..ListenOptions::default() } }
-    }
 }
 
 /// What a scenario is played in.

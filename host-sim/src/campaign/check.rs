@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tcp_reset_core::link::Received;
 use tcp_reset_core::{
-    Action, CloseReason, Config, Control, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
+    Action, CloseReason, Config, Instant, Overflow, RstPolicy, State, Status, StreamOptions, Timer, Verdict,
 };
 
-use super::apps::{Conn, irs_of};
-use super::host::{Ep, Listening, Owed, SIZES, name};
+use super::addresses::{Ep, name};
+use super::conn::{Conn, irs_of};
+use super::host::{Listening, Owed, SIZES};
 use super::limits::late_limit;
 use super::plan::SECOND;
+use super::promise::Promise;
 use super::world::World;
 use crate::frame::Seen;
 
@@ -26,35 +28,6 @@ const LATE_CONNECT_MS: u64 = 20_000;
 /// The least R2 that a connection's end is measured by, and how late the end may be.
 const LEAST_R2_MS: u64 = 10_000;
 const LATE_R2_MS: u64 = 30_000;
-
-/// An answer that a verdict promises.
-pub(super) struct Promise {
-    host: usize,
-    local: Ep,
-    remote: Ep,
-    /// As in the verdict.
-    action: Action,
-    /// The host's counter before.
-    replies_lost: u32,
-}
-
-impl Promise {
-    /// Whether a segment is the answer.
-    pub(super) fn is_kept_by(&self, from: Ep, to: Ep, seen: &Seen) -> bool {
-        let control = match self.action {
-            Action::Reset(_) => Control::RST,
-            Action::SynAcked => Control::SYN,
-            Action::Challenged | Action::Acknowledged => Control::ACK,
-            Action::Dropped
-            | Action::Accepted
-            | Action::Limited
-            | Action::ReturnedToListen
-            | Action::ReturnedToSynSent
-            | Action::Ended(_) => return false,
-        };
-        (self.local, self.remote) == (from, to) && seen.control.contains(control)
-    }
-}
 
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.

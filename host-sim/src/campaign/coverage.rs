@@ -2,7 +2,7 @@
 
 use tcp_reset_core::{CloseReason, Counters, Rule};
 
-use super::world::World;
+use super::conn::Conn;
 
 /// Sums over worlds.
 #[derive(Clone, Debug)]
@@ -42,6 +42,15 @@ impl Coverage {
         }
     }
 
+    /// Adds what an application wrote on a connection.
+    pub(super) fn add_stream(&mut self, conn: &Conn) {
+        for (sum, least) in self.streams.iter_mut().zip(STREAMS) {
+            *sum += u64::from(conn.written >= least);
+        }
+        let crosses = u64::from(conn.iss.0) + 1 + conn.written > 1 << 32;
+        self.wraps += u64::from(conn.written > 0 && crosses);
+    }
+
     /// Adds the sums of other worlds.
     pub(super) fn add(&mut self, other: &Coverage) {
         let Coverage { rules, ends, streams, wraps } = other;
@@ -70,22 +79,5 @@ impl std::fmt::Display for Coverage {
         let ends = CloseReason::ALL.iter().zip(self.ends).filter(|(_, times)| *times == 0);
         let never: Vec<_> = rules.chain(ends.map(|(reason, _)| reason.to_string())).collect();
         write!(f, "never: {}", if never.is_empty() { "nothing".into() } else { never.join(", ") })
-    }
-}
-
-impl World<'_> {
-    /// What happened in a world that is over.
-    pub(super) fn into_coverage(mut self) -> Coverage {
-        for host in &self.hosts {
-            self.coverage.add_counters(host.link.tcp_ref().counters());
-        }
-        for conn in &self.conns {
-            for (sum, least) in self.coverage.streams.iter_mut().zip(STREAMS) {
-                *sum += u64::from(conn.written >= least);
-            }
-            let crosses = u64::from(conn.iss.0) + 1 + conn.written > 1 << 32;
-            self.coverage.wraps += u64::from(conn.written > 0 && crosses);
-        }
-        self.coverage
     }
 }

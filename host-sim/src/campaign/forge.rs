@@ -8,7 +8,7 @@ use smoltcp::wire::{
 use std::net::{IpAddr, Ipv4Addr};
 use tcp_reset_core::{Control, Seq, State, Status};
 
-use super::host::{Ep, NOBODY, address, mac, name};
+use super::addresses::{Ep, NOBODY, address, mac, name};
 use super::plan::Forged;
 use super::world::World;
 use crate::family::Family;

@@ -1,84 +1,15 @@
 //! A host of a world: the engine behind its link, and what the world does to it.
 
-use std::net::{IpAddr, SocketAddr};
-
 use bumpalo::Bump;
 use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{
     ChecksumBy, Config, Hop, Instant, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions, Tcp,
 };
 
+use super::addresses::{ELSEWHERE, Ep, FIRST, mac};
+use super::due::InFlight;
 use super::plan::{App, HostPlan};
 use crate::family::Family;
-
-/// The last octet of the first host's address.
-const FIRST: u8 = 10;
-/// The same of the address a host has while it is without its own.
-const ELSEWHERE: u8 = 100;
-/// Addresses nobody has.
-pub(super) const NOBODY: u8 = 200;
-
-/// An endpoint in one number: host, family, port.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Ep(pub u32);
-
-impl Ep {
-    /// Makes one.
-    pub(super) fn new(host: usize, family: Family, port: u16) -> Ep {
-        Ep((host as u32) << 24 | u32::from(family == Family::Ipv6) << 16 | u32::from(port))
-    }
-
-    /// Reads a socket address of this network.
-    pub(super) fn of(addr: SocketAddr) -> Ep {
-        let last = match addr.ip() {
-            IpAddr::V4(ip) => ip.octets()[3],
-            IpAddr::V6(ip) => ip.octets()[15],
-        };
-        let family = if addr.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
-        Ep::new(usize::from(last.wrapping_sub(FIRST)), family, addr.port())
-    }
-
-    /// The host's place among all.
-    pub(super) fn host(self) -> usize {
-        (self.0 >> 24) as usize
-    }
-
-    /// The family.
-    pub(super) fn family(self) -> Family {
-        if self.0 >> 16 & 1 == 1 { Family::Ipv6 } else { Family::Ipv4 }
-    }
-
-    /// The port.
-    pub(super) fn port(self) -> u16 {
-        self.0 as u16
-    }
-
-    /// As the engine has it.
-    pub(super) fn addr(self) -> SocketAddr {
-        SocketAddr::new(self.family().host(FIRST.wrapping_add(self.host() as u8)), self.port())
-    }
-}
-
-impl std::fmt::Display for Ep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", name(self.host()), self.port())
-    }
-}
-
-/// A host's letter.
-pub(super) fn name(host: usize) -> char {
-    char::from(b'A' + (host as u8).min(25))
-}
-
-/// The address of a host.
-pub(super) fn address(host: usize, family: Family) -> IpAddr {
-    family.host(FIRST + host as u8)
-}
-
-/// The Ethernet address of a host.
-pub(super) fn mac(host: usize) -> [u8; 6] {
-    [2, 0, 0, 0, 0, host as u8 + 1]
-}
 
 /// A listener the host wants to have.
 pub(super) struct Listening {
@@ -145,7 +76,7 @@ pub(super) struct Host<'b> {
     /// When its timer is due, in world time.
     pub wake: u64,
     /// Frames its device holds while it sleeps.
-    pub waiting: Vec<super::world::InFlight>,
+    pub waiting: Vec<InFlight>,
     /// What the engine's tables held after the last step.
     pub in_use: (usize, usize, usize),
     /// Pairs whose peer must be told by an RST before the engine has nothing more to say.

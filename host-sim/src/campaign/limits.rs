@@ -2,33 +2,17 @@
 
 use std::time::Duration;
 
-use tcp_reset_core::{EvictBy, Eviction, KeepAlive, Setting, State, Status, StreamOptions, Timer};
+use tcp_reset_core::{EvictBy, Eviction, KeepAlive, Setting, State, Status, Timer};
 
-use super::apps::Conn;
-use super::host::name;
-use super::plan::What;
+use super::addresses::name;
+use super::conn::Conn;
+use super::plan::{Limits, What};
 use super::world::World;
 
 /// How late a limit may end a connection.
 const LATE_MS: u64 = 2_000;
 /// What a healthy peer's answer to a probe may take beside two ways over the wire: a question for its neighbor.
 const ANSWER_US: u64 = 2_500_000;
-
-/// What an application changes on a connection that is open.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Limits {
-    pub user_timeout: Option<Duration>,
-    pub keep_alive: Option<KeepAlive>,
-    pub idle_timeout: Option<Duration>,
-    pub first_byte_timeout: Option<Duration>,
-}
-
-impl Limits {
-    pub(super) fn apply_to(self, options: &mut StreamOptions) {
-        let Limits { user_timeout, keep_alive, idle_timeout, first_byte_timeout } = self;
-        *options = StreamOptions { user_timeout, keep_alive, idle_timeout, first_byte_timeout, ..*options };
-    }
-}
 
 /// How long keepalive bears silence.
 fn total(keep_alive: KeepAlive) -> Duration {

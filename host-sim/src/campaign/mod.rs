@@ -7,27 +7,33 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `plan` | a world's settings and operations, drawn from the seed |
-//! | `world`, `host`, `pair` | time, frames and their faults; the engines; what two endpoints said |
-//! | `apps`, `forge`, `rogue` | applications; an attacker off the path; a peer that keeps to a script |
-//! | `check`, `quiet` | what must hold at each step and at the end |
+//! | `plan`, `draw` | a world's settings and operations, drawn from the seed |
+//! | `addresses`, `host`, `rogue` | who is where; the engines; a peer that keeps to a script |
+//! | `due`, `conn`, `pair`, `promise` | what is due; connections; what two endpoints said; an answer that is owed |
+//! | `world` | time, frames and their faults |
+//! | `apps`, `forge` | applications; an attacker off the path |
+//! | `traffic`, `check`, `limits`, `quiet` | what must hold of each segment, at each step and at the end |
 //! | `coverage` | what happened in all worlds, and what never did |
 //! | `shrink`, `story` | a failing world made small, and told |
 
-#[allow(missing_docs, reason = "private to the campaign")]
+mod addresses;
 mod apps;
 mod check;
+mod conn;
 mod coverage;
+mod draw;
+mod due;
 mod forge;
 mod host;
 mod limits;
-#[allow(missing_docs, reason = "private to the campaign")]
 mod pair;
 mod plan;
+mod promise;
 mod quiet;
 mod rogue;
 mod shrink;
 mod story;
+mod traffic;
 mod world;
 
 use std::cell::RefCell;
@@ -195,7 +201,7 @@ struct Played {
 }
 
 fn play_seed(seed: u64, families: &[Family]) -> Played {
-    let plan = plan::draw(seed, families);
+    let plan = draw::draw(seed, families);
     let mut played = play_plan(&plan, Story::default());
     let is_checked = played.failure.is_none() && seed.is_multiple_of(TWICE);
     if is_checked && play_plan(&plan, Story::default()).outcome != played.outcome {
@@ -262,7 +268,7 @@ fn report(summary: &Summary, families: &[Family], seconds: f64) {
 /// Plays a seed again and prints its ladder; returns whether it held.
 fn replay(seed: u64, families: &[Family], is_whole: bool) -> bool {
     hear_panics();
-    let mut plan = plan::draw(seed, families);
+    let mut plan = draw::draw(seed, families);
     let drawn = plan.ops.len();
     let found = play_plan(&plan, Story::default()).failure;
     if let Some(failure) = &found
@@ -273,10 +279,10 @@ fn replay(seed: u64, families: &[Family], is_whole: bool) -> bool {
     let Played { failure, lines, .. } = play_plan(&plan, Story::told());
     anstream::println!("seed {seed}: {} operations of {drawn}, hosts:", plan.ops.len());
     for (n, host) in plan.hosts.iter().enumerate() {
-        anstream::println!("  {} {host:?}", host::name(n));
+        anstream::println!("  {} {host:?}", addresses::name(n));
     }
     if let Some(rogue) = plan.rogue {
-        anstream::println!("  {} {rogue:?}", host::name(plan.hosts.len()));
+        anstream::println!("  {} {rogue:?}", addresses::name(plan.hosts.len()));
     }
     for op in &plan.ops {
         anstream::println!("  {:>12} µs {:?}", op.at, op.what);

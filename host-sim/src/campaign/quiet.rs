@@ -2,10 +2,12 @@
 
 use tcp_reset_core::{State, StreamOptions};
 
-use super::apps::Conn;
-use super::host::{Ep, SIZES, name};
+use super::addresses::{Ep, name};
+use super::conn::Conn;
+use super::due::Due;
+use super::host::SIZES;
 use super::plan::{App, Ending, MS, Manner, SECOND, Wire};
-use super::world::{Due, Phase, World};
+use super::world::{Phase, World};
 use crate::family::Family;
 
 /// Bytes of the fresh connection, each way.

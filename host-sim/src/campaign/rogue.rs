@@ -2,9 +2,8 @@
 
 use tcp_reset_core::{Control, Seq};
 
-use super::host::{Ep, mac};
+use super::addresses::Ep;
 use super::plan::{Manner, Rogue};
-use super::world::{Due, Phase, World, answer_of};
 use crate::frame::Seen;
 
 /// The window it offers where it offers one.
@@ -22,8 +21,8 @@ struct Session {
 
 /// See the module.
 pub(super) struct RogueHost {
-    place: usize,
-    script: Rogue,
+    pub place: usize,
+    pub script: Rogue,
     sessions: Vec<Session>,
 }
 
@@ -32,7 +31,8 @@ impl RogueHost {
         RogueHost { place, script, sessions: Vec::new() }
     }
 
-    fn takes(&mut self, seen: &Seen) -> Option<Seen> {
+    /// Hears a segment. Returns what it answers.
+    pub(super) fn takes(&mut self, seen: &Seen) -> Option<Seen> {
         let (peer, ours) = (Ep::of(seen.from), Ep::of(seen.to));
         let place = self.sessions.iter().position(|s| (s.ours, s.peer) == (ours, peer));
         if seen.control.contains(Control::RST) {
@@ -72,6 +72,22 @@ impl RogueHost {
             Manner::FlippingWindow => Some(session.flip()),
         }
     }
+
+    /// Returns what it says without being asked.
+    pub(super) fn speaks(&mut self) -> Vec<Seen> {
+        let mut said = Vec::new();
+        for session in &mut self.sessions {
+            match self.script.manner {
+                Manner::Crumbs if session.high.gt(session.acked) => {
+                    session.acked += 1;
+                    said.push(session.ack(WINDOW));
+                }
+                Manner::FlippingWindow if session.high.gt(session.acked) => said.push(session.flip()),
+                Manner::Crumbs | Manner::FlippingWindow | Manner::Mute | Manner::NeverCloses => {}
+            }
+        }
+        said
+    }
 }
 
 impl Session {
@@ -87,45 +103,4 @@ impl Session {
 
 fn say(from: Ep, to: Ep, control: Control, seq: Seq, ack: Seq, wnd: u16) -> Seen {
     Seen { from: from.addr(), to: to.addr(), seq, ack, control, wnd, len: 0 }
-}
-
-impl World<'_> {
-    pub(super) fn rogue_hears(&mut self, bytes: &[u8]) {
-        let Some(rogue) = &mut self.rogue else { return };
-        let place = rogue.place;
-        if let Some(answer) = answer_of(bytes, place, |_| true) {
-            return self.send(place, answer, 0);
-        }
-        let Some(answer) = Seen::parse(bytes).and_then(|seen| rogue.takes(&seen)) else { return };
-        self.rogue_says(&answer);
-    }
-
-    fn rogue_says(&mut self, seen: &Seen) {
-        let Some(place) = self.rogue.as_ref().map(|rogue| rogue.place) else { return };
-        let to = Ep::of(seen.to).host();
-        self.send(place, seen.forge(mac(place), mac(to)), 0);
-    }
-
-    /// It speaks without being asked.
-    pub(super) fn rogue_turn(&mut self) {
-        let Some(rogue) = &mut self.rogue else { return };
-        let script = rogue.script;
-        let mut answers = Vec::new();
-        for session in &mut rogue.sessions {
-            match script.manner {
-                Manner::Crumbs if session.high.gt(session.acked) => {
-                    session.acked += 1;
-                    answers.push(session.ack(WINDOW));
-                }
-                Manner::FlippingWindow if session.high.gt(session.acked) => answers.push(session.flip()),
-                Manner::Crumbs | Manner::FlippingWindow | Manner::Mute | Manner::NeverCloses => {}
-            }
-        }
-        for answer in answers {
-            self.rogue_says(&answer);
-        }
-        if self.phase != Phase::Fresh {
-            self.at(self.now + script.every_us, Due::Rogue);
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tcp_reset_core::Control;
 
-use super::host::Ep;
+use super::addresses::Ep;
 use crate::frame::Seen;
 
 /// Lines that are kept; the first are dropped beyond.

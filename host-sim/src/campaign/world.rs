@@ -9,12 +9,14 @@ use siphasher::sip::SipHasher13;
 use tcp_reset_core::link::{LinkOutput, Received};
 use tcp_reset_core::{Action, Control, Event, Rule};
 
-use super::apps::Conn;
-use super::check::Promise;
+use super::addresses::{Ep, address, mac, name};
+use super::conn::Conn;
 use super::coverage::Coverage;
-use super::host::{Ep, Host, Listening, mac, name};
+use super::due::{At, Due, InFlight};
+use super::host::{Host, Listening};
 use super::pair::Pair;
 use super::plan::{MS, Op, Plan, What, Wire};
+use super::promise::Promise;
 use super::rogue::RogueHost;
 use super::story::{self, Story};
 use crate::family::Family;
@@ -31,51 +33,6 @@ const FRAMES: u64 = 300_000;
 const DEVICE: usize = 8;
 /// Timer runs of one host at one instant.
 const SPINS: u32 = 200;
-
-/// A frame on its way.
-pub(super) struct InFlight {
-    pub to: usize,
-    pub bytes: Vec<u8>,
-    /// An attacker made it.
-    pub is_forged: bool,
-    /// One bit is wrong.
-    pub is_corrupt: bool,
-    /// How many empty ACKs in a row answered one another before it, itself included.
-    pub depth: u16,
-}
-
-/// What is due at a time.
-pub(super) enum Due {
-    Frame(InFlight),
-    Op(usize),
-    Wake(usize),
-    /// A host's trouble is over.
-    Over(usize),
-    App(usize),
-    Accept(usize, usize),
-    /// An opener connects again.
-    Again(usize),
-    Rogue,
-}
-
-struct At(u64, u64, Due);
-
-impl PartialEq for At {
-    fn eq(&self, other: &At) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for At {}
-impl PartialOrd for At {
-    fn partial_cmp(&self, other: &At) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for At {
-    fn cmp(&self, other: &At) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
 
 /// How far a world has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -182,6 +139,17 @@ impl<'b> World<'b> {
 
     pub(super) fn outcome(&self) -> Outcome {
         Outcome { segments: self.segments, hash: self.hasher.finish() }
+    }
+
+    /// What happened in a world that is over.
+    pub(super) fn into_coverage(mut self) -> Coverage {
+        for host in &self.hosts {
+            self.coverage.add_counters(host.link.tcp_ref().counters());
+        }
+        for conn in &self.conns {
+            self.coverage.add_stream(conn);
+        }
+        self.coverage
     }
 
     /// The first thing that goes wrong is what counts.
@@ -447,7 +415,7 @@ impl<'b> World<'b> {
     }
 
     /// Puts a frame on the wire, and decides its fate by what it is and when.
-    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u16) {
+    fn send(&mut self, from: usize, mut bytes: Vec<u8>, depth: u16) {
         self.frames += 1;
         self.hasher.write_u64(self.now);
         self.hasher.write(&bytes);
@@ -569,6 +537,33 @@ impl<'b> World<'b> {
         }
     }
 
+    fn rogue_hears(&mut self, bytes: &[u8]) {
+        let Some(rogue) = &mut self.rogue else { return };
+        let place = rogue.place;
+        if let Some(answer) = answer_of(bytes, place, |_| true) {
+            return self.send(place, answer, 0);
+        }
+        let Some(answer) = Seen::parse(bytes).and_then(|seen| rogue.takes(&seen)) else { return };
+        self.rogue_says(place, &answer);
+    }
+
+    fn rogue_says(&mut self, place: usize, seen: &Seen) {
+        let to = Ep::of(seen.to).host();
+        self.send(place, seen.forge(mac(place), mac(to)), 0);
+    }
+
+    /// It speaks without being asked.
+    fn rogue_turn(&mut self) {
+        let Some(rogue) = &mut self.rogue else { return };
+        let (place, every_us) = (rogue.place, rogue.script.every_us);
+        for said in rogue.speaks() {
+            self.rogue_says(place, &said);
+        }
+        if self.phase != Phase::Fresh {
+            self.at(self.now + every_us, Due::Rogue);
+        }
+    }
+
     /// What happens to a host happens to its connections: they may lose time.
     pub(super) fn troubled(&mut self, h: usize) {
         let now = self.now;
@@ -605,12 +600,12 @@ fn destination(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The answer to a question for the `h`th host's address.
-pub(super) fn answer_of(bytes: &[u8], h: usize, has: impl Fn(Family) -> bool) -> Option<Vec<u8>> {
+fn answer_of(bytes: &[u8], h: usize, has: impl Fn(Family) -> bool) -> Option<Vec<u8>> {
     let is_arp = bytes.get(12..14)? == [8, 6];
     let is_solicitation = bytes.get(20) == Some(&58) && bytes[12] == 0x86 && bytes.get(54) == Some(&135);
     let family = if is_arp { Family::Ipv4 } else { Family::Ipv6 };
     if !(is_arp || is_solicitation) || !has(family) {
         return None;
     }
-    resolve::answer(bytes, super::host::address(h, family), mac(h))
+    resolve::answer(bytes, address(h, family), mac(h))
 }

@@ -9,10 +9,12 @@
 //! Nothing here blocks except [`Wire::wait`], which says for how long, and
 //! [`Wire::open`], which waits a bounded time for the devices to come up.
 
+mod forbidden;
 mod headers;
 mod interface;
 mod namespace;
 mod netlink;
+mod nonblocking;
 mod offload;
 mod socket;
 mod state;
@@ -20,19 +22,10 @@ mod tap;
 mod veth;
 mod wire;
 
+pub use forbidden::Forbidden;
 pub use headers::send_with_options;
-pub use namespace::{Forbidden, enter, set_net_sysctl};
+pub use namespace::{enter, set_net_sysctl};
+pub use netlink::Mac;
 pub use socket::{KernelListener, KernelStream};
 pub use state::kernel_state_of;
-pub use wire::{ETHERNET_HEADER_LEN, Mac, Network, Wire, WireKind};
-
-use std::io;
-
-/// Turns "would block" into `None`, for sockets that never block.
-fn unless_blocked<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
+pub use wire::{ETHERNET_HEADER_LEN, Network, Wire, WireKind};

@@ -13,14 +13,16 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::libc;
 
-use super::namespace::Forbidden;
-use super::wire::Mac;
+use super::forbidden::Forbidden;
 
 /// The longest answer read, in bytes: what the kernel itself uses for a dump.
 const ANSWER_LEN: usize = 32 * 1024;
 
 /// How many messages to other requests may lie before an answer.
 const STRAY_MESSAGES: usize = 16;
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
 
 /// A device as the kernel describes it.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 
+use super::forbidden::Forbidden;
 use super::interface::request_for;
-use super::namespace::Forbidden;
 
 /// The ioctl for ethtool requests, `linux/sockios.h`.
 const SIOCETHTOOL: libc::Ioctl = 0x8946;

@@ -9,8 +9,8 @@ use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
+use super::nonblocking::unless_blocked;
 use super::state::from_kernel;
-use super::unless_blocked;
 use tcp_reset_core::State;
 
 sockopt_impl!(

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::forbidden::Forbidden;
 use super::interface::request_for;
-use super::namespace::Forbidden;
 
 const CLONE_DEVICE: &str = "/dev/net/tun";
 

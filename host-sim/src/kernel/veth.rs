@@ -9,7 +9,8 @@ use nix::sys::socket::{LinkAddr, recvfrom, setsockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use super::namespace::{Forbidden, set_net_sysctl};
+use super::forbidden::Forbidden;
+use super::namespace::set_net_sysctl;
 use super::netlink::{Link, Netlink};
 
 /// Every protocol, in the byte order packet(7) wants.

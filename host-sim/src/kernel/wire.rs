@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::namespace::{Forbidden, set_net_sysctl};
-use super::netlink::{Link, Netlink};
+use super::forbidden::Forbidden;
+use super::namespace::set_net_sysctl;
+use super::netlink::{Link, Mac, Netlink};
+use super::nonblocking::unless_blocked;
+use super::offload;
 use super::tap::Tap;
 use super::veth::Veth;
-use super::{offload, unless_blocked};
-
-/// An Ethernet address.
-pub type Mac = [u8; 6];
 
 /// Bytes of a frame before its payload: two addresses and a type.
 pub const ETHERNET_HEADER_LEN: usize = 14;

@@ -9,8 +9,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::weave::{Mutant, weave};
-use super::{Source, VARIABLE};
+use super::mutant::Mutant;
+use super::source::Source;
+use super::weave::{CHOOSER, weave};
+
+/// Chooses a mutant by its number.
+pub(crate) const VARIABLE: &str = "TCP_RESET_CORE_MUTANT";
 
 /// More rounds than this without a mutant that compiles less mean that something else is wrong.
 const MOST_ROUNDS: usize = 25;
@@ -72,7 +76,7 @@ impl Copy {
         let library = self.root.join("core/src/lib.rs");
         let text = fs::read_to_string(&library)?;
         let chooser = format!(
-            "\nextern crate std as mutants_std;\npub(crate) mod mutants {{\n\
+            "\nextern crate std as mutants_std;\npub(crate) mod {CHOOSER} {{\n\
              static CHOSEN: mutants_std::sync::OnceLock<u32> = mutants_std::sync::OnceLock::new();\n\
              #[inline] pub(crate) fn on(id: u32) -> bool {{ *CHOSEN.get_or_init(read) == id }}\n\
              #[cold] fn read() -> u32 {{ mutants_std::env::var(\"{VARIABLE}\").ok().and_then(|n| n.parse().ok()).unwrap_or(0) }}\n\

@@ -3,10 +3,12 @@
 
 mod copy;
 mod find;
+mod mutant;
+mod source;
 mod suites;
 mod weave;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,19 +16,9 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::Table;
 use serde::Deserialize;
 
-use find::Site;
+use mutant::{Mutant, describe, mutants};
+use source::{group_of, sources};
 use suites::Fate;
-use weave::Mutant;
-
-/// Chooses a mutant by its number.
-const VARIABLE: &str = "TCP_RESET_CORE_MUTANT";
-
-/// What is changed: folders and files of `core/src` by what they do.
-const GROUPS: [(&str, &[&str]); 3] = [
-    ("judging", &["rules/"]),
-    ("applying", &["engine/", "connection/"]),
-    ("tables", &["tables/", "connection/list.rs", "connection/pool.rs"]),
-];
 
 /// Mutants that change nothing anybody could see, with the reason.
 const EQUIVALENT: &str = include_str!("equivalent.toml");
@@ -52,14 +44,6 @@ pub struct Options {
     /// List the mutants and stop
     #[arg(long)]
     list: bool,
-}
-
-/// A file to be changed.
-struct Source {
-    /// From `core/src`.
-    file: String,
-    text: String,
-    sites: Vec<Site>,
 }
 
 #[derive(Deserialize)]
@@ -122,62 +106,6 @@ fn folder(root: &Path) -> PathBuf {
     target.join("mutants")
 }
 
-/// The group a file belongs to; the longest name counts.
-fn group_of(file: &str) -> Option<&'static str> {
-    let named = GROUPS.iter().flat_map(|(group, parts)| parts.iter().map(move |part| (*group, *part)));
-    named.filter(|(_, part)| file.starts_with(part)).max_by_key(|(_, part)| part.len()).map(|(group, _)| group)
-}
-
-fn sources(root: &Path) -> Result<Vec<Source>> {
-    let mut files = Vec::new();
-    list(&root.join("core/src"), "", &mut files)?;
-    files.sort();
-    files.retain(|file| group_of(file).is_some());
-    let read = |file: String| {
-        let text = std::fs::read_to_string(root.join("core/src").join(&file)).with_context(|| file.clone())?;
-        let sites = find::sites(&text).with_context(|| file.clone())?;
-        Ok(Source { file, text, sites })
-    };
-    files.into_iter().map(read).collect()
-}
-
-fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            list(&entry.path(), &format!("{name}/"), files)?;
-        } else if name.ends_with(".rs") {
-            files.push(name);
-        }
-    }
-    Ok(())
-}
-
-fn mutants(sources: &[Source]) -> Vec<Mutant> {
-    let mut all = Vec::new();
-    for source in sources {
-        let mut seen: HashMap<(String, String), usize> = HashMap::new();
-        for (index, site) in source.sites.iter().enumerate() {
-            for (alternative, change) in site.alternatives.iter().map(|alternative| &alternative.change).enumerate() {
-                let nth = seen.entry((site.function.clone(), change.clone())).or_default();
-                *nth += 1;
-                all.push(Mutant {
-                    id: all.len() + 1,
-                    file: source.file.clone(),
-                    line: site.line,
-                    function: site.function.clone(),
-                    change: change.clone(),
-                    nth: *nth,
-                    site: index,
-                    alternative,
-                });
-            }
-        }
-    }
-    all
-}
-
 /// Reads the list of those that change nothing; each must still exist.
 fn equivalents(all: &[Mutant]) -> Result<Equivalents> {
     let known: Equivalents = toml::from_str(EQUIVALENT).context("equivalent.toml")?;
@@ -193,12 +121,6 @@ fn equivalents(all: &[Mutant]) -> Result<Equivalents> {
         ensure!(!entry.reason.is_empty(), "equivalent.toml: no reason for {} {}", entry.file, entry.function);
     }
     Ok(known)
-}
-
-fn describe(mutant: &Mutant) -> String {
-    let Mutant { file, line, function, change, nth, .. } = mutant;
-    let nth = if *nth > 1 { format!(" ({nth})") } else { String::new() };
-    format!("core/src/{file}:{line} {function}: {change}{nth}")
 }
 
 /// Prints a line for each file, each group and all. Returns the percentage noticed of all.

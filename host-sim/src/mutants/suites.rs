@@ -10,9 +10,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use wait_timeout::ChildExt;
 
-use super::VARIABLE;
-use super::copy::Program;
-use super::weave::Mutant;
+use super::copy::{Program, VARIABLE};
+use super::mutant::{Mutant, describe};
 
 /// A mutant is given so many times what the suite takes without one, and at least this.
 const PATIENCE: u32 = 8;
@@ -90,7 +89,7 @@ pub(crate) fn judge(mutants: &[Mutant], suites: &[Suite], folder: &Path, jobs: u
                 let Some(at) = queue.lock().map_err(|_| lock_failed())?.pop_front() else { return Ok(()) };
                 let fate = fate_of(&mutants[at], suites, folder)?;
                 if fate == Fate::Survived {
-                    bar.suspend(|| anstream::println!("survives: {}", super::describe(&mutants[at])));
+                    bar.suspend(|| anstream::println!("survives: {}", describe(&mutants[at])));
                 }
                 fates.lock().map_err(|_| lock_failed())?[at] = fate;
                 bar.inc(1);

@@ -3,22 +3,10 @@
 use std::ops::Range;
 
 use super::find::{Kind, Site};
+use super::mutant::Mutant;
 
-/// A mutant: one alternative of one site.
-#[derive(Clone, Debug)]
-pub(crate) struct Mutant {
-    /// What the environment chooses it by; zero is none.
-    pub(crate) id: usize,
-    /// From `core/src`.
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) function: String,
-    pub(crate) change: String,
-    /// Counts equal changes in one function, from 1.
-    pub(crate) nth: usize,
-    pub(crate) site: usize,
-    pub(crate) alternative: usize,
-}
+/// The module of the copy that knows which mutant is chosen.
+pub(crate) const CHOOSER: &str = "mutants";
 
 /// A file with its mutants in it.
 pub(crate) struct Woven {
@@ -77,7 +65,7 @@ impl Weaver<'_> {
             (Kind::Deletion, false) => {
                 for mutant in &here {
                     let place = self.out.text.len();
-                    self.out.text.push_str(&format!("if !crate::mutants::on({}) {{ ", mutant.id));
+                    self.out.text.push_str(&format!("if !crate::{CHOOSER}::on({}) {{ ", mutant.id));
                     self.out.places.push((mutant.id, place..self.out.text.len(), 0..0));
                 }
                 " }"
@@ -100,7 +88,7 @@ impl Weaver<'_> {
 
     fn choice(&mut self, word: &str, mutant: &Mutant, text: &str) {
         let place = self.out.text.len();
-        self.out.text.push_str(&format!("{word} crate::mutants::on({}) {{ {text} }} ", mutant.id));
+        self.out.text.push_str(&format!("{word} crate::{CHOOSER}::on({}) {{ {text} }} ", mutant.id));
         self.out.places.push((mutant.id, place..self.out.text.len(), 0..0));
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, State};
 
-use super::script::{
+use crate::script::{
     echo, expect_our_end_of_stream, expect_our_state, expect_their_end_of_stream, expect_their_state, expect_told,
     peer_opens, peer_to_us, us_to_peer, we_open,
 };

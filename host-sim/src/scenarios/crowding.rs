@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{CloseReason, Control, ListenerHandle};
 
-use super::script::{OUR_SERVER, echo, expect_told, from_peer, is_alive, peer_opens};
 use crate::peer::Socket;
+use crate::script::{OUR_SERVER, echo, expect_told, from_peer, is_alive, peer_opens};
 use crate::trace::Way;
 use crate::world::{Pair, World};
 
@@ -70,12 +70,12 @@ fn serve(w: &mut World<'_>, listener: ListenerHandle, clients: &[u16; 3], socket
         if n == 1 {
             echo(w, &pair, FEW)?;
             w.close(pair.ours)?;
-            super::script::expect_their_end_of_stream(w, &pair)?;
+            crate::script::expect_their_end_of_stream(w, &pair)?;
             w.peer().close(pair.theirs)?;
             expect_told(w, pair.ours, CloseReason::LocalClosed)?;
         } else {
             w.abort(pair.ours)?;
-            super::script::expect_reset(w, pair.theirs)?;
+            crate::script::expect_reset(w, pair.theirs)?;
             w.peer().close(pair.theirs)?;
         }
     }

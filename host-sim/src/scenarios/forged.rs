@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{CloseReason, Control, Error, State};
 
-use super::script::{expect_their_state, expect_told, from_peer, is_alive, peer_opens, peer_sends};
 use crate::peer::{Failure, Read};
+use crate::script::{expect_their_state, expect_told, from_peer, is_alive, peer_opens, peer_sends};
 use crate::trace::Way;
 use crate::world::{Pair, World};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, State};
 
-use super::script::{
+use crate::script::{
     expect_reset, expect_their_state, expect_told, is_alive, peer_opens, peer_opens_again, peer_sends, we_open,
     we_open_again,
 };

@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{Control, Seq, State};
 
-use super::script::{
+use crate::frame::Seen;
+use crate::script::{
     OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, is_alive, peer_accepts, peer_comes_from, peer_opens_again,
 };
-use crate::frame::Seen;
 use crate::trace::Way;
 use crate::world::{Pair, World};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tcp_reset_core::State;
 
-use super::script::{is_alive, us_to_peer, we_open};
+use crate::script::{is_alive, us_to_peer, we_open};
 use crate::world::World;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

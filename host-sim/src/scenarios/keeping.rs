@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tcp_reset_core::{CloseReason, Control, KeepAlive, Seq, State, Timer};
 
-use super::script::{
-    OUR_SERVER, expect_our_state, expect_reset, expect_their_end_of_stream, expect_told, is_alive, peer_opens,
-    peer_opens_again, peer_sends, peer_to_us,
-};
 use super::silence::{JITTER, LATE, mend, pull};
 use super::timing::{ASKED_EVERY, IDLE};
 use crate::peer::{Failure, Read};
+use crate::script::{
+    OUR_SERVER, expect_our_state, expect_reset, expect_their_end_of_stream, expect_told, is_alive, peer_opens,
+    peer_opens_again, peer_sends, peer_to_us,
+};
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 

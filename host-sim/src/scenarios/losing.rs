@@ -3,8 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use tcp_reset_core::{CloseReason, Control, State};
 
-use super::script::{OUR_SERVER, expect_reset, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends};
 use crate::peer::Failure;
+use crate::script::{OUR_SERVER, expect_reset, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_sends};
 use crate::trace::Way;
 use crate::world::{Pair, World};
 

@@ -6,11 +6,11 @@ use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{Control, State};
 
 use super::losing::{acknowledged, fill_window};
-use super::script::{
-    OUR_SERVER, THEIR_CLIENT, expect_our_state, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_reads,
-};
 use super::silence::{JITTER, has_acknowledged_fin, is_probe, sent_at};
 use crate::cable::Toward;
+use crate::script::{
+    OUR_SERVER, THEIR_CLIENT, expect_our_state, expect_their_state, is_alive, peer_opens, peer_opens_again, peer_reads,
+};
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 

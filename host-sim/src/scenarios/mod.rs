@@ -11,7 +11,6 @@ mod losing;
 mod lost;
 mod opening;
 mod power;
-pub(crate) mod script;
 mod silence;
 mod sockstress;
 mod timing;
@@ -19,7 +18,8 @@ mod timing;
 use anyhow::Result;
 
 use crate::judge::{Leaves, Rst};
-use crate::world::{Tuning, World};
+use crate::tuning::Tuning;
+use crate::world::World;
 
 /// One story.
 pub struct Scenario {

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use tcp_reset_core::{CloseReason, Control, Event, State};
 
-use super::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_told, is_alive};
 use crate::peer::Failure;
+use crate::script::{OUR_CLIENT, OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_told, is_alive};
 use crate::trace::Way;
 use crate::world::{Pair, World};
 

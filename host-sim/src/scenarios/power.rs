@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use tcp_reset_core::{CloseReason, Control, Instant, ListenerHandle, Peer, State, Timer};
 
 use super::losing::{acknowledged, fill_window};
-use super::script::{
-    OUR_SERVER, expect_our_end_of_stream, expect_our_state, expect_reset, expect_their_state, expect_told, is_alive,
-    peer_opens, peer_opens_again, peer_sends,
-};
 use super::silence::{JITTER, LATE, mend, pull};
 use super::timing::{KEPT_ALIVE, ORPHAN, R2, RTO_MAX, USER_TIMEOUT};
 use crate::cable::Toward;
+use crate::script::{
+    OUR_SERVER, expect_our_end_of_stream, expect_our_state, expect_reset, expect_their_state, expect_told, is_alive,
+    peer_opens, peer_opens_again, peer_sends,
+};
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 

@@ -6,17 +6,17 @@ use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{CloseReason, Control, Instant, State, Timer};
 
 use super::losing::{acknowledged, fill_window};
-use super::script::{
-    OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_reset, expect_their_end_of_stream, expect_their_state, expect_told,
-    is_alive, peer_opens, peer_opens_again, peer_reads, peer_sends, we_open,
-};
 use super::timing::{CONNECT, HALF_OPEN, ORPHAN, R2, RTO_MIN};
 use crate::cable::Toward;
 use crate::peer::Read;
+use crate::script::{
+    OUR_SERVER, THEIR_CLIENT, THEIR_SERVER, expect_reset, expect_their_end_of_stream, expect_their_state, expect_told,
+    is_alive, peer_opens, peer_opens_again, peer_reads, peer_sends, we_open,
+};
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 
-/// The port of a client of ours beside [`super::script::OUR_CLIENT`].
+/// The port of a client of ours beside [`crate::script::OUR_CLIENT`].
 const SECOND_CLIENT: u16 = 4;
 /// Octets that are sent into the silence.
 const SOME: usize = 20;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tcp_reset_core::{Budget, CloseReason, ConnectionHandle, Control, Instant, ListenerHandle, Peer, Seq, Timer};
 
-use super::script::{OUR_SERVER, is_alive, peer_opens};
 use super::silence::{JITTER, LATE};
 use super::timing::{ACCEPT, FIRST_BYTE, IDLE, IDLE_FOR, USER_TIMEOUT, on_guard};
 use crate::frame::Seen;
 use crate::peer::Read;
+use crate::script::{OUR_SERVER, is_alive, peer_opens};
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 

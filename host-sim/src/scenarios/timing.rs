@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tcp_reset_core::{EvictBy, Eviction, KeepAlive};
 
-use crate::world::Tuning;
+use crate::tuning::Tuning;
 
 /// The bounds that scenarios set, and judge by.
 pub(super) const RTO_MIN: Duration = Duration::from_millis(100);

@@ -14,25 +14,25 @@ const CHUNK: usize = 4_096;
 const HOSTILE_SIZE: usize = 128 * 1_024;
 
 /// The scenario's ports: our listener, the peer's client, the peer's listener, our client.
-pub(super) const OUR_SERVER: u16 = 0;
-pub(super) const THEIR_CLIENT: u16 = 1;
-pub(super) const THEIR_SERVER: u16 = 2;
-pub(super) const OUR_CLIENT: u16 = 3;
+pub(crate) const OUR_SERVER: u16 = 0;
+pub(crate) const THEIR_CLIENT: u16 = 1;
+pub(crate) const THEIR_SERVER: u16 = 2;
+pub(crate) const OUR_CLIENT: u16 = 3;
 
 /// The peer connects to our listener.
-pub(super) fn peer_opens(w: &mut World<'_>) -> Result<(Pair, ListenerHandle)> {
+pub(crate) fn peer_opens(w: &mut World<'_>) -> Result<(Pair, ListenerHandle)> {
     let listener = w.listen(w.port(OUR_SERVER))?;
     let pair = peer_opens_again(w, listener, false)?;
     Ok((pair, listener))
 }
 
 /// The peer connects to a listener there is.
-pub(super) fn peer_opens_again(w: &mut World<'_>, listener: ListenerHandle, is_narrow: bool) -> Result<Pair> {
+pub(crate) fn peer_opens_again(w: &mut World<'_>, listener: ListenerHandle, is_narrow: bool) -> Result<Pair> {
     peer_opens_from(w, listener, THEIR_CLIENT, is_narrow)
 }
 
 /// The peer connects to a listener there is, from the scenario's `n`th port.
-pub(super) fn peer_comes_from(w: &mut World<'_>, listener: ListenerHandle, n: u16) -> Result<Pair> {
+pub(crate) fn peer_comes_from(w: &mut World<'_>, listener: ListenerHandle, n: u16) -> Result<Pair> {
     peer_opens_from(w, listener, n, false)
 }
 
@@ -47,7 +47,7 @@ fn peer_opens_from(w: &mut World<'_>, listener: ListenerHandle, n: u16, is_narro
 }
 
 /// We connect to a listener of the peer's.
-pub(super) fn we_open(w: &mut World<'_>) -> Result<(Pair, Socket)> {
+pub(crate) fn we_open(w: &mut World<'_>) -> Result<(Pair, Socket)> {
     let listener = w.port(THEIR_SERVER);
     let listener = w.peer().listen(listener)?;
     let pair = we_open_again(w, listener)?;
@@ -55,7 +55,7 @@ pub(super) fn we_open(w: &mut World<'_>) -> Result<(Pair, Socket)> {
 }
 
 /// We connect to a listener there is.
-pub(super) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair> {
+pub(crate) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair> {
     let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
     w.note(format!("we connect from port {our_port} to the peer's port {their_port}"));
     let ours = w.connect(our_port, their_port)?;
@@ -81,7 +81,7 @@ fn pattern(from: usize, upto: usize) -> Vec<u8> {
 }
 
 /// The peer sends `size` octets, our application sends each back, the peer checks them.
-pub(super) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+pub(crate) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let size = if w.is_hostile() { size.min(HOSTILE_SIZE) } else { size };
     let (mut sent, mut returned) = (0, 0);
     let mut kept = Vec::new();
@@ -115,7 +115,7 @@ pub(crate) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
 }
 
 /// The peer sends `size` octets, our application reads them all.
-pub(super) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+pub(crate) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
     w.until("every octet of the peer's has arrived", |w| {
         if sent < size {
@@ -129,7 +129,7 @@ pub(super) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
 }
 
 /// The peer reads `size` octets that we have sent or still hold, whatever they are.
-pub(super) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+pub(crate) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let mut got = 0;
     w.until("our octets have arrived", |w| {
         if let Ok(Read::Data(n)) = w.peer().recv(pair.theirs, &mut [0; 2_048])? {
@@ -140,7 +140,7 @@ pub(super) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
 }
 
 /// Our application sends `size` octets, the peer reads them all.
-pub(super) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
+pub(crate) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
     w.until("every octet of ours has arrived", |w| {
         if sent < size {
@@ -153,7 +153,7 @@ pub(super) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
     })
 }
 
-pub(super) fn peer_sends(w: &mut World<'_>, pair: &Pair, data: &[u8]) -> Result<usize> {
+pub(crate) fn peer_sends(w: &mut World<'_>, pair: &Pair, data: &[u8]) -> Result<usize> {
     w.peer().send(pair.theirs, data)?.map_err(|failure| anyhow!("the peer could not send: {failure}"))
 }
 
@@ -178,7 +178,7 @@ fn receive(w: &mut World<'_>, pair: &Pair) -> Result<Vec<u8>> {
 }
 
 /// Waits until our reader meets the end of the stream; octets before it are a fault.
-pub(super) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+pub(crate) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     w.until("our application sees the end of the stream", |w| match w.recv(pair.ours, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),
         Ok(Read::Nothing) => Ok(false),
@@ -190,7 +190,7 @@ pub(super) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result
 }
 
 /// Waits until the peer's reader meets the end of the stream; octets before it are a fault.
-pub(super) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
+pub(crate) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     w.until("the peer's process sees the end of the stream", |w| match w.peer().recv(pair.theirs, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),
         Ok(Read::Nothing) => Ok(false),
@@ -199,16 +199,16 @@ pub(super) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Resu
     })
 }
 
-pub(super) fn expect_our_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
+pub(crate) fn expect_our_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
     w.until(&format!("we are in {state}"), |w| Ok(w.state(pair) == state))
 }
 
-pub(super) fn expect_their_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
+pub(crate) fn expect_their_state(w: &mut World<'_>, pair: &Pair, state: State) -> Result<()> {
     w.until(&format!("the peer is in {state}"), |w| Ok(w.peer().state(pair.their_end.port(), pair.our_end)? == state))
 }
 
 /// Our application is told that the connection ended, and why.
-pub(super) fn expect_told(w: &mut World<'_>, ours: ConnectionHandle, reason: CloseReason) -> Result<()> {
+pub(crate) fn expect_told(w: &mut World<'_>, ours: ConnectionHandle, reason: CloseReason) -> Result<()> {
     w.until("our application is told the end", |w| Ok(w.ended(ours).is_some()))?;
     let told = w.ended(ours).ok_or_else(|| anyhow!("our application was told nothing"))?;
     ensure!(told == reason, "our application was told \"{told}\", not \"{reason}\"");
@@ -217,7 +217,7 @@ pub(super) fn expect_told(w: &mut World<'_>, ours: ConnectionHandle, reason: Clo
 }
 
 /// The peer's process learns that the connection was reset.
-pub(super) fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
+pub(crate) fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
     let failure = w.peer_failure(theirs)?;
     ensure!(failure == Failure::Reset, "the peer's process saw {failure}, not ECONNRESET");
     w.note("the peer's process sees ECONNRESET");
@@ -225,7 +225,7 @@ pub(super) fn expect_reset(w: &mut World<'_>, theirs: Socket) -> Result<()> {
 }
 
 /// A segment in the peer's name that fits the connection as it stands, to be bent.
-pub(super) fn from_peer(w: &mut World<'_>, pair: &Pair, control: Control) -> Result<Seen> {
+pub(crate) fn from_peer(w: &mut World<'_>, pair: &Pair, control: Control) -> Result<Seen> {
     let status = w.status(pair.ours)?;
     Ok(Seen {
         from: pair.their_end,
