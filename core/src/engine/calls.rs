@@ -466,6 +466,8 @@ impl Tcp<'_> {
 
     /// Ends what is on an address that is not ours any more. Nobody can be told: nothing may be sent from there.
     pub(crate) fn keep_addresses(&mut self, is_ours: impl Fn(Addr) -> bool) {
+        // Whom a segment may come from is judged anew.
+        self.last_connection = None;
         for i in self.connections.ids() {
             let c = &mut self.connections[i];
             if !c.is_used() || is_ours(c.tcb.tuple.local_addr) {

@@ -86,6 +86,14 @@ impl Tcp<'_> {
         verdict
     }
 
+    /// Returns whether the connection whose segment came last goes between these addresses: what makes them answerable was judged then.
+    pub(crate) fn expects(&self, src: &Addr, dst: &Addr) -> bool {
+        self.last_connection.is_some_and(|i| {
+            let c = &self.connections[i];
+            c.tcb.tuple.remote_addr == *src && c.tcb.tuple.local_addr == *dst && c.closed().is_none()
+        })
+    }
+
     fn is_connection(&self, i: Id<Connection>, tuple: &Tuple) -> bool {
         let c = &self.connections[i];
         c.tcb.tuple == *tuple && c.closed().is_none()

@@ -1,13 +1,9 @@
-//! Headers in front of what we send. Every octet is written: nothing of an older frame in the buffer leaks (CVE-2020-7451).
-
-use core::net::Ipv4Addr;
-use core::ops::Range;
-
-use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
+//! The headers of every segment, read and written by words: Ethernet II, IPv4, IPv6. Every octet is written: nothing of an older frame in the
+//! buffer leaks (CVE-2020-7451).
 
 use super::medium::Medium;
 use crate::wire::addr::{Addr, Hop};
-use crate::wire::checksum::{ChecksumBy, Sum};
+use crate::wire::checksum::{self, ChecksumBy, Sum};
 
 /// Octets of an Ethernet II header.
 const ETHERNET_HEADER: usize = 14;
@@ -15,10 +11,103 @@ const ETHERNET_HEADER: usize = 14;
 pub(super) const IPV4_HEADER: usize = 20;
 /// Octets of an IPv6 header.
 pub(super) const IPV6_HEADER: usize = 40;
-/// Where the checksum stands in IPv4's.
-const IPV4_CHECKSUM: Range<usize> = 10..12;
 /// Time to live of what we send (RFC 1700's recommendation), and hop limit.
 const HOP_LIMIT: u8 = 64;
+
+/// What an Ethernet frame carries, by EtherType.
+pub(super) const ARP: u16 = 0x0806;
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const IPV6: u16 = 0x86dd;
+
+/// What an IP packet carries, by protocol number.
+pub(super) const TCP: u8 = 6;
+pub(super) const ICMP: u8 = 1;
+#[cfg(feature = "ipv6")]
+pub(super) const ICMPV6: u8 = 58;
+
+/// IPv4's flags and fragment offset (RFC 791 §3.1).
+const DONT_FRAGMENT: u32 = 0x4000;
+const MORE_FRAGMENTS_AND_OFFSET: u32 = 0x3fff;
+
+/// An Ethernet II frame.
+pub(super) struct Ethernet<'f> {
+    pub(super) dst: Hop,
+    pub(super) src: Hop,
+    pub(super) ethertype: u16,
+    pub(super) payload: &'f [u8],
+}
+
+impl Ethernet<'_> {
+    /// Reads a frame; `None` where it is shorter than its header.
+    pub(super) fn read(frame: &[u8]) -> Option<Ethernet<'_>> {
+        let (dst, rest) = frame.split_first_chunk()?;
+        let (src, rest) = rest.split_first_chunk()?;
+        let (ethertype, payload) = rest.split_first_chunk()?;
+        Some(Ethernet { dst: Hop(*dst), src: Hop(*src), ethertype: u16::from_be_bytes(*ethertype), payload })
+    }
+}
+
+/// An IPv4 packet whose lengths agree.
+pub(super) struct Ipv4<'p> {
+    pub(super) src: Addr,
+    pub(super) dst: Addr,
+    pub(super) protocol: u8,
+    pub(super) is_fragment: bool,
+    /// With its options; shorter than it may be where the packet says so.
+    pub(super) header: &'p [u8],
+    pub(super) payload: &'p [u8],
+}
+
+impl Ipv4<'_> {
+    /// Reads a packet; `None` where it is not IPv4, or is shorter than it says.
+    pub(super) fn read(packet: &[u8]) -> Option<Ipv4<'_>> {
+        let [first, fragment, protocol, src, dst] = packet.as_chunks::<4>().0.first_chunk()?;
+        let first = u32::from_be_bytes(*first);
+        let (version, header_len, total_len) = (first >> 28, (first >> 24 & 0xf) as usize * 4, first as u16);
+        let (header, payload) = packet.get(..usize::from(total_len))?.split_at_checked(header_len)?;
+        (version == 4).then(|| Ipv4 {
+            src: Addr::from_v4_octets(*src),
+            dst: Addr::from_v4_octets(*dst),
+            protocol: protocol[1],
+            is_fragment: u32::from_be_bytes(*fragment) & MORE_FRAGMENTS_AND_OFFSET != 0,
+            header,
+            payload,
+        })
+    }
+
+    /// Returns whether the header has all its octets, and its checksum is right where that is ours to verify.
+    pub(super) fn is_header_right(&self, by: ChecksumBy) -> bool {
+        self.header.len() >= IPV4_HEADER && (!by.is_verified_here() || self.is_checksum_right())
+    }
+
+    pub(super) fn is_checksum_right(&self) -> bool {
+        checksum::is_right(self.header)
+    }
+}
+
+/// An IPv6 packet whose length agrees.
+#[cfg(feature = "ipv6")]
+pub(super) struct Ipv6<'p> {
+    /// `None`: an IPv4-mapped IPv6 address, which is nobody's here.
+    pub(super) src: Option<Addr>,
+    pub(super) dst: Option<Addr>,
+    pub(super) next: u8,
+    pub(super) payload: &'p [u8],
+}
+
+#[cfg(feature = "ipv6")]
+impl Ipv6<'_> {
+    /// Reads a packet; `None` where it is not IPv6, or is shorter than it says.
+    pub(super) fn read(packet: &[u8]) -> Option<Ipv6<'_>> {
+        let (first, rest) = packet.split_first_chunk::<8>()?;
+        let (src, rest) = rest.split_first_chunk()?;
+        let (dst, rest) = rest.split_first_chunk()?;
+        let [version, _, _, _, high, low, next, _] = *first;
+        let payload = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
+        let (src, dst) = (Addr::from_v6_octets(src), Addr::from_v6_octets(dst));
+        (version >> 4 == 6).then_some(Ipv6 { src, dst, next, payload })
+    }
+}
 
 impl Medium {
     pub(super) fn header_len(self) -> usize {
@@ -28,77 +117,67 @@ impl Medium {
         }
     }
 
-    /// Writes the link header, if the medium has one, and gives what comes behind it.
-    pub(super) fn emit_header(self, buf: &mut [u8], to: Hop, protocol: EthernetProtocol) -> &mut [u8] {
+    /// Writes the link header, if the medium has one, and returns what comes behind it: nothing in a buffer that is too short.
+    pub(super) fn emit_header(self, buf: &mut [u8], to: Hop, ethertype: u16) -> &mut [u8] {
         let Medium::Ethernet(ours) = self else {
             return buf;
         };
-        let (header, payload) = buf.split_at_mut(ETHERNET_HEADER.min(buf.len()));
-        let mut frame = EthernetFrame::new_unchecked(header);
-        frame.set_dst_addr(EthernetAddress(to.0));
-        frame.set_src_addr(EthernetAddress(ours.0));
-        frame.set_ethertype(protocol);
+        let Some((dst, rest)) = buf.split_first_chunk_mut() else { return &mut [] };
+        let Some((src, rest)) = rest.split_first_chunk_mut() else { return &mut [] };
+        let Some((carried, payload)) = rest.split_first_chunk_mut() else { return &mut [] };
+        (*dst, *src, *carried) = (to.0, ours.0, ethertype.to_be_bytes());
         payload
     }
 }
 
-/// Octets of the IP header in front of a segment between addresses of this one's family.
+/// Returns the octets of the IP header in front of a segment between addresses of this one's family.
 pub(super) fn ip_header_len(addr: Addr) -> usize {
     if addr.is_v4() { IPV4_HEADER } else { IPV6_HEADER }
 }
 
-/// What Ethernet calls the family of this address.
-pub(super) fn ethertype(addr: Addr) -> EthernetProtocol {
-    if addr.is_v4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 }
+/// Returns what Ethernet calls the family of this address.
+pub(super) fn ethertype(addr: Addr) -> u16 {
+    if addr.is_v4() { IPV4 } else { IPV6 }
 }
 
 /// Writes the IP header in front of a segment that fills the rest of `packet`.
-pub(super) fn emit_ip_header(packet: &mut [u8], src: Addr, dst: Addr, by: ChecksumBy) {
-    if let (Some(src), Some(dst)) = (src.as_v4(), dst.as_v4()) {
-        emit_ipv4_header(packet, src, dst, by);
-    }
+pub(super) fn emit_ip_header(packet: &mut [u8], src: &Addr, dst: &Addr, by: ChecksumBy) {
     #[cfg(feature = "ipv6")]
-    if let (Some(src), Some(dst)) = (src.as_v6(), dst.as_v6()) {
-        emit_ipv6_header(packet, src, dst, IpProtocol::Tcp, HOP_LIMIT);
+    if !src.is_v4() {
+        return emit_ipv6_header(packet, src, dst, TCP, HOP_LIMIT);
     }
+    emit_ipv4_header(packet, src, dst, by);
 }
 
 /// "Don't fragment" is set, so the identification means nothing (RFC 6864 §4.1).
-fn emit_ipv4_header(packet: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr, by: ChecksumBy) {
+fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, by: ChecksumBy) {
     let total_len = packet.len() as u16;
-    packet[..IPV4_HEADER].fill(0);
-    let mut ipv4 = Ipv4Packet::new_unchecked(&mut *packet);
-    ipv4.set_version(4);
-    ipv4.set_header_len(IPV4_HEADER as u8);
-    ipv4.set_total_len(total_len);
-    ipv4.set_dont_frag(true);
-    ipv4.set_hop_limit(HOP_LIMIT);
-    ipv4.set_next_header(IpProtocol::Tcp);
-    ipv4.set_src_addr(src);
-    ipv4.set_dst_addr(dst);
+    let Some(header) = packet.as_chunks_mut::<4>().0.first_chunk_mut() else { return };
+    let lengths = 4 << 28 | (IPV4_HEADER as u32 / 4) << 24 | u32::from(total_len);
+    let protocol = u32::from(HOP_LIMIT) << 24 | u32::from(TCP) << 16;
+    let words =
+        [lengths.to_be_bytes(), DONT_FRAGMENT.to_be_bytes(), protocol.to_be_bytes(), src.v4_octets(), dst.v4_octets()];
+    *header = words;
     if by.is_filled_here() {
         let mut sum = Sum::ZERO;
-        sum.add(&packet[..IPV4_HEADER]);
-        packet[IPV4_CHECKSUM].copy_from_slice(&sum.complement());
+        for word in words {
+            sum.add_word(u32::from_ne_bytes(word) as usize);
+        }
+        let [_, _, protocol, _, _] = header;
+        let [_, _, high, low] = protocol;
+        [*high, *low] = sum.complement();
     }
 }
 
 /// Traffic class and flow label are zero, which RFC 6437 §3 lets a sender say that labels no flows.
 #[cfg(feature = "ipv6")]
-pub(super) fn emit_ipv6_header(
-    packet: &mut [u8],
-    src: core::net::Ipv6Addr,
-    dst: core::net::Ipv6Addr,
-    next: IpProtocol,
-    hop_limit: u8,
-) {
-    let payload_len = (packet.len() - IPV6_HEADER) as u16;
-    packet[..IPV6_HEADER].fill(0);
-    let mut ipv6 = smoltcp::wire::Ipv6Packet::new_unchecked(packet);
-    ipv6.set_version(6);
-    ipv6.set_payload_len(payload_len);
-    ipv6.set_next_header(next);
-    ipv6.set_hop_limit(hop_limit);
-    ipv6.set_src_addr(src);
-    ipv6.set_dst_addr(dst);
+pub(super) fn emit_ipv6_header(packet: &mut [u8], src: &Addr, dst: &Addr, next: u8, hop_limit: u8) {
+    let payload_len = packet.len().saturating_sub(IPV6_HEADER) as u16;
+    let Some(header) = packet.as_chunks_mut::<4>().0.first_chunk_mut::<{ IPV6_HEADER / 4 }>() else { return };
+    let [version, lengths, addresses @ ..] = header;
+    *version = (6_u32 << 28).to_be_bytes();
+    *lengths = (u32::from(payload_len) << 16 | u32::from(next) << 8 | u32::from(hop_limit)).to_be_bytes();
+    for (to, from) in addresses.iter_mut().zip(src.all_words().iter().chain(dst.all_words())) {
+        *to = from.to_ne_bytes();
+    }
 }

@@ -97,10 +97,11 @@ fn read_error(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<
 }
 
 /// The group that listens for questions about `target` (RFC 4291 §2.7.1), and its Ethernet address (RFC 2464 §7).
-pub(super) fn solicited_group(target: Ipv6Addr) -> (Ipv6Addr, Hop) {
+pub(super) fn solicited_group(target: Ipv6Addr) -> (Addr, Hop) {
     let [.., a, b, c] = target.octets();
-    let low = u16::from_be_bytes([b, c]);
-    (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), low), Hop([0x33, 0x33, 0xff, a, b, c]))
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
+    // No group's address stands for an IPv4 address.
+    (Addr::from_v6_octets(&group).unwrap_or(Addr::ZERO), Hop([0x33, 0x33, 0xff, a, b, c]))
 }
 
 /// Writes the question for `target` behind its IPv6 header.
@@ -109,7 +110,7 @@ pub(super) fn emit_solicitation(message: &mut [u8], ours: Hop, source: Ipv6Addr,
         target_addr: target,
         lladdr: Some(EthernetAddress(ours.0).into()),
     });
-    let (group, _) = solicited_group(target);
+    let group = solicited_group(target).0.as_v6().unwrap_or(Ipv6Addr::UNSPECIFIED);
     let checksums = smoltcp::phy::ChecksumCapabilities::default();
     repr.emit(&source, &group, &mut Icmpv6Packet::new_unchecked(message), &checksums);
 }

@@ -2,22 +2,23 @@
 
 #[cfg(feature = "ipv6")]
 use smoltcp::wire::Ipv6Packet;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet};
 
 #[cfg(feature = "ipv6")]
 use super::ext_headers::{Behind, walk};
+#[cfg(feature = "ipv6")]
+use super::headers::Ipv6;
+use super::headers::{self, Ethernet, Ipv4};
 use super::icmp::Undelivered;
 use super::medium::Medium;
 #[cfg(feature = "ipv6")]
 use super::ndp::{self, Message};
 use super::neighbors::Lesson;
 use super::state::{Link, LinkCounters};
-use super::{arp, headers, icmp};
+use super::{arp, icmp};
 use crate::counters::count;
 use crate::rules::verdict::{Rule, Verdict};
 use crate::time::Instant;
 use crate::wire::addr::{Addr, Hop};
-use crate::wire::checksum;
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,21 +45,20 @@ impl Link<'_> {
                 _ => self.handle_ipv4(now, frame, Hop::default(), false),
             };
         };
-        let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+        let Some(Ethernet { dst, src: hop, ethertype, payload }) = Ethernet::read(frame) else {
             return Received::NotMine;
         };
-        let to = ethernet.dst_addr();
-        if to.is_unicast() && to.0 != ours.0 {
+        let is_to_group = dst.is_group();
+        if !is_to_group && dst != ours {
             return Received::NotMine;
         }
-        let hop = Hop(ethernet.src_addr().0);
         // An answer to a group's address would be heard by all.
-        let is_group = !to.is_unicast() || !hop.is_station();
-        match ethernet.ethertype() {
-            EthernetProtocol::Arp => self.handle_arp(now, ethernet.payload()),
-            EthernetProtocol::Ipv4 => self.handle_ipv4(now, ethernet.payload(), hop, is_group),
-            EthernetProtocol::Ipv6 => self.handle_ipv6(now, ethernet.payload(), hop, is_group),
-            EthernetProtocol::Unknown(_) => Received::NotMine,
+        let is_group = is_to_group || !hop.is_station();
+        match ethertype {
+            headers::ARP => self.handle_arp(now, payload),
+            headers::IPV4 => self.handle_ipv4(now, payload, hop, is_group),
+            headers::IPV6 => self.handle_ipv6(now, payload, hop, is_group),
+            _ => Received::NotMine,
         }
     }
 
@@ -76,37 +76,34 @@ impl Link<'_> {
     }
 
     fn handle_ipv4(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
-        // Lengths are checked here; header options are stepped over by the header's own length.
-        let Ok(ipv4) = Ipv4Packet::new_checked(packet) else {
-            return Received::NotMine;
-        };
-        if ipv4.version() != 4 || ipv4.next_header() != IpProtocol::Tcp {
+        let Some(ipv4) = Ipv4::read(packet) else { return Received::NotMine };
+        if ipv4.protocol != headers::TCP {
             return if is_group { Received::NotMine } else { self.handle_icmp(now, &ipv4) };
         }
-        let (src, dst) = (Addr::v4(ipv4.src_addr()), Addr::v4(ipv4.dst_addr()));
-        let is_broadcast_or_multicast = self.addresses.is_broadcast_or_multicast(dst);
-        if !is_broadcast_or_multicast && !self.addresses.is_ours(dst) {
+        let Ipv4 { src, dst, .. } = ipv4;
+        let is_known = self.tcp.expects(&src, &dst);
+        let is_to_many = !is_known && self.addresses.is_broadcast_or_multicast(dst);
+        if !is_known && !is_to_many && !self.addresses.is_ours(dst) {
             return Received::OtherTcp;
         }
-        let is_checked = !self.checksum.is_verified_here() || is_header_right(&ipv4);
-        let found = if usize::from(ipv4.header_len()) < headers::IPV4_HEADER || !is_checked {
+        let found = if !ipv4.is_header_right(self.checksum) {
             Err(Rule::Malformed)
-        } else if ipv4.more_frags() || ipv4.frag_offset() != 0 {
+        } else if ipv4.is_fragment {
             Err(Rule::Fragment)
         } else {
-            Ok(ipv4.payload())
+            Ok(ipv4.payload)
         };
-        self.handle_tcp(now, (src, dst), hop, found, is_group || is_broadcast_or_multicast)
+        let is_answerable = !is_group && (is_known || !is_to_many && self.is_answerable(src));
+        self.handle_tcp(now, (src, dst), hop, found, is_answerable)
     }
 
     /// A whole ICMP error to us is looked at; everything that is not TCP is for the IP stack beside us.
-    fn handle_icmp(&mut self, now: Instant, ipv4: &Ipv4Packet<&[u8]>) -> Received {
-        let is_whole = !ipv4.more_frags() && ipv4.frag_offset() == 0 && is_header_right(ipv4);
-        let is_icmp = ipv4.version() == 4 && ipv4.next_header() == IpProtocol::Icmp;
-        if !is_icmp || !is_whole || !self.addresses.is_ours(Addr::v4(ipv4.dst_addr())) {
+    fn handle_icmp(&mut self, now: Instant, ipv4: &Ipv4<'_>) -> Received {
+        let is_whole = !ipv4.is_fragment && ipv4.is_checksum_right();
+        if ipv4.protocol != headers::ICMP || !is_whole || !self.addresses.is_ours(ipv4.dst) {
             return Received::NotMine;
         }
-        match icmp::read(ipv4.payload()) {
+        match icmp::read(ipv4.payload) {
             Some(undelivered) => self.handle_undelivered(now, &undelivered),
             None => Received::NotMine,
         }
@@ -122,23 +119,18 @@ impl Link<'_> {
 
     #[cfg(feature = "ipv6")]
     fn handle_ipv6(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
-        let Ok(ipv6) = Ipv6Packet::new_checked(packet) else {
-            return Received::NotMine;
-        };
-        if ipv6.version() != 6 {
-            return Received::NotMine;
-        }
-        // An IPv4 address in IPv6 guise is nobody's here.
-        let (src, dst) = (Addr::v6(ipv6.src_addr()), Addr::v6(ipv6.dst_addr()).unwrap_or(Addr::ZERO));
-        let (is_ours, is_broadcast_or_multicast) =
-            (self.addresses.is_ours(dst), self.addresses.is_broadcast_or_multicast(dst));
-        let found = match walk(ipv6.next_header().into(), ipv6.payload()) {
+        let Some(ipv6) = Ipv6::read(packet) else { return Received::NotMine };
+        let dst = ipv6.dst.unwrap_or(Addr::ZERO);
+        let is_known = ipv6.src.is_some_and(|src| self.tcp.expects(&src, &dst));
+        let is_ours = is_known || self.addresses.is_ours(dst);
+        let is_to_many = !is_known && self.addresses.is_broadcast_or_multicast(dst);
+        let found = match walk(ipv6.next, ipv6.payload) {
             Behind::Other => return Received::NotMine,
-            Behind::Icmpv6(_) if !is_ours && !is_broadcast_or_multicast => return Received::NotMine,
-            Behind::Icmpv6(message) => return self.handle_icmpv6(now, &ipv6, message, is_ours),
+            Behind::Icmpv6(_) if !is_ours && !is_to_many => return Received::NotMine,
+            Behind::Icmpv6(message) => return self.handle_icmpv6(now, packet, message, is_ours),
             // Nobody knows what it would have been.
             Behind::TooManyHeaders | Behind::CutShort if !is_ours => return Received::NotMine,
-            Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_broadcast_or_multicast => {
+            Behind::Tcp(_) | Behind::TcpFragment if !is_ours && !is_to_many => {
                 return Received::OtherTcp;
             }
             Behind::Tcp(segment) => Ok(segment),
@@ -146,8 +138,9 @@ impl Link<'_> {
             Behind::TooManyHeaders => Err(Rule::TooManyHeaders),
             Behind::CutShort => Err(Rule::Malformed),
         };
-        let between = (src.unwrap_or(Addr::ZERO), dst);
-        self.handle_tcp(now, between, hop, found, is_group || is_broadcast_or_multicast || src.is_none())
+        let src = ipv6.src.unwrap_or(Addr::ZERO);
+        let is_from_host = is_known || ipv6.src.is_some_and(|src| self.is_answerable(src));
+        self.handle_tcp(now, (src, dst), hop, found, is_from_host && !is_group && !is_to_many)
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -156,8 +149,8 @@ impl Link<'_> {
     }
 
     #[cfg(feature = "ipv6")]
-    fn handle_icmpv6(&mut self, now: Instant, packet: &Ipv6Packet<&[u8]>, message: &[u8], is_to_us: bool) -> Received {
-        match ndp::read(packet, message) {
+    fn handle_icmpv6(&mut self, now: Instant, packet: &[u8], message: &[u8], is_to_us: bool) -> Received {
+        match ndp::read(&Ipv6Packet::new_unchecked(packet), message) {
             Message::Lesson(lesson) => self.learn(lesson, now),
             // Nobody sends such to a group.
             Message::Error(_) if !is_to_us => count(&mut self.counters.icmp_errors_ignored),
@@ -168,6 +161,11 @@ impl Link<'_> {
         Received::Observed
     }
 
+    /// Returns whether a packet's source can be answered: it is neither ours nor many hosts'.
+    fn is_answerable(&self, src: Addr) -> bool {
+        !self.addresses.is_ours(src) && !self.addresses.is_broadcast_or_multicast(src)
+    }
+
     /// A segment, or why there is none, on its way to the engine: the IP layer must not let everything through.
     fn handle_tcp(
         &mut self,
@@ -175,10 +173,8 @@ impl Link<'_> {
         (src, dst): (Addr, Addr),
         hop: Hop,
         found: Result<&[u8], Rule>,
-        is_unanswerable: bool,
+        is_answerable: bool,
     ) -> Received {
-        let is_answerable =
-            !is_unanswerable && !self.addresses.is_ours(src) && !self.addresses.is_broadcast_or_multicast(src);
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),
@@ -191,9 +187,4 @@ impl Link<'_> {
             }
         })
     }
-}
-
-fn is_header_right(ipv4: &Ipv4Packet<&[u8]>) -> bool {
-    let header = ipv4.as_ref().get(..usize::from(ipv4.header_len()));
-    header.is_some_and(checksum::is_right)
 }

@@ -1,9 +1,5 @@
 //! Frames out: whose turn it is, where it goes, and its headers.
 
-use smoltcp::wire::EthernetProtocol;
-#[cfg(feature = "ipv6")]
-use smoltcp::wire::IpProtocol;
-
 use super::medium::Medium;
 #[cfg(feature = "ipv6")]
 use super::ndp;
@@ -180,16 +176,16 @@ impl Link<'_> {
         };
         if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {
             count(&mut self.counters.arp_requests);
-            let payload = self.medium.emit_header(buf, EVERYBODY, EthernetProtocol::Arp);
+            let payload = self.medium.emit_header(buf, EVERYBODY, headers::ARP);
             arp::emit_request(payload, ours, source, target);
         }
         #[cfg(feature = "ipv6")]
-        if let (Some(source), Some(target)) = (source.as_v6(), addr.as_v6()) {
+        if let (Some(source_v6), Some(target)) = (source.as_v6(), addr.as_v6()) {
             count(&mut self.counters.neighbour_solicitations);
             let (group, hop) = ndp::solicited_group(target);
-            let packet = self.medium.emit_header(buf, hop, EthernetProtocol::Ipv6);
-            headers::emit_ipv6_header(packet, source, group, IpProtocol::Icmpv6, ndp::FROM_LINK);
-            ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source, target);
+            let packet = self.medium.emit_header(buf, hop, headers::IPV6);
+            headers::emit_ipv6_header(packet, &source, &group, headers::ICMPV6, ndp::FROM_LINK);
+            ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
         }
     }
 
@@ -198,7 +194,7 @@ impl Link<'_> {
         let packet = self.medium.emit_header(buf, hop, headers::ethertype(remote_addr));
         let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(remote_addr)).ok_or(BufferTooSmall)?;
         self.tcp.transmit(what, now).emit(segment)?;
-        headers::emit_ip_header(packet, local_addr, remote_addr, self.checksum);
+        headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
         Ok(())
     }
 }

@@ -37,12 +37,24 @@ impl Addr {
     pub(crate) const ZERO: Addr = Addr([0; WORDS]);
 
     pub(crate) fn v4(addr: Ipv4Addr) -> Addr {
+        Addr::from_v4_octets(addr.octets())
+    }
+
+    /// The same from its octets.
+    #[inline]
+    pub(crate) fn from_v4_octets(octets: [u8; 4]) -> Addr {
         let mut words = [0; WORDS];
         for (word, mapped) in words[..V4].iter_mut().zip(MAPPED) {
             *word = mapped;
         }
-        words[V4] = u32::from_ne_bytes(addr.octets());
+        words[V4] = u32::from_ne_bytes(octets);
         Addr(words)
+    }
+
+    /// The octets of an IPv4 address.
+    #[inline]
+    pub(crate) fn v4_octets(&self) -> [u8; 4] {
+        self.0[V4].to_ne_bytes()
     }
 
     /// The address, if this build speaks its family.
@@ -153,12 +165,15 @@ impl Addr {
 impl Addr {
     /// The address; `None` for one that stands for an IPv4 address, which is not to be seen on a wire.
     pub(crate) fn v6(addr: Ipv6Addr) -> Option<Addr> {
-        let octets = addr.octets();
-        let mut words = [0; WORDS];
-        for (to, from) in words.iter_mut().zip(octets.as_chunks::<4>().0) {
-            *to = u32::from_ne_bytes(*from);
-        }
-        Some(Addr(words)).filter(|addr| !addr.is_v4())
+        Addr::from_v6_octets(&addr.octets())
+    }
+
+    /// The same from its octets.
+    pub(crate) fn from_v6_octets(octets: &[u8; 16]) -> Option<Addr> {
+        let (words, _) = octets.as_chunks::<4>();
+        let [a, b, c, d] = words else { return None };
+        let addr = Addr([a, b, c, d].map(|word| u32::from_ne_bytes(*word)));
+        if addr.is_v4() { None } else { Some(addr) }
     }
 
     pub(crate) fn as_v6(self) -> Option<Ipv6Addr> {
@@ -179,9 +194,14 @@ impl Addr {
 pub struct Hop(pub [u8; 6]);
 
 impl Hop {
+    /// Returns whether it means a group of stations, or all.
+    pub(crate) fn is_group(self) -> bool {
+        self.0[0] & 1 != 0
+    }
+
     /// Returns whether it can be one station's: neither a group's nor nobody's.
     pub(crate) fn is_station(self) -> bool {
-        self.0[0] & 1 == 0 && self != Hop::default()
+        !self.is_group() && self != Hop::default()
     }
 }
 

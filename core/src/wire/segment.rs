@@ -193,17 +193,19 @@ impl Header {
         Ok(())
     }
 
-    /// Each takes one word (§3.1, RFC 5482 §3.4).
+    /// Each takes one word (§3.1, RFC 5482 §3.4): there are as many as [`Header::wire_len`] counts.
     fn emit_options(&self, words: &mut [[u8; 4]]) {
-        let mut words = words.iter_mut();
-        if let (Some(mss), Some(word)) = (self.mss, words.next()) {
-            let [high, low] = mss.to_be_bytes();
-            *word = [MAX_SEGMENT_SIZE.0, MAX_SEGMENT_SIZE.1 as u8, high, low];
-        }
-        #[cfg(feature = "user-timeout-option")]
-        if let (Some(field), Some(word)) = (self.user_timeout, words.next()) {
+        let option = |(kind, len): (u8, usize), field: u16| {
             let [high, low] = field.to_be_bytes();
-            *word = [USER_TIMEOUT.0, USER_TIMEOUT.1 as u8, high, low];
+            [kind, len as u8, high, low]
+        };
+        let options = [
+            self.mss.map(|mss| option(MAX_SEGMENT_SIZE, mss)),
+            #[cfg(feature = "user-timeout-option")]
+            self.user_timeout.map(|field| option(USER_TIMEOUT, field)),
+        ];
+        for (to, from) in words.iter_mut().zip(options.into_iter().flatten()) {
+            *to = from;
         }
     }
 }
