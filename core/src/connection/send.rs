@@ -85,7 +85,13 @@ fn has_queue(c: &Connection) -> bool {
 }
 
 /// Plans the connection's next segment.
+#[inline]
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
+    // Most segments meet a connection that has nothing to say.
+    if c.due.is_empty() && !has_queue(c) { None } else { next_of_some(c) }
+}
+
+fn next_of_some(c: &Connection) -> Option<Plan> {
     if c.has(Due::RESET) {
         let reset = reset::abort(&c.tcb, reason_of_reset(c));
         return Some(Plan { kind: Kind::Reset(reset), seq: reset.seq, len: 0, fin: false, push: false });

@@ -249,9 +249,12 @@ impl Tcp<'_> {
     /// Frees a slot that nobody holds and that has nothing left to say.
     pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
         let c = &mut self.connections[i];
+        if c.closed().is_none() {
+            return;
+        }
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Marks::UNACCEPTED);
         let is_told = c.has(Marks::UNACCEPTED) || !c.events.contains(Events::CLOSED);
-        if c.closed().is_none() || c.has(Due::RESET) || is_held || !is_told {
+        if c.has(Due::RESET) || is_held || !is_told {
             return;
         }
         self.pool.release(c.buffers);

@@ -13,7 +13,7 @@ use crate::rules::judgement::{Answer, ForConnection, ForHandshake, ForListener, 
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, Rule, State, Verdict};
-use crate::rules::{closed, listen, segment_arrives};
+use crate::rules::{closed, listen, segment_arrives, synchronized};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
@@ -157,6 +157,13 @@ impl Tcp<'_> {
     fn on_connection(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = &self.connections[i].tcb;
         let state = tcb.state();
+        if let Some(expected) = synchronized::predict(tcb, arriving.seg) {
+            debug_assert_eq!(expected.widen(), segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy));
+            let Judgement { rule, disposition } = expected;
+            let action = self.accept_segment(i, arriving, rule, &disposition);
+            self.settle(i);
+            return Verdict { rule, action, state };
+        }
         let Judgement { rule, disposition } = segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy);
         let action = match disposition {
             ForConnection::Handshake(ForHandshake::Accept(accepted)) => {

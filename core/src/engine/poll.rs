@@ -96,9 +96,14 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn next_output(&mut self, now: Instant) -> Next {
-        if let Some(event) = self.poll_event(now) {
-            return Next::Event(event);
+        match self.poll_event(now) {
+            Some(event) => Next::Event(event),
+            None => self.next_but_events(),
         }
+    }
+
+    /// The same where no event waits.
+    pub(crate) fn next_but_events(&mut self) -> Next {
         // By turns, so that neither a scan of ports silences connections, nor they the answers.
         let reply = self.replies.front().map(|reply| Next::Transmit(What::Reply(*reply)));
         if let (Some(reply), false) = (reply, self.is_segments_turn) {

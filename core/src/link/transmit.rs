@@ -66,7 +66,7 @@ impl<'s> Link<'s> {
             if let Some((addr, source)) = self.neighbours.question() {
                 return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, now });
             }
-            match self.tcp.next_output(now) {
+            match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
                 Next::Transmit(what) => match self.route(what, now) {
@@ -77,6 +77,9 @@ impl<'s> Link<'s> {
                     // The others go first.
                     None => self.tcp.transmit(what, now).defer(),
                 },
+            }
+            if let Some(event) = self.tcp.poll_event(now) {
+                return LinkOutput::Event(event);
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::config::RstPolicy;
 use crate::rules::judgement::{Accepted, Answer, ForConnection, Judgement, Span};
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{CloseReason, Rule, State};
-use crate::wire::segment::{Control, Segment};
+use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
 
 pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement<ForConnection> {
@@ -15,6 +15,22 @@ pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgemen
         .or_else(|| first_check_sequence(tcb, seg).map(Judgement::widen))
         .or_else(|| fifth_check_ack(tcb, seg).map(Judgement::widen))
         .unwrap_or_else(|| accept(tcb, seg).widen())
+}
+
+/// Judges what nearly every segment is: an ACK, or payload in order, on an established connection where nothing is out of the ordinary. `None`:
+/// [`judge`] must; where there is a judgement, it is the same as that one's.
+#[inline]
+pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted>> {
+    let Header { seq, ack, control, .. } = seg.header;
+    let is_plain = control.union(Control::PSH) == Control::ACK.union(Control::PSH);
+    let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(Flags::PROBE_OUT | Flags::APP_GONE);
+    let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
+    let len = u16::try_from(seg.text.len()).ok().filter(|len| *len <= tcb.rcv_wnd)?;
+    if !(is_plain && is_ordinary && seq == tcb.rcv_nxt && is_ack_of_flight) {
+        return None;
+    }
+    let rule = if len == 0 { Rule::AckAccepted } else { Rule::TextInOrder };
+    Some(rule.then(Accepted { ack: true, text: Span { skip: 0, len, offset: 0 }, ..Accepted::default() }))
 }
 
 fn accept(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
