@@ -1,10 +1,10 @@
 //! The table is complete: every rule and every requirement has a row, and every row has its test.
 
-mod table;
+mod support;
 
 use tcp_reset_core::{Rule, State};
 
-use table::{Row, TABLE};
+use support::table::{Row, TABLE};
 
 /// Where the tests named in the table live.
 const TESTS: &[&str] = &[

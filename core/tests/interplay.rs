@@ -1,16 +1,14 @@
 //! Over each family: what several segments, timers, calls and neighbours do together: stories no single segment shows.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
-use bench::{
-    LargeStore, Link, PEER_ISN, Raw, START, Store, World, peer, quick_config, small_listener, small_stream, us,
-};
-use family::{ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, over_each, read_question};
+mod support;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use table::{ACK, FIN, RST, SYN, Seg};
+use support::family::{self, ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, over_each, read_question};
+use support::rig::{
+    self, LargeStore, Link, PEER_ISN, Raw, START, Store, World, peer, quick_config, small_listener, small_stream, us,
+};
+use support::table::{ACK, FIN, RST, SYN, Seg};
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium};
 use tcp_reset_core::*;
 
@@ -106,7 +104,7 @@ fn the_orphan_time_begins_at_the_close() {
 fn a_crossing_syn_does_not_rebind_the_next_hop() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1)).unwrap();
+        let mut tcp = Tcp::new(&mut *store, quick_config(), rig::key(1)).unwrap();
         let (us, peer) = (us(family), peer(family));
         let good = Hop([2, 0, 0, 0, 0, 9]);
         let evil = Hop([2, 6, 6, 6, 6, 6]);
@@ -149,7 +147,7 @@ fn frames_with(test: impl Fn(&mut Frames<'_>, Family)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
         let mut tcp =
-            Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, bench::key(1)).unwrap();
+            Tcp::new(&mut *store, Config { delayed_ack: Duration::ZERO, ..Config::default() }, rig::key(1)).unwrap();
         tcp.listen(SocketAddr::new(family.unspecified(), 80), small_listener()).unwrap();
         let mut frames = Frames::new(tcp, Medium::Ethernet(Hop(MAC)), ChecksumBy::Software);
         frames.set_addresses(&ours(family), router(family)).unwrap();
@@ -363,7 +361,7 @@ fn time_spent_on_arp_is_no_retransmission() {
 fn a_listener_handle_stays_stale() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        let mut tcp = Tcp::new(&mut *store, quick_config(), bench::key(1)).unwrap();
+        let mut tcp = Tcp::new(&mut *store, quick_config(), rig::key(1)).unwrap();
         let old = tcp.listen(us(family), small_listener()).unwrap();
         tcp.unlisten(START, old).unwrap();
         for _ in 0..255 {
@@ -462,7 +460,7 @@ fn the_longest_handshake_expires() {
         assert_eq!(l.world.tcp.in_use().1, 0);
     });
     let beyond = Config { syn_received_timeout: MAX_SYN_RECEIVED + Duration::from_millis(1), ..quick_config() };
-    let refused = Tcp::new(&mut *Box::new(Store::new()), beyond, bench::key(1)).map(drop);
+    let refused = Tcp::new(&mut *Box::new(Store::new()), beyond, rig::key(1)).map(drop);
     assert_eq!(refused, Err(InvalidSetting(Setting::SynReceivedTimeout)));
 }
 

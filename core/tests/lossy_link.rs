@@ -4,8 +4,7 @@
 //! with its segments, and `SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod family;
-mod world;
+mod support;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +13,10 @@ use std::time::Duration;
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
 use tcp_reset_core::{ChecksumBy, CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Tcp, Timer};
 
-use family::{Family, over_each, read_question};
-use world::{ACK, FIN, MACS, MS, Path, Plan, RST, Rng, SECOND, START, Seg, World, ahead, sides, stores, text_of};
+use support::family::{Family, over_each, read_question};
+use support::world::{
+    self, ACK, FIN, MACS, MS, Path, Plan, RST, Rng, SECOND, START, Seg, World, ahead, sides, stores, text_of,
+};
 
 const SEEDS: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;

@@ -4,9 +4,7 @@
 //! what goes out, the state afterwards, STATUS and the counters with what the table computes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,14 +15,19 @@ use tcp_reset_core::{
     Timer, Verdict,
 };
 
-use bench::reach::{
-    Script, accepted, close_wait, closing, cross, crossed, dial, enter, fin_wait_1, fin_wait_1_gone, fin_wait_2,
-    fin_wait_2_gone, knock, last_ack, open, probe_outstanding, send_window_closed, send_window_shrunk, text_in_flight,
-    time_wait, time_wait_of_listener,
+use support::family::{Family, over_each};
+use support::rig::{
+    self,
+    reach::{
+        Script, accepted, close_wait, closing, cross, crossed, dial, enter, fin_wait_1, fin_wait_1_gone, fin_wait_2,
+        fin_wait_2_gone, knock, last_ack, open, probe_outstanding, send_window_closed, send_window_shrunk,
+        text_in_flight, time_wait, time_wait_of_listener,
+    },
 };
-use bench::{BUFFER, Link, PEER_ISN, START, Sent, Store, World, key, quick_config, small_listener, small_stream};
-use family::{Family, over_each};
-use table::{ACK, Effect, Model, PSH, Port, RST, Reply, SYN, Seg, ahead, decide};
+use support::rig::{
+    BUFFER, Link, PEER_ISN, START, Sent, Store, World, key, quick_config, small_listener, small_stream,
+};
+use support::table::{ACK, Effect, Model, PSH, Port, RST, Reply, SYN, Seg, ahead, decide};
 
 /// Rules that no segment of the enumeration can meet, each with the test in `rules.rs` that shows it.
 const ELSEWHERE: &[(Rule, &str)] = &[
@@ -204,7 +207,7 @@ fn listen_anywhere(link: &mut Link<'_>) {
 
 /// A peer other than the one under test begins a handshake.
 fn stranger_knocks(link: &mut Link<'_>, port: u16) -> Sent {
-    let raw = bench::Raw { seq: 5, flags: SYN, wnd: 100, ..bench::Raw::default() };
+    let raw = rig::Raw { seq: 5, flags: SYN, wnd: 100, ..rig::Raw::default() };
     let _ = link.world.arrive(stranger(link, port), link.us, &raw);
     link.world.only().clone()
 }
@@ -230,7 +233,7 @@ fn knock_without_slot(link: &mut Link<'_>) {
     link.listen(ListenOptions { backlog: 1, ..small_listener() });
     let _ = link.say(SYN, 0);
     let reply = stranger_knocks(link, 1_001);
-    let raw = bench::Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..bench::Raw::default() };
+    let raw = rig::Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..rig::Raw::default() };
     let _ = link.world.arrive(stranger(link, 1_001), link.us, &raw);
     link.model.state = State::SynReceived;
     link.model.passive = true;
@@ -311,7 +314,7 @@ fn reopened(link: &mut Link<'_>) {
     let _ = link.world.tcp.close(link.world.now, link.handle.take().unwrap());
     link.world.drain();
     link.isn = link.model.rcv_nxt.wrapping_add(1_000);
-    link.model = Model { port: Port::Takes, ..bench::nothing(link.isn) };
+    link.model = Model { port: Port::Takes, ..rig::nothing(link.isn) };
     let _ = link.say(SYN, 0);
     link.model = Model { state: State::SynReceived, passive: true, over_time_wait: true, ..link.model };
 }
@@ -822,7 +825,7 @@ fn verdicts_without_effect_leave_the_books_alone() {
 #[test]
 fn default_streams_fit_the_same_rules() {
     over_each(|family| {
-        let mut store = Box::new(bench::LargeStore::new());
+        let mut store = Box::new(rig::LargeStore::new());
         let mut link = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
         link.open_with(StreamOptions::default());
         assert_ne!(StreamOptions::default(), small_stream());

@@ -1,9 +1,7 @@
 //! What holds whatever a peer, an attacker, the network or a full table does: bounds in time, room that comes back, ends that are told.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
+mod support;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +9,10 @@ use std::time::Duration;
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
 use tcp_reset_core::*;
 
-use bench::end_of as closed;
-use bench::{BUFFER, LargeStore, Link, PEER_ISN, Raw, START, Store, World, quick_config, small_stream};
-use family::{Family, internet_checksum, ip_packet, over_each};
-use table::{ACK, FIN, RST, SYN, Seg};
+use support::family::{Family, internet_checksum, ip_packet, over_each};
+use support::rig::{self, end_of as closed};
+use support::rig::{BUFFER, LargeStore, Link, PEER_ISN, Raw, START, Store, World, quick_config, small_stream};
+use support::table::{ACK, FIN, RST, SYN, Seg};
 
 fn on(test: impl Fn(&mut Link<'_>)) {
     on_with(quick_config(), test);
@@ -40,7 +38,7 @@ fn syn_sent_forged_syn_does_not_stop_the_connection() {
         assert_eq!(l.inject(&Seg::new(SYN, 0x7000_0000, 0, 0, 500)).rule, Rule::SynSentSyn);
         let _ = l.say(SYN | ACK, 3);
         assert_eq!(l.status().unwrap().state, State::Established);
-        assert_eq!(l.recv(), bench::stream(PEER_ISN + 1, 3), "the text that came with it, and its numbers");
+        assert_eq!(l.recv(), rig::stream(PEER_ISN + 1, 3), "the text that came with it, and its numbers");
         let _ = l.say(ACK, 5);
         assert_eq!(l.recv().len(), 5);
         l.send(4);
@@ -341,7 +339,7 @@ fn established_fin_at_closed_window_is_taken() {
         assert_eq!((verdict.rule, verdict.action), (Rule::FinInOrder, Action::Accepted));
         assert_eq!(l.world.only().ack, l.model.rcv_nxt);
         assert_eq!(l.status().unwrap().state, State::CloseWait);
-        assert_eq!(l.recv(), bench::stream(before, BUFFER), "nothing is lost");
+        assert_eq!(l.recv(), rig::stream(before, BUFFER), "nothing is lost");
         assert_eq!(l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0]), Ok(0), "then the end");
     });
     // Text that fills the window, and the FIN right behind it.
@@ -380,7 +378,7 @@ fn scan_of_ports_does_not_silence_a_connection() {
         l.open();
         let mut buf = [0; 2_048];
         let scan = |l: &mut Link<'_>, n: u16| {
-            let mut bytes = [0; bench::LARGEST];
+            let mut bytes = [0; rig::LARGEST];
             let src = SocketAddr::new(l.peer.ip(), 10_000 + n);
             let raw = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() };
             let len = raw.write(src, l.us, false, &mut bytes);
@@ -426,8 +424,8 @@ type Pool = Storage<16, 1, 1, 1, 16_384>;
 /// Opens a connection to a port of the peer's, with buffers of a size.
 fn connect_to_port_on(family: Family) -> impl Fn(&mut World<'_>, u16, usize) -> Result<ConnectionHandle, Error> {
     move |w, n, size| {
-        let remote = SocketAddr::new(bench::peer(family).ip(), 1_000 + n);
-        w.tcp.connect(START, bench::us(family), remote, Some(Hop::default()), of_size(size))
+        let remote = SocketAddr::new(rig::peer(family).ip(), 1_000 + n);
+        w.tcp.connect(START, rig::us(family), remote, Some(Hop::default()), of_size(size))
     }
 }
 
@@ -442,7 +440,7 @@ fn pool_with_room_in_pieces_takes_a_connection() {
     over_each(|family| {
         let mut store = Box::new(Pool::new());
         let mut w = World::new(&mut *store, quick_config());
-        let (us, peer) = (bench::us(family), bench::peer(family));
+        let (us, peer) = (rig::us(family), rig::peer(family));
         let connect = connect_to_port_on(family);
         let handles: Vec<_> = (0..16).map(|n| connect(&mut w, n, 512).unwrap()).collect();
         assert_eq!(w.tcp.pool_in_use(), 16_384);
@@ -499,7 +497,7 @@ fn pool_grants_whatever_fits() {
     let sizes = [64, 128, 256, 512, 1_024, 2_048];
     let mut store = Box::new(Storage::<32, 1, 1, 1, 16_384>::new());
     let mut w = World::new(&mut *store, quick_config());
-    let (us, peer) = (bench::us(Family::V4), bench::peer(Family::V4));
+    let (us, peer) = (rig::us(Family::V4), rig::peer(Family::V4));
     let mut random = 1_u32;
     let mut held: Vec<ConnectionHandle> = Vec::new();
     let mut refused = 0;
@@ -560,8 +558,8 @@ struct Path<'s> {
 impl<'s> Path<'s> {
     /// A connection over plain IPv4 whose peer takes 1,460 octets in a segment.
     fn open(store: &'s mut LargeStore) -> Path<'s> {
-        let (us, peer) = (bench::us(Family::V4), bench::peer(Family::V4));
-        let tcp = Tcp::new(store, Config::default(), bench::key(1)).unwrap();
+        let (us, peer) = (rig::us(Family::V4), rig::peer(Family::V4));
+        let tcp = Tcp::new(store, Config::default(), rig::key(1)).unwrap();
         let mut frames = Frames::new(tcp, Medium::Ip, ChecksumBy::Software);
         frames.set_addresses(&[Interface { addr: us.ip(), prefix: 24 }], None).unwrap();
         let handle = frames.connect(START, 80, peer, of_size(8_192)).unwrap();
@@ -576,7 +574,7 @@ impl<'s> Path<'s> {
             options: &[2, 4, 5, 180],
             ..Raw::default()
         };
-        let mut bytes = [0; bench::LARGEST];
+        let mut bytes = [0; rig::LARGEST];
         let len = raw.write(peer, us, true, &mut bytes);
         let _ = path.frames.handle_frame(START, &ip_packet(peer.ip(), us.ip(), &bytes[..len]));
         path.drain();
@@ -618,7 +616,7 @@ fn path_of_1400_octets_is_no_black_hole() {
     let mut path = Path::open(&mut store);
     let frames = path.send(4_380);
     assert!(frames.iter().all(|frame| frame.len() == 1_500 && frame[6] & 0x40 != 0), "full segments, DF set");
-    let us = bench::us(Family::V4).ip();
+    let us = rig::us(Family::V4).ip();
     assert_eq!(path.frames.handle_frame(path.now, &too_big(&frames[0], 1_400, us)), Received::Observed);
     let again = path.drain();
     assert_eq!(path.mss(), 1_360);
@@ -632,7 +630,7 @@ fn path_that_is_too_small_to_be_true_is_not_believed() {
     let mut store = Box::new(LargeStore::new());
     let mut path = Path::open(&mut store);
     let frames = path.send(2_920);
-    let us = bench::us(Family::V4).ip();
+    let us = rig::us(Family::V4).ip();
     let tell = |path: &mut Path<'_>, about: &[u8], mtu| {
         let _ = path.frames.handle_frame(path.now, &too_big(about, mtu, us));
         path.drain();
@@ -683,7 +681,7 @@ fn setting_out_of_its_bounds_is_refused() {
     ];
     for (config, setting) in cases {
         let mut store = Box::new(Store::new());
-        let refused = Tcp::new(&mut *store, config, bench::key(1)).err();
+        let refused = Tcp::new(&mut *store, config, rig::key(1)).err();
         assert_eq!(refused, Some(InvalidSetting(setting)), "{config:?}");
         assert!(!InvalidSetting(setting).to_string().is_empty());
     }
@@ -694,7 +692,7 @@ fn setting_out_of_its_bounds_is_refused() {
         Config { delayed_ack: MAX_DELAYED_ACK, ephemeral_ports: PortRange { first: 65_535, last: 65_535 }, ..of() },
     ];
     for config in at_their_bounds {
-        assert!(Tcp::new(&mut *Box::new(Store::new()), config, bench::key(1)).is_ok(), "{config:?}");
+        assert!(Tcp::new(&mut *Box::new(Store::new()), config, rig::key(1)).is_ok(), "{config:?}");
     }
 }
 
@@ -717,7 +715,7 @@ fn option_out_of_its_bounds_is_refused() {
         static LONG: [Network; 1] = [Network { addr: IpAddr::V4(V4), prefix: 33 }];
         static GUISE: [Network; 1] = [Network { addr: IpAddr::V6(V4.to_ipv6_mapped()), prefix: 120 }];
         for networks in [&LONG, &GUISE] {
-            let options = ListenOptions { accept_from: Some(networks), ..bench::small_listener() };
+            let options = ListenOptions { accept_from: Some(networks), ..rig::small_listener() };
             assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(Setting::AcceptFrom)));
         }
         let stream = StreamOptions { rx_buffer: MAX_BUFFER, ..small_stream() };

@@ -2,11 +2,10 @@
 //! where both share one engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod family;
 #[cfg(feature = "ipv6")]
 #[path = "properties/side_by_side.rs"]
 mod side_by_side;
-mod world;
+mod support;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -20,11 +19,11 @@ use tcp_reset_core::{
     StreamOptions, Tcp, Verdict,
 };
 
-use family::{
+use support::family::{
     ETHERNET_HEADER, Family, ON_LINK_HOPS, ethernet, icmpv6, ip_packet, is_about_neighbours, over_each, read_question,
     tcp_checksum,
 };
-use world::{ACK, FIN, MOST_OUTPUTS, RST, SYN, Seg, URG, ahead, key, read_ip};
+use support::world::{ACK, FIN, MOST_OUTPUTS, RST, SYN, Seg, URG, ahead, key, read_ip};
 
 const HOP: Hop = Hop([2, 0, 0, 0, 0, 9]);
 

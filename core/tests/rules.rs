@@ -4,9 +4,7 @@
 //! and acknowledgements are sent at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
+mod support;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,14 +15,19 @@ use tcp_reset_core::{
     Overflow, ResetReason, RstPolicy, Rule, SecretKey, Seq, State, Status, StreamOptions, Tcp, Timer, Verdict,
 };
 
-use bench::reach::{
-    OTHER_STATES, SYN_RECEIVED, SYNCHRONIZED, Script, accepted, close_wait, closing, cross, dial, fin_wait_1,
-    fin_wait_1_gone, fin_wait_2, fin_wait_2_gone, knock, last_ack, open, probe_outstanding, text_in_flight, time_wait,
-    time_wait_of_listener,
+use support::family::{self, Family, over_each};
+use support::rig::{
+    self,
+    reach::{
+        OTHER_STATES, SYN_RECEIVED, SYNCHRONIZED, Script, accepted, close_wait, closing, cross, dial, fin_wait_1,
+        fin_wait_1_gone, fin_wait_2, fin_wait_2_gone, knock, last_ack, open, probe_outstanding, text_in_flight,
+        time_wait, time_wait_of_listener,
+    },
 };
-use bench::{BUFFER, LargeStore, Link, ManyStore, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, World, peer, us};
-use family::{Family, over_each};
-use table::{ACK, FIN, PSH, RST, SYN, Seg, URG};
+use support::rig::{
+    BUFFER, LargeStore, Link, ManyStore, PEER_ISN, PEER_WINDOW, Pair, Raw, START, Store, World, peer, us,
+};
+use support::table::{self, ACK, FIN, PSH, RST, SYN, Seg, URG};
 
 fn config() -> Config {
     Config { delayed_ack: Duration::ZERO, ..Config::default() }
@@ -138,10 +141,10 @@ fn malformed(good: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 fn any_state_malformed_header_is_dropped() {
     let closed = |_: &mut Link<'_>| {};
-    let listen = |l: &mut Link<'_>| l.listen(bench::small_listener());
+    let listen = |l: &mut Link<'_>| l.listen(rig::small_listener());
     let scripts: [Script; 4] = [closed, listen, open, time_wait];
     for build in scripts {
-        on_link_with(bench::quick_config(), |l| {
+        on_link_with(rig::quick_config(), |l| {
             build(l);
             let good = Raw { seq: l.model.rcv_nxt, flags: RST, ..Raw::default() }.bytes(l.peer, l.us);
             let before = l.state();
@@ -194,10 +197,10 @@ fn unanswerable(family: Family) -> Vec<(SocketAddr, SocketAddr)> {
 #[test]
 fn any_state_unanswerable_address_is_dropped() {
     let closed = |_: &mut Link<'_>| {};
-    let listen_here = |l: &mut Link<'_>| l.listen(bench::small_listener());
+    let listen_here = |l: &mut Link<'_>| l.listen(rig::small_listener());
     let listen_anywhere = |l: &mut Link<'_>| {
         let any = SocketAddr::new(l.family.unspecified(), 80);
-        l.world.tcp.listen(any, bench::small_listener()).unwrap();
+        l.world.tcp.listen(any, rig::small_listener()).unwrap();
     };
     over_each(|family| {
         for build in [closed, listen_here, listen_anywhere] as [Script; 3] {
@@ -224,8 +227,8 @@ fn assert_unanswered(link: &mut Link<'_>, src: SocketAddr, dst: SocketAddr, flag
 /// A listener behind frames; the hosts 1 and 7 are ours.
 fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, config(), bench::key(1)).unwrap();
-    tcp.listen(SocketAddr::new(family.unspecified(), 80), bench::small_listener()).unwrap();
+    let mut tcp = Tcp::new(&mut *store, config(), rig::key(1)).unwrap();
+    tcp.listen(SocketAddr::new(family.unspecified(), 80), rig::small_listener()).unwrap();
     let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
     let ours = [1, 7].map(|n| Interface { addr: family.host(n), prefix: family.prefix() });
     frames.set_addresses(&ours, None).unwrap();
@@ -354,7 +357,7 @@ fn closed_segment_with_ack_draws_rst_at_its_ack() {
 #[test]
 fn listen_rst_is_ignored() {
     on_link(|l| {
-        l.listen(bench::small_listener());
+        l.listen(rig::small_listener());
         for flags in [RST, RST | ACK, RST | SYN] {
             assert_untouched(l, &Seg::new(flags, 100, 200, 0, 0), Rule::ListenRst, Action::Dropped);
             assert_silent(l);
@@ -367,7 +370,7 @@ fn listen_rst_is_ignored() {
 #[test]
 fn listen_ack_draws_rst() {
     on_link(|l| {
-        l.listen(bench::small_listener());
+        l.listen(rig::small_listener());
         for flags in [ACK, SYN | ACK, FIN | ACK] {
             assert_untouched(
                 l,
@@ -382,7 +385,7 @@ fn listen_ack_draws_rst() {
 
 /// A listener with room for one half-open connection, which is taken.
 fn full_listener(link: &mut Link<'_>, overflow: Overflow) {
-    link.listen(ListenOptions { half_open: 1, overflow, ..bench::small_listener() });
+    link.listen(ListenOptions { half_open: 1, overflow, ..rig::small_listener() });
     let other = SocketAddr::new(link.family.host(3), 5_000);
     let _ = link.world.arrive(other, link.us, &Raw { flags: SYN, ..Raw::default() });
     assert_eq!(link.world.only().flags, SYN | ACK);
@@ -411,7 +414,7 @@ fn listen_syn_when_full_is_refused() {
 fn listen_syn_makes_half_open_and_sends_syn_ack() {
     for (flags, text) in [(SYN, 0), (SYN | FIN, 0), (SYN | PSH | URG, 9)] {
         on_link(|l| {
-            l.listen(bench::small_listener());
+            l.listen(rig::small_listener());
             let verdict = l.say(flags, text);
             assert_verdict(l, verdict, Rule::ListenSyn, Action::SynAcked, State::Listen);
             assert_sent(l, SYN | ACK, l.model.iss, PEER_ISN + 1);
@@ -426,7 +429,7 @@ fn listen_syn_makes_half_open_and_sends_syn_ack() {
 #[test]
 fn listen_other_is_dropped() {
     on_link(|l| {
-        l.listen(bench::small_listener());
+        l.listen(rig::small_listener());
         for flags in [0, FIN, PSH, URG, FIN | PSH | URG] {
             assert_untouched(l, &Seg::new(flags, 100, 200, 3, 0), Rule::ListenOther, Action::Dropped);
             assert_silent(l);
@@ -508,7 +511,7 @@ fn syn_sent_syn_ack_establishes() {
             assert_sent(l, ACK, l.model.iss + 1, PEER_ISN + 1 + text + u32::from(fin));
             assert_eq!(l.state(), state);
             assert!(l.world.events.contains(&Event::Connected(l.handle.unwrap())));
-            assert_eq!(l.recv(), bench::stream(PEER_ISN + 1, text));
+            assert_eq!(l.recv(), rig::stream(PEER_ISN + 1, text));
         });
     }
 }
@@ -777,7 +780,7 @@ fn established_rst_at_rcv_nxt_resets() {
             assert_eq!(l.state(), State::Closed);
             assert_closed(l, CloseReason::ResetByPeer);
             if state != State::CloseWait {
-                assert_eq!(l.recv(), bench::stream(before, 5), "bytes received in order stay readable");
+                assert_eq!(l.recv(), rig::stream(before, 5), "bytes received in order stay readable");
             }
             let end = l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0; 9]);
             let wanted = if state == State::CloseWait { Ok(0) } else { Err(Error::Closed(CloseReason::ResetByPeer)) };
@@ -1176,7 +1179,7 @@ fn syn_received_bad_ack_draws_rst_and_stays() {
 #[test]
 fn syn_received_ack_without_slot_is_dropped() {
     on_link(|l| {
-        l.listen(ListenOptions { backlog: 1, ..bench::small_listener() });
+        l.listen(ListenOptions { backlog: 1, ..rig::small_listener() });
         let _ = l.say(SYN, 0);
         let other = SocketAddr::new(l.family.host(3), 5_000);
         let _ = l.world.arrive(other, l.us, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
@@ -1310,7 +1313,7 @@ fn established_old_ack_keeps_its_text() {
         let old = with_ack(seg(l, ACK, 0, 6), l.model.snd_una - 10);
         let verdict = l.inject(&old);
         assert_verdict(l, verdict, Rule::TextInOrder, Action::Accepted, State::Established);
-        assert_eq!(l.recv(), bench::stream(before, 6));
+        assert_eq!(l.recv(), rig::stream(before, 6));
     });
 }
 
@@ -1374,7 +1377,7 @@ fn established_zero_window_processes_ack_only() {
         assert_untouched(l, &seg(l, 0, 0, 1), Rule::NoAck, Action::Dropped);
         assert_eq!(l.inject(&seg(l, ACK, 0, 0)).rule, Rule::AckAccepted);
         assert_untouched(l, &seg(l, ACK, 1, 0), Rule::SeqUnacceptable, Action::Acknowledged);
-        assert_eq!(l.recv(), bench::stream(before, BUFFER));
+        assert_eq!(l.recv(), rig::stream(before, BUFFER));
         assert_eq!(l.world.only().wnd, BUFFER, "reading opens the window and says so");
         l.open_window_takes_text();
     });
@@ -1390,7 +1393,7 @@ impl Link<'_> {
     fn open_window_takes_text(&mut self) {
         let before = self.model.rcv_nxt;
         assert_eq!(self.say(ACK, 3).rule, Rule::TextInOrder);
-        assert_eq!(self.recv(), bench::stream(before, 3));
+        assert_eq!(self.recv(), rig::stream(before, 3));
     }
 }
 
@@ -1487,7 +1490,7 @@ fn syn_received_expired_peer_is_told() {
     });
     // It was, but the backlog stayed full: the peer counts it as established and may wait for us to speak first.
     on_link(|l| {
-        l.listen(ListenOptions { backlog: 1, ..bench::small_listener() });
+        l.listen(ListenOptions { backlog: 1, ..rig::small_listener() });
         let _ = l.say(SYN, 0);
         let first = l.model.rcv_nxt;
         let reply = stranger_knocks(l, 1_001);
@@ -1508,7 +1511,7 @@ fn stranger(link: &Link<'_>, port: u16) -> SocketAddr {
 }
 
 /// Another peer's SYN; gives the SYN,ACK.
-fn stranger_knocks(link: &mut Link<'_>, port: u16) -> bench::Sent {
+fn stranger_knocks(link: &mut Link<'_>, port: u16) -> rig::Sent {
     let raw = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
     let _ = link.world.arrive(stranger(link, port), link.us, &raw);
     link.world.only().clone()
@@ -1517,10 +1520,10 @@ fn stranger_knocks(link: &mut Link<'_>, port: u16) -> bench::Sent {
 #[test]
 fn unlisten_tells_every_half_open_peer() {
     let many = |l: &mut Link<'_>| {
-        l.listen(ListenOptions { half_open: 200, ..bench::small_listener() });
+        l.listen(ListenOptions { half_open: 200, ..rig::small_listener() });
         (1..=30).map(|n| stranger_knocks(l, 2_000 + n)).collect::<Vec<_>>()
     };
-    let told = |l: &Link<'_>, syn_acks: &[bench::Sent]| {
+    let told = |l: &Link<'_>, syn_acks: &[rig::Sent]| {
         assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
         assert_eq!(l.world.sent.len(), syn_acks.len());
         for (rst, syn_ack) in l.world.sent.iter().zip(syn_acks) {
@@ -1557,7 +1560,7 @@ fn unlisten_tells_every_half_open_peer() {
 #[test]
 fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
     on_link(|l| {
-        let options = bench::small_stream();
+        let options = rig::small_stream();
         let handle = l.world.tcp.connect(l.world.now, l.us, l.peer, None, options).unwrap();
         l.handle = Some(handle);
         let park = |l: &mut Link<'_>| {
@@ -1568,7 +1571,7 @@ fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
         };
         park(l);
         let raw = Raw { seq: PEER_ISN, flags: SYN, wnd: 100, ..Raw::default() };
-        let mut bytes = [0; bench::LARGEST];
+        let mut bytes = [0; rig::LARGEST];
         let len = raw.write(l.peer, l.us, true, &mut bytes);
         let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop([2; 6]) };
         let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &bytes[..len]);
@@ -1626,7 +1629,7 @@ fn established_fin_in_order_enters_close_wait() {
                 l.accept();
             }
             assert!(l.listener.is_some() || l.world.events.contains(&Event::PeerFinished(l.handle.unwrap())));
-            assert_eq!(l.recv(), bench::stream(before, 3));
+            assert_eq!(l.recv(), rig::stream(before, 3));
             let end = l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0; 9]);
             assert_eq!(end, Ok(0), "the stream has ended");
         });
@@ -1658,7 +1661,7 @@ fn established_fin_beyond_gap_is_remembered() {
         let _ = l.say(ACK, 3);
         assert_eq!(l.model.rcv_nxt, before + 6, "text, the held text, FIN");
         assert_eq!(l.state(), State::CloseWait);
-        assert_eq!(l.recv(), bench::stream(before, 5));
+        assert_eq!(l.recv(), rig::stream(before, 5));
     });
 }
 
@@ -1680,7 +1683,7 @@ fn established_text_in_order_is_taken() {
             let too_much = Seg::new(ACK, before + 6, l.model.snd_nxt, BUFFER, l.peer_wnd);
             assert_eq!(l.inject(&too_much).rule, Rule::TextInOrder);
             assert_eq!(l.world.only().ack, before + BUFFER, "trimmed to the window");
-            assert_eq!(l.recv(), bench::stream(before, BUFFER));
+            assert_eq!(l.recv(), rig::stream(before, BUFFER));
         });
     }
 }
@@ -1698,7 +1701,7 @@ fn established_text_beyond_gap_is_held() {
         assert_eq!(l.recv(), [], "nothing is readable yet");
         let _ = l.say(ACK, 4);
         assert_eq!(l.model.rcv_nxt, before + 10);
-        assert_eq!(l.recv(), bench::stream(before, 10));
+        assert_eq!(l.recv(), rig::stream(before, 10));
     });
 }
 
@@ -1712,8 +1715,8 @@ fn stream_options() -> StreamOptions {
 fn on_pair(test: impl Fn(&mut Pair<'_>, ConnectionHandle, ConnectionHandle)) {
     over_each(|family| {
         let (mut left, mut right) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
-        let a = World::with(&mut *left, Config::default(), bench::key(1), START);
-        let b = World::with(&mut *right, Config::default(), bench::key(2), START);
+        let a = World::with(&mut *left, Config::default(), rig::key(1), START);
+        let b = World::with(&mut *right, Config::default(), rig::key(2), START);
         let mut pair = Pair::new(family, a, b);
         let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
         let listener = pair.a.tcp.listen(us(family), options).unwrap();
@@ -1749,7 +1752,7 @@ fn pump(world: &mut World<'_>, handle: ConnectionHandle, bytes: &[u8], sent: &mu
 #[test]
 fn established_idle_for_days_still_carries_data() {
     on_pair(|pair, at_a, at_b| {
-        let (up, down) = (bench::stream(1, 20_000), bench::stream(77, 20_000));
+        let (up, down) = (rig::stream(1, 20_000), rig::stream(77, 20_000));
         for lose_each in [0, 7] {
             pair.lose_each = 0;
             pair.wait(Duration::from_secs(5 * 24 * 3_600));
@@ -1827,7 +1830,7 @@ fn rebooted_peer_syn_resets_and_reconnects() {
         let now = pair.b.now + Duration::from_secs(10);
         let mut a = take(pair);
         a.now = now;
-        let b = World::with(&mut *fresh, Config::default(), bench::key(3), now);
+        let b = World::with(&mut *fresh, Config::default(), rig::key(3), now);
         let mut pair = Pair::new(pair.family, a, b);
         let at_b = dial_from(&mut pair.b, pair.family);
         pair.carry();
@@ -1853,7 +1856,7 @@ fn crashed_peer_text_draws_rst_and_ends() {
     on_pair(|pair, at_a, _| {
         let mut fresh = Box::new(LargeStore::new());
         let a = take(pair);
-        let b = World::with(&mut *fresh, Config::default(), bench::key(3), START);
+        let b = World::with(&mut *fresh, Config::default(), rig::key(3), START);
         let mut pair = Pair::new(pair.family, a, b);
         pair.a.tcp.send(pair.a.now, at_a, b"are you there?").unwrap();
         pair.a.drain();
@@ -2120,7 +2123,7 @@ const MALFORMED_OPTIONS: &[(&str, &[u8])] = &[
 
 fn arrive_with(link: &mut Link<'_>, seg: &Seg, options: &[u8]) -> Verdict {
     let first = seg.seq.wrapping_add(u32::from(seg.has(SYN)));
-    let text = bench::stream(first, seg.text);
+    let text = rig::stream(first, seg.text);
     let raw =
         Raw { seq: seg.seq, ack: seg.ack, flags: seg.flags, wnd: seg.wnd as u16, urgent: 0, options, text: &text };
     let (peer, us) = (link.peer, link.us);
@@ -2131,7 +2134,7 @@ fn arrive_with(link: &mut Link<'_>, seg: &Seg, options: &[u8]) -> Verdict {
 fn malformed_options_never_reset() {
     for (name, options) in MALFORMED_OPTIONS {
         on_link(|l| {
-            l.listen(bench::small_listener());
+            l.listen(rig::small_listener());
             let syn = Seg::new(SYN, PEER_ISN, 0, 0, 1_000);
             assert_eq!(arrive_with(l, &syn, options).rule, Rule::ListenSyn, "{name}");
             assert_eq!(l.world.only().flags, SYN | ACK, "{name}");
@@ -2150,7 +2153,7 @@ fn malformed_options_never_reset() {
             assert_eq!(arrive_with(l, &blind, options).rule, Rule::SeqUnacceptable, "{name}");
             let (before, text) = (l.model.rcv_nxt, seg(l, ACK, 0, 3));
             assert_eq!(arrive_with(l, &text, options).rule, Rule::TextInOrder, "{name}");
-            assert_eq!(l.recv(), bench::stream(before, 3), "{name}");
+            assert_eq!(l.recv(), rig::stream(before, 3), "{name}");
             assert_eq!(l.state(), State::Established, "{name}");
         });
     }
@@ -2162,7 +2165,7 @@ fn urgent_pointer_changes_nothing() {
         on_link(|l| {
             l.open();
             let (before, m) = (l.model.rcv_nxt, l.model);
-            let text = bench::stream(before, 3);
+            let text = rig::stream(before, 3);
             for (seq, flags, text) in
                 [(before, ACK | URG, &text[..]), (before + 3, ACK | URG, &[]), (before + 3, URG, &[])]
             {
@@ -2201,7 +2204,7 @@ fn isns(seed: u8, micros: u64, peer: SocketAddr) -> (u32, u32) {
     let iss = |open: fn(&mut Link<'_>)| {
         let mut store = Box::new(Store::new());
         let mut link =
-            Link::new(World::with(&mut *store, config(), bench::key(seed), start), Family::of(peer.ip()), PEER_ISN);
+            Link::new(World::with(&mut *store, config(), rig::key(seed), start), Family::of(peer.ip()), PEER_ISN);
         link.peer = peer;
         open(&mut link);
         link.model.iss

@@ -1,9 +1,7 @@
 //! Over each family: when data, acknowledgements and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
+mod support;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,9 +10,9 @@ use tcp_reset_core::{
     CloseReason, Config, Event, Instant, ListenOptions, Overflow, Rule, State, Storage, StreamOptions, Timer,
 };
 
-use bench::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
-use family::{Family, over_each};
-use table::{ACK, FIN, PSH, RST, SYN, Seg};
+use support::family::{Family, over_each};
+use support::rig::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
+use support::table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
 const BUFFER: u32 = 8_192;

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod bench;
-mod family;
-mod table;
+mod support;
 
 use core::time::Duration;
 
-use bench::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
-use family::over_each;
-use table::{ACK, SYN};
+use support::family::over_each;
+use support::rig::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
+use support::table::{ACK, SYN};
 use tcp_reset_core::{Budget, CloseReason, Config, ListenOptions, Peer, State, StreamOptions, Timer};
 
 const fn seconds(n: u64) -> Duration {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tcp_reset_core::{Arrival, CloseReason, Event, Hop, Instant, Output, ResetReason, Rule, State, Tcp, Timer};
 
-use crate::bench::{
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{
     Link, ManyStore, PEER_ISN, Raw, START, Store, World, key, peer, quick_config, small_listener, small_stream, us,
 };
-use crate::family::{Family, over_each};
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 use crate::{accept, client, complete, enter, knock, listener, on_world, tell};
 
 fn on_link(test: impl Fn(&mut Link<'_>)) {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium};
 use tcp_reset_core::{ChecksumBy, CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle, Tcp};
 
-use crate::bench::{Raw, START, key, quick_config, small_stream};
-use crate::family::{
+use crate::support::family::{
     ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, ip_part, is_about_neighbours, over_each, read_ip,
     read_question,
 };
-use crate::table::{ACK, FIN, RST, SYN};
+use crate::support::rig::{Raw, START, key, quick_config, small_stream};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::{Room, listener};
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];

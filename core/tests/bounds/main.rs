@@ -1,14 +1,8 @@
 //! Over each family: what tables, queues and timers do at their bounds and one step beyond, and what is given back at the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-#[path = "../bench/mod.rs"]
-mod bench;
-#[path = "../family/mod.rs"]
-mod family;
-#[path = "../table/mod.rs"]
-mod table;
-#[path = "../world/mod.rs"]
-mod world;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod edges;
 mod links;
@@ -19,9 +13,9 @@ use std::net::SocketAddr;
 
 use tcp_reset_core::{Config, ConnectionHandle, ListenOptions, ListenerHandle, Rule, Storage, Verdict};
 
-use bench::{Raw, World, quick_config, small_stream, us};
-use family::{Family, over_each};
-use table::{ACK, FIN, RST, SYN};
+use support::family::{Family, over_each};
+use support::rig::{Raw, World, quick_config, small_stream, us};
+use support::table::{ACK, FIN, RST, SYN};
 
 /// Room for more than the queue of replies holds.
 const SLOTS: usize = 10;

@@ -9,11 +9,11 @@ use tcp_reset_core::{
     Overflow, ResetKind, ResetReason, Rule, State, Storage, StreamOptions, Timer,
 };
 
-use crate::bench::reach::open;
-use crate::bench::{Link, PEER_ISN, Raw, Store, World, quick_config, small_stream, us};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, RST, SYN, Seg};
-use crate::world::Rng;
+use crate::support::family::{Family, over_each};
+use crate::support::rig::reach::open;
+use crate::support::rig::{Link, PEER_ISN, Raw, Store, World, quick_config, small_stream, us};
+use crate::support::table::{ACK, RST, SYN, Seg};
+use crate::support::world::Rng;
 use crate::{
     HALF_OPEN, LISTENERS, SLOTS, TIME_WAIT, abort, accept, client, close_orderly, complete, enter, knock, listen,
     listener, on_world, reset, tell,

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tcp_reset_core::{Action, CloseReason, Config, Error, Event, Instant, Output, State, StreamOptions, Timer};
 
-use crate::bench::reach::{Script, knock, open, send_window_closed, time_wait};
-use crate::bench::{LargeStore, Link, PEER_ISN, Raw, Store, World, end_of, peer, quick_config, small_stream, us};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, FIN, SYN, Seg};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::reach::{Script, knock, open, send_window_closed, time_wait};
+use crate::support::rig::{
+    LargeStore, Link, PEER_ISN, Raw, Store, World, end_of, peer, quick_config, small_stream, us,
+};
+use crate::support::table::{ACK, FIN, SYN, Seg};
 
 fn on_link(test: impl Fn(&mut Link<'_>)) {
     on_link_with(quick_config(), test);

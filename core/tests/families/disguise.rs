@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use tcp_reset_core::link::{Interface, Medium, Received};
 use tcp_reset_core::{Action, Config, Error, Hop, ParseError, Segment, State};
 
-use crate::bench::{Raw, START, Store, World, quick_config, small_listener, small_stream};
-use crate::family::{ip_packet, upper_checksum};
-use crate::table::{ACK, SYN};
+use crate::support::family::{ip_packet, upper_checksum};
+use crate::support::rig::{Raw, START, Store, World, quick_config, small_listener, small_stream};
+use crate::support::table::{ACK, SYN};
 use crate::{frames_out, ip, web, with_link};
 
 const MAPPED: &str = "::ffff:10.0.0.1";

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use tcp_reset_core::{Error, ListenOptions, ListenerHandle, Network, ResetReason, Rule};
 
-use crate::bench::{Raw, World, quick_config, small_listener};
-use crate::table::{ACK, RST, SYN};
+use crate::support::rig::{Raw, World, quick_config, small_listener};
+use crate::support::table::{ACK, RST, SYN};
 use crate::{ip, web};
 
 /// Room for every listener of these tests, and for their connections.

@@ -3,12 +3,8 @@
 #![cfg(feature = "ipv6")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-#[path = "../bench/mod.rs"]
-mod bench;
-#[path = "../family/mod.rs"]
-mod family;
-#[path = "../table/mod.rs"]
-mod table;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod addresses;
 mod disguise;
@@ -22,8 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium};
 use tcp_reset_core::{ChecksumBy, Config, Hop, Tcp};
 
-use bench::{START, Store};
-use family::Mac;
+use support::family::Mac;
+use support::rig::{self, START, Store};
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
 /// Everybody else's.
@@ -47,7 +43,7 @@ fn interface(text: &str) -> Interface {
 /// A link with these addresses and routers, and nobody who listens.
 fn with_link(medium: Medium, config: Config, ours: &[&str], routers: &[&str], test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let tcp = Tcp::new(&mut *store, config, bench::key(1)).unwrap();
+    let tcp = Tcp::new(&mut *store, config, rig::key(1)).unwrap();
     let mut link = Frames::new(tcp, medium, ChecksumBy::Software);
     let ours: Vec<Interface> = ours.iter().map(|text| interface(text)).collect();
     link.set_addresses(&ours, routers.iter().map(|text| ip(text))).unwrap();

@@ -2,9 +2,9 @@
 
 use tcp_reset_core::{Config, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6, StreamOptions};
 
-use crate::bench::{LargeStore, Link, PEER_ISN, Raw, World};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, SYN};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{LargeStore, Link, PEER_ISN, Raw, World};
+use crate::support::table::{ACK, SYN};
 
 /// Headers of IPv6 and TCP, without options.
 const HEADERS: u16 = 40 + 20;

@@ -5,8 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use tcp_reset_core::link::Medium;
 use tcp_reset_core::{Config, Error, Event, Hop, State};
 
-use crate::bench::{Raw, START, Store, World, quick_config, small_listener, small_stream};
-use crate::table::{ACK, RST, SYN};
+use crate::support::rig::{Raw, START, Store, World, quick_config, small_listener, small_stream};
+use crate::support::table::{ACK, RST, SYN};
 use crate::with_link;
 
 const ZONE: u32 = 7;

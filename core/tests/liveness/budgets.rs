@@ -6,10 +6,10 @@ use tcp_reset_core::{
     Budget, CloseReason, Config, ConnectionHandle, Error, KeepAlive, ListenOptions, Peer, State, StreamOptions, Timer,
 };
 
-use crate::bench::{Link, quick_config, small_stream};
 use crate::drawn::Drawn;
 use crate::holds::Hold;
-use crate::table::ACK;
+use crate::support::rig::{Link, quick_config, small_stream};
+use crate::support::table::ACK;
 use crate::{Rng, SLACK, each_deadline, end_after, end_of, keep, listener, ms, on_link, on_link_with, secs};
 
 const PEERS: [Peer; 2] = [Peer::Silent, Peer::Stalling];

@@ -6,9 +6,9 @@ use tcp_reset_core::{
     CloseReason, Config, EvictBy, Eviction, Hop, ListenOptions, Peer, State, Storage, StreamOptions, Timer,
 };
 
-use crate::bench::{Raw, World, quick_config, small_listener, small_stream, us};
-use crate::family::over_each;
-use crate::table::{ACK, SYN, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Raw, World, quick_config, small_listener, small_stream, us};
+use crate::support::table::{ACK, SYN, Seg};
 use crate::{DAY, SLACK, answer, assert_probe, end_of, keep, left, listener, ms, on_link, secs, with_keep};
 
 /// A window that is closed, opened, closed and opened again, and takes nothing.
@@ -87,7 +87,7 @@ fn a_caller_who_comes_weeks_late_has_sent_no_probes() {
 #[test]
 fn a_caller_who_comes_weeks_late_has_not_asked_for_the_window() {
     on_link(|link| {
-        crate::bench::reach::send_window_closed(link);
+        crate::support::rig::reach::send_window_closed(link);
         link.world.now = link.world.now + 40 * DAY;
         link.world.tcp.handle_timeout(link.world.now);
         link.world.drain();
@@ -116,7 +116,7 @@ fn a_probe_that_leaves_late_is_given_its_interval() {
 fn a_window_closed_for_a_month_ends_at_once_when_it_is_limited() {
     for days in [25, 30, 48] {
         on_link(|link| {
-            crate::bench::reach::send_window_closed(link);
+            crate::support::rig::reach::send_window_closed(link);
             crate::user_timeout::wait_answering(link, days * DAY);
             let handle = link.handle.unwrap();
             link.world.tcp.set_user_timeout(link.world.now, handle, secs(20)).unwrap();

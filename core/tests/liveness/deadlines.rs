@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, ListenOptions, MAX_LIMIT, MAX_PERIOD, State, StreamOptions, Timer};
 
-use crate::bench::{Link, small_stream};
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::rig::{Link, small_stream};
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 use crate::{
     DAY, answer, assert_carries_data, assert_ends, each_deadline, end_of, enter_with, keep, left, listener, ms,
     on_link, secs,

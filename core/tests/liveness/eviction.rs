@@ -8,9 +8,9 @@ use tcp_reset_core::{
     ResetReason, State, Storage,
 };
 
-use crate::bench::{BUFFER, Raw, World, quick_config, small_stream, us};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, FIN, RST, SYN};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{BUFFER, Raw, World, quick_config, small_stream, us};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::{DAY, listener, ms, secs};
 
 const SLOTS: usize = 3;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tcp_reset_core::{KeepAlive, State, Timer};
 
-use crate::bench::{Link, small_stream};
-use crate::table::{ACK, FIN, Seg};
+use crate::support::rig::{Link, small_stream};
+use crate::support::table::{ACK, FIN, Seg};
 use crate::{
     DAY, answer, assert_carries_data, assert_ends, assert_probe, end_of, enter_with, keep, keep_answering, listener,
     ms, on_link, secs, with_keep,
@@ -117,7 +117,7 @@ fn finish(link: &mut Link<'_>, peer_first: bool) {
 #[test]
 fn a_closed_window_is_waited_for_while_its_peer_answers() {
     on_link(|link| {
-        crate::bench::reach::send_window_closed(link);
+        crate::support::rig::reach::send_window_closed(link);
         crate::user_timeout::wait_answering(link, 40 * DAY);
         assert_eq!(end_of(link), None);
         link.peer_offers(1_000);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tcp_reset_core::State;
 
-use crate::bench::Link;
 use crate::drawn::Drawn;
 use crate::enter_with;
-use crate::table::{ACK, FIN, SYN};
+use crate::support::rig::Link;
+use crate::support::table::{ACK, FIN, SYN};
 
 /// What we have queued where data waits, in bytes.
 const QUEUED: u32 = 20;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, State, Timer};
 
-use crate::bench::{Link, small_stream};
-use crate::table::{ACK, Seg};
+use crate::support::rig::{Link, small_stream};
+use crate::support::table::{ACK, Seg};
 use crate::{
     DAY, answer, assert_carries_data, assert_ends, assert_probe, end_of, enter_with, keep, left, listener, ms, on_link,
     secs, with_keep,
@@ -234,7 +234,7 @@ fn answers_beyond_our_closed_window_count() {
     for probes_too in [false, true] {
         on_link(|link| {
             link.open_with(with_keep(keep(secs(100), secs(10), 2)));
-            let _ = link.say(ACK, crate::bench::BUFFER);
+            let _ = link.say(ACK, crate::support::rig::BUFFER);
             assert_eq!(link.model.rcv_wnd, 0);
             for _ in 0..100 {
                 link.world.wait(secs(90));
@@ -248,7 +248,7 @@ fn answers_beyond_our_closed_window_count() {
                 }
                 assert_eq!(end_of(link), None);
             }
-            assert_eq!(link.recv().len(), crate::bench::BUFFER as usize);
+            assert_eq!(link.recv().len(), crate::support::rig::BUFFER as usize);
             assert_carries_data(link);
         });
     }

@@ -2,12 +2,8 @@
 //! answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-#[path = "../bench/mod.rs"]
-mod bench;
-#[path = "../family/mod.rs"]
-mod family;
-#[path = "../table/mod.rs"]
-mod table;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod budgets;
 mod corners;
@@ -31,9 +27,9 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Config, Instant, KeepAlive, ListenOptions, State, Storage, StreamOptions, Timer};
 
-use bench::{Link, PEER_ISN, World, end_of, quick_config, small_stream};
-use family::over_each;
-use table::{ACK, RST, SYN, Seg};
+use support::family::over_each;
+use support::rig::{self, Link, PEER_ISN, World, end_of, quick_config, small_stream};
+use support::table::{ACK, RST, SYN, Seg};
 
 /// One slot, so that it is the very one that must be free again.
 type OneSlot = Storage<1, 1, 2, 2, 2_048>;
@@ -92,7 +88,7 @@ fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
 
 /// A listener for as many as there are slots, with buffers as small as they get.
 fn listener(stream: StreamOptions) -> ListenOptions {
-    ListenOptions { stream, ..bench::small_listener() }
+    ListenOptions { stream, ..rig::small_listener() }
 }
 
 /// ESTABLISHED by way of a listener, and accepted.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Hop, Instant, Peer, ResetReason, State, Timer};
 
-use crate::bench::{Link, PEER_ISN, Raw, START, World, key, small_stream};
 use crate::drawn::Drawn;
-use crate::family::over_each;
 use crate::holds::Hold;
 use crate::peers::Actor;
-use crate::table::{ACK, RST, SYN};
+use crate::support::family::over_each;
+use crate::support::rig::{Link, PEER_ISN, Raw, START, World, key, small_stream};
+use crate::support::table::{ACK, RST, SYN};
 use crate::{DAY, OneSlot, Rng, SLACK, end_of, ms};
 
 /// Runs of each combination over each family.

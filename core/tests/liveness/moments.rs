@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use tcp_reset_core::*;
 
-use crate::bench::{Raw, World, quick_config, small_stream, us};
-use crate::family::over_each;
-use crate::table::{ACK, RST, SYN, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Raw, World, quick_config, small_stream, us};
+use crate::support::table::{ACK, RST, SYN, Seg};
 use crate::*;
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tcp_reset_core::{Config, ListenOptions, StreamOptions, Timer};
 
-use crate::bench::{Link, quick_config, small_stream};
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::rig::{Link, quick_config, small_stream};
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 use crate::{DAY, MINUTE, enter_with, keep, listener, ms, on_link, on_link_with, secs};
 
 /// Every armed timer of the only connection, handle or not.
@@ -171,7 +171,7 @@ fn orphan_fin_wait_2_and_reset() {
 #[test]
 fn time_wait_is_shown_while_the_application_holds_its_handle() {
     on_link(|link| {
-        crate::bench::reach::time_wait(link);
+        crate::support::rig::reach::time_wait(link);
         assert_eq!(crate::left(link, Timer::TimeWait), Some(MINUTE));
         pass(link, secs(20));
         assert_eq!(crate::left(link, Timer::TimeWait), Some(secs(40)));

@@ -2,9 +2,9 @@
 
 use tcp_reset_core::{Peer, State};
 
-use crate::bench::Link;
 use crate::holds::Hold;
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::rig::Link;
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 
 /// What an open window of a flapping peer is, where it is more than one byte.
 const LARGE: u32 = 500;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tcp_reset_core::{Instant, Peer, StreamOptions};
 
-use crate::bench::{Link, PEER_ISN, World};
 use crate::drawn::Drawn;
-use crate::family::over_each;
-use crate::table::{ACK, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Link, PEER_ISN, World};
+use crate::support::table::{ACK, Seg};
 use crate::{OneSlot, Rng, SLACK, end_of, enter_with, ms};
 
 /// Connections over each family.

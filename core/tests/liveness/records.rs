@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, MAX_SYN_RECEIVED, ResetReason, Timer};
 
-use crate::bench::{Link, PEER_ISN, World};
 use crate::drawn::Drawn;
-use crate::family::over_each;
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Link, PEER_ISN, World};
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 use crate::{OneSlot, Rng, listener, ms, on_link_with, secs};
 
 /// What a peer sends that never completes its handshake.
@@ -89,7 +89,7 @@ fn who_waits_behind_a_full_backlog_is_told_in_time() {
         for _ in 0..30 {
             let config = Drawn::new(&mut rng).config;
             let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
-            let options = listener(crate::bench::small_stream());
+            let options = listener(crate::support::rig::small_stream());
             link.listen(tcp_reset_core::ListenOptions { backlog: 1, ..options });
             let second = std::net::SocketAddr::new(link.peer.ip(), link.peer.port() + 1);
             let first = std::mem::replace(&mut link.peer, second);
@@ -126,7 +126,7 @@ fn time_wait_lasts_as_long_as_it_says_and_only_a_fin_renews_it() {
         // An ACK, old text, a SYN that nobody takes, an RST, a FIN at another number; and the FIN itself.
         for what in 0..6 {
             on_link_with(config, |link| {
-                crate::bench::reach::time_wait(link);
+                crate::support::rig::reach::time_wait(link);
                 link.look();
                 let (seq, ack) = (link.model.rcv_nxt, link.model.snd_nxt);
                 let left = |link: &Link<'_>| link.world.tcp.time_waits().map(|wait| wait.left).collect::<Vec<_>>();

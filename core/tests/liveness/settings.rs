@@ -8,8 +8,8 @@ use tcp_reset_core::{
     MAX_SYN_RECEIVED, Setting, StreamOptions, Tcp,
 };
 
-use crate::bench::{key, peer, quick_config, small_stream, us};
-use crate::family::Family;
+use crate::support::family::Family;
+use crate::support::rig::{key, peer, quick_config, small_stream, us};
 use crate::{OneSlot, keep, left, listener, ms, on_link, secs};
 
 const ONE_MS: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ fn unsaid() -> Vec<Duration> {
 fn check_stream(stream: StreamOptions, expected: Result<(), Setting>) {
     let mut store = Box::new(OneSlot::new());
     let mut tcp = Tcp::new(&mut *store, quick_config(), key(1)).unwrap();
-    let now = crate::bench::START;
+    let now = crate::support::rig::START;
     let expected = expected.map_err(Error::InvalidSetting);
     let family = Family::V4;
     let connected = tcp.connect(now, us(family), peer(family), None, stream);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Error, MAX_LIMIT, State, StreamOptions, Timer};
 
-use crate::bench::{Link, quick_config, small_stream};
-use crate::table::{ACK, SYN, Seg};
+use crate::support::rig::{Link, quick_config, small_stream};
+use crate::support::table::{ACK, SYN, Seg};
 use crate::{
     DAY, MINUTE, answer, assert_carries_data, assert_ends, each_deadline, end_after, end_of, enter_with, left,
     listener, ms, on_link, on_link_with, secs,
@@ -168,7 +168,7 @@ fn what_has_waited_for_longer_ends_at_once() {
 fn a_window_closed_for_days_ends_at_once_when_it_is_limited() {
     for days in [1, 12, 13, 24] {
         on_link(|link| {
-            crate::bench::reach::send_window_closed(link);
+            crate::support::rig::reach::send_window_closed(link);
             wait_answering(link, days * DAY);
             set(link, secs(20));
             let set_at = link.world.now;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tcp_reset_core::{Action, ChecksumBy, Config, State, Status};
 
-use crate::family::Family;
-use crate::world::Seg;
+use crate::support::family::Family;
+use crate::support::world::Seg;
 use crate::{HALF_OPEN, Habitat, NOBODY, Zoo, Zookeeper, cases, near};
 
 impl Zookeeper<'_> {

@@ -13,8 +13,8 @@ use tcp_reset_core::{
     Output, ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
 };
 
-use crate::family::{Family, tcp_checksum};
-use crate::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
+use crate::support::family::{Family, tcp_checksum};
+use crate::support::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 
 /// Few of everything, so that tables fill soon.
 pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;

@@ -12,7 +12,7 @@ use tcp_reset_core::{
     SecretKey, Storage, StreamOptions, Tcp,
 };
 
-use crate::family::{
+use crate::support::family::{
     self, ETHERNET_HEADER, Family, answer, ethernet, ip_packet, is_about_neighbours, read_question, tcp_checksum,
 };
 

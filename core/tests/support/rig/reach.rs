@@ -3,7 +3,7 @@
 use tcp_reset_core::State;
 
 use super::Link;
-use crate::table::{ACK, SYN};
+use crate::support::table::{ACK, SYN};
 
 /// Brings a link somewhere.
 pub(crate) type Script = fn(&mut Link<'_>);
