@@ -6,9 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tcp_reset_core::{Action, ChecksumBy, Config, State, Status};
 
+use crate::draws::cases;
 use crate::support::family::Family;
 use crate::support::world::Seg;
-use crate::{HALF_OPEN, Habitat, NOBODY, Zoo, Zookeeper, cases, near};
+use crate::zoo::{HALF_OPEN, Habitat, NOBODY, Zoo, Zookeeper, near};
 
 impl Zookeeper<'_> {
     /// How all connections of a habitat stand, and all its records.
