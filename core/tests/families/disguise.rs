@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use tcp_reset_core::link::{Interface, Medium, Received};
 use tcp_reset_core::{Action, Config, Error, Hop, ParseError, Segment, State};
 
+use crate::links::{frames_out, ip, web, with_link};
 use crate::support::family::{ip_packet, upper_checksum};
 use crate::support::rig::{Raw, START, Store, World, quick_config, small_listener, small_stream};
 use crate::support::table::{ACK, SYN};
-use crate::{frames_out, ip, web, with_link};
 
 const MAPPED: &str = "::ffff:10.0.0.1";
 const MAPPED_PEER: &str = "::ffff:10.0.0.2";

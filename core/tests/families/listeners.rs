@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use tcp_reset_core::{Error, ListenOptions, ListenerHandle, Network, ResetReason, Rule};
 
+use crate::links::{ip, web};
 use crate::support::rig::{Raw, World, quick_config, small_listener};
 use crate::support::table::{ACK, RST, SYN};
-use crate::{ip, web};
 
 /// Room for every listener of these tests, and for their connections.
 type Many = tcp_reset_core::Storage<16, 5, 16, 4, 8_192>;

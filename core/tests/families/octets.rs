@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use tcp_reset_core::link::{Link as Frames, Medium, Received};
 use tcp_reset_core::{ChecksumBy, Config, Hop, Rule};
 
+use crate::links::{ITS_MAC, MAC, frames_out, with_link};
 use crate::support::family::{
     ETHERNET_HEADER, Family, TCP, answer, ethernet, internet_checksum, ip_packet, over_each, read_ip, read_question,
     upper_checksum,
 };
 use crate::support::rig::{Raw, START, peer, small_listener, small_stream, us};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN};
-use crate::{ITS_MAC, MAC, frames_out, with_link};
 
 const DESTINATION_OPTIONS: u8 = 60;
 

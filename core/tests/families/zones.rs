@@ -5,9 +5,9 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use tcp_reset_core::link::Medium;
 use tcp_reset_core::{Config, Error, Event, Hop, State};
 
+use crate::links::with_link;
 use crate::support::rig::{Raw, START, Store, World, quick_config, small_listener, small_stream};
 use crate::support::table::{ACK, RST, SYN};
-use crate::with_link;
 
 const ZONE: u32 = 7;
 

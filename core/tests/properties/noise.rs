@@ -3,14 +3,15 @@
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
-use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
-use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, State, Tcp};
+use tcp_reset_core::link::{Interface, Link, Medium};
+use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, State};
 
 use crate::draws::{HOP, a, b, cases, family, mend, small, stranger};
 use crate::support::family::{
     ETHERNET_HEADER, Family, ON_LINK_HOPS, ethernet, icmpv6, ip_packet, is_about_neighbours, over_each, read_question,
 };
-use crate::support::world::{MOST_OUTPUTS, RST, SYN, Seg, key, read_ip};
+use crate::support::rig::frames::{self, drain, drain_over};
+use crate::support::world::{RST, SYN, Seg, read_ip};
 use crate::zoo::{ESTABLISHED, HALF_OPEN, Habitat, IN_FLIGHT, NOBODY, Zoo, Zookeeper, near};
 
 proptest! {
@@ -131,25 +132,15 @@ fn noise_about_neighbours(home: Habitat, noise: &[u8], is_ethernet: bool) -> Vec
 }
 
 fn drain_link(link: &mut Link<'_>, now: Instant, home: Habitat, is_ethernet: bool) {
-    let mut buf = [0; 2_048];
-    for _ in 0..MOST_OUTPUTS {
-        match link.poll_output(now) {
-            LinkOutput::Event(_) => {}
-            LinkOutput::Timeout(_) => return,
-            LinkOutput::Transmit(frame) => {
-                let len = frame.len();
-                assert_eq!(frame.emit(&mut buf), Ok(len));
-                if is_ethernet && is_about_neighbours(&buf[..len]) {
-                    assert_eq!(read_question(&buf[..len]), Some(((MAC.0, home.us), home.them)));
-                } else {
-                    let header = if is_ethernet { ETHERNET_HEADER } else { 0 };
-                    let (src, dst, _) = read_ip(&buf[header..len]);
-                    assert_eq!((src, dst), (home.us, home.them));
-                }
-            }
+    for frame in drain(link, now).frames {
+        if is_ethernet && is_about_neighbours(&frame) {
+            assert_eq!(read_question(&frame), Some(((MAC.0, home.us), home.them)));
+        } else {
+            let header = if is_ethernet { ETHERNET_HEADER } else { 0 };
+            let (src, dst, _) = read_ip(&frame[header..]);
+            assert_eq!((src, dst), (home.us, home.them));
         }
     }
-    panic!("output without end");
 }
 
 /// Every octet of a frame is written: what stood in the buffer before never shows.
@@ -167,21 +158,12 @@ fn frames_do_not_depend_on_what_the_buffer_held() {
 /// What a link sends that connects and is spoken to by a stranger, in a buffer that was full of something.
 fn frames_over(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
     let mut store = Box::new(Zoo::new());
-    let tcp = Tcp::new(&mut *store, Config::default(), key(3)).unwrap();
     let medium = if is_ethernet { Medium::Ethernet(MAC) } else { Medium::Ip };
-    let mut link = Link::new(tcp, medium, ChecksumBy::Software);
-    let interface = Interface { addr: a(family), prefix: family.prefix() };
-    link.set_addresses(&[interface], None).unwrap();
+    let mut link = frames::link(&mut *store, Config::default(), medium, &[frames::interface(family, 1)], None);
     let now = Instant::from_millis(9);
     link.connect(now, 0, SocketAddr::new(b(family), 80), small()).unwrap();
     let syn = Seg { src_port: 9, dst_port: 10, flags: SYN, ..Seg::default() };
     let (us, them) = (a(family), stranger(family));
     let _ = link.handle_frame(now, &framed(&ip_packet(them, us, &syn.write(them, us)), is_ethernet));
-    let mut all = Vec::new();
-    while let LinkOutput::Transmit(frame) = link.poll_output(now) {
-        let mut buf = [fill; 200];
-        let len = frame.emit(&mut buf).unwrap();
-        all.push(buf[..len].to_vec());
-    }
-    all
+    drain_over(&mut link, now, fill).frames
 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium, Received};
-use tcp_reset_core::{Action, ChecksumBy, Hop, Rule, State, Tcp, Verdict};
+use tcp_reset_core::link::{Link as Frames, LinkOutput, Medium, Received};
+use tcp_reset_core::{Action, Hop, Rule, State, Verdict};
 
 use crate::checks::{assert_silent, config, on_link, on_link_of, on_link_with, seg};
 use crate::support::family::{Family, over_each};
@@ -112,11 +112,9 @@ fn assert_unanswered(link: &mut Link<'_>, src: SocketAddr, dst: SocketAddr, flag
 /// A listener behind frames; the hosts 1 and 7 are ours.
 fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, config(), rig::key(1)).unwrap();
-    tcp.listen(SocketAddr::new(family.unspecified(), 80), rig::small_listener()).unwrap();
-    let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
-    let ours = [1, 7].map(|n| Interface { addr: family.host(n), prefix: family.prefix() });
-    frames.set_addresses(&ours, None).unwrap();
+    let ours = [1, 7].map(|n| rig::frames::interface(family, n));
+    let mut frames = rig::frames::link(&mut *store, config(), medium, &ours, None);
+    frames.tcp().listen(SocketAddr::new(family.unspecified(), 80), rig::small_listener()).unwrap();
     test(&mut frames);
 }
 

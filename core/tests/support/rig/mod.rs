@@ -3,6 +3,7 @@
 //! Segments are built and read here byte by byte, so that the tests do not trust the parser they test.
 #![allow(dead_code, reason = "each test program needs another part of the bench")]
 
+pub(crate) mod frames;
 pub(crate) mod reach;
 
 use std::net::{IpAddr, SocketAddr};

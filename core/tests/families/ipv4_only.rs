@@ -1,26 +1,21 @@
 //! Without the feature `ipv6`: everything that names an IPv6 address is refused, and what arrives over IPv6 is left alone.
-#![cfg(not(feature = "ipv6"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
-
-mod support;
 
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, MAX_ADDRESSES, Medium, Received};
-use tcp_reset_core::{Action, ChecksumBy, Config, Error, Hop, Network, ParseError, Segment, State, Tcp};
+use tcp_reset_core::{Action, ChecksumBy, Config, Error, Hop, Network, ParseError, Segment, State};
 
-use support::family::{Family, ethernet, ip_packet};
-use support::rig::{self, Raw, START, Store, World, peer, quick_config, small_listener, small_stream, us};
-use support::table::{ACK, SYN};
+use crate::support::family::{Family, ethernet, ip_packet};
+use crate::support::rig::{Raw, START, Store, World, frames, peer, quick_config, small_listener, small_stream, us};
+use crate::support::table::{ACK, SYN};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 fn with_link(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
     let mut store = Box::new(Store::new());
-    let mut tcp = Tcp::new(&mut *store, Config::default(), rig::key(1)).unwrap();
-    tcp.listen(us(Family::V4), small_listener()).unwrap();
-    let mut link = Frames::new(tcp, medium, ChecksumBy::Software);
-    link.set_addresses(&[Interface { addr: us(Family::V4).ip(), prefix: 24 }], Some(Family::V4.host(254))).unwrap();
+    let ours = [frames::interface(Family::V4, 1)];
+    let mut link = frames::link(&mut *store, Config::default(), medium, &ours, Some(Family::V4.host(254)));
+    link.tcp().listen(us(Family::V4), small_listener()).unwrap();
     test(&mut link);
 }
 

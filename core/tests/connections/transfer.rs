@@ -1,8 +1,4 @@
 //! Over each family: when data, acknowledgements and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,9 +6,9 @@ use tcp_reset_core::{
     CloseReason, Config, Event, Instant, ListenOptions, Overflow, Rule, State, Storage, StreamOptions, Timer,
 };
 
-use support::family::{Family, over_each};
-use support::rig::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
-use support::table::{ACK, FIN, PSH, RST, SYN, Seg};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
+use crate::support::table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
 const BUFFER: u32 = 8_192;

@@ -1,14 +1,10 @@
 //! The user timeout option (RFC 5482): where it stands, what it says, and what a peer's may change.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+use std::time::Duration;
 
-mod support;
-
-use core::time::Duration;
-
-use support::family::over_each;
-use support::rig::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
-use support::table::{ACK, SYN};
+use crate::support::family::over_each;
+use crate::support::rig::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
+use crate::support::table::{ACK, SYN};
 use tcp_reset_core::{Budget, CloseReason, Config, ListenOptions, Peer, State, StreamOptions, Timer};
 
 const fn seconds(n: u64) -> Duration {
