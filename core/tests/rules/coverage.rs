@@ -28,7 +28,7 @@ const OTHERS: &[&str] = &["checks", "coverage", "support"];
 
 /// Where the other tests named in the table live.
 const ELSEWHERE: &[&str] = &[
-    include_str!("../oracle.rs"),
+    include_str!("../oracle/main.rs"),
     include_str!("../connections/user_timeout_option.rs"),
     include_str!("../liveness/deadlines.rs"),
     include_str!("../liveness/eviction.rs"),

@@ -1,0 +1,50 @@
+//! Where the numbers of both sides begin, and how a scene is built.
+
+use std::time::Duration;
+
+use tcp_reset_core::Instant;
+
+use crate::scenes::{Scene, scene};
+use crate::support::family::Family;
+use crate::support::rig::reach::dial;
+use crate::support::rig::{BUFFER, Link, PEER_ISN, START, Store, World, key, quick_config};
+
+/// Over which family a scene plays, and where the numbers of both sides begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) family: Family,
+    pub(crate) isn: u32,
+    pub(crate) start: Instant,
+}
+
+/// Builds the scene; the link is as it was after the last scripted segment.
+pub(crate) fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Link<'s> {
+    let mut config = quick_config();
+    (scene.configure)(&mut config);
+    let mut link = Link::new(World::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
+    for step in scene.build {
+        step(&mut link);
+    }
+    link.model.exhausted = scene.exhausted;
+    // The rules are judged here, millions of times; the other tests look behind them.
+    link.world.is_audited = false;
+    link
+}
+
+/// Nothing wraps.
+pub(crate) fn plain(family: Family) -> Setting {
+    Setting { name: "plain", family, isn: PEER_ISN, start: START }
+}
+
+/// The numbers of both sides wrap: the start is where our ISS, which grows by one each 4 us, lies just before zero.
+pub(crate) fn both_wrap(family: Family) -> Setting {
+    let setting = Setting { name: "both wrap", isn: 0xffff_fffe, ..plain(family) };
+    let iss = build(&scene("", &[dial]), setting, &mut Store::new()).model.iss;
+    let start = START + Duration::from_micros(4 * u64::from(0xffff_fffb_u32.wrapping_sub(iss)));
+    Setting { start, ..setting }
+}
+
+pub(crate) fn peer_wraps_at_the_edge(family: Family) -> Setting {
+    Setting { name: "peer wraps at the edge", isn: 0_u32.wrapping_sub(BUFFER), ..plain(family) }
+}
