@@ -13,7 +13,8 @@ use std::time::Duration;
 use tcp_reset_core::link::{Link, Medium};
 use tcp_reset_core::{CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Timer};
 
-use support::family::{Family, over_each, read_question};
+use support::family::{Family, over_each};
+use support::packet::neighbors::read_question;
 use support::rig::frames;
 use support::world::{
     self, ACK, FIN, MACS, MS, Path, Plan, RST, Rng, SECOND, START, Seg, World, ahead, stores, text_of,
@@ -406,8 +407,8 @@ fn fin_acknowledged_with_a_closed_window_leaves_the_orphan_timer_armed() {
         // Then the window opens, and nothing more comes.
         let last = world.trace.iter().rfind(|(_, from, _)| *from == 0).unwrap();
         let update = Seg {
-            src_port: 80,
-            dst_port: 5_000,
+            sport: 80,
+            dport: 5_000,
             seq: last.2.ack,
             ack: last.2.end(),
             flags: ACK,
@@ -423,15 +424,8 @@ fn fin_acknowledged_with_a_closed_window_leaves_the_orphan_timer_armed() {
 /// Answers side 0's SYN in side 1's place; gives the segment the peer may send next, and the SYN.
 fn answer_syn(world: &mut World<'_>, wnd: u16) -> (Seg, Seg) {
     let syn = world.trace[0].2.clone();
-    let mut peer = Seg {
-        src_port: 80,
-        dst_port: 5_000,
-        seq: 9_000,
-        ack: syn.end(),
-        flags: ACK | world::SYN,
-        wnd,
-        ..Seg::default()
-    };
+    let mut peer =
+        Seg { sport: 80, dport: 5_000, seq: 9_000, ack: syn.end(), flags: ACK | world::SYN, wnd, ..Seg::default() };
     let _ = world.inject(0, &peer);
     (peer.seq, peer.flags) = (9_001, ACK);
     (peer, syn)

@@ -6,10 +6,9 @@ use std::time::Duration;
 use tcp_reset_core::link::{Link as Frames, LinkOutput, Medium};
 use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle};
 
-use crate::support::family::{
-    ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, ip_part, is_about_neighbours, over_each, read_ip,
-    read_question,
-};
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
+use crate::support::packet::{ETHERNET_HEADER, Mac, ip_packet, ip_part, on_ethernet, read_ip};
 use crate::support::rig::frames::{Drained, drain, interface, link};
 use crate::support::rig::{Raw, START, quick_config, small_stream};
 use crate::support::table::{ACK, FIN, RST, SYN};
@@ -156,14 +155,14 @@ fn frames_questions_and_fragments_are_counted() {
     on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
         dial(frames, family, 10);
         let out = drain(frames, START).frames;
-        assert!(out.len() == 1 && is_about_neighbours(&out[0]));
+        assert!(out.len() == 1 && is_about_neighbors(&out[0]));
         neighbour_answers(frames, family, 10);
         let out = drain(frames, START).frames;
         assert_eq!(read(&out[0][ETHERNET_HEADER..]).1, SYN);
         let (from, to) = (SocketAddr::new(family.host(2), 9), SocketAddr::new(family.host(1), 80));
         let segment = Raw { seq: 5, flags: SYN, wnd: 9, ..Raw::default() }.bytes(from, to);
         let part = ip_part(from.ip(), to.ip(), 0, true, false, &segment[..16]);
-        let _ = frames.handle_frame(START, &ethernet(MAC, [2, 0, 0, 0, 0, 9], &part));
+        let _ = frames.handle_frame(START, &on_ethernet(MAC, [2, 0, 0, 0, 0, 9], &part));
         let counters = frames.counters();
         assert_eq!((counters.frames_in, counters.frames_out, counters.fragments), (2, 2, 1));
         let questions = [u32::from(family == Family::V4), u32::from(family == Family::V6)];

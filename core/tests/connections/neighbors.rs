@@ -7,8 +7,10 @@ use tcp_reset_core::link::{Interface, Link as Frames, Medium};
 use tcp_reset_core::{Config, ConnectionHandle, Error, Event, Hop, Instant, Timer};
 
 use crate::ms;
-use crate::support::family;
-use crate::support::family::{ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, over_each, read_question};
+use crate::support::family::{Family, over_each};
+use crate::support::packet;
+use crate::support::packet::neighbors::{answer, read_question};
+use crate::support::packet::{ETHERNET_HEADER, Mac, ip_packet, on_ethernet};
 use crate::support::rig::frames::{Drained, drain, interface, link};
 use crate::support::rig::{LargeStore, Raw, START, peer, small_listener, small_stream, us};
 use crate::support::table::{ACK, RST, SYN};
@@ -38,7 +40,7 @@ fn frames_with(test: impl Fn(&mut Frames<'_>, Family)) {
 }
 
 fn tcp_frame(from: Mac, src: SocketAddr, dst: SocketAddr, raw: Raw<'_>) -> Vec<u8> {
-    ethernet(MAC, from, &ip_packet(src.ip(), dst.ip(), &raw.bytes(src, dst)))
+    on_ethernet(MAC, from, &ip_packet(src.ip(), dst.ip(), &raw.bytes(src, dst)))
 }
 
 /// The peer tells its Ethernet address.
@@ -52,7 +54,7 @@ fn is_question(f: &[u8]) -> bool {
 
 /// The segment in a frame.
 fn segment_in(f: &[u8]) -> &[u8] {
-    family::read_ip(&f[ETHERNET_HEADER..]).2
+    packet::read_ip(&f[ETHERNET_HEADER..]).2
 }
 
 fn seq_of(f: &[u8]) -> u32 {

@@ -6,7 +6,8 @@ use tcp_reset_core::link::{Link as Frames, Medium, Received};
 use tcp_reset_core::{Config, ConnectionHandle, Instant, MIN_PATH_MTU_IPV4};
 
 use crate::sharing::of_size;
-use crate::support::family::{Family, internet_checksum, ip_packet};
+use crate::support::family::Family;
+use crate::support::packet::{checksum, ip_packet};
 use crate::support::rig;
 use crate::support::rig::frames::{drain, interface, link};
 use crate::support::rig::{LargeStore, PEER_ISN, Raw, START};
@@ -16,12 +17,12 @@ use crate::support::table::{ACK, SYN};
 fn too_big(about: &[u8], mtu: u16, us: IpAddr) -> Vec<u8> {
     let mut icmp = vec![3, 4, 0, 0, 0, 0, (mtu >> 8) as u8, mtu as u8];
     icmp.extend(&about[..28]);
-    let sum = internet_checksum(&icmp);
+    let sum = checksum(&[&icmp]);
     icmp[2..4].copy_from_slice(&sum.to_be_bytes());
     let IpAddr::V4(us) = us else { panic!("IPv4") };
     let mut packet = vec![0x45, 0, 0, (20 + icmp.len()) as u8, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 9];
     packet.extend(us.octets());
-    let sum = internet_checksum(&packet);
+    let sum = checksum(&[&packet]);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.extend(icmp);
     packet
@@ -51,9 +52,7 @@ impl<'s> Path<'s> {
             options: &[2, 4, 5, 180],
             ..Raw::default()
         };
-        let mut bytes = [0; rig::LARGEST];
-        let len = raw.write(peer, us, true, &mut bytes);
-        let _ = path.frames.handle_frame(START, &ip_packet(peer.ip(), us.ip(), &bytes[..len]));
+        let _ = path.frames.handle_frame(START, &ip_packet(peer.ip(), us.ip(), &raw.bytes(peer, us)));
         path.drain();
         path
     }

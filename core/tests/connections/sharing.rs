@@ -17,12 +17,10 @@ fn scan_of_ports_does_not_silence_a_connection() {
         l.open();
         let mut buf = [0; 2_048];
         let scan = |l: &mut Link<'_>, n: u16| {
-            let mut bytes = [0; rig::LARGEST];
             let src = SocketAddr::new(l.peer.ip(), 10_000 + n);
             let raw = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() };
-            let len = raw.write(src, l.us, false, &mut bytes);
             let arrival = Arrival { src: src.ip(), dst: l.us.ip(), hop: Hop::default() };
-            let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &bytes[..len]);
+            let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(src, l.us));
         };
         for n in 0..20 {
             scan(l, n);

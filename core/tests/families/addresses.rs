@@ -6,7 +6,8 @@ use tcp_reset_core::link::{Interface, Link as Frames, MAX_ADDRESSES, Medium};
 use tcp_reset_core::{CloseReason, Config, Error, State};
 
 use crate::links::{MAC, frames_out, interface, ip, on_ethernet, web, with_link};
-use crate::support::family::{Family, over_each, read_question};
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::read_question;
 use crate::support::rig::{START, small_stream};
 
 /// The address that a connection to `peer` is opened from. Nothing of it is left.

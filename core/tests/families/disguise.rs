@@ -6,7 +6,7 @@ use tcp_reset_core::link::{Interface, Medium, Received};
 use tcp_reset_core::{Action, Config, Error, Hop, ParseError, Segment, State};
 
 use crate::links::{frames_out, ip, web, with_link};
-use crate::support::family::{ip_packet, upper_checksum};
+use crate::support::packet::{ip_packet, upper_checksum};
 use crate::support::rig::{Raw, START, Store, World, quick_config, small_listener, small_stream};
 use crate::support::table::{ACK, SYN};
 

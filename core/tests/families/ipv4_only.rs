@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, MAX_ADDRESSES, Medium, Received};
 use tcp_reset_core::{Action, ChecksumBy, Config, Error, Hop, Network, ParseError, Segment, State};
 
-use crate::support::family::{Family, ethernet, ip_packet};
+use crate::support::family::Family;
+use crate::support::packet::{ip_packet, on_ethernet};
 use crate::support::rig::{Raw, START, Store, World, frames, peer, quick_config, small_listener, small_stream, us};
 use crate::support::table::{ACK, SYN};
 
@@ -77,7 +78,7 @@ fn frames_of_ipv6_are_left_alone() {
                 let raw = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };
                 let packet = ip_packet(peer.ip(), us.ip(), &raw.bytes(peer, us));
                 let is_ethernet = medium != Medium::Ip;
-                let frame = if is_ethernet { ethernet(MAC, [2, 0, 0, 0, 0, 9], &packet) } else { packet };
+                let frame = if is_ethernet { on_ethernet(MAC, [2, 0, 0, 0, 0, 9], &packet) } else { packet };
                 assert_eq!(link.handle_frame(START, &frame), Received::NotMine);
                 assert!(matches!(link.poll_output(START), LinkOutput::Timeout(None)));
             }

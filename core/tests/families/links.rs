@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use tcp_reset_core::link::{Interface, Link as Frames, Medium};
 use tcp_reset_core::{Config, Hop};
 
-use crate::support::family::Mac;
+use crate::support::packet::Mac;
 use crate::support::rig::{START, Store, frames};
 
 pub(crate) const MAC: Mac = [2, 0, 0, 0, 0, 1];

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use tcp_reset_core::{ChecksumBy, Hop, StreamOptions};
 
-use crate::support::family::{Family, tcp_checksum};
+use crate::support::family::Family;
+use crate::support::packet::tcp_checksum;
 
 pub(crate) const HOP: Hop = Hop([2, 0, 0, 0, 0, 9]);
 

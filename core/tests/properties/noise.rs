@@ -1,15 +1,17 @@
 //! Octets, segments and frames of any content against an engine with something in every state.
 
 use proptest::prelude::*;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, State};
 
 use crate::draws::{HOP, a, b, cases, family, mend, small, stranger};
-use crate::support::family::{
-    ETHERNET_HEADER, Family, ON_LINK_HOPS, ethernet, icmpv6, ip_packet, is_about_neighbours, over_each, read_question,
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::{
+    ON_LINK_HOPS, ROUTER_SOLICITATION, is_about_neighbors, read_question, seal_icmpv6,
 };
+use crate::support::packet::{ARP, ETHERNET_HEADER, ICMPV6, ethernet, ip_packet, ipv6_limited, on_ethernet};
 use crate::support::rig::frames::{self, drain, drain_over};
 use crate::support::world::{RST, SYN, Seg, read_ip};
 use crate::zoo::{ESTABLISHED, HALF_OPEN, Habitat, IN_FLIGHT, NOBODY, Zoo, Zookeeper, near};
@@ -96,10 +98,10 @@ proptest! {
             seg.ack = seg.ack.wrapping_add(end);
             let mut frame = match kind {
                 0 => noise,
-                1 => noise_about_neighbours(home, &noise, is_ethernet),
+                1 => noise_about_neighbors(home, &noise, is_ethernet),
                 2 if is_ethernet => [&MAC.0[..], &HOP.0, &family.ethertype(), &noise].concat(),
                 2 => noise,
-                _ => framed(&ip_packet(home.them, home.us, &seg.write(home.them, home.us)), is_ethernet),
+                _ => framed(&ip_packet(home.them, home.us, &seg.octets(home.them, home.us)), is_ethernet),
             };
             if kind >= 4 && !frame.is_empty() {
                 let at = at.index(frame.len());
@@ -117,23 +119,24 @@ proptest! {
 const MAC: Hop = Hop([2, 0, 0, 0, 0, 1]);
 
 fn framed(packet: &[u8], is_ethernet: bool) -> Vec<u8> {
-    if is_ethernet { ethernet(MAC.0, HOP.0, packet) } else { packet.to_vec() }
+    if is_ethernet { on_ethernet(MAC.0, HOP.0, packet) } else { packet.to_vec() }
 }
 
 /// A message of ARP or of neighbour discovery whose content is noise; its checksum is right.
-fn noise_about_neighbours(home: Habitat, noise: &[u8], is_ethernet: bool) -> Vec<u8> {
-    if home.us.is_ipv4() {
-        return [&MAC.0[..], &HOP.0, &[8, 6], noise].concat();
-    }
+fn noise_about_neighbors(home: Habitat, noise: &[u8], is_ethernet: bool) -> Vec<u8> {
+    let (IpAddr::V6(us), IpAddr::V6(them)) = (home.us, home.them) else {
+        return ethernet(MAC.0, HOP.0, ARP, noise);
+    };
     let mut message = [noise, &[0; 4]].concat();
-    // A router's and a neighbour's question and answer, and the redirect (RFC 4861 §4).
-    message[0] = 133 + message[0] % 5;
-    framed(&icmpv6(home.them, home.us, ON_LINK_HOPS, message), is_ethernet)
+    // A router's and a neighbor's question and answer, and the redirect (RFC 4861 §4).
+    message[0] = ROUTER_SOLICITATION + message[0] % 5;
+    seal_icmpv6(them, us, &mut message);
+    framed(&ipv6_limited(them, us, ICMPV6, ON_LINK_HOPS, &message), is_ethernet)
 }
 
 fn drain_link(link: &mut Link<'_>, now: Instant, home: Habitat, is_ethernet: bool) {
     for frame in drain(link, now).frames {
-        if is_ethernet && is_about_neighbours(&frame) {
+        if is_ethernet && is_about_neighbors(&frame) {
             assert_eq!(read_question(&frame), Some(((MAC.0, home.us), home.them)));
         } else {
             let header = if is_ethernet { ETHERNET_HEADER } else { 0 };
@@ -162,8 +165,8 @@ fn frames_over(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
     let mut link = frames::link(&mut *store, Config::default(), medium, &[frames::interface(family, 1)], None);
     let now = Instant::from_millis(9);
     link.connect(now, 0, SocketAddr::new(b(family), 80), small()).unwrap();
-    let syn = Seg { src_port: 9, dst_port: 10, flags: SYN, ..Seg::default() };
+    let syn = Seg { sport: 9, dport: 10, flags: SYN, ..Seg::default() };
     let (us, them) = (a(family), stranger(family));
-    let _ = link.handle_frame(now, &framed(&ip_packet(them, us, &syn.write(them, us)), is_ethernet));
+    let _ = link.handle_frame(now, &framed(&ip_packet(them, us, &syn.octets(them, us)), is_ethernet));
     drain_over(&mut link, now, fill).frames
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tcp_reset_core::{ChecksumBy, Control, Header, ParseError, Segment, Seq};
 
 use crate::draws::{a, b, cases, checksum_by, family, mend};
-use crate::support::family::tcp_checksum;
+use crate::support::packet::tcp_checksum;
 
 fn header() -> impl Strategy<Value = Header> {
     let numbers = (any::<u32>(), any::<u32>(), any::<u16>(), any::<u16>());

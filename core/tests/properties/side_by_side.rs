@@ -109,7 +109,7 @@ proptest! {
         let mut zoo = Zookeeper::with(&mut store, config, &homes, Some(Family::V6.unspecified()));
         let home = homes[usize::from(is_v6)];
         seg.ack = seg.ack.wrapping_add(zoo.end(home, port));
-        let bytes = seg.write(home.them, home.us);
+        let bytes = seg.octets(home.them, home.us);
         let [v4, v6] = homes;
         let disguised = Habitat { us: mapped(v4.us), them: mapped(v4.them) };
         let false_paths = [

@@ -145,8 +145,8 @@ impl<'s> Zookeeper<'s> {
 
     pub(crate) fn say(&mut self, home: Habitat, port: u16, flags: u8, after_irs: u32, text: &[u8]) {
         let seg = Seg {
-            src_port: port,
-            dst_port: 80,
+            sport: port,
+            dport: 80,
             seq: IRS + after_irs,
             ack: self.end(home, port),
             flags,
@@ -158,7 +158,7 @@ impl<'s> Zookeeper<'s> {
     }
 
     pub(crate) fn hear(&mut self, home: Habitat, seg: &Seg) -> Verdict {
-        self.arrive(home, &seg.write(home.them, home.us))
+        self.arrive(home, &seg.octets(home.them, home.us))
     }
 
     pub(crate) fn arrive(&mut self, home: Habitat, bytes: &[u8]) -> Verdict {
@@ -182,7 +182,7 @@ impl<'s> Zookeeper<'s> {
                     let (len, local, remote) = (transmit.len(), transmit.local(), transmit.remote());
                     assert_eq!(transmit.emit(&mut buf), Ok(len));
                     let seg = Seg::read(&buf[..len], local.ip(), remote.ip());
-                    assert_eq!((seg.src_port, seg.dst_port), (local.port(), remote.port()));
+                    assert_eq!((seg.sport, seg.dport), (local.port(), remote.port()));
                     self.ends.insert(remote, seg.end());
                     self.out.push((local, remote, seg));
                 }
@@ -202,8 +202,8 @@ pub(crate) fn near() -> impl Strategy<Value = (u16, Seg)> {
     (port, flags, numbers, any::<u16>(), text, any::<u16>(), nasty_options()).prop_map(
         |(port, flags, (seq, ack), wnd, text, urgent, options)| {
             let seg = Seg {
-                src_port: port,
-                dst_port: 80,
+                sport: port,
+                dport: 80,
                 seq: IRS.wrapping_add_signed(1 + seq),
                 ack: ack as u32,
                 flags,

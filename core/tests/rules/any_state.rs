@@ -7,10 +7,11 @@ use tcp_reset_core::{Action, Hop, Rule, State, Verdict};
 
 use crate::checks::{assert_silent, config, on_link, on_link_of, on_link_with, seg};
 use crate::support::family::{Family, over_each};
+use crate::support::packet;
+use crate::support::rig;
 use crate::support::rig::reach::{Script, open, time_wait};
 use crate::support::rig::{Link, PEER_ISN, Raw, START, Store, peer, us};
 use crate::support::table::{ACK, FIN, RST, SYN, Seg, URG};
-use crate::support::{family, rig};
 
 /// Bytes whose header cannot be true, made from a good segment.
 fn malformed(good: &[u8]) -> Vec<Vec<u8>> {
@@ -136,7 +137,7 @@ fn any_state_fragment_is_dropped() {
     over_each(|family| {
         let (peer, us) = (peer(family), us(family));
         for spare in [false, true] {
-            let part = |(offset, more)| family::ip_part(peer.ip(), us.ip(), offset, more, spare, &syn.bytes(peer, us));
+            let part = |(offset, more)| packet::ip_part(peer.ip(), us.ip(), offset, more, spare, &syn.bytes(peer, us));
             for which in parts {
                 on_frames_of(family, Medium::Ip, |frames| {
                     assert_eq!(deliver(frames, &part(which)), (Some(Rule::Fragment), false), "{which:?} {spare}");
@@ -156,7 +157,7 @@ fn any_state_fragment_is_dropped() {
 fn any_state_too_many_headers_are_dropped() {
     use tcp_reset_core::link::MAX_EXTENSION_HEADERS;
     let (peer, us) = (peer(Family::V6), us(Family::V6));
-    let (tcp, destination_options) = (family::TCP, 60);
+    let (tcp, destination_options) = (packet::TCP, 60);
     let padded = [destination_options, 0, 1, 4, 0, 0, 0, 0];
     let segment = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() }.bytes(peer, us);
     for headers in [0, 1, MAX_EXTENSION_HEADERS, MAX_EXTENSION_HEADERS + 1, MAX_EXTENSION_HEADERS + 100] {
@@ -165,7 +166,7 @@ fn any_state_too_many_headers_are_dropped() {
             if let Some(last) = chain.len().checked_sub(padded.len()) {
                 chain[last] = tcp;
             }
-            let mut packet = family::ip_packet(peer.ip(), us.ip(), &[chain, segment.clone()].concat());
+            let mut packet = packet::ip_packet(peer.ip(), us.ip(), &[chain, segment.clone()].concat());
             packet[6] = if headers == 0 { tcp } else { destination_options };
             let expected = if headers > MAX_EXTENSION_HEADERS {
                 (Some(Rule::TooManyHeaders), false)
@@ -188,7 +189,7 @@ fn frame_to_or_from_a_group_draws_nothing() {
             for flags in [SYN, ACK] {
                 let segment = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };
                 let segment = segment.bytes(SocketAddr::new(src, 80), SocketAddr::new(dst, 80));
-                let frame = family::ethernet(to, [2, 0, 0, 0, 0, 2], &family::ip_packet(src, dst, &segment));
+                let frame = packet::on_ethernet(to, [2, 0, 0, 0, 0, 2], &packet::ip_packet(src, dst, &segment));
                 on_frames_of(family, Medium::Ethernet(Hop(mac)), |frames| {
                     let (rule, sends) = deliver(frames, &frame);
                     assert_eq!(sends, answered, "{to:?} {src} {dst}");

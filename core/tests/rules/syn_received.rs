@@ -250,10 +250,8 @@ fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
         };
         park(l);
         let raw = Raw { seq: PEER_ISN, flags: SYN, wnd: 100, ..Raw::default() };
-        let mut bytes = [0; rig::LARGEST];
-        let len = raw.write(l.peer, l.us, true, &mut bytes);
         let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop([2; 6]) };
-        let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &bytes[..len]);
+        let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(l.peer, l.us));
         park(l);
         assert_eq!(l.state(), State::SynReceived);
         l.world.tcp.abort(l.world.now, handle).unwrap();

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program needs another part of it")]
 
 pub(crate) mod family;
+pub(crate) mod packet;
 pub(crate) mod rig;
 #[path = "../table/mod.rs"]
 pub(crate) mod table;

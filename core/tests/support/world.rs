@@ -1,5 +1,4 @@
 //! Two engines behind links, a virtual wire that misbehaves by seed, and applications that act on events alone.
-#![allow(dead_code, reason = "each test program needs another part of the world")]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -12,18 +11,12 @@ use tcp_reset_core::{
     SecretKey, Storage, StreamOptions, Tcp,
 };
 
-use crate::support::family::{
-    self, ETHERNET_HEADER, Family, answer, ethernet, ip_packet, is_about_neighbours, read_question, tcp_checksum,
-};
+use crate::support::family::Family;
+use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
+pub(crate) use crate::support::packet::segment::Seg;
+use crate::support::packet::{self, ETHERNET_HEADER, ip_packet, on_ethernet};
+pub(crate) use crate::support::packet::{ACK, FIN, PSH, RST, SYN, URG};
 
-pub(crate) const FIN: u8 = 0x01;
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const RST: u8 = 0x04;
-pub(crate) const PSH: u8 = 0x08;
-pub(crate) const ACK: u8 = 0x10;
-pub(crate) const URG: u8 = 0x20;
-
-const TCP_HEADER: usize = 20;
 const LARGEST_FRAME: usize = 2_048;
 /// More outputs than this without a timeout are taken for an endless loop.
 pub(crate) const MOST_OUTPUTS: usize = 10_000;
@@ -84,101 +77,9 @@ pub(crate) fn key(seed: u8) -> SecretKey {
     SecretKey::new(bytes).unwrap()
 }
 
-/// A segment in plain numbers; read and written here so that nothing of the crate is trusted for it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Seg {
-    pub(crate) src_port: u16,
-    pub(crate) dst_port: u16,
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: u8,
-    pub(crate) wnd: u16,
-    pub(crate) urgent: u16,
-    /// A multiple of four octets, at most 40.
-    pub(crate) options: Vec<u8>,
-    pub(crate) text: Vec<u8>,
-}
-
-impl Seg {
-    pub(crate) fn has(&self, flags: u8) -> bool {
-        self.flags & flags == flags
-    }
-
-    /// The sequence number behind the segment.
-    pub(crate) fn end(&self) -> u32 {
-        self.seq
-            .wrapping_add(self.text.len() as u32)
-            .wrapping_add(u32::from(self.has(SYN)))
-            .wrapping_add(u32::from(self.has(FIN)))
-    }
-
-    pub(crate) fn write(&self, src: IpAddr, dst: IpAddr) -> Vec<u8> {
-        assert!(self.options.len().is_multiple_of(4) && self.options.len() <= 40);
-        let header = TCP_HEADER + self.options.len();
-        let mut out = vec![0; header];
-        out[0..2].copy_from_slice(&self.src_port.to_be_bytes());
-        out[2..4].copy_from_slice(&self.dst_port.to_be_bytes());
-        out[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        out[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        out[12] = ((header / 4) as u8) << 4;
-        out[13] = self.flags;
-        out[14..16].copy_from_slice(&self.wnd.to_be_bytes());
-        out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
-        out[TCP_HEADER..].copy_from_slice(&self.options);
-        out.extend_from_slice(&self.text);
-        let sum = tcp_checksum(src, dst, &out);
-        out[16..18].copy_from_slice(&sum.to_be_bytes());
-        out
-    }
-
-    /// Reads what an engine wrote; whatever is not well formed fails the test.
-    pub(crate) fn read(bytes: &[u8], src: IpAddr, dst: IpAddr) -> Seg {
-        assert!(bytes.len() >= TCP_HEADER, "shorter than a header");
-        assert_eq!(tcp_checksum(src, dst, bytes), 0, "checksum of {bytes:?}");
-        let u16_at = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-        let u32_at = |at: usize| u32::from(u16_at(at)) << 16 | u32::from(u16_at(at + 2));
-        let header = usize::from(bytes[12] >> 4) * 4;
-        assert!(header >= TCP_HEADER && header <= bytes.len(), "data offset {header}");
-        assert_eq!(bytes[12] & 0x0f, 0, "reserved bits");
-        assert_eq!(bytes[13] & !0x3f, 0, "unknown control bits");
-        let seg = Seg {
-            src_port: u16_at(0),
-            dst_port: u16_at(2),
-            seq: u32_at(4),
-            ack: u32_at(8),
-            flags: bytes[13],
-            wnd: u16_at(14),
-            urgent: u16_at(18),
-            options: bytes[TCP_HEADER..header].to_vec(),
-            text: bytes[header..].to_vec(),
-        };
-        seg.assert_sane();
-        seg
-    }
-
-    /// Nothing an engine sends may look like this.
-    fn assert_sane(&self) {
-        assert!(self.src_port != 0 && self.dst_port != 0, "port 0: {self:?}");
-        assert_eq!(self.urgent, 0, "urgent pointer: {self:?}");
-        assert!(!self.has(URG), "URG: {self:?}");
-        let kinds = u8::from(self.has(SYN)) + u8::from(self.has(FIN)) + u8::from(self.has(RST));
-        assert!(kinds <= 1, "SYN, FIN and RST exclude each other: {self:?}");
-        assert!(self.has(ACK) || self.has(SYN) || self.has(RST), "no ACK: {self:?}");
-        assert!(self.has(ACK) || self.ack == 0, "number without bit: {self:?}");
-        if self.has(RST) || self.has(SYN) {
-            assert!(self.text.is_empty(), "text on SYN or RST: {self:?}");
-        }
-        if self.has(SYN) {
-            assert_eq!(self.options[..2], [2, 4], "MSS on every SYN: {self:?}");
-        } else {
-            assert!(self.options.is_empty(), "options beyond SYN: {self:?}");
-        }
-    }
-}
-
 /// Reads a packet that an engine wrote.
 pub(crate) fn read_ip(packet: &[u8]) -> (IpAddr, IpAddr, Seg) {
-    let (src, dst, segment) = family::read_ip(packet);
+    let (src, dst, segment) = packet::read_ip(packet);
     (src, dst, Seg::read(segment, src, dst))
 }
 
@@ -580,14 +481,14 @@ impl<'s> World<'s> {
     }
 
     /// Says whether a frame is about an address on the link.
-    fn is_about_neighbours(&self, frame: &[u8]) -> bool {
-        self.header() > 0 && is_about_neighbours(frame)
+    fn is_about_neighbors(&self, frame: &[u8]) -> bool {
+        self.header() > 0 && is_about_neighbors(frame)
     }
 
     /// Checks a frame that side `i` sends.
     fn look(&mut self, i: usize, frame: &[u8]) {
         let addrs = self.sides.map(|side| side.ip());
-        if self.is_about_neighbours(frame) {
+        if self.is_about_neighbors(frame) {
             let expected = Some(((MACS[i].0, addrs[i]), addrs[1 - i]));
             assert_eq!(read_question(frame), expected, "who asks for whom");
             return;
@@ -624,7 +525,7 @@ impl<'s> World<'s> {
             }
             let mut frame = frame.to_vec();
             // The link's own check sequence guards its header and questions for addresses.
-            let is_corrupted = !self.is_about_neighbours(&frame) && self.rng.percent(path.corrupt);
+            let is_corrupted = !self.is_about_neighbors(&frame) && self.rng.percent(path.corrupt);
             if is_corrupted {
                 let header = self.header();
                 self.corrupt(&mut frame[header..]);
@@ -655,8 +556,8 @@ impl<'s> World<'s> {
     /// Puts a segment of anybody's on the wire, as if it came from the other side.
     pub(crate) fn inject(&mut self, to: usize, seg: &Seg) -> Received {
         let (src, dst) = (self.sides[1 - to].ip(), self.sides[to].ip());
-        let packet = ip_packet(src, dst, &seg.write(src, dst));
-        let frame = if self.header() > 0 { ethernet(MACS[to].0, MACS[1 - to].0, &packet) } else { packet };
+        let packet = ip_packet(src, dst, &seg.octets(src, dst));
+        let frame = if self.header() > 0 { on_ethernet(MACS[to].0, MACS[1 - to].0, &packet) } else { packet };
         self.nodes[to].books.hears(seg);
         let now = Instant::from_micros(self.now);
         let received = self.nodes[to].link.handle_frame(now, &frame);
@@ -667,7 +568,7 @@ impl<'s> World<'s> {
     fn arrive(&mut self, flight: &InFlight) {
         let to = flight.to;
         let now = Instant::from_micros(self.now);
-        let is_segment = !self.is_about_neighbours(&flight.frame);
+        let is_segment = !self.is_about_neighbors(&flight.frame);
         if let Some((asker, target)) = read_question(&flight.frame).filter(|_| !is_segment) {
             // The IP stack beside the link answers.
             self.carry(1 - to, &answer((MACS[to].0, target), asker));

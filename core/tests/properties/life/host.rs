@@ -284,7 +284,7 @@ impl<'s> Host<'s> {
         let family = Family::of(to);
         assert_eq!(from, self.addr(family), "sent from {from} to {to}");
         assert!(!family.nobodies().contains(&to) && !to.is_multicast() && to != from, "sent to {to}");
-        assert_eq!((seg.src_port, seg.dst_port), (local.port(), remote.port()));
+        assert_eq!((seg.sport, seg.dport), (local.port(), remote.port()));
         let Some((handle, status)) = self.connection(remote, local).filter(|_| !seg.has(RST)) else {
             return;
         };

@@ -240,8 +240,8 @@ impl<'s> Life<'s> {
             _ => snd_una.wrapping_add(far),
         };
         let mut seg = Seg {
-            src_port: peer.port(),
-            dst_port: us.port(),
+            sport: peer.port(),
+            dport: us.port(),
             seq,
             ack,
             flags: FLAGS[usize::from(flags)],
@@ -261,7 +261,7 @@ impl<'s> Life<'s> {
             253 => (us.ip(), us.ip()),
             _ => (peer.ip(), us.ip()),
         };
-        self.deliver(0, src, dst, &seg.write(src, dst));
+        self.deliver(0, src, dst, &seg.octets(src, dst));
     }
 
     pub(crate) fn wait(&mut self, how_long: u8, in_steps: bool) {

@@ -1,7 +1,6 @@
-//! The bench of the tests: an engine, the wire beside it, and one scripted peer that keeps its own books.
+//! The rig of the tests: an engine, the wire beside it, and one scripted peer that keeps its own books.
 //!
-//! Segments are built and read here byte by byte, so that the tests do not trust the parser they test.
-#![allow(dead_code, reason = "each test program needs another part of the bench")]
+//! Segments are written and read by the tests' own codec, so that the tests do not trust the parser they test.
 
 pub(crate) mod frames;
 pub(crate) mod reach;
@@ -14,7 +13,9 @@ use tcp_reset_core::{
     Output, ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
 };
 
-use crate::support::family::{Family, tcp_checksum};
+use crate::support::family::Family;
+pub(crate) use crate::support::packet::segment::Raw;
+use crate::support::packet::{segment, tcp_checksum, u16_at};
 use crate::support::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 
 /// Few of everything, so that tables fill soon.
@@ -33,7 +34,6 @@ pub(crate) const PEER_ISN: u32 = 7_000_000;
 /// When the tests begin.
 pub(crate) const START: Instant = Instant::from_micros(1_000_000_000);
 
-const HEADER: usize = 20;
 pub(crate) const LARGEST: usize = 2_048;
 /// More outputs than this without a timeout are taken for an endless loop.
 const MOST_OUTPUTS: usize = 1_000;
@@ -82,50 +82,6 @@ pub(crate) fn stream(seq: u32, len: u32) -> Vec<u8> {
     (0..len).map(|i| byte_at(seq.wrapping_add(i))).collect()
 }
 
-/// A segment before it is bytes.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Raw<'a> {
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: u8,
-    pub(crate) wnd: u16,
-    pub(crate) urgent: u16,
-    /// Padded with zeros to a multiple of four.
-    pub(crate) options: &'a [u8],
-    pub(crate) text: &'a [u8],
-}
-
-impl Raw<'_> {
-    /// Writes the segment with a right checksum and gives its length.
-    pub(crate) fn write(&self, src: SocketAddr, dst: SocketAddr, checksum: bool, out: &mut [u8; LARGEST]) -> usize {
-        let header = HEADER + self.options.len().next_multiple_of(4);
-        let len = header + self.text.len();
-        out[..header].fill(0);
-        out[0..2].copy_from_slice(&src.port().to_be_bytes());
-        out[2..4].copy_from_slice(&dst.port().to_be_bytes());
-        out[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        out[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        out[12] = ((header / 4) << 4) as u8;
-        out[13] = self.flags;
-        out[14..16].copy_from_slice(&self.wnd.to_be_bytes());
-        out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
-        out[HEADER..HEADER + self.options.len()].copy_from_slice(self.options);
-        out[header..len].copy_from_slice(self.text);
-        if checksum {
-            let sum = tcp_checksum(src.ip(), dst.ip(), &out[..len]);
-            out[16..18].copy_from_slice(&sum.to_be_bytes());
-        }
-        len
-    }
-
-    /// Gives the segment's bytes with a right checksum.
-    pub(crate) fn bytes(&self, src: SocketAddr, dst: SocketAddr) -> Vec<u8> {
-        let mut out = [0; LARGEST];
-        let len = self.write(src, dst, true, &mut out);
-        out[..len].to_vec()
-    }
-}
-
 /// A segment that the engine sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Sent {
@@ -148,24 +104,10 @@ impl Sent {
         self.seq.wrapping_add(self.text.len() as u32).wrapping_add(controls)
     }
 
-    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, bytes: &[u8]) -> Sent {
-        let u16_at = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-        let u32_at = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        assert_eq!((u16_at(0), u16_at(2)), (src.port(), dst.port()), "ports in the header");
-        let header = usize::from(bytes[12] >> 4) * 4;
-        assert!(header >= HEADER && header <= bytes.len(), "data offset");
-        Sent {
-            src,
-            dst,
-            seq: u32_at(4),
-            ack: u32_at(8),
-            flags: bytes[13],
-            wnd: u32::from(u16_at(14)),
-            options: bytes[HEADER..header].to_vec(),
-            text: bytes[header..].to_vec(),
-            reason,
-            checksum: u16_at(16),
-        }
+    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, octets: &[u8]) -> Sent {
+        let segment::Seg { sport, dport, seq, ack, flags, wnd, urgent: _, options, text } = segment::Seg::parse(octets);
+        assert_eq!((sport, dport), (src.port(), dst.port()), "ports in the header");
+        Sent { src, dst, seq, ack, flags, wnd: wnd.into(), options, text, reason, checksum: u16_at(octets, 16) }
     }
 }
 
@@ -181,6 +123,10 @@ pub(crate) struct World<'s> {
     pub(crate) deadline: Option<(Instant, Timer)>,
     /// Whether the engine is audited after each call.
     pub(crate) is_audited: bool,
+    /// Where segments are written before they arrive.
+    octets: Vec<u8>,
+    /// Where the engine writes.
+    buffer: Vec<u8>,
 }
 
 impl<'s> World<'s> {
@@ -199,14 +145,26 @@ impl<'s> World<'s> {
     ) -> World<'s> {
         let software = config.checksum.is_none_or(|by| by == ChecksumBy::Software);
         let tcp = Tcp::new(store, config, key).unwrap();
-        World { tcp, now, software, sent: Vec::new(), events: Vec::new(), deadline: None, is_audited: true }
+        World {
+            tcp,
+            now,
+            software,
+            sent: Vec::new(),
+            events: Vec::new(),
+            deadline: None,
+            is_audited: true,
+            octets: Vec::new(),
+            buffer: vec![0; LARGEST],
+        }
     }
 
     /// Delivers a segment and collects what follows.
     pub(crate) fn arrive(&mut self, src: SocketAddr, dst: SocketAddr, raw: &Raw<'_>) -> Verdict {
-        let mut bytes = [0; LARGEST];
-        let len = raw.write(src, dst, self.software, &mut bytes);
-        self.arrive_bytes(src.ip(), dst.ip(), &bytes[..len])
+        let mut octets = std::mem::take(&mut self.octets);
+        raw.write(src, dst, self.software, &mut octets);
+        let verdict = self.arrive_bytes(src.ip(), dst.ip(), &octets);
+        self.octets = octets;
+        verdict
     }
 
     /// Delivers bytes as they are and collects what follows.
@@ -224,13 +182,13 @@ impl<'s> World<'s> {
     }
 
     fn drain_more(&mut self) {
-        let mut buffer = [0; LARGEST];
         for _ in 0..MOST_OUTPUTS {
             match self.tcp.poll_output(self.now) {
                 Output::Transmit(transmit) => {
+                    let buffer = &mut self.buffer;
                     let (len, src, dst) = (transmit.len(), transmit.local(), transmit.remote());
                     let reason = transmit.reset_reason();
-                    let written = transmit.emit(&mut buffer).unwrap();
+                    let written = transmit.emit(buffer).unwrap();
                     assert_eq!(written, len, "announced and written length");
                     let sent = Sent::read(src, dst, reason, &buffer[..written]);
                     if self.software {
