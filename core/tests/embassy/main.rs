@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 #![allow(unreachable_pub, reason = "nothing is reachable from outside a test")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod clock;
 mod exec;
 mod hosts;
