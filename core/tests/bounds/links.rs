@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tcp_reset_core::link::{Link as Frames, LinkOutput, Medium};
+use tcp_reset_core::link::{Link, LinkOutput, Medium};
 use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle};
 
 use crate::support::family::{Family, over_each};
@@ -16,7 +16,7 @@ use crate::{Room, listener};
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
 
-fn on_frames(medium: Medium, test: impl Fn(&mut Frames<'_>, Family, ListenerHandle)) {
+fn on_frames(medium: Medium, test: impl Fn(&mut Link<'_>, Family, ListenerHandle)) {
     over_each(|family| {
         let mut store = Box::new(Room::new());
         let config = tcp_reset_core::Config { checksum: None, ..quick_config() };
@@ -37,12 +37,12 @@ fn read(packet: &[u8]) -> (IpAddr, u8, u32) {
 }
 
 /// The peer's segment from `port` to `to`.
-fn hear(frames: &mut Frames<'_>, port: u16, to: SocketAddr, raw: Raw<'_>) {
+fn hear(frames: &mut Link<'_>, port: u16, to: SocketAddr, raw: Raw<'_>) {
     let from = SocketAddr::new(Family::of(to.ip()).host(2), port);
     let _ = frames.handle_frame(START, &ip_packet(from.ip(), to.ip(), &raw.bytes(from, to)));
 }
 
-fn shake(frames: &mut Frames<'_>, port: u16, to: SocketAddr) -> u32 {
+fn shake(frames: &mut Link<'_>, port: u16, to: SocketAddr) -> u32 {
     hear(frames, port, to, Raw { seq: 5, flags: SYN, wnd: 500, ..Raw::default() });
     let out = drain(frames, START).frames;
     assert_eq!(out.len(), 1);
@@ -51,7 +51,7 @@ fn shake(frames: &mut Frames<'_>, port: u16, to: SocketAddr) -> u32 {
     ack
 }
 
-fn establish(frames: &mut Frames<'_>, listener: ListenerHandle, port: u16, to: SocketAddr) -> (ConnectionHandle, u32) {
+fn establish(frames: &mut Link<'_>, listener: ListenerHandle, port: u16, to: SocketAddr) -> (ConnectionHandle, u32) {
     let ack = shake(frames, port, to);
     hear(frames, port, to, Raw { seq: 6, ack, flags: ACK, wnd: 500, ..Raw::default() });
     let handle = frames.tcp().accept(START, listener).unwrap();
@@ -100,18 +100,18 @@ fn nothing_is_left_or_said_on_a_lost_address() {
 }
 
 /// Opens a connection to host `n`, from a port of its own.
-fn dial(frames: &mut Frames<'_>, family: Family, n: u8) -> ConnectionHandle {
+fn dial(frames: &mut Link<'_>, family: Family, n: u8) -> ConnectionHandle {
     let remote = SocketAddr::new(family.host(n), 7_000);
     frames.connect(START, 5_000 + u16::from(n), remote, small_stream()).unwrap()
 }
 
 /// Who is asked for.
-fn asked(frames: &mut Frames<'_>, now: Instant) -> Vec<IpAddr> {
+fn asked(frames: &mut Link<'_>, now: Instant) -> Vec<IpAddr> {
     let out = drain(frames, now).frames;
     out.iter().filter_map(|frame| read_question(frame)).map(|(_, target)| target).collect()
 }
 
-fn neighbour_answers(frames: &mut Frames<'_>, family: Family, n: u8) {
+fn neighbour_answers(frames: &mut Link<'_>, family: Family, n: u8) {
     let its = [2, 0, 0, 0, 1, n];
     let _ = frames.handle_frame(START, &answer((its, family.host(n)), (MAC, family.host(1))));
 }

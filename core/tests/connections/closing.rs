@@ -14,7 +14,7 @@ fn nothing_is_taken_from_behind_a_held_fin() {
         let m = l.model;
         let _ = l.inject(&Seg::new(FIN | ACK, m.rcv_nxt.wrapping_add(10), m.snd_nxt, 0, 1000));
         let _ = l.inject(&Seg::new(ACK, m.rcv_nxt, m.snd_nxt, 20, 1000));
-        let acked = l.world.sent.last().unwrap().ack.wrapping_sub(m.rcv_nxt);
+        let acked = l.engine.sent.last().unwrap().ack.wrapping_sub(m.rcv_nxt);
         assert_eq!(acked, 11, "the FIN is the number after the tenth octet");
     });
 }
@@ -28,10 +28,10 @@ fn established_fin_at_closed_window_is_taken() {
         assert_eq!(l.model.rcv_wnd, 0);
         let verdict = l.say(FIN | ACK, 0);
         assert_eq!((verdict.rule, verdict.action), (Rule::FinInOrder, Action::Accepted));
-        assert_eq!(l.world.only().ack, l.model.rcv_nxt);
+        assert_eq!(l.engine.only().ack, l.model.rcv_nxt);
         assert_eq!(l.status().unwrap().state, State::CloseWait);
         assert_eq!(l.recv(), rig::stream(before, BUFFER), "nothing is lost");
-        assert_eq!(l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0]), Ok(0), "then the end");
+        assert_eq!(l.engine.tcp.recv(l.engine.now, l.handle.unwrap(), &mut [0]), Ok(0), "then the end");
     });
     // Text that fills the window, and the FIN right behind it.
     on(|l| {
@@ -54,8 +54,8 @@ fn bare_fin_sent_again_carries_no_push() {
     on(|l| {
         l.open();
         l.shutdown();
-        assert_eq!(l.world.only().flags, FIN | ACK);
-        assert_eq!(l.world.next_deadline(), Timer::Retransmission);
-        assert_eq!(l.world.only().flags, FIN | ACK);
+        assert_eq!(l.engine.only().flags, FIN | ACK);
+        assert_eq!(l.engine.next_deadline(), Timer::Retransmission);
+        assert_eq!(l.engine.only().flags, FIN | ACK);
     });
 }

@@ -16,10 +16,10 @@ fn duplicate_acknowledgements_do_not_put_off_r2() {
         let una = l.model.snd_una;
         for _ in 0..1200 {
             // 10 minutes
-            l.world.wait(ms(500));
+            l.engine.wait(ms(500));
             let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una, 0, 1000));
         }
-        assert!(l.world.events.iter().any(|e| matches!(e, Event::Closed(..))), "{:?}", l.world.events);
+        assert!(l.engine.events.iter().any(|e| matches!(e, Event::Closed(..))), "{:?}", l.engine.events);
     });
 }
 
@@ -34,7 +34,7 @@ fn answered_window_probes_do_not_stall() {
             let una = l.model.snd_una;
             let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una, 0, 0));
         }
-        assert!(!l.world.events.iter().any(|e| matches!(e, Event::Stalled(..))), "{:?}", l.world.events);
+        assert!(!l.engine.events.iter().any(|e| matches!(e, Event::Stalled(..))), "{:?}", l.engine.events);
     });
 }
 
@@ -44,22 +44,22 @@ fn the_orphan_time_begins_at_the_close() {
         l.open();
         l.peer_offers(0);
         l.send(10);
-        let end = l.world.now + Duration::from_secs(200);
-        while l.world.now < end {
+        let end = l.engine.now + Duration::from_secs(200);
+        while l.engine.now < end {
             l.wait_for_probe();
             let una = l.model.snd_una;
             let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una, 0, 0));
         }
         // just before the next probe
-        let (at, _) = l.world.deadline.unwrap();
-        let d = at.duration_since(l.world.now) - ms(10);
-        l.world.wait(d);
+        let (at, _) = l.engine.deadline.unwrap();
+        let d = at.duration_since(l.engine.now) - ms(10);
+        l.engine.wait(d);
         l.close();
-        l.world.wait(ms(100));
+        l.engine.wait(ms(100));
         assert!(
-            !l.world.events.iter().any(|e| matches!(e, Event::Closed(..))),
+            !l.engine.events.iter().any(|e| matches!(e, Event::Closed(..))),
             "ended 10 ms after close: {:?}",
-            l.world.events
+            l.engine.events
         );
     });
 }
@@ -72,11 +72,11 @@ fn duplicate_acknowledgements_do_not_hold_a_closed_connection() {
         l.close();
         for _ in 0..3600 {
             // 1 hour
-            l.world.wait(ms(1000));
+            l.engine.wait(ms(1000));
             let s = Seg::new(ACK, l.model.rcv_nxt, l.model.iss.wrapping_add(1), 0, 1000);
             let _ = l.inject(&s);
         }
-        assert_eq!(l.world.tcp.in_use().0, 0);
+        assert_eq!(l.engine.tcp.in_use().0, 0);
     });
 }
 
@@ -88,12 +88,12 @@ fn a_toggling_window_does_not_hold_a_closed_connection() {
         l.close();
         for i in 0..720u32 {
             // 1 hour
-            l.world.wait(ms(5000));
+            l.engine.wait(ms(5000));
             let wnd = if i % 2 == 0 { 0 } else { 1000 };
             let s = Seg::new(ACK, l.model.rcv_nxt, l.model.iss.wrapping_add(1), 0, wnd);
             let _ = l.inject(&s);
         }
-        assert_eq!(l.world.tcp.in_use().0, 0);
+        assert_eq!(l.engine.tcp.in_use().0, 0);
     });
 }
 
@@ -104,20 +104,20 @@ fn orphan_that_trickles_is_ended_in_total() {
         l.open();
         l.peer_offers(0);
         l.send(BUFFER);
-        let begin = l.world.now;
+        let begin = l.engine.now;
         let (una, rcv_nxt) = (l.model.snd_una, l.model.rcv_nxt);
         l.close();
         for n in 1..200 {
-            l.world.wait(seconds(5));
-            if l.world.tcp.in_use().0 == 0 {
+            l.engine.wait(seconds(5));
+            if l.engine.tcp.in_use().0 == 0 {
                 break;
             }
             let _ = l.inject(&Seg::new(ACK, rcv_nxt, una.wrapping_add(n.min(BUFFER - 1)), 0, 1));
         }
-        let held = l.world.now.duration_since(begin);
+        let held = l.engine.now.duration_since(begin);
         assert!(held <= seconds(65), "{held:?}");
         assert_eq!(closed(l), Some(CloseReason::TimedOut(Timer::Orphan)));
-        assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::TimedOut), 1, "the peer is told");
+        assert_eq!(l.engine.tcp.counters().reset_sent(ResetReason::TimedOut), 1, "the peer is told");
     });
 }
 
@@ -128,12 +128,12 @@ fn orphan_limit_holds_however_the_window_moves() {
             l.open();
             l.send(20);
             l.close();
-            let begin = l.world.now;
+            let begin = l.engine.now;
             let stale = Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, wnd);
-            while l.world.tcp.in_use().0 > 0 {
-                l.world.wait(Duration::from_millis(500));
+            while l.engine.tcp.in_use().0 > 0 {
+                l.engine.wait(Duration::from_millis(500));
                 let _ = l.inject(&stale);
-                assert!(l.world.now.duration_since(begin) <= Duration::from_millis(8_500), "window {wnd}");
+                assert!(l.engine.now.duration_since(begin) <= Duration::from_millis(8_500), "window {wnd}");
             }
             assert_eq!(closed(l), Some(CloseReason::TimedOut(Timer::Orphan)));
         });
@@ -146,15 +146,15 @@ fn established_flapping_window_ends_by_r2() {
     on(|l| {
         l.open();
         l.send(20);
-        let begin = l.world.now;
+        let begin = l.engine.now;
         let (rcv_nxt, una) = (l.model.rcv_nxt, l.model.snd_una);
         for n in 0_u32.. {
             let _ = l.inject(&Seg::new(ACK, rcv_nxt, una, 0, n % 2));
-            l.world.wait(Duration::from_millis(700));
+            l.engine.wait(Duration::from_millis(700));
             if closed(l).is_some() {
                 break;
             }
-            assert!(l.world.now.duration_since(begin) < seconds(400), "held for ever");
+            assert!(l.engine.now.duration_since(begin) < seconds(400), "held for ever");
         }
         assert_eq!(closed(l), Some(CloseReason::TimedOut(Timer::Retransmission)));
     });
@@ -164,7 +164,7 @@ fn established_flapping_window_ends_by_r2() {
         l.send(20);
         for _ in 0..2_000 {
             let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 0));
-            l.world.wait(seconds(60));
+            l.engine.wait(seconds(60));
         }
         assert_eq!(closed(l), None);
         assert_eq!(l.status().unwrap().state, State::Established);
@@ -179,13 +179,13 @@ fn established_opened_window_starts_r2_once() {
         l.send(20);
         for _ in 0..30 {
             let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 0));
-            l.world.wait(seconds(60));
+            l.engine.wait(seconds(60));
         }
         let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 1_000));
-        l.world.wait(seconds(95));
+        l.engine.wait(seconds(95));
         assert_eq!(closed(l), None);
         l.peer_acks();
-        l.world.wait(seconds(1_000));
+        l.engine.wait(seconds(1_000));
         assert_eq!(closed(l), None, "progress was made");
     });
 }
@@ -196,19 +196,19 @@ fn established_window_that_closes_after_the_last_attempt_is_probed() {
     on(|l| {
         l.open();
         l.send(10);
-        let began = l.world.now;
-        while l.world.now.duration_since(began) < seconds(100) {
-            let _ = l.world.next_deadline();
+        let began = l.engine.now;
+        while l.engine.now.duration_since(began) < seconds(100) {
+            let _ = l.engine.next_deadline();
         }
         let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 0));
-        let heard = l.world.now;
-        let _ = l.world.next_deadline();
-        assert_eq!(l.world.only().text.len(), 1, "the window is probed");
+        let heard = l.engine.now;
+        let _ = l.engine.next_deadline();
+        assert_eq!(l.engine.only().text.len(), 1, "the window is probed");
         while closed(l).is_none() {
-            let _ = l.world.next_deadline();
+            let _ = l.engine.next_deadline();
         }
-        assert!(l.world.now.duration_since(heard) >= seconds(100), "R2 counts from there");
-        assert!(l.world.now.duration_since(heard) <= seconds(300));
+        assert!(l.engine.now.duration_since(heard) >= seconds(100), "R2 counts from there");
+        assert!(l.engine.now.duration_since(heard) <= seconds(300));
     });
 }
 
@@ -220,9 +220,9 @@ fn established_silence_after_progress_is_told_again() {
         for n in 1..=2 {
             l.send(5);
             for _ in 0..4 {
-                let _ = l.world.next_deadline();
+                let _ = l.engine.next_deadline();
             }
-            let stalls = l.world.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
+            let stalls = l.engine.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
             assert_eq!(stalls, n);
             l.peer_acks();
             // A round trip that is measured takes the back-off away.
@@ -242,10 +242,10 @@ fn established_delayed_ack_does_not_wait_for_a_withheld_challenge() {
         }
         let at = l.model.rcv_nxt;
         let _ = l.inject(&Seg::new(ACK, at, l.model.snd_nxt, 5, 1_000));
-        assert_eq!(l.world.sent, [], "held back");
+        assert_eq!(l.engine.sent, [], "held back");
         let verdict = l.inject(&Seg::new(RST, at.wrapping_add(20), 0, 0, 0));
         assert_eq!(verdict.action, Action::Limited);
-        assert_eq!(l.world.only().ack, at.wrapping_add(5));
+        assert_eq!(l.engine.only().ack, at.wrapping_add(5));
     });
 }
 
@@ -254,20 +254,20 @@ fn r2_is_as_short_as_asked() {
     on(|l| {
         l.open_with(StreamOptions { r2: seconds(2), ..small_stream() });
         l.send(5);
-        let begin = l.world.now;
+        let begin = l.engine.now;
         while closed(l).is_none() {
-            let _ = l.world.next_deadline();
+            let _ = l.engine.next_deadline();
         }
         assert_eq!(closed(l), Some(CloseReason::TimedOut(Timer::Retransmission)));
-        assert!(l.world.now.duration_since(begin) <= seconds(3), "one last attempt after R2");
+        assert!(l.engine.now.duration_since(begin) <= seconds(3), "one last attempt after R2");
     });
     on_with(Config { connect_timeout: seconds(5), ..quick_config() }, |l| {
         l.dial();
-        let begin = l.world.now;
+        let begin = l.engine.now;
         while closed(l).is_none() {
-            let _ = l.world.next_deadline();
+            let _ = l.engine.next_deadline();
         }
         assert_eq!(closed(l), Some(CloseReason::TimedOut(Timer::Connect)));
-        assert!(l.world.now.duration_since(begin) <= seconds(6));
+        assert!(l.engine.now.duration_since(begin) <= seconds(6));
     });
 }

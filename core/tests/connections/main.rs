@@ -20,20 +20,20 @@ use std::time::Duration;
 use tcp_reset_core::Config;
 
 use support::family::over_each;
-use support::rig::{Link, PEER_ISN, Store, World, quick_config};
+use support::rig::{Engine, PEER_ISN, Rig, Store, quick_config};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn on(test: impl Fn(&mut Link<'_>)) {
+fn on(test: impl Fn(&mut Rig<'_>)) {
     on_with(quick_config(), test);
 }
 
-fn on_with(config: Config, test: impl Fn(&mut Link<'_>)) {
+fn on_with(config: Config, test: impl Fn(&mut Rig<'_>)) {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
+        test(&mut Rig::new(Engine::new(&mut *store, config), family, PEER_ISN));
     });
 }
 

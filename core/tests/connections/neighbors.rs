@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tcp_reset_core::link::{Interface, Link as Frames, Medium};
+use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{Config, ConnectionHandle, Error, Event, Hop, Instant, Timer};
 
 use crate::ms;
@@ -29,7 +29,7 @@ fn router(family: Family) -> Option<IpAddr> {
     Some(family.host(254))
 }
 
-fn frames_with(test: impl Fn(&mut Frames<'_>, Family)) {
+fn frames_with(test: impl Fn(&mut Link<'_>, Family)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
         let config = Config { delayed_ack: Duration::ZERO, ..Config::default() };
@@ -76,7 +76,7 @@ fn a_frame_from_a_group_address_is_not_answered() {
 }
 
 /// ESTABLISHED through frames.
-fn establish(f: &mut Frames<'_>, family: Family, now: Instant) -> (ConnectionHandle, u32) {
+fn establish(f: &mut Link<'_>, family: Family, now: Instant) -> (ConnectionHandle, u32) {
     let h = f.connect(now, 5000, peer(family), small_stream()).unwrap();
     let Drained { frames: out, .. } = drain(f, now);
     assert!(is_question(&out[0]));
@@ -131,7 +131,7 @@ fn a_connect_without_route_waits_for_one() {
         let far = SocketAddr::new(family.far(), 80);
         f.connect(START, 5000, far, small_stream()).unwrap();
         let Drained { deadline: mut due, .. } = drain(f, START);
-        let run = |f: &mut Frames<'_>,
+        let run = |f: &mut Link<'_>,
                    due: &mut Option<(Instant, Timer)>,
                    until: Instant,
                    log: &mut Vec<(u64, bool, [u8; 6])>| {

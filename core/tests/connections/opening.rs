@@ -11,7 +11,7 @@ use tcp_reset_core::{
 use crate::support::family::over_each;
 use crate::support::rig;
 use crate::support::rig::{
-    Link, PEER_ISN, Raw, START, Store, World, end_of as closed, peer, quick_config, small_listener, small_stream, us,
+    Engine, PEER_ISN, Raw, Rig, START, Store, end_of as closed, peer, quick_config, small_listener, small_stream, us,
 };
 use crate::support::table::{ACK, RST, SYN, Seg};
 use crate::{on, on_with};
@@ -21,11 +21,11 @@ fn a_new_engine_forgets_the_handshakes_of_the_old_one() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
         {
-            let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+            let mut l = Rig::new(Engine::new(&mut *store, quick_config()), family, PEER_ISN);
             l.knock();
-            assert_eq!(l.world.tcp.in_use().1, 1);
+            assert_eq!(l.engine.tcp.in_use().1, 1);
         }
-        let mut w = World::new(&mut *store, quick_config());
+        let mut w = Engine::new(&mut *store, quick_config());
         let h = w.tcp.listen(us(family), small_listener()).unwrap();
         assert_eq!(w.tcp.in_use(), (0, 0, 0));
         w.tcp.unlisten(w.now, h).unwrap();
@@ -89,10 +89,10 @@ fn a_new_engine_over_used_storage_takes_many_syns() {
     over_each(|family| {
         let mut store = Box::new(Storage::<1, 1, 1, 1, 256>::new());
         {
-            let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+            let mut l = Rig::new(Engine::new(&mut *store, quick_config()), family, PEER_ISN);
             l.knock();
         }
-        let mut w = World::new(&mut *store, quick_config());
+        let mut w = Engine::new(&mut *store, quick_config());
         let h = w.tcp.listen(us(family), small_listener()).unwrap();
         w.tcp.unlisten(w.now, h).unwrap();
         w.drain();
@@ -111,8 +111,8 @@ fn a_new_engine_over_used_storage_takes_many_syns() {
 fn the_longest_handshake_expires() {
     on_with(Config { syn_received_timeout: MAX_SYN_RECEIVED, ..quick_config() }, |l| {
         l.knock();
-        l.world.wait(Duration::from_secs(86_400 * 60));
-        assert_eq!(l.world.tcp.in_use().1, 0);
+        l.engine.wait(Duration::from_secs(86_400 * 60));
+        assert_eq!(l.engine.tcp.in_use().1, 0);
     });
     let beyond = Config { syn_received_timeout: MAX_SYN_RECEIVED + Duration::from_millis(1), ..quick_config() };
     let refused = Tcp::new(&mut *Box::new(Store::new()), beyond, rig::key(1)).map(drop);
@@ -124,15 +124,15 @@ fn the_longest_handshake_expires() {
 fn a_reset_from_syn_sent_goes_before_the_syn() {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        let mut l = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
+        let mut l = Rig::new(Engine::new(&mut *store, quick_config()), family, PEER_ISN);
         l.dial();
         let mut buffer = [0; 2_048];
         let mut flags_of_answers = |src: SocketAddr, dst: SocketAddr, raw: Raw<'_>| {
             let arrival = Arrival { src: src.ip(), dst: dst.ip(), hop: Hop::default() };
-            let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(src, dst));
+            let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(src, dst));
             let mut flags = Vec::new();
-            while l.world.tcp.has_output() {
-                if let Output::Transmit(transmit) = l.world.tcp.poll_output(l.world.now) {
+            while l.engine.tcp.has_output() {
+                if let Output::Transmit(transmit) = l.engine.tcp.poll_output(l.engine.now) {
                     transmit.emit(&mut buffer).unwrap();
                     flags.push(buffer[13]);
                 }
@@ -159,7 +159,7 @@ fn syn_sent_forged_syn_does_not_stop_the_connection() {
         let _ = l.say(ACK, 5);
         assert_eq!(l.recv().len(), 5);
         l.send(4);
-        assert_eq!(l.world.only().text.len(), 4);
+        assert_eq!(l.engine.only().text.len(), 4);
     });
 }
 
@@ -169,9 +169,9 @@ fn syn_sent_forged_syn_and_the_peers_rst_do_not_stop_the_connection() {
     on(|l| {
         l.dial();
         let _ = l.inject(&Seg::new(SYN, 0x7000_0000, 0, 0, 500));
-        let answer = l.world.only().ack;
+        let answer = l.engine.only().ack;
         let _ = l.inject(&Seg::new(RST, answer, 0, 0, 0));
-        assert_eq!(l.world.only().flags, SYN, "asked again at once");
+        assert_eq!(l.engine.only().flags, SYN, "asked again at once");
         let _ = l.say(SYN | ACK, 0);
         assert_eq!(l.status().unwrap().state, State::Established);
     });
@@ -181,18 +181,18 @@ fn syn_sent_forged_syn_and_the_peers_rst_do_not_stop_the_connection() {
 #[test]
 fn syn_sent_syn_that_waits_for_its_next_hop_survives_forgeries() {
     on(|l| {
-        let now = l.world.now;
-        l.world.tcp.connect(now, l.us, l.peer, None, small_stream()).unwrap();
-        let Output::Transmit(transmit) = l.world.tcp.poll_output(now) else { panic!("no SYN") };
+        let now = l.engine.now;
+        l.engine.tcp.connect(now, l.us, l.peer, None, small_stream()).unwrap();
+        let Output::Transmit(transmit) = l.engine.tcp.poll_output(now) else { panic!("no SYN") };
         transmit.defer();
         let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop::default() };
         for (seq, flags) in [(500, SYN), (501, RST)] {
             let bytes = Raw { seq, flags, wnd: 100, ..Raw::default() }.bytes(l.peer, l.us);
-            let _ = l.world.tcp.handle_segment(now, &arrival, &bytes);
+            let _ = l.engine.tcp.handle_segment(now, &arrival, &bytes);
         }
-        l.world.tcp.neighbour_changed();
-        l.world.drain();
-        assert_eq!(l.world.only().flags, SYN);
+        l.engine.tcp.neighbour_changed();
+        l.engine.drain();
+        assert_eq!(l.engine.only().flags, SYN);
     });
 }
 
@@ -203,13 +203,13 @@ fn syn_received_closed_and_returned_is_over() {
         l.dial();
         let _ = l.inject(&Seg::new(SYN, 5_000, 0, 0, 500));
         let handle = l.handle.unwrap();
-        l.world.tcp.close(l.world.now, handle).unwrap();
-        l.world.drain();
+        l.engine.tcp.close(l.engine.now, handle).unwrap();
+        l.engine.drain();
         let verdict = l.inject(&Seg::new(RST, 5_001, 0, 0, 0));
         assert_eq!(verdict.action, Action::Ended(CloseReason::ClosedBeforeOpen));
-        assert_eq!(l.world.sent, [], "no SYN for an application that has gone");
+        assert_eq!(l.engine.sent, [], "no SYN for an application that has gone");
         assert_eq!(closed(l), Some(CloseReason::ClosedBeforeOpen));
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
     });
 }
 
@@ -218,13 +218,13 @@ fn ephemeral_ports_keep_to_their_range_and_leave_listeners_out() {
     let ports = PortRange { first: 2_000, last: 2_003 };
     on_with(Config { ephemeral_ports: ports, ..quick_config() }, |l| {
         let options = ListenOptions { stream: small_stream(), ..ListenOptions::default() };
-        l.world.tcp.listen(SocketAddr::new(l.us.ip(), 2_001), options).unwrap();
+        l.engine.tcp.listen(SocketAddr::new(l.us.ip(), 2_001), options).unwrap();
         let local = SocketAddr::new(l.us.ip(), 0);
-        let now = l.world.now;
-        let mut connect = || l.world.tcp.connect(now, local, l.peer, Some(Hop::default()), small_stream());
+        let now = l.engine.now;
+        let mut connect = || l.engine.tcp.connect(now, local, l.peer, Some(Hop::default()), small_stream());
         let handles: Vec<_> = (0..3).map(|_| connect().unwrap()).collect();
         assert_eq!(connect(), Err(Error::NoPort), "one beyond what the range has");
-        let mut taken: Vec<u16> = handles.iter().map(|h| l.world.tcp.status(*h).unwrap().local.port()).collect();
+        let mut taken: Vec<u16> = handles.iter().map(|h| l.engine.tcp.status(*h).unwrap().local.port()).collect();
         taken.sort_unstable();
         assert_eq!(taken, [2_000, 2_002, 2_003]);
     });
@@ -237,10 +237,11 @@ fn ephemeral_ports_are_spread_from_1024_on() {
         for n in 0..300 {
             let remote = SocketAddr::new(l.peer.ip(), 5_000 + n);
             let local = SocketAddr::new(l.us.ip(), 0);
-            let handle = l.world.tcp.connect(l.world.now, local, remote, Some(Hop::default()), small_stream()).unwrap();
-            ports.push(l.world.tcp.status(handle).unwrap().local.port());
-            l.world.tcp.abort(l.world.now, handle).unwrap();
-            l.world.drain();
+            let handle =
+                l.engine.tcp.connect(l.engine.now, local, remote, Some(Hop::default()), small_stream()).unwrap();
+            ports.push(l.engine.tcp.status(handle).unwrap().local.port());
+            l.engine.tcp.abort(l.engine.now, handle).unwrap();
+            l.engine.drain();
         }
         assert!(ports.iter().all(|port| *port >= 1_024));
         assert!(ports.iter().any(|port| *port < 10_000) && ports.iter().any(|port| *port > 50_000), "{ports:?}");
@@ -253,14 +254,14 @@ fn syn_sent_doubt_ends_with_the_handshake() {
     on(|l| {
         l.dial();
         for _ in 0..4 {
-            let _ = l.world.next_deadline();
+            let _ = l.engine.next_deadline();
         }
-        let stalls = |l: &Link<'_>| l.world.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
+        let stalls = |l: &Rig<'_>| l.engine.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
         assert_eq!(stalls(l), 1);
         let _ = l.say(SYN | ACK, 0);
         l.send(5);
         for _ in 0..4 {
-            let _ = l.world.next_deadline();
+            let _ = l.engine.next_deadline();
         }
         assert_eq!(stalls(l), 2, "the connection's own silence is told");
     });

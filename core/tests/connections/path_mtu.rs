@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tcp_reset_core::link::{Link as Frames, Medium, Received};
+use tcp_reset_core::link::{Link, Medium, Received};
 use tcp_reset_core::{Config, ConnectionHandle, Instant, MIN_PATH_MTU_IPV4};
 
 use crate::sharing::of_size;
@@ -29,7 +29,7 @@ fn too_big(about: &[u8], mtu: u16, us: IpAddr) -> Vec<u8> {
 }
 
 struct Path<'s> {
-    frames: Frames<'s>,
+    frames: Link<'s>,
     now: Instant,
     handle: ConnectionHandle,
     iss: u32,

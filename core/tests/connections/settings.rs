@@ -62,23 +62,23 @@ fn option_out_of_its_bounds_is_refused() {
             (StreamOptions { r2: MAX_R2 + seconds(1), ..small_stream() }, Setting::R2),
         ];
         for (stream, setting) in refused {
-            let connected = l.world.tcp.connect(START, l.us, l.peer, Some(Hop::default()), stream);
+            let connected = l.engine.tcp.connect(START, l.us, l.peer, Some(Hop::default()), stream);
             assert_eq!(connected, Err(Error::InvalidSetting(setting)));
             let options = ListenOptions { stream, ..ListenOptions::default() };
-            assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(setting)));
+            assert_eq!(l.engine.tcp.listen(l.us, options), Err(Error::InvalidSetting(setting)));
         }
         const V4: std::net::Ipv4Addr = std::net::Ipv4Addr::LOCALHOST;
         static LONG: [Network; 1] = [Network { addr: IpAddr::V4(V4), prefix: 33 }];
         static GUISE: [Network; 1] = [Network { addr: IpAddr::V6(V4.to_ipv6_mapped()), prefix: 120 }];
         for networks in [&LONG, &GUISE] {
             let options = ListenOptions { accept_from: Some(networks), ..rig::small_listener() };
-            assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::InvalidSetting(Setting::AcceptFrom)));
+            assert_eq!(l.engine.tcp.listen(l.us, options), Err(Error::InvalidSetting(Setting::AcceptFrom)));
         }
         let stream = StreamOptions { rx_buffer: MAX_BUFFER, ..small_stream() };
         let options = ListenOptions { stream, ..ListenOptions::default() };
-        assert_eq!(l.world.tcp.listen(l.us, options), Err(Error::NoBuffer), "more than the whole pool");
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.tcp.listen(l.us, options), Err(Error::NoBuffer), "more than the whole pool");
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
         let bounds = StreamOptions { r1: 255, r2: MAX_R2, ..small_stream() };
-        assert!(l.world.tcp.connect(START, l.us, l.peer, Some(Hop::default()), bounds).is_ok());
+        assert!(l.engine.tcp.connect(START, l.us, l.peer, Some(Hop::default()), bounds).is_ok());
     });
 }

@@ -7,7 +7,7 @@ use tcp_reset_core::{Arrival, ConnectionHandle, Error, Hop, Output, Rule, Storag
 use crate::on;
 use crate::support::family::{Family, over_each};
 use crate::support::rig;
-use crate::support::rig::{Link, Raw, START, World, quick_config};
+use crate::support::rig::{Engine, Raw, Rig, START, quick_config};
 use crate::support::table::{ACK, RST, SYN, Seg};
 
 /// A scan at the device's speed: each frame that leaves makes room for one more answer to it.
@@ -16,20 +16,20 @@ fn scan_of_ports_does_not_silence_a_connection() {
     on(|l| {
         l.open();
         let mut buf = [0; 2_048];
-        let scan = |l: &mut Link<'_>, n: u16| {
+        let scan = |l: &mut Rig<'_>, n: u16| {
             let src = SocketAddr::new(l.peer.ip(), 10_000 + n);
             let raw = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() };
             let arrival = Arrival { src: src.ip(), dst: l.us.ip(), hop: Hop::default() };
-            let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(src, l.us));
+            let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(src, l.us));
         };
         for n in 0..20 {
             scan(l, n);
         }
         let handle = l.handle.unwrap();
-        l.world.tcp.send(l.world.now, handle, &[7; 40]).unwrap();
+        l.engine.tcp.send(l.engine.now, handle, &[7; 40]).unwrap();
         for turn in 0..3 {
             scan(l, 100 + turn);
-            let Output::Transmit(transmit) = l.world.tcp.poll_output(l.world.now) else { panic!("answers are due") };
+            let Output::Transmit(transmit) = l.engine.tcp.poll_output(l.engine.now) else { panic!("answers are due") };
             let is_ours = transmit.reset_reason().is_none();
             let _ = transmit.emit(&mut buf).unwrap();
             if is_ours {
@@ -45,21 +45,21 @@ fn last_resets_are_not_flushed_by_strangers() {
     on(|l| {
         l.open();
         assert_eq!(l.inject(&Seg::new(RST, l.model.rcv_nxt, 0, 0, 0)).rule, Rule::RstExact);
-        let ours: Vec<_> = l.world.tcp.last_resets().copied().collect();
+        let ours: Vec<_> = l.engine.tcp.last_resets().copied().collect();
         assert_eq!(ours.len(), 1);
         for n in 0..50_u32 {
             for flags in [RST, SYN, ACK, RST | ACK] {
                 let _ = l.inject(&Seg::new(flags, n, n, 0, 0));
             }
         }
-        assert_eq!(l.world.tcp.last_resets().copied().collect::<Vec<_>>(), ours);
+        assert_eq!(l.engine.tcp.last_resets().copied().collect::<Vec<_>>(), ours);
     });
 }
 
 type Pool = Storage<16, 1, 1, 1, 16_384>;
 
 /// Opens a connection to a port of the peer's, with buffers of a size.
-fn connect_to_port_on(family: Family) -> impl Fn(&mut World<'_>, u16, usize) -> Result<ConnectionHandle, Error> {
+fn connect_to_port_on(family: Family) -> impl Fn(&mut Engine<'_>, u16, usize) -> Result<ConnectionHandle, Error> {
     move |w, n, size| {
         let remote = SocketAddr::new(rig::peer(family).ip(), 1_000 + n);
         w.tcp.connect(START, rig::us(family), remote, Some(Hop::default()), of_size(size))
@@ -76,7 +76,7 @@ pub(crate) fn of_size(size: usize) -> StreamOptions {
 fn pool_with_room_in_pieces_takes_a_connection() {
     over_each(|family| {
         let mut store = Box::new(Pool::new());
-        let mut w = World::new(&mut *store, quick_config());
+        let mut w = Engine::new(&mut *store, quick_config());
         let (us, peer) = (rig::us(family), rig::peer(family));
         let connect = connect_to_port_on(family);
         let handles: Vec<_> = (0..16).map(|n| connect(&mut w, n, 512).unwrap()).collect();
@@ -113,7 +113,7 @@ fn pool_with_room_in_pieces_takes_a_connection() {
 fn pool_joins_what_is_free() {
     over_each(|family| {
         let mut store = Box::new(Pool::new());
-        let mut w = World::new(&mut *store, quick_config());
+        let mut w = Engine::new(&mut *store, quick_config());
         let connect = connect_to_port_on(family);
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
             let handles: Vec<_> = (0..4).map(|n| connect(&mut w, n, 2_048).unwrap()).collect();
@@ -133,7 +133,7 @@ fn pool_joins_what_is_free() {
 fn pool_grants_whatever_fits() {
     let sizes = [64, 128, 256, 512, 1_024, 2_048];
     let mut store = Box::new(Storage::<32, 1, 1, 1, 16_384>::new());
-    let mut w = World::new(&mut *store, quick_config());
+    let mut w = Engine::new(&mut *store, quick_config());
     let (us, peer) = (rig::us(Family::V4), rig::peer(Family::V4));
     let mut random = 1_u32;
     let mut held: Vec<ConnectionHandle> = Vec::new();

@@ -7,7 +7,7 @@ use tcp_reset_core::{
 };
 
 use crate::support::family::{Family, over_each};
-use crate::support::rig::{LargeStore, Link, PEER_ISN, Raw, START, World, peer, us};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, START, peer, us};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
@@ -28,32 +28,32 @@ fn stream() -> StreamOptions {
 }
 
 /// A connection that the peer opened, with the MSS that both sides can send, over each family.
-fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Link<'_>)) {
-    on_closed(config, |link| {
-        link.listen(ListenOptions { stream, ..ListenOptions::default() });
+fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Rig<'_>)) {
+    on_closed(config, |rig| {
+        rig.listen(ListenOptions { stream, ..ListenOptions::default() });
         let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options: &[2, 4, 0, 200], ..Raw::default() };
-        let _ = link.world.arrive(link.peer, link.us, &syn);
-        link.model.irs = PEER_ISN;
-        link.look();
-        link.model.rcv_nxt = PEER_ISN.wrapping_add(1);
-        link.model.snd_una = link.model.snd_nxt;
-        let _ = link.say(ACK, 0);
-        link.accept();
-        link.model.state = State::Established;
-        test(link);
+        let _ = rig.engine.arrive(rig.peer, rig.us, &syn);
+        rig.model.irs = PEER_ISN;
+        rig.look();
+        rig.model.rcv_nxt = PEER_ISN.wrapping_add(1);
+        rig.model.snd_una = rig.model.snd_nxt;
+        let _ = rig.say(ACK, 0);
+        rig.accept();
+        rig.model.state = State::Established;
+        test(rig);
     });
 }
 
 /// A peer that nothing is known of yet, over each family.
-fn on_closed(config: Config, test: impl Fn(&mut Link<'_>)) {
+fn on_closed(config: Config, test: impl Fn(&mut Rig<'_>)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
-        test(&mut Link::new(World::new(&mut *store, fitted(config, family)), family, PEER_ISN));
+        test(&mut Rig::new(Engine::new(&mut *store, fitted(config, family)), family, PEER_ISN));
     });
 }
 
-fn flags_and_lengths(link: &Link<'_>) -> Vec<(u8, usize)> {
-    link.world.sent.iter().map(|sent| (sent.flags, sent.text.len())).collect()
+fn flags_and_lengths(rig: &Rig<'_>) -> Vec<(u8, usize)> {
+    rig.engine.sent.iter().map(|sent| (sent.flags, sent.text.len())).collect()
 }
 
 fn ms(n: u64) -> Duration {
@@ -61,12 +61,12 @@ fn ms(n: u64) -> Duration {
 }
 
 /// Seconds from `start` at which something was sent, up to `end`, and what.
-fn schedule(link: &mut Link<'_>, start: Instant, end: Duration) -> Vec<(u64, u8, usize)> {
+fn schedule(rig: &mut Rig<'_>, start: Instant, end: Duration) -> Vec<(u64, u8, usize)> {
     let mut seen = Vec::new();
-    while let Some((at, _)) = link.world.deadline.filter(|(at, _)| *at <= start + end) {
-        let _ = link.world.next_deadline();
+    while let Some((at, _)) = rig.engine.deadline.filter(|(at, _)| *at <= start + end) {
+        let _ = rig.engine.next_deadline();
         let seconds = at.duration_since(start).as_secs();
-        seen.extend(link.world.sent.iter().map(|sent| (seconds, sent.flags, sent.text.len())));
+        seen.extend(rig.engine.sent.iter().map(|sent| (seconds, sent.flags, sent.text.len())));
     }
     seen
 }
@@ -77,13 +77,13 @@ fn schedule(link: &mut Link<'_>, start: Instant, end: Duration) -> Vec<(u64, u8,
 fn one_small_segment_is_acknowledged_after_the_delay() {
     on_open(config(), stream(), |l| {
         let _ = l.say(ACK, 10);
-        assert!(l.world.sent.is_empty(), "{:?}", l.world.sent);
-        assert_eq!(l.world.deadline, Some((l.world.now + ms(40), Timer::DelayedAck)));
-        l.world.wait(ms(39));
-        assert!(l.world.sent.is_empty());
-        l.world.wait(ms(1));
+        assert!(l.engine.sent.is_empty(), "{:?}", l.engine.sent);
+        assert_eq!(l.engine.deadline, Some((l.engine.now + ms(40), Timer::DelayedAck)));
+        l.engine.wait(ms(39));
+        assert!(l.engine.sent.is_empty());
+        l.engine.wait(ms(1));
         assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
-        assert_eq!(l.world.deadline, None);
+        assert_eq!(l.engine.deadline, None);
     });
 }
 
@@ -94,8 +94,8 @@ fn the_second_segment_is_acknowledged_at_once() {
         l.model.rcv_nxt += 10;
         let _ = l.say(ACK, 10);
         assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
-        assert_eq!(l.world.only().ack, l.model.rcv_nxt);
-        assert_eq!(l.world.deadline, None);
+        assert_eq!(l.engine.only().ack, l.model.rcv_nxt);
+        assert_eq!(l.engine.deadline, None);
     });
 }
 
@@ -106,7 +106,7 @@ fn text_to_send_carries_the_delayed_acknowledgement() {
         l.model.rcv_nxt += 10;
         l.send(5);
         assert_eq!(flags_and_lengths(l), [(ACK | PSH, 5)]);
-        assert_eq!(l.world.only().ack, l.model.rcv_nxt);
+        assert_eq!(l.engine.only().ack, l.model.rcv_nxt);
     });
 }
 
@@ -115,9 +115,9 @@ fn text_that_fills_a_gap_is_acknowledged_at_once() {
     on_open(config(), stream(), |l| {
         let nxt = l.model.rcv_nxt;
         l.peer_leaves_gap(10, 10);
-        assert_eq!((l.world.only().ack, l.world.only().text.len()), (nxt, 0), "beyond the gap: at once");
+        assert_eq!((l.engine.only().ack, l.engine.only().text.len()), (nxt, 0), "beyond the gap: at once");
         let _ = l.say(ACK, 10);
-        assert_eq!((l.world.only().ack, l.world.only().text.len()), (nxt + 20, 0), "the gap filled: at once");
+        assert_eq!((l.engine.only().ack, l.engine.only().text.len()), (nxt + 20, 0), "the gap filled: at once");
     });
 }
 
@@ -131,15 +131,15 @@ fn reading_little_tells_no_window_and_reading_two_segments_does() {
         }
         assert_eq!(l.status().unwrap().rcv_wnd, BUFFER - 8 * MSS);
         let handle = l.handle.unwrap();
-        let now = l.world.now;
+        let now = l.engine.now;
         let mut buf = [0; 2 * MSS as usize];
-        assert_eq!(l.world.tcp.recv(now, handle, &mut buf[..2 * MSS as usize - 1]), Ok(2 * MSS as usize - 1));
-        l.world.drain();
-        assert!(l.world.sent.is_empty(), "{:?}", l.world.sent);
-        assert_eq!(l.world.tcp.recv(now, handle, &mut buf[..1]), Ok(1));
-        l.world.drain();
+        assert_eq!(l.engine.tcp.recv(now, handle, &mut buf[..2 * MSS as usize - 1]), Ok(2 * MSS as usize - 1));
+        l.engine.drain();
+        assert!(l.engine.sent.is_empty(), "{:?}", l.engine.sent);
+        assert_eq!(l.engine.tcp.recv(now, handle, &mut buf[..1]), Ok(1));
+        l.engine.drain();
         assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
-        assert_eq!(u32::from(l.world.only().wnd as u16), BUFFER - 6 * MSS);
+        assert_eq!(u32::from(l.engine.only().wnd as u16), BUFFER - 6 * MSS);
     });
 }
 
@@ -152,19 +152,19 @@ fn a_closed_window_opens_only_by_a_segment_or_half_the_buffer() {
             let _ = l.say(ACK, len);
             left -= len;
         }
-        assert_eq!(l.world.only().wnd, 0);
-        let (handle, now) = (l.handle.unwrap(), l.world.now);
+        assert_eq!(l.engine.only().wnd, 0);
+        let (handle, now) = (l.handle.unwrap(), l.engine.now);
         let mut buf = [0; MSS as usize];
-        assert_eq!(l.world.tcp.recv(now, handle, &mut buf[..MSS as usize - 1]), Ok(MSS as usize - 1));
-        l.world.drain();
-        assert!(l.world.sent.is_empty(), "a silly window");
+        assert_eq!(l.engine.tcp.recv(now, handle, &mut buf[..MSS as usize - 1]), Ok(MSS as usize - 1));
+        l.engine.drain();
+        assert!(l.engine.sent.is_empty(), "a silly window");
         // A probe meanwhile is answered with the window still closed.
         let probe = Seg { seq: l.model.rcv_nxt, ..Seg::new(ACK, 0, l.model.snd_nxt, 1, 1_000) };
         assert_eq!(l.inject(&probe).rule, Rule::ZeroWindow);
-        assert_eq!(l.world.only().wnd, 0);
-        assert_eq!(l.world.tcp.recv(now, handle, &mut buf[..1]), Ok(1));
-        l.world.drain();
-        assert_eq!(u32::from(l.world.only().wnd as u16), MSS);
+        assert_eq!(l.engine.only().wnd, 0);
+        assert_eq!(l.engine.tcp.recv(now, handle, &mut buf[..1]), Ok(1));
+        l.engine.drain();
+        assert_eq!(u32::from(l.engine.only().wnd as u16), MSS);
     });
 }
 
@@ -205,9 +205,9 @@ fn a_small_window_is_used_only_after_the_override_timeout() {
         l.peer_offers(1_000);
         l.peer_offers(50);
         l.send(MSS);
-        assert!(l.world.sent.is_empty(), "50 of 1,000 is a silly window: {:?}", l.world.sent);
-        assert_eq!(l.world.deadline, Some((l.world.now + ms(1_000), Timer::WindowProbe)));
-        l.world.wait(ms(1_000));
+        assert!(l.engine.sent.is_empty(), "50 of 1,000 is a silly window: {:?}", l.engine.sent);
+        assert_eq!(l.engine.deadline, Some((l.engine.now + ms(1_000), Timer::WindowProbe)));
+        l.engine.wait(ms(1_000));
         assert_eq!(flags_and_lengths(l), [(ACK, 50)]);
     });
 }
@@ -228,18 +228,18 @@ fn announced_segment_sizes_are_clamped_and_missing_ones_are_the_least_that_every
         for (options, mss) in cases {
             let mut store = Box::new(LargeStore::new());
             let config = fitted(Config { mss: Some(1_400), ..config() }, family);
-            let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
-            link.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
+            let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);
+            rig.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
             let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 60_000, options, ..Raw::default() };
-            let _ = link.world.arrive(link.peer, link.us, &syn);
-            link.look();
-            let reply = link.world.only();
+            let _ = rig.engine.arrive(rig.peer, rig.us, &syn);
+            rig.look();
+            let reply = rig.engine.only();
             assert_eq!(reply.options, [2, 4, 5, 120], "our own: 1,400");
             let ack = Raw { seq: PEER_ISN + 1, ack: reply.seq + 1, flags: ACK, wnd: 60_000, ..Raw::default() };
-            let _ = link.world.arrive(link.peer, link.us, &ack);
-            link.accept();
-            link.send(3_000);
-            assert_eq!(link.world.sent[0].text.len(), mss, "options {options:?}");
+            let _ = rig.engine.arrive(rig.peer, rig.us, &ack);
+            rig.accept();
+            rig.send(3_000);
+            assert_eq!(rig.engine.sent[0].text.len(), mss, "options {options:?}");
         }
     });
 }
@@ -250,15 +250,15 @@ fn announced_segment_sizes_are_clamped_and_missing_ones_are_the_least_that_every
 fn lost_text_is_sent_again_after_1_2_4_seconds_until_r2_and_one_last_time() {
     on_open(config(), stream(), |l| {
         l.send(10);
-        let start = l.world.now;
+        let start = l.engine.now;
         let seen = schedule(l, start, Duration::from_secs(1_000));
         let times: Vec<u64> = seen.iter().map(|(at, ..)| *at).collect();
         // At 100 s R2 has passed; one plain timeout later the peer is told that it is over.
         assert_eq!(times, [1, 3, 7, 15, 31, 63, 100, 101]);
         assert!(seen[..7].iter().all(|&(_, flags, len)| (flags, len) == (ACK | PSH, 10)), "{seen:?}");
         let closed = Event::Closed(l.handle.unwrap(), CloseReason::TimedOut(Timer::Retransmission));
-        assert!(l.world.events.contains(&closed));
-        let stalled: Vec<_> = l.world.events.iter().filter(|event| matches!(event, Event::Stalled(_))).collect();
+        assert!(l.engine.events.contains(&closed));
+        let stalled: Vec<_> = l.engine.events.iter().filter(|event| matches!(event, Event::Stalled(_))).collect();
         assert_eq!(stalled.len(), 1, "R1 is told once");
     });
 }
@@ -268,19 +268,19 @@ fn backoff_is_kept_until_a_round_trip_is_measured() {
     on_open(config(), stream(), |l| {
         l.send(MSS);
         let una = l.model.snd_una;
-        l.world.wait(Duration::from_secs(4));
+        l.engine.wait(Duration::from_secs(4));
         assert_eq!(l.status().unwrap().retries, 2);
         let half = Seg::new(ACK, l.model.rcv_nxt, una + MSS / 2, 0, 1_000);
         let _ = l.say_seg(&half);
         assert_eq!(flags_and_lengths(l), [(ACK | PSH, 100)], "what is still missing, at once");
         assert_eq!(l.status().unwrap().retries, 0, "progress: the peer has all of R1 and R2 again");
-        let due = |l: &Link<'_>| l.world.deadline.map(|(at, _)| at).unwrap().duration_since(l.world.now);
+        let due = |l: &Rig<'_>| l.engine.deadline.map(|(at, _)| at).unwrap().duration_since(l.engine.now);
         assert_eq!(due(l), ms(4_000), "what was sent twice measures nothing");
         l.look();
         l.peer_acks();
         l.send(MSS);
         assert_eq!(due(l), ms(4_000), "nor has this one been measured yet");
-        l.world.wait(ms(300));
+        l.engine.wait(ms(300));
         l.peer_acks();
         l.send(MSS);
         assert_eq!(due(l), ms(1_000), "300 ms were measured");
@@ -294,8 +294,8 @@ fn round_trip_longer_than_the_first_timeout_is_learned() {
         let mut again = 0;
         for _ in 0..20 {
             l.send(MSS);
-            l.world.wait(ms(3_000));
-            again += l.world.sent.len();
+            l.engine.wait(ms(3_000));
+            again += l.engine.sent.len();
             l.look();
             l.peer_acks();
         }
@@ -308,15 +308,15 @@ fn after_a_timeout_each_acknowledgement_releases_one_segment() {
     on_open(config(), stream(), |l| {
         l.send(4 * MSS);
         let una = l.model.snd_una;
-        l.world.wait(ms(1_000));
+        l.engine.wait(ms(1_000));
         assert_eq!(flags_and_lengths(l), [(ACK, 200)], "the front only");
         for n in 1..4 {
             let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una + n * MSS, 0, 1_000));
-            assert_eq!(l.world.only().seq, una + n * MSS);
+            assert_eq!(l.engine.only().seq, una + n * MSS);
         }
         let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una + 4 * MSS, 0, 1_000));
-        assert!(l.world.sent.is_empty());
-        assert_eq!(l.world.deadline, None);
+        assert!(l.engine.sent.is_empty());
+        assert_eq!(l.engine.deadline, None);
     });
 }
 
@@ -326,12 +326,12 @@ fn a_closed_window_is_probed_for_ever_while_the_peer_answers() {
         l.peer_offers(0);
         l.send(10);
         let mut gaps = Vec::new();
-        let mut last = l.world.now;
+        let mut last = l.engine.now;
         for _ in 0..60 {
             l.wait_for_probe();
-            assert_eq!(l.world.only().text.len(), 1);
-            gaps.push(l.world.now.duration_since(last).as_secs());
-            last = l.world.now;
+            assert_eq!(l.engine.only().text.len(), 1);
+            gaps.push(l.engine.now.duration_since(last).as_secs());
+            last = l.engine.now;
             let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, l.model.snd_una, 0, 0));
         }
         assert_eq!(gaps[..8], [1, 2, 4, 8, 16, 32, 33, 33]);
@@ -346,14 +346,14 @@ fn a_closed_window_without_answers_ends_as_a_probe_timeout() {
     on_open(config(), stream(), |l| {
         l.peer_offers(0);
         l.send(10);
-        let start = l.world.now;
+        let start = l.engine.now;
         let seen = schedule(l, start, Duration::from_secs(1_000));
         let probes = seen.iter().filter(|(_, flags, len)| (*flags, *len) == (ACK, 1)).count();
         assert!(probes >= 4, "{seen:?}");
         let (end, ..) = *seen.last().unwrap();
         assert!((100..=400).contains(&end), "ended after {end} s");
         let closed = Event::Closed(l.handle.unwrap(), CloseReason::TimedOut(Timer::WindowProbe));
-        assert!(l.world.events.contains(&closed));
+        assert!(l.engine.events.contains(&closed));
     });
 }
 
@@ -367,7 +367,7 @@ fn an_active_open_tries_for_three_minutes() {
         assert_eq!(times, [1, 3, 7, 15, 31, 63, 123, 180]);
         assert!(seen.iter().all(|(_, flags, _)| *flags == SYN), "{seen:?}");
         let closed = Event::Closed(l.handle.unwrap(), CloseReason::TimedOut(Timer::Connect));
-        assert!(l.world.events.contains(&closed));
+        assert!(l.engine.events.contains(&closed));
     });
 }
 
@@ -381,9 +381,9 @@ fn a_half_open_connection_is_kept_for_thirty_seconds() {
         // Whoever it was, its SYN was acknowledged: it is told.
         expected.push((30, RST, 0));
         assert_eq!(seen, expected);
-        assert_eq!(l.world.now, START + Duration::from_secs(30));
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
-        assert_eq!(l.world.tcp.counters().half_open_expired, 1);
+        assert_eq!(l.engine.now, START + Duration::from_secs(30));
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.tcp.counters().half_open_expired, 1);
     });
 }
 
@@ -393,13 +393,13 @@ fn fin_wait_2_without_application_ends_after_a_minute_and_says_so() {
         let handle = l.handle.unwrap();
         l.close();
         l.peer_acks();
-        assert_eq!(l.world.tcp.state_of(l.us, l.peer), State::FinWait2);
-        assert_eq!(l.world.deadline, Some((l.world.now + Duration::from_secs(60), Timer::FinWait2)));
-        assert_eq!(l.world.next_deadline(), Timer::FinWait2);
-        assert_eq!(l.world.only().flags & 4, 4, "RST");
+        assert_eq!(l.engine.tcp.state_of(l.us, l.peer), State::FinWait2);
+        assert_eq!(l.engine.deadline, Some((l.engine.now + Duration::from_secs(60), Timer::FinWait2)));
+        assert_eq!(l.engine.next_deadline(), Timer::FinWait2);
+        assert_eq!(l.engine.only().flags & 4, 4, "RST");
         let closed = Event::Closed(handle, CloseReason::TimedOut(Timer::FinWait2));
-        assert!(l.world.events.contains(&closed));
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        assert!(l.engine.events.contains(&closed));
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
     });
 }
 
@@ -408,8 +408,8 @@ fn fin_wait_2_with_application_stays() {
     on_open(config(), stream(), |l| {
         l.shutdown();
         l.peer_acks();
-        assert_eq!(l.world.deadline, None);
-        l.world.wait(Duration::from_secs(10 * 24 * 3_600));
+        assert_eq!(l.engine.deadline, None);
+        l.engine.wait(Duration::from_secs(10 * 24 * 3_600));
         assert_eq!(l.status().unwrap().state, State::FinWait2);
     });
 }
@@ -418,11 +418,11 @@ fn fin_wait_2_with_application_stays() {
 fn the_round_trip_time_sets_the_timeout() {
     on_open(Config { rto_min: ms(200), ..config() }, stream(), |l| {
         l.send(10);
-        l.world.wait(ms(100));
+        l.engine.wait(ms(100));
         let _ = l.say(ACK, 0);
         l.send(10);
         // RTO = R + 4 R/2 = 300 ms.
-        assert_eq!(l.world.deadline, Some((l.world.now + ms(300), Timer::Retransmission)));
+        assert_eq!(l.engine.deadline, Some((l.engine.now + ms(300), Timer::Retransmission)));
     });
 }
 
@@ -430,16 +430,16 @@ fn the_round_trip_time_sets_the_timeout() {
 fn a_listener_set_to_refuse_says_so_when_full_and_counts_it() {
     over_each(|family| {
         let mut store = Box::new(Storage::<1, 1, 2, 1, 65_536>::new());
-        let mut world = World::new(&mut *store, config());
+        let mut engine = Engine::new(&mut *store, config());
         let options = ListenOptions { overflow: Overflow::Refuse, stream: stream(), ..ListenOptions::default() };
         let (peer, us) = (peer(family), us(family));
-        world.tcp.listen(us, options).unwrap();
+        engine.tcp.listen(us, options).unwrap();
         let knock = |n: u16| {
             let from = SocketAddr::new(peer.ip(), 1_000 + n);
-            world.arrive(from, us, &Raw { flags: SYN, wnd: 1_000, ..Raw::default() }).rule
+            engine.arrive(from, us, &Raw { flags: SYN, wnd: 1_000, ..Raw::default() }).rule
         };
         let rules: Vec<Rule> = (0..3).map(knock).collect();
         assert_eq!(rules, [Rule::ListenSyn, Rule::ListenSyn, Rule::ListenSynRefused]);
-        assert_eq!(world.only().flags, 4 | ACK, "RST,ACK");
+        assert_eq!(engine.only().flags, 4 | ACK, "RST,ACK");
     });
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::family::over_each;
-use crate::support::rig::{Link, PEER_ISN, Raw, Sent, Store, World, end_of, small_listener, small_stream};
+use crate::support::rig::{Engine, PEER_ISN, Raw, Rig, Sent, Store, end_of, small_listener, small_stream};
 use crate::support::table::{ACK, SYN};
 use tcp_reset_core::{Budget, CloseReason, Config, ListenOptions, Peer, State, StreamOptions, Timer};
 
@@ -21,10 +21,10 @@ fn speaking() -> StreamOptions {
     StreamOptions { user_timeout_option: true, r2: seconds(10), ..small_stream() }
 }
 
-fn on(test: impl Fn(&mut Link<'_>)) {
+fn on(test: impl Fn(&mut Rig<'_>)) {
     over_each(|family| {
         let mut store = Box::new(Store::new());
-        test(&mut Link::new(World::new(&mut *store, config()), family, PEER_ISN));
+        test(&mut Rig::new(Engine::new(&mut *store, config()), family, PEER_ISN));
     });
 }
 
@@ -47,7 +47,7 @@ fn field(sent: &Sent) -> Option<u16> {
 }
 
 /// The peer's next segment, an empty ACK with these options.
-fn say_with(l: &mut Link<'_>, options: &[u8]) {
+fn say_with(l: &mut Rig<'_>, options: &[u8]) {
     let raw = Raw {
         seq: l.model.rcv_nxt,
         ack: l.model.snd_nxt,
@@ -56,18 +56,18 @@ fn say_with(l: &mut Link<'_>, options: &[u8]) {
         options,
         ..Raw::default()
     };
-    let _ = l.world.arrive(l.peer, l.us, &raw);
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
     l.look();
 }
 
 /// How long the connection bears a peer that acknowledges nothing more, and how it ends.
-fn borne(l: &mut Link<'_>) -> (Duration, CloseReason) {
+fn borne(l: &mut Rig<'_>) -> (Duration, CloseReason) {
     l.send(10);
-    let began = l.world.now;
+    let began = l.engine.now;
     loop {
-        let _ = l.world.next_deadline();
+        let _ = l.engine.next_deadline();
         if let Some(reason) = end_of(l) {
-            return (l.world.now.duration_since(began), reason);
+            return (l.engine.now.duration_since(began), reason);
         }
     }
 }
@@ -76,9 +76,9 @@ fn borne(l: &mut Link<'_>) -> (Duration, CloseReason) {
 fn nothing_is_said_or_heard_unless_it_is_switched_on() {
     on(|l| {
         l.dial_with(StreamOptions { r2: seconds(10), ..small_stream() });
-        assert_eq!(field(l.world.only()), None);
+        assert_eq!(field(l.engine.only()), None);
         let _ = l.say(SYN | ACK, 0);
-        assert!(l.world.sent.iter().all(|sent| field(sent).is_none()));
+        assert!(l.engine.sent.iter().all(|sent| field(sent).is_none()));
         say_with(l, &[28, 4, 0, 40]);
         assert_eq!(borne(l), (seconds(11), CloseReason::TimedOut(Timer::Retransmission)));
     });
@@ -88,16 +88,16 @@ fn nothing_is_said_or_heard_unless_it_is_switched_on() {
 fn it_stands_on_the_syn_and_on_one_empty_ack_after_it() {
     on(|l| {
         l.dial_with(speaking());
-        assert_eq!(field(l.world.only()), Some(10));
-        l.world.wait(seconds(1));
-        assert_eq!(field(l.world.only()), Some(10), "on the SYN that is sent again");
+        assert_eq!(field(l.engine.only()), Some(10));
+        l.engine.wait(seconds(1));
+        assert_eq!(field(l.engine.only()), Some(10), "on the SYN that is sent again");
         let _ = l.say(SYN | ACK, 0);
-        assert_eq!((field(l.world.only()), l.world.only().text.len()), (Some(10), 0));
+        assert_eq!((field(l.engine.only()), l.engine.only().text.len()), (Some(10), 0));
         l.send(5);
-        assert_eq!(field(l.world.only()), None, "payload has all the room");
+        assert_eq!(field(l.engine.only()), None, "payload has all the room");
         let _ = l.say(ACK, 5);
-        l.world.wait(seconds(1));
-        assert_eq!(field(l.world.only()), None, "said once");
+        l.engine.wait(seconds(1));
+        assert_eq!(field(l.engine.only()), None, "said once");
     });
 }
 
@@ -106,11 +106,11 @@ fn a_listener_says_it_on_the_syn_ack_and_after_the_handshake() {
     on(|l| {
         l.listen(ListenOptions { stream: speaking(), ..small_listener() });
         let _ = l.say(SYN, 0);
-        assert_eq!(field(l.world.only()), Some(10));
-        l.world.wait(seconds(1));
-        assert_eq!(field(l.world.only()), Some(10), "on the SYN,ACK that is sent again");
+        assert_eq!(field(l.engine.only()), Some(10));
+        l.engine.wait(seconds(1));
+        assert_eq!(field(l.engine.only()), Some(10), "on the SYN,ACK that is sent again");
         let _ = l.say(ACK, 0);
-        assert_eq!((field(l.world.only()), l.world.only().flags), (Some(10), ACK));
+        assert_eq!((field(l.engine.only()), l.engine.only().flags), (Some(10), ACK));
     });
 }
 
@@ -120,18 +120,18 @@ fn a_change_is_said_again_in_seconds_rounded_up_or_minutes() {
     for (ms, want) in cases {
         on(|l| {
             l.open_with(speaking());
-            let (now, handle) = (l.world.now, l.handle.unwrap());
-            l.world.tcp.set_user_timeout(now, handle, Duration::from_millis(ms)).unwrap();
-            l.world.drain();
-            assert_eq!(field(l.world.only()), Some(want), "{ms} ms");
+            let (now, handle) = (l.engine.now, l.handle.unwrap());
+            l.engine.tcp.set_user_timeout(now, handle, Duration::from_millis(ms)).unwrap();
+            l.engine.drain();
+            assert_eq!(field(l.engine.only()), Some(want), "{ms} ms");
         });
     }
     on(|l| {
         l.open_with(speaking());
-        let (now, handle) = (l.world.now, l.handle.unwrap());
-        l.world.tcp.set_r2(now, handle, seconds(65_535)).unwrap();
-        l.world.drain();
-        assert_eq!(field(l.world.only()), Some(0x8000 | 1_093), "too many seconds for 15 bits");
+        let (now, handle) = (l.engine.now, l.handle.unwrap());
+        l.engine.tcp.set_r2(now, handle, seconds(65_535)).unwrap();
+        l.engine.drain();
+        assert_eq!(field(l.engine.only()), Some(0x8000 | 1_093), "too many seconds for 15 bits");
     });
 }
 
@@ -166,7 +166,7 @@ fn the_syn_ack_of_a_peer_counts_too() {
             options: &[2, 4, 5, 180, 28, 4, 0, 30],
             ..Raw::default()
         };
-        let _ = l.world.arrive(l.peer, l.us, &raw);
+        let _ = l.engine.arrive(l.peer, l.us, &raw);
         l.look();
         assert_eq!(borne(l).0, seconds(31));
     });
@@ -208,7 +208,7 @@ fn a_forged_one_out_of_the_window_changes_nothing() {
                 options: &[28, 4, 0, 40],
                 ..Raw::default()
             };
-            let _ = l.world.arrive(l.peer, l.us, &raw);
+            let _ = l.engine.arrive(l.peer, l.us, &raw);
         }
         assert_eq!(borne(l).0, seconds(11));
     });
@@ -224,7 +224,7 @@ fn the_budget_counts_with_the_longest() {
     assert_eq!(silent(&StreamOptions { r2: seconds(60), ..speaking() }), seconds(61));
     on(|l| {
         l.open_with(speaking());
-        let budget = l.world.tcp.budget(l.handle.unwrap()).unwrap();
+        let budget = l.engine.tcp.budget(l.handle.unwrap()).unwrap();
         assert_eq!(budget.in_state(State::LastAck, Peer::Silent), Some(LONGEST + seconds(1)));
     });
 }

@@ -2,17 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, MAX_ADDRESSES, Medium, Received};
+use tcp_reset_core::link::{Interface, Link, LinkOutput, MAX_ADDRESSES, Medium, Received};
 use tcp_reset_core::{Action, ChecksumBy, Config, Error, Hop, Network, ParseError, Segment, State};
 
 use crate::support::family::Family;
 use crate::support::packet::{ip_packet, on_ethernet};
-use crate::support::rig::{Raw, START, Store, World, frames, peer, quick_config, small_listener, small_stream, us};
+use crate::support::rig::{Engine, Raw, START, Store, frames, peer, quick_config, small_listener, small_stream, us};
 use crate::support::table::{ACK, SYN};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-fn with_link(medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
+fn with_link(medium: Medium, test: impl FnOnce(&mut Link<'_>)) {
     let mut store = Box::new(Store::new());
     let ours = [frames::interface(Family::V4, 1)];
     let mut link = frames::link(&mut *store, Config::default(), medium, &ours, Some(Family::V4.host(254)));
@@ -25,10 +25,10 @@ fn calls_take_no_ipv6_address() {
     let refused = Some(Error::InvalidAddress);
     let (us, peer) = (us(Family::V6), peer(Family::V6));
     let mut store = Box::new(Store::new());
-    let mut world = World::new(&mut *store, quick_config());
-    assert_eq!(world.tcp.listen(us, small_listener()).err(), refused);
-    assert_eq!(world.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).err(), refused);
-    assert_eq!(world.tcp.state_of(us, peer), State::Closed);
+    let mut engine = Engine::new(&mut *store, quick_config());
+    assert_eq!(engine.tcp.listen(us, small_listener()).err(), refused);
+    assert_eq!(engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).err(), refused);
+    assert_eq!(engine.tcp.state_of(us, peer), State::Closed);
     with_link(Medium::Ip, |link| {
         assert_eq!(link.connect(START, 0, peer, small_stream()).err(), refused);
         let ours = Interface { addr: us.ip(), prefix: 64 };
@@ -45,24 +45,24 @@ fn calls_take_no_ipv6_address() {
 #[test]
 fn every_address_of_every_family_is_every_one_of_ipv4() {
     let mut store = Box::new(Store::new());
-    let mut world = World::new(&mut *store, quick_config());
-    world.tcp.listen(SocketAddr::new(Family::V6.unspecified(), 80), small_listener()).unwrap();
+    let mut engine = Engine::new(&mut *store, quick_config());
+    engine.tcp.listen(SocketAddr::new(Family::V6.unspecified(), 80), small_listener()).unwrap();
     let (us, peer) = (us(Family::V4), peer(Family::V4));
-    assert_eq!(world.tcp.state_of(us, peer), State::Listen);
-    let again = world.tcp.listen(SocketAddr::new(Family::V4.unspecified(), 80), small_listener());
+    assert_eq!(engine.tcp.state_of(us, peer), State::Listen);
+    let again = engine.tcp.listen(SocketAddr::new(Family::V4.unspecified(), 80), small_listener());
     assert_eq!(again.err(), Some(Error::AddressInUse));
 }
 
 #[test]
 fn segments_of_ipv6_are_dropped() {
     let mut store = Box::new(Store::new());
-    let mut world = World::new(&mut *store, quick_config());
-    world.tcp.listen(us(Family::V4), small_listener()).unwrap();
+    let mut engine = Engine::new(&mut *store, quick_config());
+    engine.tcp.listen(us(Family::V4), small_listener()).unwrap();
     let (us, peer) = (us(Family::V6), peer(Family::V6));
     for flags in [SYN, ACK] {
         let raw = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };
-        assert_eq!(world.arrive(peer, us, &raw).action, Action::Dropped);
-        assert_eq!(world.sent, []);
+        assert_eq!(engine.arrive(peer, us, &raw).action, Action::Dropped);
+        assert_eq!(engine.sent, []);
         let bytes = raw.bytes(peer, us);
         let parsed = Segment::parse(&bytes, peer.ip(), us.ip(), ChecksumBy::Software);
         assert_eq!(parsed, Err(ParseError::UnknownFamily));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcp_reset_core::link::{Interface, Link as Frames, Medium};
+use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{Config, Hop};
 
 use crate::support::packet::Mac;
@@ -33,18 +33,18 @@ pub(crate) fn with_link(
     config: Config,
     ours: &[&str],
     routers: &[&str],
-    test: impl FnOnce(&mut Frames<'_>),
+    test: impl FnOnce(&mut Link<'_>),
 ) {
     let mut store = Box::new(Store::new());
     let ours: Vec<Interface> = ours.iter().map(|text| interface(text)).collect();
     test(&mut frames::link(&mut *store, config, medium, &ours, routers.iter().map(|text| ip(text))));
 }
 
-pub(crate) fn on_ethernet(ours: &[&str], routers: &[&str], test: impl FnOnce(&mut Frames<'_>)) {
+pub(crate) fn on_ethernet(ours: &[&str], routers: &[&str], test: impl FnOnce(&mut Link<'_>)) {
     with_link(Medium::Ethernet(Hop(MAC)), Config::default(), ours, routers, test);
 }
 
 /// Everything that wants to go out now, in buffers that were full of `fill`.
-pub(crate) fn frames_out(link: &mut Frames<'_>, fill: u8) -> Vec<Vec<u8>> {
+pub(crate) fn frames_out(link: &mut Link<'_>, fill: u8) -> Vec<Vec<u8>> {
     frames::drain_over(link, START, fill).frames
 }

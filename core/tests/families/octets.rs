@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcp_reset_core::link::{Link as Frames, Medium, Received};
+use tcp_reset_core::link::{Link, Medium, Received};
 use tcp_reset_core::{ChecksumBy, Config, Hop, Rule};
 
 use crate::links::{ITS_MAC, MAC, frames_out, with_link};
@@ -118,7 +118,7 @@ fn checksum_left_to_the_hardware_is_zero() {
 
 /// One end of a conversation over frames, with a scripted peer.
 struct Talk<'t, 's> {
-    link: &'t mut Frames<'s>,
+    link: &'t mut Link<'s>,
     family: Family,
     is_ethernet: bool,
     fill: u8,

@@ -5,7 +5,7 @@ use tcp_reset_core::{CloseReason, Rule, State, Status, Tcp, Timer, Verdict};
 use crate::report::Report;
 use crate::scenes::Scene;
 use crate::segments::FAR;
-use crate::support::rig::{Link, Sent};
+use crate::support::rig::{Rig, Sent};
 use crate::support::table::{ACK, Effect, Model, PSH, RST, Reply, SYN, Seg, ahead, decide};
 
 /// One segment in one scene, before and after.
@@ -64,35 +64,35 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &'static str, got: T, wanted: T)
 /// Tries one segment and says whether everything went by the rules.
 pub(crate) fn try_segment(
     scene: &Scene,
-    mut link: Link<'_>,
+    mut rig: Rig<'_>,
     setting: &'static str,
     seg: &Seg,
     report: &mut Report,
 ) -> bool {
-    let model = link.model;
+    let model = rig.model;
     let (row, effect) = decide(&model, seg);
     let expected_rule = row.rule.unwrap();
-    let status_before = link.status();
-    let counted = Counted::read(&link.world.tcp, expected_rule, effect.closed);
-    let verdict = link.inject(seg);
+    let status_before = rig.status();
+    let counted = Counted::read(&rig.engine.tcp, expected_rule, effect.closed);
+    let verdict = rig.inject(seg);
     report.cases += 1;
     report.met.insert(verdict.rule.name());
     if model.is_contradicted_by(seg)
         && [Rule::FinInOrder, Rule::FinOutOfOrder, Rule::TextInOrder].contains(&expected_rule)
     {
         report.contradictions += 1;
-        assert!(link.world.sent.iter().all(|sent| sent.flags & RST == 0), "a contradiction resets nothing");
+        assert!(rig.engine.sent.iter().all(|sent| sent.flags & RST == 0), "a contradiction resets nothing");
         return false;
     }
-    let sent = link.world.sent.clone();
-    let (status, state) = (link.status(), link.state());
+    let sent = rig.engine.sent.clone();
+    let (status, state) = (rig.status(), rig.state());
     let case = Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, status_before, status, state };
     let result = check_verdict(&case)
         .and_then(|()| check_reply(&case))
         .and_then(|()| check_state(&case))
         .and_then(|()| check_status(&case))
-        .and_then(|()| counted.check(&link.world.tcp, &case))
-        .and_then(|()| check_numbers(&case, &mut link));
+        .and_then(|()| counted.check(&rig.engine.tcp, &case))
+        .and_then(|()| check_numbers(&case, &mut rig));
     if let Err(wrong) = &result {
         report.note(scene, &case, wrong);
     }
@@ -204,7 +204,7 @@ impl Counted {
 }
 
 /// Asks the record for SND.NXT and RCV.NXT by a segment that every rule answers with an empty ACK.
-fn check_numbers(case: &Case, link: &mut Link<'_>) -> Result<(), Wrong> {
+fn check_numbers(case: &Case, rig: &mut Rig<'_>) -> Result<(), Wrong> {
     let after = &case.effect.after;
     if !answers_questions(after) {
         return Ok(());
@@ -217,9 +217,9 @@ fn check_numbers(case: &Case, link: &mut Link<'_>) -> Result<(), Wrong> {
     // Where a SYN,ACK would be believed, or a SYN alone, it is the other.
     let flags = if after.state == State::SynReceived { SYN } else { SYN | ACK };
     let far_syn = Seg::new(flags, after.rcv_nxt.wrapping_add(FAR), snd_nxt, 0, 0);
-    let _ = link.inject(if after.exhausted { &keepalive } else { &far_syn });
-    let [reply] = &link.world.sent[..] else {
-        return Err(Wrong { what: "answer afterwards", text: format!("{:?}", link.world.sent) });
+    let _ = rig.inject(if after.exhausted { &keepalive } else { &far_syn });
+    let [reply] = &rig.engine.sent[..] else {
+        return Err(Wrong { what: "answer afterwards", text: format!("{:?}", rig.engine.sent) });
     };
     expect("flags afterwards", reply.flags, ACK)?;
     expect("SND.NXT afterwards", reply.seq, snd_nxt)?;

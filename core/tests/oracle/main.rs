@@ -24,7 +24,7 @@ use segments::{sample, segments};
 use settings::{Setting, both_wrap, build, peer_wraps_at_the_edge, plain};
 use support::family::{Family, over_each};
 use support::rig;
-use support::rig::{Link, PEER_ISN, Store, World, quick_config, small_stream};
+use support::rig::{Engine, PEER_ISN, Rig, Store, quick_config, small_stream};
 use support::table::{ACK, Model, RST, SYN, Seg, decide};
 
 /// Rules that no segment of the enumeration can meet, each with the test in `rules` that shows it.
@@ -45,11 +45,11 @@ const SECOND_OF_TWO: usize = 200;
 fn run_scene(scene: &Scene, setting: Setting, store: &mut Store) -> Report {
     let mut report = Report::default();
     let model = {
-        let link = build(scene, setting, store);
-        let (state, status) = (link.state(), link.status());
-        assert_eq!(state, link.model.state, "{}: the script reached its state", scene.name);
-        check_books(scene, &link.model, status);
-        link.model
+        let rig = build(scene, setting, store);
+        let (state, status) = (rig.state(), rig.status());
+        assert_eq!(state, rig.model.state, "{}: the script reached its state", scene.name);
+        check_books(scene, &rig.model, status);
+        rig.model
     };
     let all = segments(&model, scene);
     let right = |seg: &&Seg| try_segment(scene, build(scene, setting, store), setting.name, seg, &mut report);
@@ -58,9 +58,9 @@ fn run_scene(scene: &Scene, setting: Setting, store: &mut Store) -> Report {
     for first in sample(leading, FIRST_OF_TWO) {
         let after = after_first(scene, setting, first, store).model;
         for second in sample(segments(&after, scene).iter().collect(), SECOND_OF_TWO) {
-            let link = after_first(scene, setting, first, store);
+            let rig = after_first(scene, setting, first, store);
             report.pairs += 1;
-            let _ = try_segment(scene, link, setting.name, second, &mut report);
+            let _ = try_segment(scene, rig, setting.name, second, &mut report);
         }
     }
     report
@@ -78,18 +78,18 @@ fn leads_on(model: &Model, seg: &Seg) -> bool {
 }
 
 /// Builds the scene and delivers the first of two segments; the books follow.
-fn after_first<'s>(scene: &Scene, setting: Setting, first: &Seg, store: &'s mut Store) -> Link<'s> {
-    let mut link = build(scene, setting, store);
-    let mut after = decide(&link.model, first).1.after;
-    let _ = link.inject(first);
-    for sent in link.world.sent.iter().filter(|sent| sent.flags & (ACK | RST) == ACK) {
+fn after_first<'s>(scene: &Scene, setting: Setting, first: &Seg, store: &'s mut Store) -> Rig<'s> {
+    let mut rig = build(scene, setting, store);
+    let mut after = decide(&rig.model, first).1.after;
+    let _ = rig.inject(first);
+    for sent in rig.engine.sent.iter().filter(|sent| sent.flags & (ACK | RST) == ACK) {
         after.rcv_wnd = sent.wnd.wrapping_sub(after.rcv_nxt.wrapping_sub(sent.ack));
         if sent.flags & SYN != 0 {
             (after.iss, after.snd_una, after.snd_nxt) = (sent.seq, sent.seq, sent.end());
         }
     }
-    link.model = after;
-    link
+    rig.model = after;
+    rig
 }
 
 /// What the peer saw on the wire and what STATUS says must agree before anything is tried.
@@ -172,13 +172,13 @@ fn verdicts_without_effect_leave_the_books_alone() {
 fn default_streams_fit_the_same_rules() {
     over_each(|family| {
         let mut store = Box::new(rig::LargeStore::new());
-        let mut link = Link::new(World::new(&mut *store, quick_config()), family, PEER_ISN);
-        link.open_with(StreamOptions::default());
+        let mut rig = Rig::new(Engine::new(&mut *store, quick_config()), family, PEER_ISN);
+        rig.open_with(StreamOptions::default());
         assert_ne!(StreamOptions::default(), small_stream());
-        let model = link.model;
+        let model = rig.model;
         assert_eq!(model.rcv_wnd, 4_096);
         let seg = Seg::new(RST, model.rcv_nxt.wrapping_add(4_095), 0, 0, 0);
         let expected = decide(&model, &seg).0.rule;
-        assert_eq!(Some(link.inject(&seg).rule), expected);
+        assert_eq!(Some(rig.inject(&seg).rule), expected);
     });
 }

@@ -11,7 +11,7 @@ use crate::support::rig::reach::{
     fin_wait_2_gone, knock, last_ack, open, probe_outstanding, send_window_closed, send_window_shrunk, text_in_flight,
     time_wait, time_wait_of_listener,
 };
-use crate::support::rig::{BUFFER, Link, Sent, small_listener};
+use crate::support::rig::{BUFFER, Rig, Sent, small_listener};
 use crate::support::table::{ACK, Model, Port, RST, SYN};
 
 /// The window that the segments under test offer, unless a scene says otherwise.
@@ -133,100 +133,100 @@ const fn exhausted(name: &'static str, build: &'static [Script]) -> Scene {
     Scene { exhausted: true, configure: withhold_challenges, ..scene(name, build) }
 }
 
-fn listen(link: &mut Link<'_>) {
-    link.listen(small_listener());
+fn listen(rig: &mut Rig<'_>) {
+    rig.listen(small_listener());
 }
 
-fn listen_full_drops(link: &mut Link<'_>) {
-    listen_full(link, Overflow::Drop);
+fn listen_full_drops(rig: &mut Rig<'_>) {
+    listen_full(rig, Overflow::Drop);
 }
 
-fn listen_full_refuses(link: &mut Link<'_>) {
-    listen_full(link, Overflow::Refuse);
+fn listen_full_refuses(rig: &mut Rig<'_>) {
+    listen_full(rig, Overflow::Refuse);
 }
 
-fn shutdown(link: &mut Link<'_>) {
-    link.shutdown();
+fn shutdown(rig: &mut Rig<'_>) {
+    rig.shutdown();
 }
 
-fn close(link: &mut Link<'_>) {
-    link.close();
+fn close(rig: &mut Rig<'_>) {
+    rig.close();
 }
 
-fn peer_acks(link: &mut Link<'_>) {
-    link.peer_acks();
+fn peer_acks(rig: &mut Rig<'_>) {
+    rig.peer_acks();
 }
 
-fn peer_finishes(link: &mut Link<'_>) {
-    link.peer_finishes();
+fn peer_finishes(rig: &mut Rig<'_>) {
+    rig.peer_finishes();
 }
 
-fn listen_elsewhere(link: &mut Link<'_>) {
-    let other = SocketAddr::new(link.us.ip(), 81);
-    link.world.tcp.listen(other, small_listener()).unwrap();
+fn listen_elsewhere(rig: &mut Rig<'_>) {
+    let other = SocketAddr::new(rig.us.ip(), 81);
+    rig.engine.tcp.listen(other, small_listener()).unwrap();
 }
 
-fn listen_anywhere(link: &mut Link<'_>) {
-    let us = link.us;
-    link.us.set_ip(link.family.unspecified());
-    link.listen(small_listener());
-    link.us = us;
+fn listen_anywhere(rig: &mut Rig<'_>) {
+    let us = rig.us;
+    rig.us.set_ip(rig.family.unspecified());
+    rig.listen(small_listener());
+    rig.us = us;
 }
 
 /// A peer other than the one under test begins a handshake.
-fn stranger_knocks(link: &mut Link<'_>, port: u16) -> Sent {
+fn stranger_knocks(rig: &mut Rig<'_>, port: u16) -> Sent {
     let raw = rig::Raw { seq: 5, flags: SYN, wnd: 100, ..rig::Raw::default() };
-    let _ = link.world.arrive(stranger(link, port), link.us, &raw);
-    link.world.only().clone()
+    let _ = rig.engine.arrive(stranger(rig, port), rig.us, &raw);
+    rig.engine.only().clone()
 }
 
-fn stranger(link: &Link<'_>, port: u16) -> SocketAddr {
-    SocketAddr::new(link.family.host(3), port)
+fn stranger(rig: &Rig<'_>, port: u16) -> SocketAddr {
+    SocketAddr::new(rig.family.host(3), port)
 }
 
-fn listen_full(link: &mut Link<'_>, overflow: Overflow) {
-    link.listen(ListenOptions { half_open: 1, overflow, ..small_listener() });
-    let _ = stranger_knocks(link, 1_001);
-    link.model.port = if overflow == Overflow::Drop { Port::FullDrops } else { Port::FullRefuses };
+fn listen_full(rig: &mut Rig<'_>, overflow: Overflow) {
+    rig.listen(ListenOptions { half_open: 1, overflow, ..small_listener() });
+    let _ = stranger_knocks(rig, 1_001);
+    rig.model.port = if overflow == Overflow::Drop { Port::FullDrops } else { Port::FullRefuses };
 }
 
-fn fill_half_open(link: &mut Link<'_>) {
+fn fill_half_open(rig: &mut Rig<'_>) {
     for port in 1_001..1_005 {
-        let _ = stranger_knocks(link, port);
+        let _ = stranger_knocks(rig, port);
     }
-    link.model.port = Port::FullDrops;
+    rig.model.port = Port::FullDrops;
 }
 
-fn knock_without_slot(link: &mut Link<'_>) {
-    link.listen(ListenOptions { backlog: 1, ..small_listener() });
-    let _ = link.say(SYN, 0);
-    let reply = stranger_knocks(link, 1_001);
+fn knock_without_slot(rig: &mut Rig<'_>) {
+    rig.listen(ListenOptions { backlog: 1, ..small_listener() });
+    let _ = rig.say(SYN, 0);
+    let reply = stranger_knocks(rig, 1_001);
     let raw = rig::Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..rig::Raw::default() };
-    let _ = link.world.arrive(stranger(link, 1_001), link.us, &raw);
-    link.model.state = State::SynReceived;
-    link.model.passive = true;
-    link.model.has_slot = false;
-    link.model.port = Port::FullDrops;
+    let _ = rig.engine.arrive(stranger(rig, 1_001), rig.us, &raw);
+    rig.model.state = State::SynReceived;
+    rig.model.passive = true;
+    rig.model.has_slot = false;
+    rig.model.port = Port::FullDrops;
 }
 
-fn gap(link: &mut Link<'_>) {
-    link.open();
-    link.peer_leaves_gap(4, 4);
+fn gap(rig: &mut Rig<'_>) {
+    rig.open();
+    rig.peer_leaves_gap(4, 4);
 }
 
-fn fill_receive_window(link: &mut Link<'_>) {
-    let _ = link.say(ACK, BUFFER);
-    assert_eq!(link.model.rcv_wnd, 0, "the window closes");
+fn fill_receive_window(rig: &mut Rig<'_>) {
+    let _ = rig.say(ACK, BUFFER);
+    assert_eq!(rig.model.rcv_wnd, 0, "the window closes");
 }
 
-fn receive_window_closed(link: &mut Link<'_>) {
-    open(link);
-    fill_receive_window(link);
+fn receive_window_closed(rig: &mut Rig<'_>) {
+    open(rig);
+    fill_receive_window(rig);
 }
 
-fn receive_window_of_two(link: &mut Link<'_>) {
-    link.open();
-    let _ = link.say(ACK, BUFFER - 2);
+fn receive_window_of_two(rig: &mut Rig<'_>) {
+    rig.open();
+    let _ = rig.say(ACK, BUFFER - 2);
 }
 
 fn delay_acks(config: &mut Config) {
@@ -242,58 +242,58 @@ fn allow_before_fin(config: &mut Config) {
     config.rst_policy.before_fin = true;
 }
 
-fn acknowledgement_delayed_strict(link: &mut Link<'_>) {
-    link.open();
-    let before = link.model.rcv_nxt;
-    let _ = link.say(ACK, 5);
-    assert!(link.world.sent.is_empty(), "the acknowledgement waits");
-    link.model.rcv_nxt = before.wrapping_add(5);
-    link.model.rcv_wnd -= 5;
-    link.model.delayed_from = Some(before);
+fn acknowledgement_delayed_strict(rig: &mut Rig<'_>) {
+    rig.open();
+    let before = rig.model.rcv_nxt;
+    let _ = rig.say(ACK, 5);
+    assert!(rig.engine.sent.is_empty(), "the acknowledgement waits");
+    rig.model.rcv_nxt = before.wrapping_add(5);
+    rig.model.rcv_wnd -= 5;
+    rig.model.delayed_from = Some(before);
 }
 
-fn acknowledgement_delayed(link: &mut Link<'_>) {
-    acknowledgement_delayed_strict(link);
-    link.model.policy = RstPolicy { at_last_ack_sent: true, before_fin: false };
+fn acknowledgement_delayed(rig: &mut Rig<'_>) {
+    acknowledgement_delayed_strict(rig);
+    rig.model.policy = RstPolicy { at_last_ack_sent: true, before_fin: false };
 }
 
-fn note_policy(link: &mut Link<'_>) {
-    link.model.policy = RstPolicy { at_last_ack_sent: false, before_fin: true };
+fn note_policy(rig: &mut Rig<'_>) {
+    rig.model.policy = RstPolicy { at_last_ack_sent: false, before_fin: true };
 }
 
-fn fin_wait_1_text(link: &mut Link<'_>) {
-    text_in_flight(link);
-    shutdown(link);
+fn fin_wait_1_text(rig: &mut Rig<'_>) {
+    text_in_flight(rig);
+    shutdown(rig);
 }
 
-fn open_nearly_full(link: &mut Link<'_>) {
-    link.open();
-    let _ = link.say(ACK, BUFFER - 1);
+fn open_nearly_full(rig: &mut Rig<'_>) {
+    rig.open();
+    let _ = rig.say(ACK, BUFFER - 1);
 }
 
-fn close_wait_full(link: &mut Link<'_>) {
-    open_nearly_full(link);
-    peer_finishes(link);
+fn close_wait_full(rig: &mut Rig<'_>) {
+    open_nearly_full(rig);
+    peer_finishes(rig);
 }
 
 /// A listener has answered a new SYN; the record of the old connection is still there.
-fn reopened(link: &mut Link<'_>) {
-    time_wait_of_listener(link);
-    let _ = link.world.tcp.close(link.world.now, link.handle.take().unwrap());
-    link.world.drain();
-    link.isn = link.model.rcv_nxt.wrapping_add(1_000);
-    link.model = Model { port: Port::Takes, ..rig::nothing(link.isn) };
-    let _ = link.say(SYN, 0);
-    link.model = Model { state: State::SynReceived, passive: true, over_time_wait: true, ..link.model };
+fn reopened(rig: &mut Rig<'_>) {
+    time_wait_of_listener(rig);
+    let _ = rig.engine.tcp.close(rig.engine.now, rig.handle.take().unwrap());
+    rig.engine.drain();
+    rig.isn = rig.model.rcv_nxt.wrapping_add(1_000);
+    rig.model = Model { port: Port::Takes, ..rig::nothing(rig.isn) };
+    let _ = rig.say(SYN, 0);
+    rig.model = Model { state: State::SynReceived, passive: true, over_time_wait: true, ..rig.model };
 }
 
 fn withhold_challenges(config: &mut Config) {
     config.challenge_limit = 0;
 }
 
-fn time_wait_after_closing(link: &mut Link<'_>) {
-    closing(link);
-    let _ = link.say(ACK, 0);
-    link.model.state = State::TimeWait;
-    link.model.max_snd_wnd = 65_535;
+fn time_wait_after_closing(rig: &mut Rig<'_>) {
+    closing(rig);
+    let _ = rig.say(ACK, 0);
+    rig.model.state = State::TimeWait;
+    rig.model.max_snd_wnd = 65_535;
 }

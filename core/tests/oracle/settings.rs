@@ -7,7 +7,7 @@ use tcp_reset_core::Instant;
 use crate::scenes::{Scene, scene};
 use crate::support::family::Family;
 use crate::support::rig::reach::dial;
-use crate::support::rig::{BUFFER, Link, PEER_ISN, START, Store, World, key, quick_config};
+use crate::support::rig::{BUFFER, Engine, PEER_ISN, Rig, START, Store, key, quick_config};
 
 /// Over which family a scene plays, and where the numbers of both sides begin.
 #[derive(Clone, Copy)]
@@ -18,18 +18,18 @@ pub(crate) struct Setting {
     pub(crate) start: Instant,
 }
 
-/// Builds the scene; the link is as it was after the last scripted segment.
-pub(crate) fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Link<'s> {
+/// Builds the scene; the rig is as it was after the last scripted segment.
+pub(crate) fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Rig<'s> {
     let mut config = quick_config();
     (scene.configure)(&mut config);
-    let mut link = Link::new(World::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
+    let mut rig = Rig::new(Engine::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
     for step in scene.build {
-        step(&mut link);
+        step(&mut rig);
     }
-    link.model.exhausted = scene.exhausted;
+    rig.model.exhausted = scene.exhausted;
     // The rules are judged here, millions of times; the other tests look behind them.
-    link.world.is_audited = false;
-    link
+    rig.engine.is_audited = false;
+    rig
 }
 
 /// Nothing wraps.

@@ -33,19 +33,19 @@ fn abort_in_every_state_sends_what_the_state_demands() {
             l.abort();
             assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::Aborted);
             assert_eq!(l.state(), State::Closed);
-            assert_eq!(l.world.tcp.counters().closed(CloseReason::Aborted), 1);
-            assert_eq!((l.world.deadline, l.world.tcp.in_use().0), (None, 0));
+            assert_eq!(l.engine.tcp.counters().closed(CloseReason::Aborted), 1);
+            assert_eq!((l.engine.deadline, l.engine.tcp.in_use().0), (None, 0));
         });
     }
     for build in [dial, time_wait] as [Script; 2] {
         on_link(|l| {
             build(l);
             let handle = l.handle.unwrap();
-            let _ = l.world.tcp.abort(l.world.now, handle);
-            l.world.drain();
+            let _ = l.engine.tcp.abort(l.engine.now, handle);
+            l.engine.drain();
             assert_silent(l);
             assert_eq!(l.state(), State::Closed);
-            assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::Aborted), 0);
+            assert_eq!(l.engine.tcp.counters().reset_sent(ResetReason::Aborted), 0);
         });
     }
 }
@@ -84,8 +84,8 @@ fn established_abort_after_retransmission_uses_highest_snd_nxt() {
     on_link(|l| {
         l.open();
         l.send(10);
-        let _ = l.world.next_deadline();
-        assert_eq!(l.world.only().seq, l.model.snd_nxt - 10, "sent again");
+        let _ = l.engine.next_deadline();
+        assert_eq!(l.engine.only().seq, l.model.snd_nxt - 10, "sent again");
         l.abort();
         assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::Aborted);
     });
@@ -96,14 +96,14 @@ fn retransmission_timeout_resets_and_tells() {
     for build in [text_in_flight, fin_wait_1, closing, last_ack] as [Script; 4] {
         on_link(|l| {
             build(l);
-            let begin = l.world.now;
-            while l.world.events.iter().all(|event| !matches!(event, Event::Closed(..))) {
-                let _ = l.world.next_deadline();
+            let begin = l.engine.now;
+            while l.engine.events.iter().all(|event| !matches!(event, Event::Closed(..))) {
+                let _ = l.engine.next_deadline();
             }
-            assert!(l.world.now.duration_since(begin) >= Duration::from_secs(100), "R2");
+            assert!(l.engine.now.duration_since(begin) >= Duration::from_secs(100), "R2");
             assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::TimedOut);
             assert_closed(l, CloseReason::TimedOut(Timer::Retransmission));
-            assert_eq!((l.state(), l.world.deadline), (State::Closed, None));
+            assert_eq!((l.state(), l.engine.deadline), (State::Closed, None));
         });
     }
 }

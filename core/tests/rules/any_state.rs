@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tcp_reset_core::link::{Link as Frames, LinkOutput, Medium, Received};
+use tcp_reset_core::link::{Link, LinkOutput, Medium, Received};
 use tcp_reset_core::{Action, Hop, Rule, State, Verdict};
 
 use crate::checks::{assert_silent, config, on_link, on_link_of, on_link_with, seg};
@@ -10,7 +10,7 @@ use crate::support::family::{Family, over_each};
 use crate::support::packet;
 use crate::support::rig;
 use crate::support::rig::reach::{Script, open, time_wait};
-use crate::support::rig::{Link, PEER_ISN, Raw, START, Store, peer, us};
+use crate::support::rig::{PEER_ISN, Raw, Rig, START, Store, peer, us};
 use crate::support::table::{ACK, FIN, RST, SYN, Seg, URG};
 
 /// Bytes whose header cannot be true, made from a good segment.
@@ -26,8 +26,8 @@ fn malformed(good: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn any_state_malformed_header_is_dropped() {
-    let closed = |_: &mut Link<'_>| {};
-    let listen = |l: &mut Link<'_>| l.listen(rig::small_listener());
+    let closed = |_: &mut Rig<'_>| {};
+    let listen = |l: &mut Rig<'_>| l.listen(rig::small_listener());
     let scripts: [Script; 4] = [closed, listen, open, time_wait];
     for build in scripts {
         on_link_with(rig::quick_config(), |l| {
@@ -35,7 +35,7 @@ fn any_state_malformed_header_is_dropped() {
             let good = Raw { seq: l.model.rcv_nxt, flags: RST, ..Raw::default() }.bytes(l.peer, l.us);
             let before = l.state();
             for bytes in malformed(&good) {
-                let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
+                let verdict = l.engine.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
                 assert_eq!((verdict.rule, verdict.action), (Rule::Malformed, Action::Dropped), "{bytes:?}");
                 assert_silent(l);
             }
@@ -53,7 +53,7 @@ fn any_state_wrong_checksum_is_dropped() {
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
+            let verdict = l.engine.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
             let ports_or_offset = bit / 8 < 4 || bit / 8 == 12;
             assert!(
                 verdict.rule == Rule::ChecksumWrong || (ports_or_offset && verdict.rule == Rule::Malformed),
@@ -62,9 +62,9 @@ fn any_state_wrong_checksum_is_dropped() {
             assert_silent(l);
         }
         assert_eq!(l.state(), State::Established);
-        let verdict = l.world.arrive_bytes(l.family.host(3), l.us.ip(), &good);
+        let verdict = l.engine.arrive_bytes(l.family.host(3), l.us.ip(), &good);
         assert_eq!(verdict.rule, Rule::ChecksumWrong, "the pseudo header counts");
-        let verdict = l.world.arrive_bytes(l.peer.ip(), l.us.ip(), &good);
+        let verdict = l.engine.arrive_bytes(l.peer.ip(), l.us.ip(), &good);
         assert_eq!(verdict.rule, Rule::RstExact);
     });
 }
@@ -82,11 +82,11 @@ fn unanswerable(family: Family) -> Vec<(SocketAddr, SocketAddr)> {
 
 #[test]
 fn any_state_unanswerable_address_is_dropped() {
-    let closed = |_: &mut Link<'_>| {};
-    let listen_here = |l: &mut Link<'_>| l.listen(rig::small_listener());
-    let listen_anywhere = |l: &mut Link<'_>| {
+    let closed = |_: &mut Rig<'_>| {};
+    let listen_here = |l: &mut Rig<'_>| l.listen(rig::small_listener());
+    let listen_anywhere = |l: &mut Rig<'_>| {
         let any = SocketAddr::new(l.family.unspecified(), 80);
-        l.world.tcp.listen(any, rig::small_listener()).unwrap();
+        l.engine.tcp.listen(any, rig::small_listener()).unwrap();
     };
     over_each(|family| {
         for build in [closed, listen_here, listen_anywhere] as [Script; 3] {
@@ -103,15 +103,15 @@ fn any_state_unanswerable_address_is_dropped() {
 }
 
 #[track_caller]
-fn assert_unanswered(link: &mut Link<'_>, src: SocketAddr, dst: SocketAddr, flags: u8) {
-    let verdict = link.world.arrive(src, dst, &Raw { flags, seq: 1, ack: 1, ..Raw::default() });
+fn assert_unanswered(link: &mut Rig<'_>, src: SocketAddr, dst: SocketAddr, flags: u8) {
+    let verdict = link.engine.arrive(src, dst, &Raw { flags, seq: 1, ack: 1, ..Raw::default() });
     assert_eq!((verdict.rule, verdict.action), (Rule::NotAnswerable, Action::Dropped), "{src} {dst} {flags}");
     assert_silent(link);
-    assert_ne!(link.world.tcp.state_of(link.us, src), State::SynReceived, "{src} {dst}");
+    assert_ne!(link.engine.tcp.state_of(link.us, src), State::SynReceived, "{src} {dst}");
 }
 
 /// A listener behind frames; the hosts 1 and 7 are ours.
-fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_>)) {
+fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Link<'_>)) {
     let mut store = Box::new(Store::new());
     let ours = [1, 7].map(|n| rig::frames::interface(family, n));
     let mut frames = rig::frames::link(&mut *store, config(), medium, &ours, None);
@@ -120,7 +120,7 @@ fn on_frames_of(family: Family, medium: Medium, test: impl FnOnce(&mut Frames<'_
 }
 
 /// Delivers a frame; gives the rule that decided, if TCP saw it, and whether anything was sent.
-fn deliver(frames: &mut Frames<'_>, frame: &[u8]) -> (Option<Rule>, bool) {
+fn deliver(frames: &mut Link<'_>, frame: &[u8]) -> (Option<Rule>, bool) {
     let rule = match frames.handle_frame(START, frame) {
         Received::Taken(verdict) => Some(verdict.rule),
         Received::Observed | Received::OtherTcp | Received::NotMine => None,
@@ -228,13 +228,13 @@ const MALFORMED_OPTIONS: &[(&str, &[u8])] = &[
     ("nothing but padding", &[1; 40]),
 ];
 
-fn arrive_with(link: &mut Link<'_>, seg: &Seg, options: &[u8]) -> Verdict {
+fn arrive_with(link: &mut Rig<'_>, seg: &Seg, options: &[u8]) -> Verdict {
     let first = seg.seq.wrapping_add(u32::from(seg.has(SYN)));
     let text = rig::stream(first, seg.text);
     let raw =
         Raw { seq: seg.seq, ack: seg.ack, flags: seg.flags, wnd: seg.wnd as u16, urgent: 0, options, text: &text };
     let (peer, us) = (link.peer, link.us);
-    link.world.arrive(peer, us, &raw)
+    link.engine.arrive(peer, us, &raw)
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn malformed_options_never_reset() {
             l.listen(rig::small_listener());
             let syn = Seg::new(SYN, PEER_ISN, 0, 0, 1_000);
             assert_eq!(arrive_with(l, &syn, options).rule, Rule::ListenSyn, "{name}");
-            assert_eq!(l.world.only().flags, SYN | ACK, "{name}");
+            assert_eq!(l.engine.only().flags, SYN | ACK, "{name}");
         });
         on_link(|l| {
             l.dial();
@@ -277,7 +277,7 @@ fn urgent_pointer_changes_nothing() {
                 [(before, ACK | URG, &text[..]), (before + 3, ACK | URG, &[]), (before + 3, URG, &[])]
             {
                 let raw = Raw { seq, ack: m.snd_nxt, flags, wnd: 1_000, urgent, options: &[], text };
-                let _ = l.world.arrive(l.peer, l.us, &raw);
+                let _ = l.engine.arrive(l.peer, l.us, &raw);
             }
             assert_eq!(l.recv(), text, "urgent pointer {urgent}");
             assert_eq!(l.status().unwrap().rcv_nxt.0, before + 3);
@@ -286,7 +286,7 @@ fn urgent_pointer_changes_nothing() {
             l.dial();
             let (ack, flags) = (l.model.snd_nxt, SYN | ACK | URG);
             let _ =
-                l.world.arrive(l.peer, l.us, &Raw { seq: PEER_ISN, ack, flags, wnd: 1_000, urgent, ..Raw::default() });
+                l.engine.arrive(l.peer, l.us, &Raw { seq: PEER_ISN, ack, flags, wnd: 1_000, urgent, ..Raw::default() });
             let status = l.status().unwrap();
             assert_eq!((status.state, status.rcv_nxt.0), (State::Established, PEER_ISN + 1));
         });

@@ -9,7 +9,7 @@ use crate::checks::{
     assert_challenged, assert_closed, assert_empty_ack, assert_silent, assert_untouched, on_link, seg, with_ack,
 };
 use crate::support::rig::reach::{SYNCHRONIZED, Script, cross, knock, open, time_wait};
-use crate::support::rig::{BUFFER, Link};
+use crate::support::rig::{BUFFER, Rig};
 use crate::support::table;
 use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 
@@ -22,18 +22,18 @@ fn established_unanswered_challenge_is_repeated_twice() {
             let _ = l.inject(&seg(l, RST, offset, 0));
             assert_empty_ack(l);
             for _ in 0..2 {
-                assert_eq!(l.world.next_deadline(), Timer::Challenge);
+                assert_eq!(l.engine.next_deadline(), Timer::Challenge);
                 assert_empty_ack(l);
             }
-            l.world.wait(Duration::from_secs(3_600));
+            l.engine.wait(Duration::from_secs(3_600));
             assert_silent(l);
-            assert_eq!(l.world.deadline, None, "the connection lives, nothing is due");
+            assert_eq!(l.engine.deadline, None, "the connection lives, nothing is due");
             assert_eq!(l.state(), State::Established);
         });
         on_link(|l| {
             l.open();
             let _ = l.inject(&seg(l, RST, offset, 0));
-            assert_eq!(l.world.next_deadline(), Timer::Challenge);
+            assert_eq!(l.engine.next_deadline(), Timer::Challenge);
             assert_eq!(l.inject(&seg(l, RST, 0, 0)).rule, Rule::RstExact, "the second one is answered");
             assert_closed(l, CloseReason::ResetByPeer);
         });
@@ -42,7 +42,7 @@ fn established_unanswered_challenge_is_repeated_twice() {
             let _ = l.inject(&seg(l, RST, offset, 0));
             let _ = l.say(ACK, 0);
             assert_silent(l);
-            l.world.wait(Duration::from_secs(3_600));
+            l.engine.wait(Duration::from_secs(3_600));
             assert_silent(l);
         });
         // What was sent before the RST and was overtaken by it is no answer; what comes after it is.
@@ -56,12 +56,12 @@ fn established_unanswered_challenge_is_repeated_twice() {
                 let _ = l.say(ACK, len);
                 let repeated = !is_answer;
                 assert_eq!(
-                    l.world.deadline.is_some_and(|(_, timer)| timer == Timer::Challenge),
+                    l.engine.deadline.is_some_and(|(_, timer)| timer == Timer::Challenge),
                     repeated,
                     "{offset} {len}"
                 );
                 if repeated {
-                    assert_eq!(l.world.next_deadline(), Timer::Challenge);
+                    assert_eq!(l.engine.next_deadline(), Timer::Challenge);
                     assert_empty_ack(l);
                     assert_eq!(l.inject(&seg(l, RST, 0, 0)).rule, Rule::RstExact);
                 }
@@ -73,9 +73,9 @@ fn established_unanswered_challenge_is_repeated_twice() {
             let mut challenges = 0;
             for _ in 0..60 {
                 let _ = l.inject(&seg(l, RST, offset, 0));
-                challenges += l.world.sent.len();
-                l.world.wait(Duration::from_millis(100));
-                challenges += l.world.sent.len();
+                challenges += l.engine.sent.len();
+                l.engine.wait(Duration::from_millis(100));
+                challenges += l.engine.sent.len();
             }
             assert!((22..=30).contains(&challenges), "two periods of the quota and the repetitions: {challenges}");
         });
@@ -87,7 +87,7 @@ fn established_challenged_peer_answers_exactly() {
     on_link(|l| {
         l.open();
         assert_challenged(l, &seg(l, RST, 1, 0), Rule::RstInWindow);
-        let answer = Seg::new(RST, l.world.only().ack, 0, 0, 0);
+        let answer = Seg::new(RST, l.engine.only().ack, 0, 0, 0);
         assert_eq!(l.inject(&answer).rule, Rule::RstExact);
         assert_closed(l, CloseReason::ResetByPeer);
     });
@@ -111,7 +111,7 @@ fn established_syn_anywhere_sends_challenge_ack() {
 #[test]
 fn challenge_quota_limits_each_record_alone() {
     // Where a SYN,ACK would be believed, or a SYN alone, it is the other.
-    let syn_elsewhere = |l: &Link<'_>| {
+    let syn_elsewhere = |l: &Rig<'_>| {
         let flags = if l.state() == State::SynReceived { SYN } else { SYN | ACK };
         seg(l, flags, 0x1000_0000, 0)
     };
@@ -124,7 +124,7 @@ fn challenge_quota_limits_each_record_alone() {
     for (build, rule) in cases {
         on_link(|l| {
             build(l);
-            l.world.wait(Duration::from_millis(1));
+            l.engine.wait(Duration::from_millis(1));
             for round in 0..2 {
                 for _ in 0..10 {
                     assert_untouched(l, &syn_elsewhere(l), rule, Action::Challenged);
@@ -135,8 +135,8 @@ fn challenge_quota_limits_each_record_alone() {
                     assert_silent(l);
                 }
                 if round == 0 {
-                    let now = l.world.now;
-                    l.world.now = now + Duration::from_millis(4_200);
+                    let now = l.engine.now;
+                    l.engine.now = now + Duration::from_millis(4_200);
                 }
             }
         });
@@ -146,7 +146,7 @@ fn challenge_quota_limits_each_record_alone() {
         for _ in 0..15 {
             let _ = l.inject(&syn_elsewhere(l));
         }
-        let (first, idle) = (l.peer, bench_model(l));
+        let (first, idle) = (l.peer, model_before_the_handshake(l));
         l.peer = SocketAddr::new(l.family.host(9), first.port());
         l.model = idle;
         l.open();
@@ -155,8 +155,8 @@ fn challenge_quota_limits_each_record_alone() {
 }
 
 /// The books of a peer that has not spoken yet.
-fn bench_model(link: &Link<'_>) -> table::Model {
-    table::Model { snd_una: 0, snd_nxt: 0, snd_wnd: 0, max_snd_wnd: 0, rcv_nxt: link.isn, ..link.model }
+fn model_before_the_handshake(rig: &Rig<'_>) -> table::Model {
+    table::Model { snd_una: 0, snd_nxt: 0, snd_wnd: 0, max_snd_wnd: 0, rcv_nxt: rig.isn, ..rig.model }
 }
 
 #[test]

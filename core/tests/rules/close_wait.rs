@@ -44,7 +44,7 @@ fn close_wait_text_after_fin_is_ignored() {
                     assert_silent(l);
                 } else {
                     assert_eq!(
-                        (l.world.only().flags, l.world.only().ack),
+                        (l.engine.only().flags, l.engine.only().ack),
                         (ACK, l.model.rcv_nxt),
                         "a FIN is acknowledged"
                     );

@@ -33,8 +33,8 @@ fn closed_segment_with_ack_draws_rst_at_its_ack() {
         on_link(|l| {
             let verdict = l.inject(&Seg::new(flags, 100, 200, 3, 0));
             assert_verdict(l, verdict, Rule::ClosedAck, Action::Reset(ResetReason::NoConnection), State::Closed);
-            assert_eq!((l.world.only().flags, l.world.only().seq), (RST, 200));
-            assert_eq!(l.world.only().reason, Some(ResetReason::NoConnection));
+            assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, 200));
+            assert_eq!(l.engine.only().reason, Some(ResetReason::NoConnection));
         });
     }
 }

@@ -3,7 +3,7 @@
 use tcp_reset_core::{Action, CloseReason, ResetReason, Rule, State};
 
 use crate::checks::{assert_closed, assert_reset, assert_silent, assert_verdict, on_link, seg, with_ack};
-use crate::support::rig::Link;
+use crate::support::rig::Rig;
 use crate::support::rig::reach::{Script, closing, last_ack};
 use crate::support::table::{ACK, FIN, RST};
 
@@ -46,12 +46,12 @@ fn closing_close_with_unread_data_resets() {
             l.close();
             assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::UnreadData);
             assert_closed(l, CloseReason::DataLost);
-            assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+            assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
         });
     }
 }
 
-impl Link<'_> {
+impl Rig<'_> {
     /// ESTABLISHED with unread bytes to CLOSING or LAST-ACK: each side finishes, in either order.
     fn unread_goes_to(&mut self, state: State) {
         if state == State::Closing {

@@ -13,7 +13,7 @@ use crate::support::rig;
 use crate::support::rig::reach::{
     OTHER_STATES, SYNCHRONIZED, Script, fin_wait_1, fin_wait_2, knock, open, probe_outstanding,
 };
-use crate::support::rig::{BUFFER, Link, PEER_WINDOW};
+use crate::support::rig::{BUFFER, PEER_WINDOW, Rig};
 use crate::support::table::{ACK, FIN, PSH, RST, Seg, URG};
 
 #[test]
@@ -150,7 +150,7 @@ fn established_ack_of_probe_is_taken() {
 #[test]
 fn established_ack_of_crossed_probe_is_taken() {
     on_link(|l| {
-        let one_behind = |l: &Link<'_>, ack| {
+        let one_behind = |l: &Rig<'_>, ack| {
             let seg = with_ack(seg(l, ACK, 0, 0), ack);
             Seg { seq: seg.seq.wrapping_sub(1), wnd: 500, ..seg }
         };
@@ -161,8 +161,8 @@ fn established_ack_of_crossed_probe_is_taken() {
         let verdict = l.inject(&one_behind(l, nxt + 1));
         assert_verdict(l, verdict, Rule::ProbesCrossed, Action::Accepted, State::Established);
         assert_eq!(l.status().unwrap().snd_una.0, nxt + 1, "the probe's byte is acknowledged");
-        assert_eq!(l.world.sent.len(), 1, "the peer learns our new number");
-        assert_eq!(l.world.only().seq, nxt + 1);
+        assert_eq!(l.engine.sent.len(), 1, "the peer learns our new number");
+        assert_eq!(l.engine.only().seq, nxt + 1);
         assert_untouched(l, &one_behind(l, nxt + 1), Rule::SeqUnacceptable, Action::Acknowledged);
     });
 }
@@ -191,7 +191,7 @@ fn established_zero_window_processes_ack_only() {
         assert_eq!(l.inject(&seg(l, ACK, 0, 0)).rule, Rule::AckAccepted);
         assert_untouched(l, &seg(l, ACK, 1, 0), Rule::SeqUnacceptable, Action::Acknowledged);
         assert_eq!(l.recv(), rig::stream(before, BUFFER));
-        assert_eq!(l.world.only().wnd, BUFFER, "reading opens the window and says so");
+        assert_eq!(l.engine.only().wnd, BUFFER, "reading opens the window and says so");
         l.open_window_takes_text();
     });
     on_link(|l| {
@@ -201,7 +201,7 @@ fn established_zero_window_processes_ack_only() {
     });
 }
 
-impl Link<'_> {
+impl Rig<'_> {
     /// The window that reading opened admits the text that was refused.
     fn open_window_takes_text(&mut self) {
         let before = self.model.rcv_nxt;
@@ -225,9 +225,9 @@ fn established_fin_in_order_enters_close_wait() {
             if l.handle.is_none() {
                 l.accept();
             }
-            assert!(l.listener.is_some() || l.world.events.contains(&Event::PeerFinished(l.handle.unwrap())));
+            assert!(l.listener.is_some() || l.engine.events.contains(&Event::PeerFinished(l.handle.unwrap())));
             assert_eq!(l.recv(), rig::stream(before, 3));
-            let end = l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0; 9]);
+            let end = l.engine.tcp.recv(l.engine.now, l.handle.unwrap(), &mut [0; 9]);
             assert_eq!(end, Ok(0), "the stream has ended");
         });
     }
@@ -273,13 +273,13 @@ fn established_text_in_order_is_taken() {
             assert_sent(l, ACK, l.model.snd_nxt, before + 5);
             match l.handle {
                 None => l.accept(),
-                Some(handle) => assert!(l.world.events.contains(&Event::Readable(handle))),
+                Some(handle) => assert!(l.engine.events.contains(&Event::Readable(handle))),
             }
             let overlapping = seg(l, ACK, -3, 4);
             assert_eq!(l.inject(&overlapping).rule, Rule::TextInOrder);
             let too_much = Seg::new(ACK, before + 6, l.model.snd_nxt, BUFFER, l.peer_wnd);
             assert_eq!(l.inject(&too_much).rule, Rule::TextInOrder);
-            assert_eq!(l.world.only().ack, before + BUFFER, "trimmed to the window");
+            assert_eq!(l.engine.only().ack, before + BUFFER, "trimmed to the window");
             assert_eq!(l.recv(), rig::stream(before, BUFFER));
         });
     }
@@ -308,7 +308,7 @@ fn established_sender_respects_the_window() {
         l.peer_wnd = 40;
         l.open();
         l.send(BUFFER);
-        l.world.wait(Duration::from_secs(5));
+        l.engine.wait(Duration::from_secs(5));
         l.look();
         let in_flight = l.model.snd_nxt - l.model.snd_una;
         assert!(in_flight > 0 && in_flight <= 40, "{in_flight} bytes in flight");
@@ -320,15 +320,15 @@ fn established_lost_text_is_sent_again() {
     on_link(|l| {
         l.open();
         l.send(10);
-        let first = l.world.only().clone();
+        let first = l.engine.only().clone();
         for _ in 0..3 {
-            assert_eq!(l.world.next_deadline(), Timer::Retransmission);
-            let again = l.world.only();
+            assert_eq!(l.engine.next_deadline(), Timer::Retransmission);
+            let again = l.engine.only();
             assert_eq!((again.seq, &again.text), (first.seq, &first.text));
         }
         assert_eq!(l.status().unwrap().snd_nxt.0, l.model.snd_nxt, "SND.NXT is not rewound");
         l.peer_acks();
-        l.world.wait(Duration::from_secs(200));
+        l.engine.wait(Duration::from_secs(200));
         assert_silent(l);
     });
 }

@@ -9,7 +9,7 @@ use crate::checks::config;
 use crate::support::family::{Family, over_each};
 use crate::support::rig;
 use crate::support::rig::reach::{dial, knock};
-use crate::support::rig::{Link, PEER_ISN, START, Store, World, peer};
+use crate::support::rig::{Engine, PEER_ISN, Rig, START, Store, peer};
 
 #[test]
 fn weak_key_is_refused() {
@@ -24,13 +24,13 @@ fn weak_key_is_refused() {
 /// The ISS of an active open and of a listener's SYN,ACK, from the same endpoints.
 fn isns(seed: u8, micros: u64, peer: SocketAddr) -> (u32, u32) {
     let start = START + Duration::from_micros(micros);
-    let iss = |open: fn(&mut Link<'_>)| {
+    let iss = |open: fn(&mut Rig<'_>)| {
         let mut store = Box::new(Store::new());
-        let mut link =
-            Link::new(World::with(&mut *store, config(), rig::key(seed), start), Family::of(peer.ip()), PEER_ISN);
-        link.peer = peer;
-        open(&mut link);
-        link.model.iss
+        let mut rig =
+            Rig::new(Engine::with(&mut *store, config(), rig::key(seed), start), Family::of(peer.ip()), PEER_ISN);
+        rig.peer = peer;
+        open(&mut rig);
+        rig.model.iss
     };
     (iss(dial), iss(knock))
 }

@@ -15,6 +15,6 @@ fn last_ack_ack_of_fin_closes() {
         assert_silent(l);
         assert_eq!(l.state(), State::Closed);
         assert_closed(l, CloseReason::PeerClosed);
-        assert_eq!(l.world.deadline, None);
+        assert_eq!(l.engine.deadline, None);
     });
 }

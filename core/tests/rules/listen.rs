@@ -10,7 +10,7 @@ use crate::checks::{
 };
 use crate::support::rig;
 use crate::support::rig::reach::accepted;
-use crate::support::rig::{BUFFER, Link, PEER_ISN, Raw};
+use crate::support::rig::{BUFFER, PEER_ISN, Raw, Rig};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN, Seg, URG};
 
 #[test]
@@ -37,17 +37,17 @@ fn listen_ack_draws_rst() {
                 Rule::ListenAck,
                 Action::Reset(ResetReason::AckToListener),
             );
-            assert_eq!((l.world.only().flags, l.world.only().seq), (RST, 200));
+            assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, 200));
         }
     });
 }
 
 /// A listener with room for one half-open connection, which is taken.
-fn full_listener(link: &mut Link<'_>, overflow: Overflow) {
-    link.listen(ListenOptions { half_open: 1, overflow, ..rig::small_listener() });
-    let other = SocketAddr::new(link.family.host(3), 5_000);
-    let _ = link.world.arrive(other, link.us, &Raw { flags: SYN, ..Raw::default() });
-    assert_eq!(link.world.only().flags, SYN | ACK);
+fn full_listener(rig: &mut Rig<'_>, overflow: Overflow) {
+    rig.listen(ListenOptions { half_open: 1, overflow, ..rig::small_listener() });
+    let other = SocketAddr::new(rig.family.host(3), 5_000);
+    let _ = rig.engine.arrive(other, rig.us, &Raw { flags: SYN, ..Raw::default() });
+    assert_eq!(rig.engine.only().flags, SYN | ACK);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn listen_syn_makes_half_open_and_sends_syn_ack() {
             let verdict = l.say(flags, text);
             assert_verdict(l, verdict, Rule::ListenSyn, Action::SynAcked, State::Listen);
             assert_sent(l, SYN | ACK, l.model.iss, PEER_ISN + 1);
-            let sent = l.world.only();
+            let sent = l.engine.only();
             let [high, low] = (1_460 - l.family.mss_less()).to_be_bytes();
             assert_eq!((sent.wnd, &sent.options[..]), (BUFFER, &[2, 4, high, low][..]), "window, and the MSS alone");
             assert_eq!(l.state(), State::SynReceived);
@@ -98,40 +98,40 @@ fn listen_other_is_dropped() {
 
 #[test]
 fn unlisten_tells_every_half_open_peer() {
-    let many = |l: &mut Link<'_>| {
+    let many = |l: &mut Rig<'_>| {
         l.listen(ListenOptions { half_open: 200, ..rig::small_listener() });
         (1..=30).map(|n| stranger_knocks(l, 2_000 + n)).collect::<Vec<_>>()
     };
-    let told = |l: &Link<'_>, syn_acks: &[rig::Sent]| {
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
-        assert_eq!(l.world.sent.len(), syn_acks.len());
-        for (rst, syn_ack) in l.world.sent.iter().zip(syn_acks) {
+    let told = |l: &Rig<'_>, syn_acks: &[rig::Sent]| {
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.sent.len(), syn_acks.len());
+        for (rst, syn_ack) in l.engine.sent.iter().zip(syn_acks) {
             assert_eq!((rst.flags, rst.dst, rst.seq, rst.ack), (RST | ACK, syn_ack.dst, syn_ack.end(), 6));
             assert_eq!(rst.reason, Some(ResetReason::ListenerClosed));
         }
     };
     on_large_link(|l| {
         let syn_acks = many(l);
-        l.world.tcp.unlisten(l.world.now, l.listener.unwrap()).unwrap();
-        assert_eq!(l.world.tcp.in_use().1, 26, "what fits into half the queue is on its way");
-        l.world.drain();
+        l.engine.tcp.unlisten(l.engine.now, l.listener.unwrap()).unwrap();
+        assert_eq!(l.engine.tcp.in_use().1, 26, "what fits into half the queue is on its way");
+        l.engine.drain();
         told(l, &syn_acks);
     });
     on_large_link(|l| {
         let syn_acks = many(l);
-        l.world.tcp.abort_all(l.world.now);
-        l.world.drain();
+        l.engine.tcp.abort_all(l.engine.now);
+        l.engine.drain();
         told(l, &syn_acks);
     });
     // The queue drains late: meanwhile who asks is answered, and who was to be told may ask.
     on_large_link(|l| {
         let syn_acks = many(l);
-        l.world.tcp.unlisten(l.world.now, l.listener.unwrap()).unwrap();
+        l.engine.tcp.unlisten(l.engine.now, l.listener.unwrap()).unwrap();
         let raw = Raw { seq: 6, ack: syn_acks[29].end(), flags: ACK, wnd: 100, ..Raw::default() };
-        let _ = l.world.arrive(stranger(l, 2_030), l.us, &raw);
-        let resets = l.world.sent.iter().filter(|sent| sent.dst == stranger(l, 2_030)).count();
-        assert_eq!((resets, l.world.sent.len()), (2, 31), "by its own segment, and by the queue");
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
+        let _ = l.engine.arrive(stranger(l, 2_030), l.us, &raw);
+        let resets = l.engine.sent.iter().filter(|sent| sent.dst == stranger(l, 2_030)).count();
+        assert_eq!((resets, l.engine.sent.len()), (2, 31), "by its own segment, and by the queue");
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
     });
 }
 

@@ -7,7 +7,7 @@ use crate::checks::{
     with_ack,
 };
 use crate::support::rig;
-use crate::support::rig::Link;
+use crate::support::rig::Rig;
 use crate::support::rig::reach::{OTHER_STATES, Script, close_wait, fin_wait_1, fin_wait_2, open};
 use crate::support::table::{ACK, FIN, RST, SYN};
 
@@ -30,16 +30,16 @@ fn established_rst_at_rcv_nxt_resets() {
             if state != State::CloseWait {
                 assert_eq!(l.recv(), rig::stream(before, 5), "bytes received in order stay readable");
             }
-            let end = l.world.tcp.recv(l.world.now, l.handle.unwrap(), &mut [0; 9]);
+            let end = l.engine.tcp.recv(l.engine.now, l.handle.unwrap(), &mut [0; 9]);
             let wanted = if state == State::CloseWait { Ok(0) } else { Err(Error::Closed(CloseReason::ResetByPeer)) };
             assert!(end == wanted || end == Err(Error::Closed(CloseReason::ResetByPeer)), "{end:?}");
-            assert_eq!(l.world.deadline, None, "no timer is left");
+            assert_eq!(l.engine.deadline, None, "no timer is left");
         });
     }
 }
 
 /// ESTABLISHED with five bytes received and their acknowledgement held back.
-fn with_delayed_ack(rst_policy: RstPolicy, test: impl Fn(&mut Link<'_>)) {
+fn with_delayed_ack(rst_policy: RstPolicy, test: impl Fn(&mut Rig<'_>)) {
     on_link_with(Config { rst_policy, ..Config::default() }, |l| {
         l.open();
         l.say(ACK, 5).rule.name();
@@ -61,7 +61,7 @@ fn established_rst_at_last_ack_sent_resets_by_policy() {
         for offset in [1, 3, -1] {
             assert_untouched(l, &seg(l, RST, offset, 0), Rule::RstOutOfWindow, Action::Dropped);
         }
-        l.world.next_deadline();
+        l.engine.next_deadline();
         l.look();
         assert_eq!(l.model.rcv_nxt, last + 5, "the delayed ACK went out");
         assert_untouched(l, &seg(l, RST, -5, 0), Rule::RstOutOfWindow, Action::Dropped);

@@ -11,7 +11,7 @@ use crate::checks::{
 };
 use crate::support::rig;
 use crate::support::rig::reach::{SYN_RECEIVED, cross, knock};
-use crate::support::rig::{BUFFER, Link, PEER_ISN, Raw};
+use crate::support::rig::{BUFFER, PEER_ISN, Raw, Rig};
 use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 
 #[test]
@@ -22,7 +22,7 @@ fn syn_received_passive_rst_returns_to_listen() {
         assert_verdict(l, verdict, Rule::RstSynReceivedPassive, Action::ReturnedToListen, State::SynReceived);
         assert_silent(l);
         assert_eq!(l.state(), State::Listen);
-        assert_eq!(l.world.events, [], "the application need not know");
+        assert_eq!(l.engine.events, [], "the application need not know");
         let verdict = l.say(SYN, 0);
         assert_eq!(verdict.rule, Rule::ListenSyn, "the listener lives on");
     });
@@ -42,14 +42,14 @@ fn syn_received_active_rst_is_refused() {
 /// Two forged segments, a SYN and an RST at its number, must not end the attempt; a peer that refuses says so.
 #[test]
 fn syn_received_active_unproven_rst_returns_to_syn_sent() {
-    let unproven = |l: &Link<'_>| [seg(l, RST, 0, 0), with_ack(seg(l, RST | ACK, 0, 0), l.model.iss)];
+    let unproven = |l: &Rig<'_>| [seg(l, RST, 0, 0), with_ack(seg(l, RST | ACK, 0, 0), l.model.iss)];
     for which in 0..2 {
         on_link(|l| {
             l.cross();
             let verdict = l.inject(&unproven(l)[which]);
             let action = Action::ReturnedToSynSent;
             assert_verdict(l, verdict, Rule::RstSynReceivedUnproven, action, State::SynReceived);
-            assert_eq!((l.world.only().flags, l.world.only().seq), (SYN, l.model.iss));
+            assert_eq!((l.engine.only().flags, l.engine.only().seq), (SYN, l.model.iss));
             assert_eq!(l.state(), State::SynSent);
             let refusal = Seg::new(RST | ACK, 0, l.model.snd_nxt, 0, 0);
             assert_eq!(l.inject(&refusal).rule, Rule::SynSentRst);
@@ -58,7 +58,7 @@ fn syn_received_active_unproven_rst_returns_to_syn_sent() {
     }
     on_link(|l| {
         l.cross();
-        let attempt_ends = l.world.now + Duration::from_secs(400);
+        let attempt_ends = l.engine.now + Duration::from_secs(400);
         // The forger goes on, more often than we answer, and longer than the attempt may take.
         let mut syns = 0;
         while l.state() != State::Closed {
@@ -67,9 +67,9 @@ fn syn_received_active_unproven_rst_returns_to_syn_sent() {
                 let _ = l.inject(&syn);
             }
             let _ = l.inject(&Seg::new(RST, 77_001, 0, 0, 0));
-            syns += l.world.sent.iter().filter(|sent| sent.flags == SYN).count();
-            l.world.wait(Duration::from_millis(100));
-            assert!(l.world.now < attempt_ends, "a forger prolongs the attempt");
+            syns += l.engine.sent.iter().filter(|sent| sent.flags == SYN).count();
+            l.engine.wait(Duration::from_millis(100));
+            assert!(l.engine.now < attempt_ends, "a forger prolongs the attempt");
         }
         assert!(syns < 10 * 200 / 4 + 20, "{syns} SYNs");
     });
@@ -83,7 +83,7 @@ fn syn_received_syn_with_bad_ack_draws_rst() {
             for ack in bad_acks(l) {
                 let action = Action::Reset(ResetReason::BadAckInHandshake);
                 assert_untouched(l, &with_ack(seg(l, SYN | ACK, -1, 0), ack), Rule::SynReceivedBadAck, action);
-                assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack));
+                assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, ack));
             }
         });
     }
@@ -95,9 +95,9 @@ fn syn_received_active_syn_ack_establishes() {
         l.cross();
         let verdict = l.say(SYN | ACK, 0);
         assert_verdict(l, verdict, Rule::SynReceivedSynAck, Action::Accepted, State::SynReceived);
-        assert!(l.world.sent.iter().all(|sent| sent.flags == ACK), "{:?}", l.world.sent);
+        assert!(l.engine.sent.iter().all(|sent| sent.flags == ACK), "{:?}", l.engine.sent);
         assert_eq!(l.state(), State::Established);
-        assert!(l.world.events.contains(&Event::Connected(l.handle.unwrap())));
+        assert!(l.engine.events.contains(&Event::Connected(l.handle.unwrap())));
     });
 }
 
@@ -145,7 +145,7 @@ fn syn_received_active_bad_ack_draws_rst_wherever() {
             for offset in [-1, 0, 0x1000_0000] {
                 let action = Action::Reset(ResetReason::BadAckInHandshake);
                 assert_untouched(l, &with_ack(seg(l, ACK, offset, 0), ack), Rule::SynReceivedBadAck, action);
-                assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack));
+                assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, ack));
             }
         }
     });
@@ -159,7 +159,7 @@ fn syn_received_bad_ack_draws_rst_and_stays() {
             for ack in bad_acks(l) {
                 let action = Action::Reset(ResetReason::BadAckInHandshake);
                 assert_untouched(l, &with_ack(seg(l, ACK, 0, 3), ack), Rule::SynReceivedBadAck, action);
-                assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack));
+                assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, ack));
             }
             let verdict = l.say(ACK, 0);
             assert_eq!(verdict.rule, Rule::AckEstablishes, "the entry stays");
@@ -173,12 +173,12 @@ fn syn_received_ack_without_slot_is_dropped() {
         l.listen(ListenOptions { backlog: 1, ..rig::small_listener() });
         let _ = l.say(SYN, 0);
         let other = SocketAddr::new(l.family.host(3), 5_000);
-        let _ = l.world.arrive(other, l.us, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
-        let ack = l.world.only().end();
-        let _ = l.world.arrive(other, l.us, &Raw { seq: 2, ack, flags: ACK, wnd: 100, ..Raw::default() });
+        let _ = l.engine.arrive(other, l.us, &Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() });
+        let ack = l.engine.only().end();
+        let _ = l.engine.arrive(other, l.us, &Raw { seq: 2, ack, flags: ACK, wnd: 100, ..Raw::default() });
         assert_untouched(l, &seg(l, ACK, 0, 0), Rule::SynReceivedNoSlot, Action::Dropped);
         assert_silent(l);
-        l.world.tcp.accept(l.world.now, l.listener.unwrap()).unwrap();
+        l.engine.tcp.accept(l.engine.now, l.listener.unwrap()).unwrap();
         let verdict = l.say(ACK, 0);
         assert_eq!(verdict.rule, Rule::AckEstablishes, "the entry stayed");
     });
@@ -192,7 +192,7 @@ fn syn_received_ack_establishes() {
         assert_verdict(l, verdict, Rule::AckEstablishes, Action::Accepted, State::SynReceived);
         assert_silent(l);
         assert_eq!(l.state(), State::Established);
-        assert_eq!(l.world.events, [Event::Acceptable(l.listener.unwrap())]);
+        assert_eq!(l.engine.events, [Event::Acceptable(l.listener.unwrap())]);
         l.accept();
         assert_eq!(l.status().unwrap().state, State::Established);
     });
@@ -200,7 +200,7 @@ fn syn_received_ack_establishes() {
         l.cross();
         let verdict = l.say(ACK, 0);
         assert_verdict(l, verdict, Rule::AckEstablishes, Action::Accepted, State::SynReceived);
-        assert_eq!(l.world.events, [Event::Connected(l.handle.unwrap())]);
+        assert_eq!(l.engine.events, [Event::Connected(l.handle.unwrap())]);
     });
 }
 
@@ -209,13 +209,13 @@ fn syn_received_expired_peer_is_told() {
     // The handshake was never completed.
     on_link(|l| {
         l.knock();
-        l.world.wait(Duration::from_secs(31));
-        let told = l.world.sent.last().unwrap();
+        l.engine.wait(Duration::from_secs(31));
+        let told = l.engine.sent.last().unwrap();
         // Without an ACK: a peer whose SYN,ACK was lost goes on in SYN-SENT, and its next SYN is taken.
         assert_eq!((told.flags, told.seq), (RST, l.model.iss.wrapping_add(1)));
-        assert_eq!(l.world.sent.iter().filter(|sent| sent.flags & RST != 0).count(), 1);
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
-        assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::TimedOut), 1);
+        assert_eq!(l.engine.sent.iter().filter(|sent| sent.flags & RST != 0).count(), 1);
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.tcp.counters().reset_sent(ResetReason::TimedOut), 1);
     });
     // It was, but the backlog stayed full: the peer counts it as established and may wait for us to speak first.
     on_link(|l| {
@@ -224,14 +224,14 @@ fn syn_received_expired_peer_is_told() {
         let first = l.model.rcv_nxt;
         let reply = stranger_knocks(l, 1_001);
         let raw = Raw { seq: 6, ack: reply.end(), flags: ACK, wnd: 100, ..Raw::default() };
-        let _ = l.world.arrive(stranger(l, 1_001), l.us, &raw);
+        let _ = l.engine.arrive(stranger(l, 1_001), l.us, &raw);
         assert_eq!(l.inject(&Seg::new(ACK, first, l.model.snd_nxt, 0, 1_000)).rule, Rule::SynReceivedNoSlot);
-        assert_eq!(l.world.tcp.in_use().1, 1);
-        l.world.wait(Duration::from_secs(31));
-        assert_eq!(l.world.tcp.counters().reset_sent(ResetReason::ListenerFull), 1);
-        let told = l.world.sent.iter().find(|sent| sent.flags == RST | ACK).unwrap();
+        assert_eq!(l.engine.tcp.in_use().1, 1);
+        l.engine.wait(Duration::from_secs(31));
+        assert_eq!(l.engine.tcp.counters().reset_sent(ResetReason::ListenerFull), 1);
+        let told = l.engine.sent.iter().find(|sent| sent.flags == RST | ACK).unwrap();
         assert_eq!((told.seq, told.ack), (l.model.iss.wrapping_add(1), first));
-        assert_eq!(l.world.tcp.in_use().1, 0);
+        assert_eq!(l.engine.tcp.in_use().1, 0);
     });
 }
 
@@ -240,10 +240,10 @@ fn syn_received_expired_peer_is_told() {
 fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
     on_link(|l| {
         let options = rig::small_stream();
-        let handle = l.world.tcp.connect(l.world.now, l.us, l.peer, None, options).unwrap();
+        let handle = l.engine.tcp.connect(l.engine.now, l.us, l.peer, None, options).unwrap();
         l.handle = Some(handle);
-        let park = |l: &mut Link<'_>| {
-            while let Output::Transmit(transmit) = l.world.tcp.poll_output(l.world.now) {
+        let park = |l: &mut Rig<'_>| {
+            while let Output::Transmit(transmit) = l.engine.tcp.poll_output(l.engine.now) {
                 assert_eq!(transmit.hop(), None);
                 transmit.defer();
             }
@@ -251,15 +251,15 @@ fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
         park(l);
         let raw = Raw { seq: PEER_ISN, flags: SYN, wnd: 100, ..Raw::default() };
         let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop([2; 6]) };
-        let _ = l.world.tcp.handle_segment(l.world.now, &arrival, &raw.bytes(l.peer, l.us));
+        let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(l.peer, l.us));
         park(l);
         assert_eq!(l.state(), State::SynReceived);
-        l.world.tcp.abort(l.world.now, handle).unwrap();
+        l.engine.tcp.abort(l.engine.now, handle).unwrap();
         park(l);
-        while let Output::Event(_) = l.world.tcp.poll_output(l.world.now) {}
+        while let Output::Event(_) = l.engine.tcp.poll_output(l.engine.now) {}
         park(l);
-        assert_eq!(l.world.tcp.in_use(), (0, 0, 0));
-        assert_eq!(l.world.tcp.counters().resets_dropped, 1);
-        assert_eq!(l.world.tcp.next_timeout(l.world.now), None);
+        assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
+        assert_eq!(l.engine.tcp.counters().resets_dropped, 1);
+        assert_eq!(l.engine.tcp.next_timeout(l.engine.now), None);
     });
 }

@@ -25,14 +25,14 @@ fn syn_sent_bad_ack_draws_rst_and_goes_on() {
         for (ack, flags) in bad_acks(l).into_iter().zip([ACK, SYN | ACK, FIN | ACK, SYN | FIN | ACK]) {
             let action = Action::Reset(ResetReason::BadAckInHandshake);
             assert_untouched(l, &Seg::new(flags, 9, ack, 3, 0), Rule::SynSentBadAck, action);
-            let sent: Vec<_> = l.world.sent.iter().map(|sent| (sent.flags, sent.seq)).collect();
+            let sent: Vec<_> = l.engine.sent.iter().map(|sent| (sent.flags, sent.seq)).collect();
             assert_eq!(sent, [(RST, ack), (SYN, l.model.iss)], "the peer's old connection is over: SYN again");
         }
         let ack = l.model.snd_nxt + 1;
         for _ in 0..20 {
             let _ = l.inject(&Seg::new(ACK, 9, ack, 0, 0));
         }
-        assert_eq!((l.world.only().flags, l.world.only().seq), (RST, ack), "but no more often than the limit");
+        assert_eq!((l.engine.only().flags, l.engine.only().seq), (RST, ack), "but no more often than the limit");
         let verdict = l.say(SYN | ACK, 0);
         assert_eq!(verdict.rule, Rule::SynSentSynAck, "the attempt goes on");
     });
@@ -72,7 +72,7 @@ fn syn_sent_syn_ack_establishes() {
             assert_verdict(l, verdict, Rule::SynSentSynAck, Action::Accepted, State::SynSent);
             assert_sent(l, ACK, l.model.iss + 1, PEER_ISN + 1 + text + u32::from(fin));
             assert_eq!(l.state(), state);
-            assert!(l.world.events.contains(&Event::Connected(l.handle.unwrap())));
+            assert!(l.engine.events.contains(&Event::Connected(l.handle.unwrap())));
             assert_eq!(l.recv(), rig::stream(PEER_ISN + 1, text));
         });
     }
@@ -109,6 +109,6 @@ fn syn_sent_close_ends_silently() {
         assert_silent(l);
         assert_eq!(l.state(), State::Closed);
         assert_closed(l, CloseReason::ClosedBeforeOpen);
-        assert_eq!(l.world.deadline, None);
+        assert_eq!(l.engine.deadline, None);
     });
 }

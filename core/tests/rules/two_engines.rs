@@ -7,7 +7,7 @@ use tcp_reset_core::{CloseReason, Config, ConnectionHandle, Event, Hop, ListenOp
 use crate::checks::config;
 use crate::support::family::{Family, over_each};
 use crate::support::rig;
-use crate::support::rig::{LargeStore, Pair, START, Store, World, peer, us};
+use crate::support::rig::{Engine, LargeStore, Pair, START, Store, peer, us};
 use crate::support::table::{ACK, RST, SYN};
 
 fn stream_options() -> StreamOptions {
@@ -18,8 +18,8 @@ fn stream_options() -> StreamOptions {
 fn on_pair(test: impl Fn(&mut Pair<'_>, ConnectionHandle, ConnectionHandle)) {
     over_each(|family| {
         let (mut left, mut right) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
-        let a = World::with(&mut *left, Config::default(), rig::key(1), START);
-        let b = World::with(&mut *right, Config::default(), rig::key(2), START);
+        let a = Engine::with(&mut *left, Config::default(), rig::key(1), START);
+        let b = Engine::with(&mut *right, Config::default(), rig::key(2), START);
         let mut pair = Pair::new(family, a, b);
         let options = ListenOptions { stream: stream_options(), ..ListenOptions::default() };
         let listener = pair.a.tcp.listen(us(family), options).unwrap();
@@ -31,25 +31,25 @@ fn on_pair(test: impl Fn(&mut Pair<'_>, ConnectionHandle, ConnectionHandle)) {
     });
 }
 
-fn dial_from(world: &mut World<'_>, family: Family) -> ConnectionHandle {
+fn dial_from(engine: &mut Engine<'_>, family: Family) -> ConnectionHandle {
     let (local, remote) = (peer(family), us(family));
-    let handle = world.tcp.connect(world.now, local, remote, Some(Hop::default()), stream_options()).unwrap();
-    world.drain();
+    let handle = engine.tcp.connect(engine.now, local, remote, Some(Hop::default()), stream_options()).unwrap();
+    engine.drain();
     handle
 }
 
 /// Sends what fits of `bytes` from `sent` on and reads what there is into `got`.
-fn pump(world: &mut World<'_>, handle: ConnectionHandle, bytes: &[u8], sent: &mut usize, got: &mut Vec<u8>) {
-    if let Ok(count) = world.tcp.send(world.now, handle, &bytes[*sent..]) {
+fn pump(engine: &mut Engine<'_>, handle: ConnectionHandle, bytes: &[u8], sent: &mut usize, got: &mut Vec<u8>) {
+    if let Ok(count) = engine.tcp.send(engine.now, handle, &bytes[*sent..]) {
         *sent += count;
     }
     let mut buffer = [0; 300];
-    if let Ok(count) = world.tcp.recv(world.now, handle, &mut buffer) {
+    if let Ok(count) = engine.tcp.recv(engine.now, handle, &mut buffer) {
         got.extend(&buffer[..count]);
     }
-    let before = std::mem::take(&mut world.sent);
-    world.drain();
-    world.sent.splice(0..0, before);
+    let before = std::mem::take(&mut engine.sent);
+    engine.drain();
+    engine.sent.splice(0..0, before);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn rebooted_peer_syn_resets_and_reconnects() {
         let now = pair.b.now + Duration::from_secs(10);
         let mut a = take(pair);
         a.now = now;
-        let b = World::with(&mut *fresh, Config::default(), rig::key(3), now);
+        let b = Engine::with(&mut *fresh, Config::default(), rig::key(3), now);
         let mut pair = Pair::new(pair.family, a, b);
         let at_b = dial_from(&mut pair.b, pair.family);
         pair.carry();
@@ -116,9 +116,9 @@ fn rebooted_peer_syn_resets_and_reconnects() {
 }
 
 /// Takes the surviving side out of a pair whose other side has rebooted.
-fn take<'s>(pair: &mut Pair<'s>) -> World<'s> {
+fn take<'s>(pair: &mut Pair<'s>) -> Engine<'s> {
     let nobody = Box::leak(Box::new(Store::new()));
-    std::mem::replace(&mut pair.a, World::new(nobody, config()))
+    std::mem::replace(&mut pair.a, Engine::new(nobody, config()))
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn crashed_peer_text_draws_rst_and_ends() {
     on_pair(|pair, at_a, _| {
         let mut fresh = Box::new(LargeStore::new());
         let a = take(pair);
-        let b = World::with(&mut *fresh, Config::default(), rig::key(3), START);
+        let b = Engine::with(&mut *fresh, Config::default(), rig::key(3), START);
         let mut pair = Pair::new(pair.family, a, b);
         pair.a.tcp.send(pair.a.now, at_a, b"are you there?").unwrap();
         pair.a.drain();

@@ -112,7 +112,7 @@ impl Sent {
 }
 
 /// An engine and what came out of it.
-pub(crate) struct World<'s> {
+pub(crate) struct Engine<'s> {
     pub(crate) tcp: Tcp<'s>,
     pub(crate) now: Instant,
     software: bool,
@@ -129,12 +129,12 @@ pub(crate) struct World<'s> {
     buffer: Vec<u8>,
 }
 
-impl<'s> World<'s> {
+impl<'s> Engine<'s> {
     pub(crate) fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
         store: &'s mut Storage<C, L, H, T, P>,
         config: Config,
-    ) -> World<'s> {
-        World::with(store, config, key(0x5a), START)
+    ) -> Engine<'s> {
+        Engine::with(store, config, key(0x5a), START)
     }
 
     pub(crate) fn with<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
@@ -142,10 +142,10 @@ impl<'s> World<'s> {
         config: Config,
         key: SecretKey,
         now: Instant,
-    ) -> World<'s> {
+    ) -> Engine<'s> {
         let software = config.checksum.is_none_or(|by| by == ChecksumBy::Software);
         let tcp = Tcp::new(store, config, key).unwrap();
-        World {
+        Engine {
             tcp,
             now,
             software,
@@ -245,8 +245,8 @@ impl<'s> World<'s> {
 }
 
 /// One connection between the engine and a scripted peer, which keeps a model of it from what it sees on the wire.
-pub(crate) struct Link<'s> {
-    pub(crate) world: World<'s>,
+pub(crate) struct Rig<'s> {
+    pub(crate) engine: Engine<'s>,
     pub(crate) family: Family,
     pub(crate) us: SocketAddr,
     pub(crate) peer: SocketAddr,
@@ -258,10 +258,10 @@ pub(crate) struct Link<'s> {
     pub(crate) listener: Option<ListenerHandle>,
 }
 
-impl<'s> Link<'s> {
-    pub(crate) fn new(world: World<'s>, family: Family, isn: u32) -> Link<'s> {
+impl<'s> Rig<'s> {
+    pub(crate) fn new(engine: Engine<'s>, family: Family, isn: u32) -> Rig<'s> {
         let (us, peer, model) = (us(family), peer(family), nothing(isn));
-        Link { world, family, us, peer, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
+        Rig { engine, family, us, peer, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
     }
 
     /// Delivers a segment without writing it into the books.
@@ -274,7 +274,7 @@ impl<'s> Link<'s> {
         }
         let raw =
             Raw { seq: seg.seq, ack: seg.ack, flags: seg.flags, wnd: seg.wnd as u16, urgent: 0, options: &[], text };
-        self.world.arrive(self.peer, self.us, &raw)
+        self.engine.arrive(self.peer, self.us, &raw)
     }
 
     /// Delivers the peer's next segment: in order, acknowledging everything.
@@ -304,7 +304,7 @@ impl<'s> Link<'s> {
 
     /// Writes into the books what the engine sent.
     pub(crate) fn look(&mut self) {
-        for sent in &self.world.sent {
+        for sent in &self.engine.sent {
             if sent.dst != self.peer || sent.src != self.us {
                 continue;
             }
@@ -324,7 +324,7 @@ impl<'s> Link<'s> {
     }
 
     pub(crate) fn listen(&mut self, options: ListenOptions) {
-        self.listener = Some(self.world.tcp.listen(self.us, options).unwrap());
+        self.listener = Some(self.engine.tcp.listen(self.us, options).unwrap());
         self.model.port = Port::Takes;
         self.model.state = State::Listen;
     }
@@ -332,8 +332,8 @@ impl<'s> Link<'s> {
     /// Stops listening; what was accepted stays.
     pub(crate) fn unlisten(&mut self) {
         let listener = self.listener.take().unwrap();
-        self.world.tcp.unlisten(self.world.now, listener).unwrap();
-        self.world.drain();
+        self.engine.tcp.unlisten(self.engine.now, listener).unwrap();
+        self.engine.drain();
         self.model.port = Port::Closed;
     }
 
@@ -343,9 +343,9 @@ impl<'s> Link<'s> {
     }
 
     pub(crate) fn dial_with(&mut self, options: StreamOptions) {
-        let handle = self.world.tcp.connect(self.world.now, self.us, self.peer, Some(Hop::default()), options);
+        let handle = self.engine.tcp.connect(self.engine.now, self.us, self.peer, Some(Hop::default()), options);
         self.handle = Some(handle.unwrap());
-        self.world.drain();
+        self.engine.drain();
         self.look();
         self.model.state = State::SynSent;
         self.model.rcv_wnd = options.rx_buffer as u32;
@@ -386,9 +386,9 @@ impl<'s> Link<'s> {
 
     /// Accepts the connection that waits.
     pub(crate) fn accept(&mut self) {
-        let accepted = self.world.tcp.accept(self.world.now, self.listener.unwrap());
+        let accepted = self.engine.tcp.accept(self.engine.now, self.listener.unwrap());
         self.handle = Some(accepted.unwrap());
-        self.world.drain();
+        self.engine.drain();
         self.look();
     }
 
@@ -396,9 +396,9 @@ impl<'s> Link<'s> {
     pub(crate) fn send(&mut self, len: u32) {
         let before = self.model.snd_nxt;
         let bytes = stream(before, len);
-        let taken = self.world.tcp.send(self.world.now, self.handle.unwrap(), &bytes).unwrap();
+        let taken = self.engine.tcp.send(self.engine.now, self.handle.unwrap(), &bytes).unwrap();
         assert_eq!(taken, bytes.len());
-        self.world.drain();
+        self.engine.drain();
         self.look();
         self.model.queued += len - self.model.snd_nxt.wrapping_sub(before);
     }
@@ -406,30 +406,30 @@ impl<'s> Link<'s> {
     /// Reads everything there is.
     pub(crate) fn recv(&mut self) -> Vec<u8> {
         let mut bytes = [0; LARGEST];
-        let count = self.world.tcp.recv(self.world.now, self.handle.unwrap(), &mut bytes).unwrap_or(0);
-        self.world.drain();
+        let count = self.engine.tcp.recv(self.engine.now, self.handle.unwrap(), &mut bytes).unwrap_or(0);
+        self.engine.drain();
         self.look();
         bytes[..count].to_vec()
     }
 
     /// Closes the sending direction; the application stays.
     pub(crate) fn shutdown(&mut self) {
-        self.world.tcp.shutdown(self.world.now, self.handle.unwrap()).unwrap();
-        self.world.drain();
+        self.engine.tcp.shutdown(self.engine.now, self.handle.unwrap()).unwrap();
+        self.engine.drain();
         self.after_close();
     }
 
     /// Closes both directions; the application is gone.
     pub(crate) fn close(&mut self) {
-        self.world.tcp.close(self.world.now, self.handle.take().unwrap()).unwrap();
-        self.world.drain();
+        self.engine.tcp.close(self.engine.now, self.handle.take().unwrap()).unwrap();
+        self.engine.drain();
         self.model.app_gone = true;
         self.after_close();
     }
 
     pub(crate) fn abort(&mut self) {
-        self.world.tcp.abort(self.world.now, self.handle.unwrap()).unwrap();
-        self.world.drain();
+        self.engine.tcp.abort(self.engine.now, self.handle.unwrap()).unwrap();
+        self.engine.drain();
     }
 
     fn after_close(&mut self) {
@@ -490,8 +490,8 @@ impl<'s> Link<'s> {
     /// Waits until the closed window is probed.
     pub(crate) fn wait_for_probe(&mut self) {
         for _ in 0..4 {
-            let _ = self.world.next_deadline();
-            if !self.world.sent.is_empty() {
+            let _ = self.engine.next_deadline();
+            if !self.engine.sent.is_empty() {
                 self.model.probing = true;
                 return;
             }
@@ -501,18 +501,18 @@ impl<'s> Link<'s> {
 
     /// How the connection stands, but for the time its timers have to go: that passes whatever happens.
     pub(crate) fn status(&self) -> Option<Status> {
-        let status = self.handle.and_then(|handle| self.world.tcp.status(handle).ok());
+        let status = self.handle.and_then(|handle| self.engine.tcp.status(handle).ok());
         status.map(|status| Status { timers: Timers::default(), ..status })
     }
 
     pub(crate) fn state(&self) -> State {
-        self.world.tcp.state_of(self.us, self.peer)
+        self.engine.tcp.state_of(self.us, self.peer)
     }
 }
 
 /// Why the connection ended, once the application was told.
-pub(crate) fn end_of(link: &Link<'_>) -> Option<CloseReason> {
-    link.world.events.iter().find_map(|event| match event {
+pub(crate) fn end_of(rig: &Rig<'_>) -> Option<CloseReason> {
+    rig.engine.events.iter().find_map(|event| match event {
         Event::Closed(_, reason) => Some(*reason),
         Event::Acceptable(_)
         | Event::Connected(_)
@@ -556,8 +556,8 @@ pub(crate) fn nothing(isn: u32) -> Model {
 /// Two engines and the wire between them.
 pub(crate) struct Pair<'s> {
     pub(crate) family: Family,
-    pub(crate) a: World<'s>,
-    pub(crate) b: World<'s>,
+    pub(crate) a: Engine<'s>,
+    pub(crate) b: Engine<'s>,
     /// Where `a` lives; everything else goes to `b`.
     pub(crate) at_a: IpAddr,
     /// Every so manieth segment is lost; zero loses none.
@@ -568,7 +568,7 @@ pub(crate) struct Pair<'s> {
 }
 
 impl<'s> Pair<'s> {
-    pub(crate) fn new(family: Family, a: World<'s>, b: World<'s>) -> Pair<'s> {
+    pub(crate) fn new(family: Family, a: Engine<'s>, b: Engine<'s>) -> Pair<'s> {
         Pair { family, a, b, at_a: us(family).ip(), lose_each: 0, carried: 0, log: Vec::new() }
     }
 
@@ -599,11 +599,11 @@ impl<'s> Pair<'s> {
             self.carry();
             let due = [self.a.deadline, self.b.deadline].into_iter().flatten().map(|(at, _)| at).min();
             let now = due.filter(|&at| at <= end).unwrap_or(end).max(self.a.now);
-            for world in [&mut self.a, &mut self.b] {
-                world.now = now;
-                if world.deadline.is_some_and(|(at, _)| at <= now) {
-                    world.tcp.handle_timeout(now);
-                    world.drain();
+            for engine in [&mut self.a, &mut self.b] {
+                engine.now = now;
+                if engine.deadline.is_some_and(|(at, _)| at <= now) {
+                    engine.tcp.handle_timeout(now);
+                    engine.drain();
                 }
             }
             if due.is_none_or(|at| at > end) {
