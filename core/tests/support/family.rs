@@ -1,5 +1,4 @@
 //! The two families, and the hosts of the tests in each.
-#![allow(dead_code, reason = "the fuzz target needs a part of it")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

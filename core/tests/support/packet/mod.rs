@@ -1,6 +1,6 @@
 //! Packets written and read octet by octet: no code is shared with what is judged, so that nothing of the crate is trusted for it. The
 //! fuzz target writes and reads with this too.
-#![allow(dead_code, reason = "the fuzz target needs a part of it")]
+#![allow(dead_code, reason = "each test program, and the fuzz target, needs a part of it")]
 
 pub(crate) mod neighbors;
 pub(crate) mod segment;

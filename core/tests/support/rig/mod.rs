@@ -2,41 +2,53 @@
 //!
 //! Segments are written and read by the tests' own codec, so that the tests do not trust the parser they test.
 
+mod engine;
 pub(crate) mod frames;
+mod pair;
 pub(crate) mod reach;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Arrival, ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle,
-    Output, ResetReason, SecretKey, State, Status, Storage, StreamOptions, Tcp, Timer, Timers, Verdict,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, SecretKey,
+    State, Status, Storage, StreamOptions, Timers, Verdict,
 };
 
 use crate::support::family::Family;
-pub(crate) use crate::support::packet::segment::Raw;
-use crate::support::packet::{segment, tcp_checksum, u16_at};
 use crate::support::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
+
+pub(crate) use crate::support::packet::segment::Raw;
+pub(crate) use engine::{Engine, Sent};
+#[allow(unused_imports, reason = "each test program needs another part of it")]
+pub(crate) use pair::Pair;
 
 /// Few of everything, so that tables fill soon.
 pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;
+
 /// For tests that need many handshakes at once.
 pub(crate) type ManyStore = Storage<4, 3, 32, 2, 2_048>;
+
 /// For tests that need buffers of usual size.
 pub(crate) type LargeStore = Storage<4, 3, 4, 2, 65_536>;
 
 /// Receive and send buffer of the connections under test, in bytes.
 pub(crate) const BUFFER: u32 = 64;
+
 /// The window the peer offers unless a test says otherwise, in bytes.
 pub(crate) const PEER_WINDOW: u32 = 1_000;
+
 /// The peer's initial sequence number unless a test says otherwise.
 pub(crate) const PEER_ISN: u32 = 7_000_000;
+
 /// When the tests begin.
 pub(crate) const START: Instant = Instant::from_micros(1_000_000_000);
 
 pub(crate) const LARGEST: usize = 2_048;
+
 /// More outputs than this without a timeout are taken for an endless loop.
 const MOST_OUTPUTS: usize = 1_000;
+
 /// More deadlines than this within one wait are taken for an endless loop.
 const MOST_DEADLINES: usize = 100_000;
 
@@ -80,168 +92,6 @@ pub(crate) fn byte_at(seq: u32) -> u8 {
 /// Gives `len` bytes of the stream from `seq` on.
 pub(crate) fn stream(seq: u32, len: u32) -> Vec<u8> {
     (0..len).map(|i| byte_at(seq.wrapping_add(i))).collect()
-}
-
-/// A segment that the engine sent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Sent {
-    pub(crate) src: SocketAddr,
-    pub(crate) dst: SocketAddr,
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: u8,
-    pub(crate) wnd: u32,
-    pub(crate) options: Vec<u8>,
-    pub(crate) text: Vec<u8>,
-    pub(crate) reason: Option<ResetReason>,
-    pub(crate) checksum: u16,
-}
-
-impl Sent {
-    /// The sequence number after the segment.
-    pub(crate) fn end(&self) -> u32 {
-        let controls = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
-        self.seq.wrapping_add(self.text.len() as u32).wrapping_add(controls)
-    }
-
-    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, octets: &[u8]) -> Sent {
-        let segment::Seg { sport, dport, seq, ack, flags, wnd, urgent: _, options, text } = segment::Seg::parse(octets);
-        assert_eq!((sport, dport), (src.port(), dst.port()), "ports in the header");
-        Sent { src, dst, seq, ack, flags, wnd: wnd.into(), options, text, reason, checksum: u16_at(octets, 16) }
-    }
-}
-
-/// An engine and what came out of it.
-pub(crate) struct Engine<'s> {
-    pub(crate) tcp: Tcp<'s>,
-    pub(crate) now: Instant,
-    software: bool,
-    /// What the last call sent.
-    pub(crate) sent: Vec<Sent>,
-    /// Everything the application was told.
-    pub(crate) events: Vec<Event>,
-    pub(crate) deadline: Option<(Instant, Timer)>,
-    /// Whether the engine is audited after each call.
-    pub(crate) is_audited: bool,
-    /// Where segments are written before they arrive.
-    octets: Vec<u8>,
-    /// Where the engine writes.
-    buffer: Vec<u8>,
-}
-
-impl<'s> Engine<'s> {
-    pub(crate) fn new<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
-        store: &'s mut Storage<C, L, H, T, P>,
-        config: Config,
-    ) -> Engine<'s> {
-        Engine::with(store, config, key(0x5a), START)
-    }
-
-    pub(crate) fn with<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
-        store: &'s mut Storage<C, L, H, T, P>,
-        config: Config,
-        key: SecretKey,
-        now: Instant,
-    ) -> Engine<'s> {
-        let software = config.checksum.is_none_or(|by| by == ChecksumBy::Software);
-        let tcp = Tcp::new(store, config, key).unwrap();
-        Engine {
-            tcp,
-            now,
-            software,
-            sent: Vec::new(),
-            events: Vec::new(),
-            deadline: None,
-            is_audited: true,
-            octets: Vec::new(),
-            buffer: vec![0; LARGEST],
-        }
-    }
-
-    /// Delivers a segment and collects what follows.
-    pub(crate) fn arrive(&mut self, src: SocketAddr, dst: SocketAddr, raw: &Raw<'_>) -> Verdict {
-        let mut octets = std::mem::take(&mut self.octets);
-        raw.write(src, dst, self.software, &mut octets);
-        let verdict = self.arrive_bytes(src.ip(), dst.ip(), &octets);
-        self.octets = octets;
-        verdict
-    }
-
-    /// Delivers bytes as they are and collects what follows.
-    pub(crate) fn arrive_bytes(&mut self, src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Verdict {
-        let arrival = Arrival { src, dst, hop: Hop::default() };
-        let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
-        self.drain();
-        verdict
-    }
-
-    /// Collects all output; what was sent before is forgotten.
-    pub(crate) fn drain(&mut self) {
-        self.sent.clear();
-        self.drain_more();
-    }
-
-    fn drain_more(&mut self) {
-        for _ in 0..MOST_OUTPUTS {
-            match self.tcp.poll_output(self.now) {
-                Output::Transmit(transmit) => {
-                    let buffer = &mut self.buffer;
-                    let (len, src, dst) = (transmit.len(), transmit.local(), transmit.remote());
-                    let reason = transmit.reset_reason();
-                    let written = transmit.emit(buffer).unwrap();
-                    assert_eq!(written, len, "announced and written length");
-                    let sent = Sent::read(src, dst, reason, &buffer[..written]);
-                    if self.software {
-                        let sum = tcp_checksum(src.ip(), dst.ip(), &buffer[..written]);
-                        assert_eq!(sum, 0, "checksum of {sent:?}");
-                    }
-                    self.sent.push(sent);
-                }
-                Output::Event(event) => self.events.push(event),
-                Output::Timeout(deadline) => {
-                    self.deadline = deadline;
-                    if self.is_audited {
-                        assert_eq!(self.tcp.audit(), Ok(()));
-                    }
-                    return;
-                }
-            }
-        }
-        panic!("output without end");
-    }
-
-    /// Lets time pass, serving every deadline on the way.
-    pub(crate) fn wait(&mut self, time: Duration) {
-        let end = self.now + time;
-        self.sent.clear();
-        for _ in 0..MOST_DEADLINES {
-            let due = self.deadline.map(|(at, _)| at).filter(|&at| at <= end);
-            let Some(at) = due else {
-                self.now = end;
-                return;
-            };
-            self.now = self.now.max(at);
-            self.tcp.handle_timeout(self.now);
-            self.drain_more();
-        }
-        panic!("deadlines without end");
-    }
-
-    /// Serves the next deadline and says which it was.
-    pub(crate) fn next_deadline(&mut self) -> Timer {
-        let (at, timer) = self.deadline.expect("a deadline is pending");
-        self.now = self.now.max(at);
-        self.sent.clear();
-        self.tcp.handle_timeout(self.now);
-        self.drain_more();
-        timer
-    }
-
-    /// Gives the only segment that the last call sent.
-    pub(crate) fn only(&self) -> &Sent {
-        assert_eq!(self.sent.len(), 1, "segments sent: {:?}", self.sent);
-        &self.sent[0]
-    }
 }
 
 /// One connection between the engine and a scripted peer, which keeps a model of it from what it sees on the wire.
@@ -551,71 +401,4 @@ pub(crate) fn nothing(isn: u32) -> Model {
         held: None,
         policy: tcp_reset_core::RstPolicy { at_last_ack_sent: false, before_fin: false },
     }
-}
-
-/// Two engines and the wire between them.
-pub(crate) struct Pair<'s> {
-    pub(crate) family: Family,
-    pub(crate) a: Engine<'s>,
-    pub(crate) b: Engine<'s>,
-    /// Where `a` lives; everything else goes to `b`.
-    pub(crate) at_a: IpAddr,
-    /// Every so manieth segment is lost; zero loses none.
-    pub(crate) lose_each: usize,
-    pub(crate) carried: usize,
-    /// Flags of the segments that arrived, in order.
-    pub(crate) log: Vec<(IpAddr, u8)>,
-}
-
-impl<'s> Pair<'s> {
-    pub(crate) fn new(family: Family, a: Engine<'s>, b: Engine<'s>) -> Pair<'s> {
-        Pair { family, a, b, at_a: us(family).ip(), lose_each: 0, carried: 0, log: Vec::new() }
-    }
-
-    /// Carries segments until both are silent.
-    pub(crate) fn carry(&mut self) {
-        let mut queue: std::collections::VecDeque<Sent> = self.a.sent.drain(..).chain(self.b.sent.drain(..)).collect();
-        for _ in 0..100_000 {
-            let Some(sent) = queue.pop_front() else {
-                return;
-            };
-            self.carried += 1;
-            if self.lose_each != 0 && self.carried.is_multiple_of(self.lose_each) {
-                continue;
-            }
-            let to_a = sent.dst.ip() == self.at_a;
-            self.log.push((sent.src.ip(), sent.flags));
-            let to = if to_a { &mut self.a } else { &mut self.b };
-            let _ = to.arrive(sent.src, sent.dst, &raw_of(&sent));
-            queue.extend(to.sent.drain(..));
-        }
-        panic!("the two never fall silent");
-    }
-
-    /// Lets time pass for both, carrying what their timers send.
-    pub(crate) fn wait(&mut self, time: Duration) {
-        let end = self.a.now.max(self.b.now) + time;
-        for _ in 0..MOST_DEADLINES {
-            self.carry();
-            let due = [self.a.deadline, self.b.deadline].into_iter().flatten().map(|(at, _)| at).min();
-            let now = due.filter(|&at| at <= end).unwrap_or(end).max(self.a.now);
-            for engine in [&mut self.a, &mut self.b] {
-                engine.now = now;
-                if engine.deadline.is_some_and(|(at, _)| at <= now) {
-                    engine.tcp.handle_timeout(now);
-                    engine.drain();
-                }
-            }
-            if due.is_none_or(|at| at > end) {
-                return;
-            }
-        }
-        panic!("deadlines without end");
-    }
-}
-
-/// The segment that `sent` was.
-pub(crate) fn raw_of(sent: &Sent) -> Raw<'_> {
-    let (seq, ack, flags, wnd) = (sent.seq, sent.ack, sent.flags, sent.wnd as u16);
-    Raw { seq, ack, flags, wnd, urgent: 0, options: &sent.options, text: &sent.text }
 }

@@ -1,75 +1,47 @@
 //! Two engines behind links, a virtual wire that misbehaves by seed, and applications that act on events alone.
 
+mod app;
+mod books;
+mod random;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
-use tcp_reset_core::{
-    ChecksumBy, CloseReason, Config, ConnectionHandle, Error, Event, Hop, Instant, ListenOptions, ListenerHandle, Rule,
-    SecretKey, Storage, StreamOptions, Tcp,
-};
+use tcp_reset_core::{ChecksumBy, Config, Event, Hop, Instant, ListenOptions, Rule, SecretKey, Storage, Tcp};
 
 use crate::support::family::Family;
+use crate::support::packet;
 use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
+use crate::support::packet::{ETHERNET_HEADER, ip_packet, on_ethernet};
+
 pub(crate) use crate::support::packet::segment::Seg;
-use crate::support::packet::{self, ETHERNET_HEADER, ip_packet, on_ethernet};
+#[allow(unused_imports, reason = "each test program needs another part of it")]
 pub(crate) use crate::support::packet::{ACK, FIN, PSH, RST, SYN, URG};
+use app::App;
+pub(crate) use app::Plan;
+use books::Books;
+#[allow(unused_imports, reason = "each test program needs another part of it")]
+pub(crate) use books::{ahead, text_of};
+use random::mix;
+#[allow(unused_imports, reason = "each test program needs another part of it")]
+pub(crate) use random::{Rng, stream_bytes};
 
 const LARGEST_FRAME: usize = 2_048;
+
 /// More outputs than this without a timeout are taken for an endless loop.
 pub(crate) const MOST_OUTPUTS: usize = 10_000;
 
 pub(crate) const SECOND: u64 = 1_000_000;
+
 pub(crate) const MS: u64 = 1_000;
+
 /// When a world begins, in microseconds.
 pub(crate) const START: u64 = 77_000_000;
 
 pub(crate) type Store = Storage<2, 1, 2, 2, 131_072>;
-
-/// splitmix64: small, fast, and the same everywhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
-
-impl Rng {
-    pub(crate) fn new(seed: u64) -> Rng {
-        Rng(seed ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// A number below `n`; zero if `n` is zero.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        if n == 0 { 0 } else { self.next() % n }
-    }
-
-    pub(crate) fn percent(&mut self, p: u64) -> bool {
-        self.below(100) < p
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The byte at `at` of the endless stream named by `seed`.
-pub(crate) fn stream_byte(seed: u64, at: usize) -> u8 {
-    (mix(seed.wrapping_add((at / 8) as u64)) >> (8 * (at % 8))) as u8
-}
-
-pub(crate) fn stream_bytes(seed: u64, at: usize, len: usize) -> Vec<u8> {
-    (at..at + len).map(|i| stream_byte(seed, i)).collect()
-}
 
 pub(crate) fn key(seed: u8) -> SecretKey {
     let mut bytes = [seed; 16];
@@ -81,11 +53,6 @@ pub(crate) fn key(seed: u8) -> SecretKey {
 pub(crate) fn read_ip(packet: &[u8]) -> (IpAddr, IpAddr, Seg) {
     let (src, dst, segment) = packet::read_ip(packet);
     (src, dst, Seg::read(segment, src, dst))
-}
-
-/// How far `a` is ahead of `b` on the circle of sequence numbers.
-pub(crate) fn ahead(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b) as i32
 }
 
 /// One direction of the wire.
@@ -109,217 +76,12 @@ impl Path {
         Path { delay_us: MS, jitter_us: 0, loss: 0, duplicate: 0, reorder: 0, corrupt: 0, down: None };
 }
 
-/// What an application wants to do with its one connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) connects: bool,
-    pub(crate) listens: bool,
-    /// Bytes to send before the sending direction is shut down.
-    pub(crate) total: usize,
-    /// The most bytes of one write and of one read.
-    pub(crate) write_chunk: usize,
-    pub(crate) read_chunk: usize,
-    /// How likely it pauses after a read or write, in percent, and for how long at most.
-    pub(crate) read_pause: u64,
-    pub(crate) write_pause: u64,
-    pub(crate) pause_us: u64,
-    /// Reads nothing before this time.
-    pub(crate) reads_from: u64,
-    /// Shuts its direction down when everything is queued; otherwise it waits for the peer's end of stream first.
-    pub(crate) shuts_first: bool,
-    /// Never shuts down by itself.
-    pub(crate) stays: bool,
-    /// Gives the handle up as soon as both directions are done for it, not when the end is told.
-    pub(crate) closes_early: bool,
-    pub(crate) stream: StreamOptions,
-}
-
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan {
-            connects: false,
-            listens: false,
-            total: 0,
-            write_chunk: 4_096,
-            read_chunk: 4_096,
-            read_pause: 0,
-            write_pause: 0,
-            pause_us: 0,
-            reads_from: 0,
-            shuts_first: true,
-            stays: false,
-            closes_early: false,
-            stream: StreamOptions::default(),
-        }
-    }
-}
-
-pub(crate) struct App {
-    pub(crate) plan: Plan,
-    out_stream: u64,
-    pub(crate) in_stream: u64,
-    pub(crate) handle: Option<ConnectionHandle>,
-    pub(crate) listener: Option<ListenerHandle>,
-    pub(crate) sent: usize,
-    pub(crate) received: usize,
-    reads_from: u64,
-    writes_from: u64,
-    pub(crate) is_connected: bool,
-    pub(crate) is_shut: bool,
-    /// The peer's stream was read to its end.
-    pub(crate) is_at_end: bool,
-    pub(crate) closed: Option<CloseReason>,
-    pub(crate) has_given_up: bool,
-}
-
-impl App {
-    fn new(plan: Plan, out_stream: u64, in_stream: u64) -> App {
-        App {
-            reads_from: plan.reads_from,
-            plan,
-            out_stream,
-            in_stream,
-            handle: None,
-            listener: None,
-            sent: 0,
-            received: 0,
-            writes_from: 0,
-            is_connected: false,
-            is_shut: false,
-            is_at_end: false,
-            closed: None,
-            has_given_up: false,
-        }
-    }
-
-    fn told(&mut self, event: Event) {
-        let about = match event {
-            Event::Acceptable(listener) => {
-                assert_eq!(Some(listener), self.listener);
-                return;
-            }
-            Event::Connected(h)
-            | Event::Readable(h)
-            | Event::Writable(h)
-            | Event::PeerFinished(h)
-            | Event::Stalled(h)
-            | Event::Closed(h, _) => h,
-        };
-        assert_eq!(Some(about), self.handle, "an event for nobody: {event:?}");
-        if let Event::Closed(_, reason) = event {
-            assert_eq!(self.closed, None, "told twice of the end");
-            self.closed = Some(reason);
-        } else {
-            assert!(!self.has_given_up, "{event:?} after the handle was given up");
-        }
-        self.is_connected |= matches!(event, Event::Connected(_));
-    }
-
-    /// Does all that can be done now.
-    fn act(&mut self, tcp: &mut Tcp<'_>, now: u64, rng: &mut Rng) {
-        let at = Instant::from_micros(now);
-        if self.handle.is_none()
-            && let Some(listener) = self.listener
-        {
-            match tcp.accept(at, listener) {
-                Ok(handle) => self.handle = Some(handle),
-                Err(error) => assert_eq!(error, Error::WouldBlock),
-            }
-        }
-        let Some(handle) = self.handle.filter(|_| !self.has_given_up) else {
-            return;
-        };
-        let is_drained = self.read(tcp, handle, now, rng);
-        self.write(tcp, handle, now, rng);
-        let is_all_queued = self.sent == self.plan.total && !self.plan.stays;
-        if is_all_queued && !self.is_shut && (self.plan.shuts_first || self.is_at_end) {
-            match tcp.shutdown(at, handle) {
-                Ok(()) => self.is_shut = true,
-                Err(error) => {
-                    assert!(matches!(error, Error::NotConnected | Error::Closed(_)));
-                }
-            }
-        }
-        let is_done_early = self.plan.closes_early && self.is_shut && self.is_at_end;
-        if is_done_early || self.closed.is_some() && is_drained {
-            tcp.close(at, handle).unwrap();
-            self.has_given_up = true;
-        }
-    }
-
-    /// Says whether nothing is left to read and nothing will come.
-    fn read(&mut self, tcp: &mut Tcp<'_>, handle: ConnectionHandle, now: u64, rng: &mut Rng) -> bool {
-        while now >= self.reads_from {
-            let mut buf = vec![0; 1 + rng.below(self.plan.read_chunk as u64) as usize];
-            match tcp.recv(Instant::from_micros(now), handle, &mut buf) {
-                Ok(0) => {
-                    self.is_at_end = true;
-                    return true;
-                }
-                Ok(n) => {
-                    assert_eq!(
-                        buf[..n],
-                        stream_bytes(self.in_stream, self.received, n),
-                        "bytes from {}",
-                        self.received
-                    );
-                    self.received += n;
-                    if rng.percent(self.plan.read_pause) {
-                        self.reads_from = now + 1 + rng.below(self.plan.pause_us);
-                    }
-                }
-                Err(Error::WouldBlock) => return false,
-                Err(error) => {
-                    assert!(matches!(error, Error::Closed(_)), "{error:?}");
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn write(&mut self, tcp: &mut Tcp<'_>, handle: ConnectionHandle, now: u64, rng: &mut Rng) {
-        while self.sent < self.plan.total && now >= self.writes_from {
-            let chunk = 1 + rng.below(self.plan.write_chunk as u64) as usize;
-            let chunk = chunk.min(self.plan.total - self.sent);
-            let bytes = stream_bytes(self.out_stream, self.sent, chunk);
-            match tcp.send(Instant::from_micros(now), handle, &bytes) {
-                Ok(n) => self.sent += n,
-                Err(error) => {
-                    assert!(matches!(error, Error::WouldBlock | Error::Closed(_)));
-                    return;
-                }
-            }
-            if rng.percent(self.plan.write_pause) {
-                self.writes_from = now + 1 + rng.below(self.plan.pause_us);
-            }
-        }
-    }
-
-    /// When it wants to act without being told anything.
-    fn wakes_at(&self, now: u64) -> Option<u64> {
-        let is_idle = self.has_given_up || self.handle.is_none();
-        [self.reads_from, self.writes_from].into_iter().filter(|&at| at > now && !is_idle).min()
-    }
-}
-
 /// The sides' Ethernet addresses.
 pub(crate) const MACS: [Hop; 2] = [Hop([2, 0, 0, 0, 0, 1]), Hop([2, 0, 0, 0, 0, 2])];
 
 /// The sides' endpoints.
 pub(crate) fn sides(family: Family) -> [SocketAddr; 2] {
     [SocketAddr::new(family.host(1), 5_000), SocketAddr::new(family.host(2), 80)]
-}
-
-/// What the wire shows of one side's connection.
-#[derive(Default)]
-struct Books {
-    /// The right edge of the window the peer offered, as far as its segments arrived.
-    may_send_to: Option<u32>,
-    /// The right edge of the window this side offered.
-    offered_to: Option<u32>,
-    /// The end of the most advanced segment this side sent.
-    sent_to: Option<u32>,
 }
 
 pub(crate) struct Node<'s> {
@@ -736,49 +498,6 @@ impl<'s> Node<'s> {
             frames_sent: 0,
         }
     }
-}
-
-impl Books {
-    fn sends(&mut self, seg: &Seg) {
-        if seg.has(RST) {
-            return;
-        }
-        if seg.has(ACK) {
-            let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
-            if let Some(before) = self.offered_to {
-                assert!(ahead(edge, before) >= 0, "the window shrinks: {seg:?}");
-            }
-            self.offered_to = Some(edge);
-        }
-        if seg.has(SYN) {
-            return;
-        }
-        let edge = self.may_send_to.expect("something was heard of the peer");
-        // A window probe is one number beyond it.
-        assert!(ahead(seg.end(), edge.wrapping_add(1)) <= 0, "beyond the peer's window {edge}: {seg:?}");
-        if self.sent_to.is_none_or(|to| ahead(seg.end(), to) > 0) {
-            self.sent_to = Some(seg.end());
-        }
-    }
-
-    fn hears(&mut self, seg: &Seg) {
-        if seg.has(ACK) && !seg.has(RST) {
-            let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
-            if self.may_send_to.is_none_or(|to| ahead(edge, to) > 0) {
-                self.may_send_to = Some(edge);
-            }
-        }
-    }
-}
-
-pub(crate) fn text_of(seg: &Seg) -> String {
-    let mut flags = String::new();
-    for (bit, name) in [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (PSH, 'P'), (ACK, 'A'), (URG, 'U')] {
-        if seg.has(bit) {
-            flags.push(name);
-        }
-    }
-    format!("{flags} seq {} ack {} wnd {} len {}", seg.seq, seg.ack, seg.wnd, seg.text.len())
 }
 
 pub(crate) fn stores() -> [Box<Store>; 2] {
