@@ -76,7 +76,7 @@ pub(crate) fn try_segment(
     let counted = Counted::read(&rig.engine.tcp, expected_rule, effect.closed);
     let verdict = rig.inject(seg);
     report.cases += 1;
-    report.met.insert(verdict.rule.name());
+    report.meets(verdict.rule);
     if model.is_contradicted_by(seg)
         && [Rule::FinInOrder, Rule::FinOutOfOrder, Rule::TextInOrder].contains(&expected_rule)
     {
@@ -84,7 +84,7 @@ pub(crate) fn try_segment(
         assert!(rig.engine.sent.iter().all(|sent| sent.flags & RST == 0), "a contradiction resets nothing");
         return false;
     }
-    let sent = rig.engine.sent.clone();
+    let sent = std::mem::take(&mut rig.engine.sent);
     let (status, state) = (rig.status(), rig.state());
     let case = Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, status_before, status, state };
     let result = check_verdict(&case)

@@ -1,10 +1,14 @@
 //! What came of the whole run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant as Clock;
+
+use tcp_reset_core::Rule;
 
 use crate::case::{Case, Wrong};
 use crate::scenes::{SCENES, Scene};
+
+const _: () = assert!(Rule::COUNT <= u128::BITS as usize, "a bit for each rule");
 
 /// How many mismatches are printed in full.
 const PRINTED: usize = 20;
@@ -19,7 +23,8 @@ pub(crate) struct Report {
     /// The first of each kind.
     pub(crate) printed: BTreeMap<(String, String, &'static str), String>,
     pub(crate) histogram: BTreeMap<(String, String, String, &'static str), u64>,
-    pub(crate) met: BTreeSet<&'static str>,
+    /// One bit for each rule that was met.
+    met: u128,
 }
 
 impl Report {
@@ -34,7 +39,15 @@ impl Report {
         for (key, count) in other.histogram {
             *self.histogram.entry(key).or_default() += count;
         }
-        self.met.extend(other.met);
+        self.met |= other.met;
+    }
+
+    pub(crate) fn meets(&mut self, rule: Rule) {
+        self.met |= 1 << rule as u32;
+    }
+
+    pub(crate) fn has_met(&self, rule: Rule) -> bool {
+        self.met & 1 << rule as u32 != 0
     }
 
     pub(crate) fn note(&mut self, scene: &Scene, case: &Case, wrong: &Wrong) {

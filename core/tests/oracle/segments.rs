@@ -1,6 +1,6 @@
 //! The segments that are tried: every combination of flags with each interesting sequence number, acknowledgment number and length.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::scenes::Scene;
 use crate::support::rig::BUFFER;
@@ -33,28 +33,74 @@ fn positions(around: &[(u32, u32)]) -> Vec<u32> {
     all.collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
-/// All segments tried in a scene. Without ACK the acknowledgement number may be anything; two stand for all.
-pub(crate) fn segments(m: &Model, scene: &Scene) -> Vec<Seg> {
-    let mut all = Vec::new();
-    let (seqs, acks) = (sequence_numbers(m), acknowledgement_numbers(m));
-    let texts = BTreeSet::from([0, 1, 2, BUFFER, BUFFER + 1, m.rcv_wnd, m.rcv_wnd + 1]);
-    for flags in (0..64_u8).filter(|flags| flags & scene.only == scene.only) {
-        let acks: &[u32] = if flags & ACK == 0 { &[m.snd_nxt, 0] } else { &acks };
-        for &seq in &seqs {
-            for &ack in acks {
-                all.extend(texts.iter().map(|&text| Seg::new(flags, seq, ack, text, scene.wnd)));
-            }
-        }
-    }
-    all
+/// All segments tried in a scene, by number: they are too many to be kept.
+pub(crate) struct Segments {
+    flags: Vec<u8>,
+    seqs: Vec<u32>,
+    acks: Vec<u32>,
+    /// Without ACK the acknowledgment number may be anything; two stand for all.
+    acks_without_bit: Vec<u32>,
+    texts: Vec<u32>,
+    wnd: u32,
 }
 
-/// Picks at most `count` of them, spread without a pattern but the same each time.
-pub(crate) fn sample<T>(mut from: Vec<T>, count: usize) -> Vec<T> {
-    let (mut state, mut picked) = (0x9e37_79b9_u32, Vec::new());
-    while picked.len() < count && !from.is_empty() {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        picked.push(from.swap_remove((state >> 8) as usize % from.len()));
+impl Segments {
+    pub(crate) fn new(m: &Model, scene: &Scene) -> Segments {
+        let texts = BTreeSet::from([0, 1, 2, BUFFER, BUFFER + 1, m.rcv_wnd, m.rcv_wnd + 1]);
+        Segments {
+            flags: (0..64_u8).filter(|flags| flags & scene.only == scene.only).collect(),
+            seqs: sequence_numbers(m),
+            acks: acknowledgement_numbers(m),
+            acks_without_bit: vec![m.snd_nxt, 0],
+            texts: texts.into_iter().collect(),
+            wnd: scene.wnd,
+        }
     }
-    picked
+
+    fn acks(&self, flags: u8) -> &[u32] {
+        if flags & ACK == 0 { &self.acks_without_bit } else { &self.acks }
+    }
+
+    /// How many there are with these flags.
+    fn count(&self, flags: u8) -> usize {
+        self.seqs.len() * self.acks(flags).len() * self.texts.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.flags.iter().map(|&flags| self.count(flags)).sum()
+    }
+
+    pub(crate) fn at(&self, mut index: usize) -> Seg {
+        for &flags in &self.flags {
+            let count = self.count(flags);
+            if index < count {
+                let (acks, texts) = (self.acks(flags), &self.texts);
+                let (rest, text) = (index / texts.len(), texts[index % texts.len()]);
+                let (seq, ack) = (self.seqs[rest / acks.len()], acks[rest % acks.len()]);
+                return Seg::new(flags, seq, ack, text, self.wnd);
+            }
+            index -= count;
+        }
+        panic!("no segment has this number");
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Seg> {
+        self.flags.iter().flat_map(move |&flags| {
+            let texts = move |seq, ack| self.texts.iter().map(move |&text| Seg::new(flags, seq, ack, text, self.wnd));
+            self.seqs.iter().flat_map(move |&seq| self.acks(flags).iter().flat_map(move |&ack| texts(seq, ack)))
+        })
+    }
+}
+
+/// Picks at most `count` of the numbers below `len`, spread without a pattern but the same each time: from a list that each pick is
+/// swapped out of, of which only the changed places are kept.
+pub(crate) fn sample(len: usize, count: usize) -> Vec<usize> {
+    let (mut state, mut moved) = (0x9e37_79b9_u32, HashMap::new());
+    let mut pick = |left: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (place, last) = ((state >> 8) as usize % left, left - 1);
+        let last_one = moved.remove(&last).unwrap_or(last);
+        if place == last { last_one } else { moved.insert(place, last_one).unwrap_or(place) }
+    };
+    (len.saturating_sub(count) + 1..=len).rev().map(&mut pick).collect()
 }

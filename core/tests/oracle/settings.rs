@@ -18,16 +18,25 @@ pub(crate) struct Setting {
     pub(crate) start: Instant,
 }
 
-/// Builds the scene; the rig is as it was after the last scripted segment.
+/// Builds the scene, the engine audited at each step; the rig is as it was after the last scripted segment.
 pub(crate) fn build<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Rig<'s> {
+    play(scene, setting, store, true)
+}
+
+/// Builds the scene once more. The rules are judged here, millions of times: the same steps are not audited again.
+pub(crate) fn rebuild<'s>(scene: &Scene, setting: Setting, store: &'s mut Store) -> Rig<'s> {
+    play(scene, setting, store, false)
+}
+
+fn play<'s>(scene: &Scene, setting: Setting, store: &'s mut Store, is_audited: bool) -> Rig<'s> {
     let mut config = quick_config();
     (scene.configure)(&mut config);
     let mut rig = Rig::new(Engine::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
+    rig.engine.is_audited = is_audited;
     for step in scene.build {
         step(&mut rig);
     }
     rig.model.exhausted = scene.exhausted;
-    // The rules are judged here, millions of times; the other tests look behind them.
     rig.engine.is_audited = false;
     rig
 }
