@@ -64,7 +64,7 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &'static str, got: T, wanted: T)
 /// Tries one segment and says whether everything went by the rules.
 pub(crate) fn try_segment(
     scene: &Scene,
-    mut rig: Rig<'_>,
+    rig: &mut Rig<'_>,
     setting: &'static str,
     seg: &Seg,
     report: &mut Report,
@@ -92,7 +92,7 @@ pub(crate) fn try_segment(
         .and_then(|()| check_state(&case))
         .and_then(|()| check_status(&case))
         .and_then(|()| counted.check(&rig.engine.tcp, &case))
-        .and_then(|()| check_numbers(&case, &mut rig));
+        .and_then(|()| check_numbers(&case, rig));
     if let Err(wrong) = &result {
         report.note(scene, &case, wrong);
     }

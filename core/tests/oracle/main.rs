@@ -53,7 +53,8 @@ fn run_scene(scene: &Scene, setting: Setting, store: &mut Store) -> Report {
     };
     let mut leading = Vec::new();
     for seg in Segments::new(&model, scene).iter() {
-        let is_right = try_segment(scene, rebuild(scene, setting, store), setting.name, &seg, &mut report);
+        let rig = &mut rebuild(scene, setting, store);
+        let is_right = try_segment(scene, rig, setting.name, &seg, &mut report);
         if is_right && leads_on(&model, &seg) {
             leading.push(seg);
         }
@@ -66,7 +67,7 @@ fn run_scene(scene: &Scene, setting: Setting, store: &mut Store) -> Report {
             let _ = rig.inject(&first);
             rig.model = after;
             report.pairs += 1;
-            let _ = try_segment(scene, rig, setting.name, &second, &mut report);
+            let _ = try_segment(scene, &mut rig, setting.name, &second, &mut report);
         }
     }
     report

@@ -23,11 +23,11 @@ pub(crate) struct Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// Writes the segment over what stands in `out`. Without a checksum the field is zero.
-    pub(crate) fn write(&self, src: SocketAddr, dst: SocketAddr, has_checksum: bool, out: &mut Vec<u8>) {
+    /// The segment's octets. Without a checksum the field is zero.
+    pub(crate) fn octets(&self, src: SocketAddr, dst: SocketAddr, has_checksum: bool) -> Vec<u8> {
         let header = HEADER + self.options.len().next_multiple_of(4);
         assert!(header <= HEADER + MOST_OPTIONS, "options that no header holds");
-        out.clear();
+        let mut out = Vec::with_capacity(header + self.text.len());
         out.extend(src.port().to_be_bytes());
         out.extend(dst.port().to_be_bytes());
         out.extend(self.seq.to_be_bytes());
@@ -40,16 +40,15 @@ impl Raw<'_> {
         out.resize(header, 0);
         out.extend(self.text);
         if has_checksum {
-            let sum = tcp_checksum(src.ip(), dst.ip(), out);
+            let sum = tcp_checksum(src.ip(), dst.ip(), &out);
             out[16..18].copy_from_slice(&sum.to_be_bytes());
         }
+        out
     }
 
     /// The segment's octets with a right checksum.
     pub(crate) fn bytes(&self, src: SocketAddr, dst: SocketAddr) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.write(src, dst, true, &mut out);
-        out
+        self.octets(src, dst, true)
     }
 }
 

@@ -7,7 +7,7 @@ use tcp_reset_core::{
     Arrival, ChecksumBy, Config, Event, Hop, Instant, Output, ResetReason, SecretKey, Storage, Tcp, Timer, Verdict,
 };
 
-use super::{LARGEST, MOST_DEADLINES, MOST_OUTPUTS, START, key};
+use super::{MOST_DEADLINES, MOST_OUTPUTS, START, key};
 use crate::support::packet::segment::Raw;
 use crate::support::packet::{segment, tcp_checksum, u16_at};
 use crate::support::table::{FIN, SYN};
@@ -53,9 +53,7 @@ pub(crate) struct Engine<'s> {
     pub(crate) deadline: Option<(Instant, Timer)>,
     /// Whether the engine is audited after each call.
     pub(crate) is_audited: bool,
-    /// Where segments are written before they arrive.
-    octets: Vec<u8>,
-    /// Where the engine writes.
+    /// Where the engine writes; as long as the longest segment so far.
     buffer: Vec<u8>,
 }
 
@@ -83,18 +81,13 @@ impl<'s> Engine<'s> {
             events: Vec::new(),
             deadline: None,
             is_audited: true,
-            octets: Vec::new(),
-            buffer: vec![0; LARGEST],
+            buffer: Vec::new(),
         }
     }
 
     /// Delivers a segment and collects what follows.
     pub(crate) fn arrive(&mut self, src: SocketAddr, dst: SocketAddr, raw: &Raw<'_>) -> Verdict {
-        let mut octets = std::mem::take(&mut self.octets);
-        raw.write(src, dst, self.software, &mut octets);
-        let verdict = self.arrive_bytes(src.ip(), dst.ip(), &octets);
-        self.octets = octets;
-        verdict
+        self.arrive_bytes(src.ip(), dst.ip(), &raw.octets(src, dst, self.software))
     }
 
     /// Delivers bytes as they are and collects what follows.
@@ -118,6 +111,9 @@ impl<'s> Engine<'s> {
                     let buffer = &mut self.buffer;
                     let (len, src, dst) = (transmit.len(), transmit.local(), transmit.remote());
                     let reason = transmit.reset_reason();
+                    if buffer.len() < len {
+                        buffer.resize(len, 0);
+                    }
                     let written = transmit.emit(buffer).unwrap();
                     assert_eq!(written, len, "announced and written length");
                     let sent = Sent::read(src, dst, reason, &buffer[..written]);
