@@ -113,10 +113,6 @@ impl Hold {
     /// stays: what it sends, or its close.
     pub(crate) fn reach(self, rig: &mut Rig<'_>, drawn: &Drawn, is_orphaned: bool, delay: Duration) {
         let stream = *drawn.stream();
-        let finish = |rig: &mut Rig<'_>| {
-            rig.engine.wait(delay);
-            if is_orphaned { rig.close() } else { rig.shutdown() }
-        };
         match self {
             Hold::SynSent => rig.dial_with(stream),
             Hold::SynReceived => {
@@ -145,37 +141,53 @@ impl Hold {
                 rig.engine.wait(delay);
                 rig.send(QUEUED);
             }
-            Hold::FinWait1 => {
+            Hold::FinWait1
+            | Hold::FinWait1Waiting
+            | Hold::FinWait2
+            | Hold::CloseWait
+            | Hold::Closing
+            | Hold::LastAck
+            | Hold::LastAckWaiting => {
                 rig.open_with(stream);
-                finish(rig);
+                self.finish(rig, is_orphaned, delay);
             }
+        }
+    }
+
+    /// The same from ESTABLISHED on, where one side or both have closed.
+    fn finish(self, rig: &mut Rig<'_>, is_orphaned: bool, delay: Duration) {
+        let finish = |rig: &mut Rig<'_>| {
+            rig.engine.wait(delay);
+            if is_orphaned { rig.close() } else { rig.shutdown() }
+        };
+        match self {
+            Hold::SynSent
+            | Hold::SynReceived
+            | Hold::NotAccepted
+            | Hold::Idle
+            | Hold::Entered
+            | Hold::InFlight
+            | Hold::Waiting => {}
+            Hold::FinWait1 => finish(rig),
             Hold::FinWait1Waiting => {
-                rig.open_with(stream);
                 rig.peer_offers(0);
                 rig.send(QUEUED);
                 finish(rig);
             }
             Hold::FinWait2 => {
-                rig.open_with(stream);
                 finish(rig);
                 rig.peer_acks();
             }
-            Hold::CloseWait => {
-                rig.open_with(stream);
-                rig.peer_finishes();
-            }
+            Hold::CloseWait => rig.peer_finishes(),
             Hold::Closing => {
-                rig.open_with(stream);
                 finish(rig);
                 rig.peer_finishes();
             }
             Hold::LastAck => {
-                rig.open_with(stream);
                 rig.peer_finishes();
                 finish(rig);
             }
             Hold::LastAckWaiting => {
-                rig.open_with(stream);
                 let _ = rig.say(ACK | FIN, 0);
                 rig.model.state = State::CloseWait;
                 rig.peer_offers(0);

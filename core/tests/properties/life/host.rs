@@ -4,15 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, Overflow, Status, Storage,
-    StreamOptions, Tcp,
+    CloseReason, ConnectionHandle, Error, Event, Instant, ListenOptions, ListenerHandle, Output, Overflow, Status,
+    Storage, StreamOptions, Tcp,
 };
 
 use crate::draws::{HOP, a, b, stranger};
 use crate::life::ops::{Call, LENGTHS, SIZES, Stack};
 use crate::life::{Mode, foreign};
 use crate::support::family::Family;
-use crate::support::world::{RST, SYN, Seg, ahead, key};
+use crate::support::world::{ACK, RST, SYN, Seg, ahead, key};
 
 /// What the test knows of a connection that it has got a handle of.
 #[derive(Default)]
@@ -276,6 +276,30 @@ impl<'s> Host<'s> {
     pub(crate) fn connection(&self, remote: SocketAddr, local: SocketAddr) -> Option<(ConnectionHandle, Status)> {
         let mut all = self.tcp.connections();
         all.find(|(_, s)| s.local == local && s.remote == remote && s.closed.is_none())
+    }
+
+    /// Sends the segment that was offered: from where, to where, how long.
+    pub(crate) fn transmit(&mut self, at: Instant, (local, remote, len): (SocketAddr, SocketAddr, usize)) -> Seg {
+        let mut buf = [0; 2_048];
+        let before = self.connection(remote, local).map(|(h, _)| h);
+        let Output::Transmit(transmit) = self.tcp.poll_output(at) else {
+            panic!("what was dropped is not offered again");
+        };
+        assert_eq!(transmit.emit(&mut buf), Ok(len));
+        let (src, dst) = (local.ip(), remote.ip());
+        let seg = Seg::read(&buf[..len], src, dst);
+        let is_same = self.connection(remote, local).map(|(h, _)| h) == before;
+        if is_same {
+            self.look(local, remote, &seg);
+        }
+        if seg.has(ACK) && !seg.has(RST) {
+            self.last.retain(|(_, to, _)| *to != remote);
+            self.last.push((local, remote, seg.clone()));
+        }
+        if dst == self.other(Family::of(dst)) {
+            self.wire.push_back((src, dst, buf[..len].to_vec()));
+        }
+        seg
     }
 
     /// Checks a segment before it counts as sent.

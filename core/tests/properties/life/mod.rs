@@ -114,25 +114,7 @@ impl<'s> Life<'s> {
                     }
                     // Looked at twice, since a look needs the engine and the segment.
                     drop(transmit);
-                    let before = host.connection(what.1, what.0).map(|(h, _)| h);
-                    let Output::Transmit(transmit) = host.tcp.poll_output(at) else {
-                        panic!("what was dropped is not offered again");
-                    };
-                    assert_eq!(transmit.emit(&mut buf), Ok(what.2));
-                    let bytes = buf[..what.2].to_vec();
-                    let (src, dst) = (what.0.ip(), what.1.ip());
-                    let seg = Seg::read(&bytes, src, dst);
-                    let is_same = host.connection(what.1, what.0).map(|(h, _)| h) == before;
-                    if is_same {
-                        host.look(what.0, what.1, &seg);
-                    }
-                    if seg.has(ACK) && !seg.has(RST) {
-                        host.last.retain(|(_, to, _)| *to != what.1);
-                        host.last.push((what.0, what.1, seg.clone()));
-                    }
-                    if dst == host.other(Family::of(dst)) {
-                        host.wire.push_back((src, dst, bytes));
-                    }
+                    let seg = host.transmit(at, what);
                     self.saw(i == 1, what.1, seg);
                 }
             }
