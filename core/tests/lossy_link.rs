@@ -4,18 +4,21 @@
 //! with its segments, and `SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-mod family;
-mod world;
+mod support;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
-use tcp_reset_core::{ChecksumBy, CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Tcp, Timer};
+use tcp_reset_core::link::{Link, Medium};
+use tcp_reset_core::{CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Timer};
 
-use family::{Family, over_each, read_question};
-use world::{ACK, FIN, MACS, MS, Path, Plan, RST, Rng, SECOND, START, Seg, World, ahead, sides, stores, text_of};
+use support::family::{Family, over_each};
+use support::packet::neighbors::read_question;
+use support::rig::frames;
+use support::world::{
+    self, ACK, FIN, MACS, MS, Path, Plan, RST, Rng, SECOND, START, Seg, World, ahead, stores, text_of,
+};
 
 const SEEDS: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
@@ -404,8 +407,8 @@ fn fin_acknowledged_with_a_closed_window_leaves_the_orphan_timer_armed() {
         // Then the window opens, and nothing more comes.
         let last = world.trace.iter().rfind(|(_, from, _)| *from == 0).unwrap();
         let update = Seg {
-            src_port: 80,
-            dst_port: 5_000,
+            sport: 80,
+            dport: 5_000,
             seq: last.2.ack,
             ack: last.2.end(),
             flags: ACK,
@@ -421,15 +424,8 @@ fn fin_acknowledged_with_a_closed_window_leaves_the_orphan_timer_armed() {
 /// Answers side 0's SYN in side 1's place; gives the segment the peer may send next, and the SYN.
 fn answer_syn(world: &mut World<'_>, wnd: u16) -> (Seg, Seg) {
     let syn = world.trace[0].2.clone();
-    let mut peer = Seg {
-        src_port: 80,
-        dst_port: 5_000,
-        seq: 9_000,
-        ack: syn.end(),
-        flags: ACK | world::SYN,
-        wnd,
-        ..Seg::default()
-    };
+    let mut peer =
+        Seg { sport: 80, dport: 5_000, seq: 9_000, ack: syn.end(), flags: ACK | world::SYN, wnd, ..Seg::default() };
     let _ = world.inject(0, &peer);
     (peer.seq, peer.flags) = (9_001, ACK);
     (peer, syn)
@@ -607,10 +603,8 @@ fn every_event_of_an_orderly_life_comes_once() {
 fn neighbours_that_never_answer_do_not_starve_one_that_would() {
     over_each(|family| {
         let mut store = Box::new(Storage::<6, 0, 0, 0, 1_024>::new());
-        let tcp = Tcp::new(&mut *store, Config::default(), world::key(1)).unwrap();
-        let mut link = Link::new(tcp, Medium::Ethernet(MACS[0]), ChecksumBy::Software);
-        let interface = Interface { addr: sides(family)[0].ip(), prefix: family.prefix() };
-        link.set_addresses(&[interface], None).unwrap();
+        let medium = Medium::Ethernet(MACS[0]);
+        let mut link = frames::link(&mut *store, Config::default(), medium, &[frames::interface(family, 1)], None);
         let stream = StreamOptions { rx_buffer: 64, tx_buffer: 64, ..StreamOptions::default() };
         let hosts = [101, 102, 103, 104, 105].map(|n| family.host(n));
         for host in hosts {
@@ -625,22 +619,11 @@ fn neighbours_that_never_answer_do_not_starve_one_that_would() {
 /// Whom a link asks for until its deadline has come fifty times.
 fn questions(link: &mut Link<'_>) -> Vec<IpAddr> {
     let (mut now, mut asked) = (Instant::from_micros(START), Vec::new());
-    let mut buf = [0; 100];
     for _ in 0..50 {
-        for _ in 0..100 {
-            match link.poll_output(now) {
-                LinkOutput::Transmit(frame) => {
-                    let len = frame.emit(&mut buf).unwrap();
-                    let (_, target) = read_question(&buf[..len]).expect("nothing but questions");
-                    asked.push(target);
-                }
-                LinkOutput::Event(_) => {}
-                LinkOutput::Timeout(at) => {
-                    now = at.expect("something is pending").0;
-                    break;
-                }
-            }
-        }
+        let drained = frames::drain(link, now);
+        let target = |frame: &Vec<u8>| read_question(frame).expect("nothing but questions").1;
+        asked.extend(drained.frames.iter().map(target));
+        now = drained.deadline.expect("something is pending").0;
         link.handle_timeout(now);
     }
     asked

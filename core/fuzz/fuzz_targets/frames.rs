@@ -15,6 +15,10 @@ mod input;
 mod packet;
 #[path = "../../tests/ipv6/scene.rs"]
 mod scene;
+#[path = "../../tests/support"]
+mod support {
+    pub(crate) mod packet;
+}
 
 // Nobody guesses checksums, so they are taken on trust here; smoltcp does the same where it is built for fuzzing.
 fuzz_target!(|octets: &[u8]| {

@@ -3,49 +3,29 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tcp_reset_core::link::{Interface, Link as Frames, LinkOutput, Medium};
-use tcp_reset_core::{ChecksumBy, CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle, Tcp};
+use tcp_reset_core::link::{Link, LinkOutput, Medium};
+use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle};
 
-use crate::bench::{Raw, START, key, quick_config, small_stream};
-use crate::family::{
-    ETHERNET_HEADER, Family, Mac, answer, ethernet, ip_packet, ip_part, is_about_neighbours, over_each, read_ip,
-    read_question,
-};
-use crate::table::{ACK, FIN, RST, SYN};
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
+use crate::support::packet::{ETHERNET_HEADER, Mac, ip_packet, ip_part, on_ethernet, read_ip};
+use crate::support::rig::frames::{Drained, drain, interface, link};
+use crate::support::rig::{Raw, START, quick_config, small_stream};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::{Room, listener};
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
 
-fn interface(family: Family, n: u8) -> Interface {
-    Interface { addr: family.host(n), prefix: family.prefix() }
-}
-
-fn on_frames(medium: Medium, test: impl Fn(&mut Frames<'_>, Family, ListenerHandle)) {
+fn on_frames(medium: Medium, test: impl Fn(&mut Link<'_>, Family, ListenerHandle)) {
     over_each(|family| {
         let mut store = Box::new(Room::new());
         let config = tcp_reset_core::Config { checksum: None, ..quick_config() };
-        let mut tcp = Tcp::new(&mut *store, config, key(1)).unwrap();
-        let listener = tcp.listen(SocketAddr::new(family.unspecified(), 80), listener(8, 8)).unwrap();
-        let mut frames = Frames::new(tcp, medium, ChecksumBy::Software);
-        frames.set_addresses(&[interface(family, 1), interface(family, 3)], None).unwrap();
+        let ours = [1, 3].map(|n| interface(family, n));
+        let mut frames = link(&mut *store, config, medium, &ours, None);
+        let any = SocketAddr::new(family.unspecified(), 80);
+        let listener = frames.tcp().listen(any, listener(8, 8)).unwrap();
         test(&mut frames, family, listener);
     });
-}
-
-/// Everything that wants out, and everything told.
-fn drain(frames: &mut Frames<'_>, now: Instant) -> (Vec<Vec<u8>>, Vec<Event>) {
-    let (mut out, mut events) = (Vec::new(), Vec::new());
-    loop {
-        match frames.poll_output(now) {
-            LinkOutput::Transmit(frame) => {
-                let mut bytes = vec![0; frame.len()];
-                frame.emit(&mut bytes).unwrap();
-                out.push(bytes);
-            }
-            LinkOutput::Event(event) => events.push(event),
-            LinkOutput::Timeout(_) => return (out, events),
-        }
-    }
 }
 
 /// Source, control bits and the number behind the segment in a packet.
@@ -57,21 +37,21 @@ fn read(packet: &[u8]) -> (IpAddr, u8, u32) {
 }
 
 /// The peer's segment from `port` to `to`.
-fn hear(frames: &mut Frames<'_>, port: u16, to: SocketAddr, raw: Raw<'_>) {
+fn hear(frames: &mut Link<'_>, port: u16, to: SocketAddr, raw: Raw<'_>) {
     let from = SocketAddr::new(Family::of(to.ip()).host(2), port);
     let _ = frames.handle_frame(START, &ip_packet(from.ip(), to.ip(), &raw.bytes(from, to)));
 }
 
-fn shake(frames: &mut Frames<'_>, port: u16, to: SocketAddr) -> u32 {
+fn shake(frames: &mut Link<'_>, port: u16, to: SocketAddr) -> u32 {
     hear(frames, port, to, Raw { seq: 5, flags: SYN, wnd: 500, ..Raw::default() });
-    let (out, _) = drain(frames, START);
+    let out = drain(frames, START).frames;
     assert_eq!(out.len(), 1);
     let (src, flags, ack) = read(&out[0]);
     assert_eq!((src, flags), (to.ip(), SYN | ACK));
     ack
 }
 
-fn establish(frames: &mut Frames<'_>, listener: ListenerHandle, port: u16, to: SocketAddr) -> (ConnectionHandle, u32) {
+fn establish(frames: &mut Link<'_>, listener: ListenerHandle, port: u16, to: SocketAddr) -> (ConnectionHandle, u32) {
     let ack = shake(frames, port, to);
     hear(frames, port, to, Raw { seq: 6, ack, flags: ACK, wnd: 500, ..Raw::default() });
     let handle = frames.tcp().accept(START, listener).unwrap();
@@ -91,7 +71,7 @@ fn nothing_is_left_or_said_on_a_lost_address() {
             aborted.push(establish(frames, listener, 1_001, to).0);
             let (handle, _) = establish(frames, listener, 1_002, to);
             frames.tcp().close(START, handle).unwrap();
-            let (out, _) = drain(frames, START);
+            let out = drain(frames, START).frames;
             let ack = read(&out[0]).2;
             hear(frames, 1_002, to, Raw { seq: 6, ack, flags: FIN | ACK, wnd: 500, ..Raw::default() });
             let _ = drain(frames, START);
@@ -106,7 +86,7 @@ fn nothing_is_left_or_said_on_a_lost_address() {
         // Their ends are told, what they have to say has not left.
         while let LinkOutput::Event(_) = frames.poll_output(START) {}
         frames.set_addresses(&[interface(family, 3)], None).unwrap();
-        let (out, events) = drain(frames, START);
+        let Drained { frames: out, events, .. } = drain(frames, START);
         let said: Vec<_> = out.iter().map(|packet| read(packet)).map(|(src, flags, _)| (src, flags)).collect();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said.iter().all(|&(src, flags)| src == family.host(3) && flags & RST != 0), "{said:?}");
@@ -115,23 +95,23 @@ fn nothing_is_left_or_said_on_a_lost_address() {
         frames.tcp().close(START, open[0]).unwrap();
         assert_eq!(frames.tcp().in_use(), (1, 1, 1), "what is on the other address stays");
         frames.tcp().send(START, open[1], b"x").unwrap();
-        assert_eq!(drain(frames, START).0.len(), 1);
+        assert_eq!(drain(frames, START).frames.len(), 1);
     });
 }
 
 /// Opens a connection to host `n`, from a port of its own.
-fn dial(frames: &mut Frames<'_>, family: Family, n: u8) -> ConnectionHandle {
+fn dial(frames: &mut Link<'_>, family: Family, n: u8) -> ConnectionHandle {
     let remote = SocketAddr::new(family.host(n), 7_000);
     frames.connect(START, 5_000 + u16::from(n), remote, small_stream()).unwrap()
 }
 
 /// Who is asked for.
-fn asked(frames: &mut Frames<'_>, now: Instant) -> Vec<IpAddr> {
-    let (out, _) = drain(frames, now);
+fn asked(frames: &mut Link<'_>, now: Instant) -> Vec<IpAddr> {
+    let out = drain(frames, now).frames;
     out.iter().filter_map(|frame| read_question(frame)).map(|(_, target)| target).collect()
 }
 
-fn neighbour_answers(frames: &mut Frames<'_>, family: Family, n: u8) {
+fn neighbour_answers(frames: &mut Link<'_>, family: Family, n: u8) {
     let its = [2, 0, 0, 0, 1, n];
     let _ = frames.handle_frame(START, &answer((its, family.host(n)), (MAC, family.host(1))));
 }
@@ -143,7 +123,7 @@ fn one_neighbor_more_than_remembered_pushes_the_oldest_out() {
             let handle = dial(frames, family, n);
             assert_eq!(asked(frames, START), [family.host(n)]);
             neighbour_answers(frames, family, n);
-            assert_eq!(drain(frames, START).0.len(), 1, "the SYN");
+            assert_eq!(drain(frames, START).frames.len(), 1, "the SYN");
             frames.tcp().abort(START, handle).unwrap();
         }
         for n in 11..19 {
@@ -174,15 +154,15 @@ fn one_question_more_than_places_is_put_in_the_next_round() {
 fn frames_questions_and_fragments_are_counted() {
     on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
         dial(frames, family, 10);
-        let (out, _) = drain(frames, START);
-        assert!(out.len() == 1 && is_about_neighbours(&out[0]));
+        let out = drain(frames, START).frames;
+        assert!(out.len() == 1 && is_about_neighbors(&out[0]));
         neighbour_answers(frames, family, 10);
-        let (out, _) = drain(frames, START);
+        let out = drain(frames, START).frames;
         assert_eq!(read(&out[0][ETHERNET_HEADER..]).1, SYN);
         let (from, to) = (SocketAddr::new(family.host(2), 9), SocketAddr::new(family.host(1), 80));
         let segment = Raw { seq: 5, flags: SYN, wnd: 9, ..Raw::default() }.bytes(from, to);
         let part = ip_part(from.ip(), to.ip(), 0, true, false, &segment[..16]);
-        let _ = frames.handle_frame(START, &ethernet(MAC, [2, 0, 0, 0, 0, 9], &part));
+        let _ = frames.handle_frame(START, &on_ethernet(MAC, [2, 0, 0, 0, 0, 9], &part));
         let counters = frames.counters();
         assert_eq!((counters.frames_in, counters.frames_out, counters.fragments), (2, 2, 1));
         let questions = [u32::from(family == Family::V4), u32::from(family == Family::V6)];
@@ -208,7 +188,7 @@ fn a_slot_that_waited_for_a_neighbor_is_free_of_it() {
         for port in [6_001, 6_002] {
             let remote = SocketAddr::new(family.host(10), port);
             frames.connect(START, port, remote, small_stream()).unwrap();
-            let (out, _) = drain(frames, START);
+            let out = drain(frames, START).frames;
             assert_eq!(out.len(), 1, "its SYN leaves at once");
             assert_eq!(read(&out[0][ETHERNET_HEADER..]).1, SYN);
         }

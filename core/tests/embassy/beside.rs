@@ -9,7 +9,7 @@ use tcp_reset_core::{ListenOptions, StreamOptions};
 use crate::exec::World;
 use crate::hosts::{HOST, Host, OTHER, RAW, Raw};
 use crate::net::PortRef;
-use crate::packet::{self, ACK, BROADCAST, Body, ETHERTYPE_ARP, ETHERTYPE_IPV4, Packet, RST, SYN};
+use crate::packet::{self, ACK, ARP, BROADCAST, Body, IPV4, Packet, RST, SYN};
 use crate::streams::{echo, write_all};
 
 /// An address of nobody here.
@@ -44,12 +44,12 @@ fn address_asked_for_is_answered_exactly_once() {
     let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
     for to in [BROADCAST, host.mac()] {
         let question = packet::arp(1, (raw.mac, RAW), ([0; 6], HOST));
-        let got = everything_after(&mut world, &raw, packet::ethernet(to, raw.mac, ETHERTYPE_ARP, &question));
+        let got = everything_after(&mut world, &raw, packet::ethernet(to, raw.mac, ARP, &question));
         let answer = Body::Arp { op: 2, sender: (host.mac(), HOST), target: (raw.mac, RAW) };
         assert_eq!(got, [Packet { to: raw.mac, from: host.mac(), body: answer }]);
     }
     let question = packet::arp(1, (raw.mac, RAW), ([0; 6], NOBODY));
-    let got = everything_after(&mut world, &raw, packet::ethernet(BROADCAST, raw.mac, ETHERTYPE_ARP, &question));
+    let got = everything_after(&mut world, &raw, packet::ethernet(BROADCAST, raw.mac, ARP, &question));
     assert_eq!(got, []);
 }
 
@@ -60,7 +60,7 @@ fn echo_request_is_answered_exactly_once() {
     raw.send_packet(host.mac(), &request);
     world.run_ms(100);
     raw.take();
-    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &request));
+    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, IPV4, &request));
     assert_eq!(got.len(), 1, "{got:?}");
     let Body::Icmp { src, dst, kind, rest, .. } = &got[0].body else { panic!("{got:?}") };
     assert_eq!((*src, *dst, *kind), (HOST, RAW, 0));
@@ -74,7 +74,7 @@ fn udp_datagram_is_echoed_exactly_once() {
     let datagram = packet::udp((RAW, 5_000), (HOST, 9), b"datagram");
     raw.send_packet(host.mac(), &datagram);
     world.run_ms(100);
-    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &datagram));
+    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, IPV4, &datagram));
     assert_eq!(got.len(), 1, "{got:?}");
     let Body::Udp { sport, dport, text, .. } = &got[0].body else { panic!("{got:?}") };
     assert_eq!((*sport, *dport, &text[..]), (9, 5_000, &b"datagram"[..]));
@@ -115,7 +115,7 @@ fn syn_to_a_closed_port_draws_exactly_one_reset() {
     let (mut world, host, raw) = World::host_and_raw();
     let conn = raw.conn(&host, 40_000, 7);
     let syn = conn.segment(SYN, b"").packet();
-    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &syn));
+    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, IPV4, &syn));
     assert_eq!(got.len(), 1, "{got:?}");
     let Body::Tcp(seg) = &got[0].body else { panic!("{got:?}") };
     assert_eq!((seg.flags, seg.seq, seg.ack, seg.sport), (RST | ACK, 0, conn.seq.wrapping_add(1), 7));
@@ -127,7 +127,7 @@ fn syn_to_a_listening_port_draws_exactly_one_syn_ack() {
     let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
     let conn = raw.conn(&host, 40_000, 7);
     let syn = conn.segment(SYN, b"").packet();
-    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &syn));
+    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, IPV4, &syn));
     assert_eq!(got.len(), 1, "{got:?}");
     assert!(matches!(&got[0].body, Body::Tcp(seg) if seg.flags == SYN | ACK && seg.mss == Some(1_460)));
 }
@@ -141,7 +141,7 @@ fn embassy_nets_own_tcp_socket_sees_no_syn() {
     let accepting = world.spawn(async move { socket.accept(7).await.is_ok() });
     world.run_ms(1);
     let syn = raw.conn(&host, 40_000, 7).segment(SYN, b"").packet();
-    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &syn));
+    let got = everything_after(&mut world, &raw, packet::ethernet(host.mac(), raw.mac, IPV4, &syn));
     assert!(matches!(&got[..], [Packet { body: Body::Tcp(seg), .. }] if seg.has(RST)), "{got:?}");
     assert!(!accepting.is_done());
 }
@@ -155,7 +155,7 @@ fn tcp_to_an_address_that_is_not_ours_draws_nothing() {
         for flags in [SYN, ACK, RST] {
             let mut seg = conn.segment(flags, b"");
             seg.dst = dst.into();
-            let frame = packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &seg.packet());
+            let frame = packet::ethernet(host.mac(), raw.mac, IPV4, &seg.packet());
             assert_eq!(everything_after(&mut world, &raw, frame), [], "to {dst}");
         }
     }
@@ -168,7 +168,7 @@ fn tcp_in_a_group_frame_draws_nothing() {
     for port in [7, 8] {
         let syn = raw.conn(&host, 40_000, port).segment(SYN, b"").packet();
         for to in [BROADCAST, [1, 0, 0x5e, 0, 0, 1]] {
-            let frame = packet::ethernet(to, raw.mac, ETHERTYPE_IPV4, &syn);
+            let frame = packet::ethernet(to, raw.mac, IPV4, &syn);
             assert_eq!(everything_after(&mut world, &raw, frame), []);
         }
     }
@@ -194,7 +194,7 @@ fn tcp_without_an_address_draws_nothing() {
         mss: None,
         text: vec![],
     };
-    let frame = packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &seg.packet());
+    let frame = packet::ethernet(host.mac(), raw.mac, IPV4, &seg.packet());
     assert_eq!(everything_after(&mut world, &raw, frame), []);
 }
 

@@ -6,7 +6,7 @@ use tcp_reset_core::{ListenOptions, StreamOptions};
 use crate::exec::World;
 use crate::hosts::{HOST, Host, RAW, Raw, mac_of};
 use crate::net::PortRef;
-use crate::packet::{self, ACK, ETHERTYPE_IPV4, RST, SYN};
+use crate::packet::{self, ACK, IPV4, RST, SYN};
 
 /// Offsets in an Ethernet frame.
 const IPV4_SUM: usize = 14 + 10;
@@ -81,7 +81,7 @@ fn device_capability_decides_what_is_verified() {
                 let (mut world, host, raw) = host_with(ipv4, tcp);
                 let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
                 let syn = raw.conn(&host, 40_000, 7).segment(SYN, b"").packet();
-                let good = packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &syn);
+                let good = packet::ethernet(host.mac(), raw.mac, IPV4, &syn);
                 let mut bad = good.clone();
                 bad[at] ^= 0x40;
                 raw.port.send(bad);

@@ -13,7 +13,7 @@ use tcp_reset_core::{ListenOptions, SecretKey, StreamOptions};
 
 use crate::exec::World;
 use crate::net::{Device, PortRef};
-use crate::packet::{self, ACK, Body, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Mac, PARAMETER_PROBLEM, Packet, RST, SYN, Seg};
+use crate::packet::{self, ACK, Body, IPV4, IPV6, Mac, PARAMETER, Packet, RST, SYN, Seg};
 
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -320,12 +320,12 @@ impl Drop for World {
             let port = port.0.borrow();
             for (_, frame) in &port.sent {
                 let packet = if port.mac.is_some() { &frame[14..] } else { &frame[..] };
-                let is_ip = [ETHERTYPE_IPV4, ETHERTYPE_IPV6].iter().any(|kind| frame[12..14] == kind.to_be_bytes());
+                let is_ip = [IPV4, IPV6].iter().any(|kind| frame[12..14] == kind.to_be_bytes());
                 if port.mac.is_some() && !is_ip {
                     continue;
                 }
                 let body = packet::parse_ip(packet);
-                if let Body::Icmp { kind: 3, code: 2, .. } | Body::Icmpv6 { kind: PARAMETER_PROBLEM, .. } = body {
+                if let Body::Icmp { kind: 3, code: 2, .. } | Body::Icmpv6 { kind: PARAMETER, .. } = body {
                     panic!("protocol unreachable: {frame:02x?}");
                 }
                 let is_software = matches!((port.ipv4_checksum, port.tcp_checksum), (Checksum::Both, Checksum::Both));

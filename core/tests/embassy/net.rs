@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use embassy_net_driver::{Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 
 use crate::clock;
-use crate::packet::{self, Body, ETHERTYPE_ARP, ETHERTYPE_IPV6, Mac, OVERRIDE, SOLICITED};
+use crate::packet::{self, ARP, Body, IPV6, Mac, OVERRIDE, SOLICITED};
 
 /// How long a frame is on its way, in µs.
 pub const LATENCY: u64 = 200;
@@ -276,16 +276,16 @@ impl Net {
         let Some(mac) = port.0.borrow().mac else { return false };
         let is_of = |ethertype: u16| frame.len() >= 42 && frame[12..14] == ethertype.to_be_bytes();
         let v6: Vec<_> = answers_for.iter().filter_map(in_v6).collect();
-        if !v6.is_empty() && is_of(ETHERTYPE_IPV6) {
+        if !v6.is_empty() && is_of(IPV6) {
             return answers_v6(port, (mac, &v6), frame);
         }
-        if answers_for.is_empty() || !is_of(ETHERTYPE_ARP) {
+        if answers_for.is_empty() || !is_of(ARP) {
             return false;
         }
         let Body::Arp { op: 1, sender, target } = packet::parse(frame).body else { return false };
         if answers_for.contains(&target.1.into()) {
             let answer = packet::arp(2, (mac, target.1), sender);
-            port.send(packet::ethernet(sender.0, mac, ETHERTYPE_ARP, &answer));
+            port.send(packet::ethernet(sender.0, mac, ARP, &answer));
         }
         true
     }

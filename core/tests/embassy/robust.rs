@@ -12,7 +12,7 @@ use crate::clock;
 use crate::exec::{World, give_way};
 use crate::hosts::{HOST, Host, RAW, mac_of};
 use crate::net::PortRef;
-use crate::packet::{self, ACK, ETHERTYPE_ARP, ETHERTYPE_IPV4, PSH, SYN, Seg};
+use crate::packet::{self, ACK, ARP, IPV4, PSH, SYN, Seg};
 use crate::streams::{echo, write_all};
 
 /// A small generator of numbers, the same in every run.
@@ -144,7 +144,7 @@ fn flood_of_syns_is_taken_in_passes() {
         let dport = if i % 3 == 0 { 8 } else { 7 };
         let from = Ipv4Addr::from_bits(0x0a00_0100 + (i & 0xff));
         let syn = seg(from, (numbers.next() as u16).max(1), dport, numbers.next() as u32, SYN);
-        packet::ethernet(mac_of(HOST), mac_of(RAW), ETHERTYPE_IPV4, &syn.packet())
+        packet::ethernet(mac_of(HOST), mac_of(RAW), IPV4, &syn.packet())
     }));
 }
 
@@ -161,7 +161,7 @@ fn flood_of_syns_established_connection_goes_on() {
     for round in 0..50u32 {
         for i in 0..100 {
             let syn = seg(RAW, 1_000 + i, 7, round, SYN);
-            a.port.deliver(packet::ethernet(a.mac(), mac_of(RAW), ETHERTYPE_IPV4, &syn.packet()));
+            a.port.deliver(packet::ethernet(a.mac(), mac_of(RAW), IPV4, &syn.packet()));
         }
         assert!(round_trip(&mut world, &mut stream) < 1_000_000);
     }
@@ -175,13 +175,13 @@ fn frames_of_every_length_panic_nowhere() {
     let mut numbers = Numbers(9);
     let question = packet::arp(1, (raw.mac, RAW), ([0; 6], HOST));
     let good = [
-        packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &conn.segment(ACK | PSH, &[3; 160]).packet()),
-        packet::ethernet(host.mac(), raw.mac, ETHERTYPE_ARP, &question),
-        packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &packet::udp((RAW, 1), (HOST, 2), &[4; 160])),
+        packet::ethernet(host.mac(), raw.mac, IPV4, &conn.segment(ACK | PSH, &[3; 160]).packet()),
+        packet::ethernet(host.mac(), raw.mac, ARP, &question),
+        packet::ethernet(host.mac(), raw.mac, IPV4, &packet::udp((RAW, 1), (HOST, 2), &[4; 160])),
     ];
     for len in 0..=200 {
         host.port.deliver(numbers.bytes(len));
-        for (ethertype, octet) in [(ETHERTYPE_IPV4, 0x45), (ETHERTYPE_ARP, 0), (0x86dd, 0x60)] {
+        for (ethertype, octet) in [(IPV4, 0x45), (ARP, 0), (0x86dd, 0x60)] {
             let mut frame = packet::ethernet(host.mac(), raw.mac, ethertype, &numbers.bytes(200));
             frame[14] = octet;
             frame.truncate(len);
@@ -220,7 +220,7 @@ fn segments_with_octets_changed_panic_nowhere() {
                 bytes[at] ^= 1 << (numbers.next() % 8);
             }
             put_right(&mut bytes);
-            host.port.deliver(packet::ethernet(host.mac(), raw.mac, ETHERTYPE_IPV4, &bytes));
+            host.port.deliver(packet::ethernet(host.mac(), raw.mac, IPV4, &bytes));
             world.run_ms(numbers.next() % 30);
         }
         drop(stream);

@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcp_reset_core::link::{Interface, Link as Frames, MAX_ADDRESSES, Medium};
+use tcp_reset_core::link::{Interface, Link, MAX_ADDRESSES, Medium};
 use tcp_reset_core::{CloseReason, Config, Error, State};
 
-use crate::bench::{START, small_stream};
-use crate::family::{Family, over_each, read_question};
-use crate::{MAC, frames_out, interface, ip, on_ethernet, web, with_link};
+use crate::links::{MAC, frames_out, interface, ip, on_ethernet, web, with_link};
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::read_question;
+use crate::support::rig::{START, small_stream};
 
 /// The address that a connection to `peer` is opened from. Nothing of it is left.
-fn source(link: &mut Frames<'_>, peer: &str) -> Result<IpAddr, Error> {
+fn source(link: &mut Link<'_>, peer: &str) -> Result<IpAddr, Error> {
     let handle = link.connect(START, 0, web(peer), small_stream())?;
     let local = link.tcp_ref().status(handle).unwrap().local;
     link.tcp().abort(START, handle).unwrap();
@@ -95,7 +96,7 @@ fn source_over_ipv4_is_on_the_network_of_the_next_hop() {
 }
 
 /// From where a connection to `peer` is opened, as whom the link asks for its next hop, and what that is. Nothing of it is left.
-fn asked(link: &mut Frames<'_>, peer: &str) -> Result<[IpAddr; 3], Error> {
+fn asked(link: &mut Link<'_>, peer: &str) -> Result<[IpAddr; 3], Error> {
     let handle = link.connect(START, 0, web(peer), small_stream())?;
     let frames = frames_out(link, 0xaa);
     let questions: Vec<_> = frames.iter().filter_map(|frame| read_question(frame)).collect();
@@ -185,7 +186,7 @@ fn without_an_address_of_the_family_there_is_no_route_at_all() {
 
 /// A refused set leaves the former one in force.
 #[track_caller]
-fn assert_refused(link: &mut Frames<'_>, ours: &[Interface], routers: &[&str]) {
+fn assert_refused(link: &mut Link<'_>, ours: &[Interface], routers: &[&str]) {
     let result = link.set_addresses(ours, routers.iter().map(|text| ip(text)));
     assert_eq!(result, Err(Error::InvalidAddress));
     assert_eq!(source(link, "fd00::9"), Ok(ip("fd00::1")), "the former addresses");

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use tcp_reset_core::link::{Interface, Medium, Received};
 use tcp_reset_core::{Action, Config, Error, Hop, ParseError, Segment, State};
 
-use crate::bench::{Raw, START, Store, World, quick_config, small_listener, small_stream};
-use crate::family::{ip_packet, upper_checksum};
-use crate::table::{ACK, SYN};
-use crate::{frames_out, ip, web, with_link};
+use crate::links::{frames_out, ip, web, with_link};
+use crate::support::packet::{ip_packet, upper_checksum};
+use crate::support::rig::{Engine, Raw, START, Store, quick_config, small_listener, small_stream};
+use crate::support::table::{ACK, SYN};
 
 const MAPPED: &str = "::ffff:10.0.0.1";
 const MAPPED_PEER: &str = "::ffff:10.0.0.2";
@@ -16,13 +16,13 @@ const MAPPED_PEER: &str = "::ffff:10.0.0.2";
 #[test]
 fn calls_take_no_disguised_address() {
     let mut store = Box::new(Store::new());
-    let mut world = World::new(&mut *store, quick_config());
-    let connect = |world: &mut World<'_>, us: &str, peer: &str| {
-        world.tcp.connect(START, SocketAddr::new(ip(us), 5_000), web(peer), Some(Hop::default()), small_stream()).err()
+    let mut engine = Engine::new(&mut *store, quick_config());
+    let connect = |engine: &mut Engine<'_>, us: &str, peer: &str| {
+        engine.tcp.connect(START, SocketAddr::new(ip(us), 5_000), web(peer), Some(Hop::default()), small_stream()).err()
     };
     let refused = Some(Error::InvalidAddress);
-    assert_eq!(world.tcp.listen(web(MAPPED), small_listener()).err(), refused);
-    assert_eq!(world.tcp.listen(web("::ffff:0.0.0.0"), small_listener()).err(), refused);
+    assert_eq!(engine.tcp.listen(web(MAPPED), small_listener()).err(), refused);
+    assert_eq!(engine.tcp.listen(web("::ffff:0.0.0.0"), small_listener()).err(), refused);
     for (us, peer) in [
         (MAPPED, MAPPED_PEER),
         (MAPPED, "fd00::2"),
@@ -32,9 +32,9 @@ fn calls_take_no_disguised_address() {
         ("10.0.0.1", "fd00::2"),
         ("fd00::1", "10.0.0.2"),
     ] {
-        assert_eq!(connect(&mut world, us, peer), refused, "{us} {peer}");
+        assert_eq!(connect(&mut engine, us, peer), refused, "{us} {peer}");
     }
-    assert_eq!(world.tcp.in_use(), (0, 0, 0));
+    assert_eq!(engine.tcp.in_use(), (0, 0, 0));
 }
 
 #[test]
@@ -52,14 +52,14 @@ fn link_takes_no_disguised_address() {
 #[test]
 fn state_of_a_disguised_endpoint_is_nobodys() {
     let mut store = Box::new(Store::new());
-    let mut world = World::new(&mut *store, quick_config());
+    let mut engine = Engine::new(&mut *store, quick_config());
     let (us, peer) = (SocketAddr::new(ip("10.0.0.1"), 5_000), web("10.0.0.2"));
-    world.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
-    world.tcp.listen(web("10.0.0.1"), small_listener()).unwrap();
-    assert_eq!(world.tcp.state_of(us, peer), State::SynSent);
+    engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
+    engine.tcp.listen(web("10.0.0.1"), small_listener()).unwrap();
+    assert_eq!(engine.tcp.state_of(us, peer), State::SynSent);
     let disguised = SocketAddr::new(ip(MAPPED), 5_000);
     for (us, peer) in [(disguised, web(MAPPED_PEER)), (disguised, peer), (us, web(MAPPED_PEER)), (us, web("fd00::2"))] {
-        assert_eq!(world.tcp.state_of(us, peer), State::Closed, "{us} {peer}");
+        assert_eq!(engine.tcp.state_of(us, peer), State::Closed, "{us} {peer}");
     }
 }
 

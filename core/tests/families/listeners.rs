@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use tcp_reset_core::{Error, ListenOptions, ListenerHandle, Network, ResetReason, Rule};
 
-use crate::bench::{Raw, World, quick_config, small_listener};
-use crate::table::{ACK, RST, SYN};
-use crate::{ip, web};
+use crate::links::{ip, web};
+use crate::support::rig::{Engine, Raw, quick_config, small_listener};
+use crate::support::table::{ACK, RST, SYN};
 
 /// Room for every listener of these tests, and for their connections.
 type Many = tcp_reset_core::Storage<16, 5, 16, 4, 8_192>;
 
-fn with_world(test: impl FnOnce(&mut World<'_>)) {
+fn with_world(test: impl FnOnce(&mut Engine<'_>)) {
     let mut store = Box::new(Many::new());
-    test(&mut World::new(&mut *store, quick_config()));
+    test(&mut Engine::new(&mut *store, quick_config()));
 }
 
 const EXACT_V4: &str = "10.0.0.1";
@@ -22,21 +22,21 @@ const ANY_V4: &str = "0.0.0.0";
 const ANY: &str = "::";
 
 /// Somebody of the same family opens a connection to `to`.
-fn knock(world: &mut World<'_>, from_port: u16, to: SocketAddr) {
+fn knock(engine: &mut Engine<'_>, from_port: u16, to: SocketAddr) {
     let from = SocketAddr::new(if to.is_ipv4() { ip("10.0.0.2") } else { ip("fd00::2") }, from_port);
-    assert_eq!(world.arrive(from, to, &Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }).rule, Rule::ListenSyn);
-    let ack = world.only().end();
+    assert_eq!(engine.arrive(from, to, &Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }).rule, Rule::ListenSyn);
+    let ack = engine.only().end();
     let ack = Raw { seq: 6, ack, flags: ACK, wnd: 100, ..Raw::default() };
-    assert_eq!(world.arrive(from, to, &ack).rule, Rule::AckEstablishes);
+    assert_eq!(engine.arrive(from, to, &ack).rule, Rule::AckEstablishes);
 }
 
 /// The only listener that has a connection to hand over, which is on `to`.
-fn taker(world: &mut World<'_>, listeners: &[(&'static str, ListenerHandle)], to: SocketAddr) -> &'static str {
+fn taker(engine: &mut Engine<'_>, listeners: &[(&'static str, ListenerHandle)], to: SocketAddr) -> &'static str {
     let mut takers = Vec::new();
     for &(name, listener) in listeners {
-        match world.tcp.accept(world.now, listener) {
+        match engine.tcp.accept(engine.now, listener) {
             Ok(handle) => {
-                assert_eq!(world.tcp.status(handle).unwrap().local, to, "the address that was knocked at");
+                assert_eq!(engine.tcp.status(handle).unwrap().local, to, "the address that was knocked at");
                 takers.push(name);
             }
             Err(error) => assert_eq!(error, Error::WouldBlock),
@@ -57,14 +57,14 @@ fn orders<T: Copy>(all: [T; 4]) -> Vec<Vec<T>> {
 #[test]
 fn nearest_listener_takes_the_syn() {
     for order in orders([EXACT_V4, EXACT_V6, ANY_V4, ANY]) {
-        with_world(|world| {
-            let listen = |&name: &&'static str| (name, world.tcp.listen(web(name), small_listener()).unwrap());
+        with_world(|engine| {
+            let listen = |&name: &&'static str| (name, engine.tcp.listen(web(name), small_listener()).unwrap());
             let mut listeners: Vec<_> = order.iter().map(listen).collect();
             let mut port = 1_000;
-            let mut expect = |world: &mut World<'_>, listeners: &[_], to: &str, expected: &str| {
+            let mut expect = |engine: &mut Engine<'_>, listeners: &[_], to: &str, expected: &str| {
                 port += 1;
-                knock(world, port, web(to));
-                assert_eq!(taker(world, listeners, web(to)), expected, "{to} among {listeners:?}");
+                knock(engine, port, web(to));
+                assert_eq!(taker(engine, listeners, web(to)), expected, "{to} among {listeners:?}");
             };
             let steps: [(&str, [(&str, &str); 4]); 3] = [
                 ("", [("10.0.0.1", EXACT_V4), ("10.0.0.7", ANY_V4), ("fd00::1", EXACT_V6), ("fd00::7", ANY)]),
@@ -72,34 +72,34 @@ fn nearest_listener_takes_the_syn() {
                 (ANY_V4, [("10.0.0.1", EXACT_V4), ("10.0.0.7", ANY), ("fd00::1", ANY), ("fd00::7", ANY)]),
             ];
             for (stops, takers) in steps {
-                stop(world, &mut listeners, stops);
+                stop(engine, &mut listeners, stops);
                 for (to, expected) in takers {
-                    expect(world, &listeners, to, expected);
+                    expect(engine, &listeners, to, expected);
                 }
             }
         });
     }
 }
 
-fn stop(world: &mut World<'_>, listeners: &mut Vec<(&'static str, ListenerHandle)>, name: &str) {
+fn stop(engine: &mut Engine<'_>, listeners: &mut Vec<(&'static str, ListenerHandle)>, name: &str) {
     listeners.retain(|&(other, listener)| {
         if other == name {
-            world.tcp.unlisten(world.now, listener).unwrap();
+            engine.tcp.unlisten(engine.now, listener).unwrap();
         }
         other != name
     });
-    world.drain();
+    engine.drain();
 }
 
 /// A SYN that the nearest listener has no room for is not passed to the next one.
 #[test]
 fn full_listener_is_not_stood_in_for() {
-    with_world(|world| {
+    with_world(|engine| {
         let none = ListenOptions { backlog: 0, ..small_listener() };
-        world.tcp.listen(web(EXACT_V6), none).unwrap();
-        world.tcp.listen(web(ANY), small_listener()).unwrap();
+        engine.tcp.listen(web(EXACT_V6), none).unwrap();
+        engine.tcp.listen(web(ANY), small_listener()).unwrap();
         let syn = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
-        assert_eq!(world.arrive(web("fd00::2"), web(EXACT_V6), &syn).rule, Rule::ListenSynDropped);
+        assert_eq!(engine.arrive(web("fd00::2"), web(EXACT_V6), &syn).rule, Rule::ListenSynDropped);
     });
 }
 
@@ -107,12 +107,12 @@ fn full_listener_is_not_stood_in_for() {
 #[test]
 fn listener_of_ipv4_is_none_of_ipv6() {
     for name in [EXACT_V4, ANY_V4] {
-        with_world(|world| {
-            world.tcp.listen(web(name), small_listener()).unwrap();
+        with_world(|engine| {
+            engine.tcp.listen(web(name), small_listener()).unwrap();
             let syn = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() };
             for to in ["fd00::1", "::a00:1", "a00:1::"] {
-                assert_eq!(world.arrive(web("fd00::2"), web(to), &syn).rule, Rule::ClosedNoAck, "{to}");
-                assert_eq!(world.only().flags, RST | ACK);
+                assert_eq!(engine.arrive(web("fd00::2"), web(to), &syn).rule, Rule::ClosedNoAck, "{to}");
+                assert_eq!(engine.only().flags, RST | ACK);
             }
         });
     }
@@ -120,12 +120,12 @@ fn listener_of_ipv4_is_none_of_ipv6() {
 
 #[test]
 fn same_endpoint_is_listened_on_once() {
-    with_world(|world| {
+    with_world(|engine| {
         for name in [EXACT_V4, EXACT_V6, ANY_V4, ANY] {
-            world.tcp.listen(web(name), small_listener()).unwrap();
+            engine.tcp.listen(web(name), small_listener()).unwrap();
         }
         for name in [EXACT_V4, EXACT_V6, ANY_V4, ANY] {
-            assert_eq!(world.tcp.listen(web(name), small_listener()), Err(Error::AddressInUse), "{name}");
+            assert_eq!(engine.tcp.listen(web(name), small_listener()), Err(Error::AddressInUse), "{name}");
         }
     });
 }
@@ -150,12 +150,12 @@ fn networks_admit_hosts_of_their_family_alone() {
         [(ONLY_V6, &[v6]), (ONLY_V4, &[v4]), (BOTH, &[v4, v6]), (ALL_V6, &[v6, far_v6]), (ALL_V4, &[v4, far_v4])];
     for (networks, admitted) in cases {
         for from in [v4, v6, far_v4, far_v6] {
-            with_world(|world| {
+            with_world(|engine| {
                 let options = ListenOptions { accept_from: Some(networks), ..small_listener() };
-                world.tcp.listen(web(ANY), options).unwrap();
+                engine.tcp.listen(web(ANY), options).unwrap();
                 let to = web(if from.contains(':') { EXACT_V6 } else { EXACT_V4 });
-                let rule = world.arrive(web(from), to, &Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }).rule;
-                let sent = world.only();
+                let rule = engine.arrive(web(from), to, &Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }).rule;
+                let sent = engine.only();
                 if admitted.contains(&from) {
                     assert_eq!((rule, sent.flags), (Rule::ListenSyn, SYN | ACK), "{from} {networks:?}");
                 } else {

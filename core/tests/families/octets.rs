@@ -2,16 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcp_reset_core::link::{Link as Frames, Medium, Received};
+use tcp_reset_core::link::{Link, Medium, Received};
 use tcp_reset_core::{ChecksumBy, Config, Hop, Rule};
 
-use crate::bench::{Raw, START, peer, small_listener, small_stream, us};
-use crate::family::{
-    ETHERNET_HEADER, Family, TCP, answer, ethernet, internet_checksum, ip_packet, over_each, read_ip, read_question,
-    upper_checksum,
-};
-use crate::table::{ACK, FIN, PSH, RST, SYN};
-use crate::{ITS_MAC, MAC, frames_out, with_link};
+use crate::links::{ITS_MAC, MAC, frames_out, with_link};
+use crate::support::family::{Family, over_each};
+use crate::support::packet::neighbors::{answer, read_question};
+use crate::support::packet::{ETHERNET_HEADER, TCP, checksum, ip_packet, on_ethernet, read_ip, upper_checksum};
+use crate::support::rig::{Raw, START, peer, small_listener, small_stream, us};
+use crate::support::table::{ACK, FIN, PSH, RST, SYN};
 
 const DESTINATION_OPTIONS: u8 = 60;
 
@@ -57,7 +56,7 @@ fn checksum_covers_the_ipv6_pseudo_header_and_nothing_else() {
     let sum = upper_checksum(src, dst, TCP, &segment);
     let short = |length: u8| vec![0, TCP, 0, length];
     let length = segment.len() as u8;
-    let over = |pseudo: Vec<Vec<u8>>| internet_checksum(&[pseudo.concat(), segment.clone()].concat());
+    let over = |pseudo: Vec<Vec<u8>>| checksum(&[&[pseudo.concat(), segment.clone()].concat()]);
     let wrong = [
         ("none", 0),
         ("off by one", sum.wrapping_add(1)),
@@ -119,7 +118,7 @@ fn checksum_left_to_the_hardware_is_zero() {
 
 /// One end of a conversation over frames, with a scripted peer.
 struct Talk<'t, 's> {
-    link: &'t mut Frames<'s>,
+    link: &'t mut Link<'s>,
     family: Family,
     is_ethernet: bool,
     fill: u8,
@@ -140,7 +139,7 @@ impl Talk<'_, '_> {
             packet[..4].copy_from_slice(&[0x6f, 0xfa, 0xbc, 0xde]);
             packet[7] = 1;
         }
-        let frame = if self.is_ethernet { ethernet(MAC, ITS_MAC, &packet) } else { packet };
+        let frame = if self.is_ethernet { on_ethernet(MAC, ITS_MAC, &packet) } else { packet };
         let before = self.all.len();
         assert!(matches!(self.link.handle_frame(START, &frame), Received::Taken(_)));
         self.drain();
@@ -232,7 +231,7 @@ fn every_octet_sent_is_the_same_whatever_the_buffer_held() {
                 let (src, dst, segment) = read_ip(&frame[header..]);
                 assert_eq!((src, dst), (us(family).ip(), peer(family).ip()));
                 assert_eq!(upper_checksum(src, dst, TCP, segment), 0);
-                assert_eq!(frame[..header], ethernet(ITS_MAC, MAC, &frame[header..])[..header]);
+                assert_eq!(frame[..header], on_ethernet(ITS_MAC, MAC, &frame[header..])[..header]);
             }
         }
     });

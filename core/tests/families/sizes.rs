@@ -2,9 +2,9 @@
 
 use tcp_reset_core::{Config, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6, StreamOptions};
 
-use crate::bench::{LargeStore, Link, PEER_ISN, Raw, World};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, SYN};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig};
+use crate::support::table::{ACK, SYN};
 
 /// Headers of IPv6 and TCP, without options.
 const HEADERS: u16 = 40 + 20;
@@ -14,13 +14,13 @@ fn large() -> StreamOptions {
 }
 
 /// A connection that we open, to a peer that announces its MSS or does not.
-fn opened<'s>(store: &'s mut LargeStore, family: Family, config: Config, options: &[u8]) -> Link<'s> {
-    let mut link = Link::new(World::new(store, config), family, PEER_ISN);
-    link.dial_with(large());
-    let ack = link.model.snd_nxt;
+fn opened<'s>(store: &'s mut LargeStore, family: Family, config: Config, options: &[u8]) -> Rig<'s> {
+    let mut rig = Rig::new(Engine::new(store, config), family, PEER_ISN);
+    rig.dial_with(large());
+    let ack = rig.model.snd_nxt;
     let syn_ack = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: 60_000, options, ..Raw::default() };
-    let _ = link.world.arrive(link.peer, link.us, &syn_ack);
-    link
+    let _ = rig.engine.arrive(rig.peer, rig.us, &syn_ack);
+    rig
 }
 
 /// MUST-15: "1220 for IPv6", which fits into the MTU that every IPv6 link has.
@@ -28,10 +28,10 @@ fn opened<'s>(store: &'s mut LargeStore, family: Family, config: Config, options
 fn without_option_segments_fill_the_minimum_mtu() {
     assert_eq!((MSS_DEFAULT, MSS_DEFAULT_IPV6, MIN_MTU_IPV6), (536, 1_220, 1_280));
     let mut store = Box::new(LargeStore::new());
-    let mut link = opened(&mut store, Family::V6, Config::default(), &[]);
-    assert_eq!(link.status().unwrap().mss, 1_220);
-    link.send(3_000);
-    let longest = link.world.sent.iter().map(|sent| sent.text.len() as u16).max().unwrap();
+    let mut rig = opened(&mut store, Family::V6, Config::default(), &[]);
+    assert_eq!(rig.status().unwrap().mss, 1_220);
+    rig.send(3_000);
+    let longest = rig.engine.sent.iter().map(|sent| sent.text.len() as u16).max().unwrap();
     assert_eq!(longest + HEADERS, MIN_MTU_IPV6);
 }
 
@@ -52,15 +52,15 @@ fn announced_and_sent_segments_are_twenty_octets_shorter() {
             let config = Config { mss: Some(mss), ..Config::default() };
             let expected = mss - family.mss_less();
             let [high, low] = expected.to_be_bytes();
-            let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
-            link.dial_with(large());
-            assert_eq!(link.world.only().options, [2, 4, high, low], "SYN, {mss}");
-            let link = opened(&mut store, family, config, &[2, 4, 0xff, 0xff]);
-            assert_eq!(link.status().unwrap().mss, expected, "{mss}");
-            let mut link = Link::new(World::new(&mut *store, config), family, PEER_ISN);
-            link.listen(Default::default());
-            let _ = link.say(SYN, 0);
-            assert_eq!(link.world.only().options, [2, 4, high, low], "SYN,ACK, {mss}");
+            let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);
+            rig.dial_with(large());
+            assert_eq!(rig.engine.only().options, [2, 4, high, low], "SYN, {mss}");
+            let rig = opened(&mut store, family, config, &[2, 4, 0xff, 0xff]);
+            assert_eq!(rig.status().unwrap().mss, expected, "{mss}");
+            let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);
+            rig.listen(Default::default());
+            let _ = rig.say(SYN, 0);
+            assert_eq!(rig.engine.only().options, [2, 4, high, low], "SYN,ACK, {mss}");
         }
     });
 }
@@ -72,10 +72,10 @@ fn announced_size_is_kept_to_by_our_own_sender() {
     over_each(|family| {
         for mss in [64, 65, 83, 84, 85, 100] {
             let (mut store, mut other) = (Box::new(LargeStore::new()), Box::new(LargeStore::new()));
-            let mut link =
-                Link::new(World::new(&mut *store, Config { mss: Some(mss), ..Config::default() }), family, PEER_ISN);
-            link.dial_with(large());
-            let option = link.world.only().options.clone();
+            let mut rig =
+                Rig::new(Engine::new(&mut *store, Config { mss: Some(mss), ..Config::default() }), family, PEER_ISN);
+            rig.dial_with(large());
+            let option = rig.engine.only().options.clone();
             let announced = u16::from_be_bytes([option[2], option[3]]);
             let sender = opened(&mut other, family, Config::default(), &option);
             assert!(sender.status().unwrap().mss <= announced, "{mss}: {announced}");

@@ -409,7 +409,7 @@ fn flood_of_errors_does_not_keep_a_handshake_from_its_end() {
         ack: staged.nxt,
         flags: SYN | ACK,
         wnd: WINDOW,
-        mss: Some(1_440),
+        options: packet::mss_option(1_440),
         ..Seg::default()
     };
     let _ = scene.deliver(&ip(PEER.into(), OURS.into(), &answer));
@@ -502,10 +502,10 @@ fn packet_too_big_never_makes_segments_larger() {
 fn packet_too_big_does_not_lift_a_peers_small_mss() {
     let mut store = Store::new();
     let mut scene = Scene::new(&mut store, ETHERNET);
-    let small = Seg { mss: Some(536), ..syn(PORT, OPEN) };
+    let small = Seg { options: packet::mss_option(536), ..syn(PORT, OPEN) };
     let _ = scene.deliver(&ip(FAR.into(), OURS.into(), &small));
     let una = scene.segments()[0].seg.seq.wrapping_add(1);
-    let third = Seg { mss: None, seq: PEER_ISN + 1, ack: una, flags: ACK, ..small };
+    let third = Seg { options: Vec::new(), seq: PEER_ISN + 1, ack: una, flags: ACK, ..small };
     let _ = scene.deliver(&ip(FAR.into(), OURS.into(), &third));
     let now = scene.at();
     let handle = scene.link.tcp().accept(now, scene.listener).unwrap();
@@ -579,7 +579,7 @@ fn announced_mss_leaves_room_for_the_longer_header() {
     let mut store = Store::new();
     let mut scene = Scene::new(&mut store, Medium::Ip);
     scene.connect(SocketAddr::new(PEER.into(), 7));
-    assert_eq!(scene.segments()[0].seg.mss, Some(1_440));
+    assert_eq!(scene.segments()[0].seg.mss(), Some(1_440));
     let _ = scene.deliver(&ip(PEER.into(), OURS_LINK.into(), &syn(PORT, OPEN)));
-    assert_eq!(scene.segments()[0].seg.mss, Some(1_440));
+    assert_eq!(scene.segments()[0].seg.mss(), Some(1_440));
 }

@@ -4,6 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 #![allow(unreachable_pub, reason = "nothing is reachable from outside a test")]
 
+#[path = "../support"]
+mod support {
+    pub(crate) mod packet;
+}
+
 mod headers;
 mod input;
 mod packet;

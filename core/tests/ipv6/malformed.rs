@@ -34,7 +34,7 @@ fn stimuli(sport: u16) -> Vec<Seg> {
     let mut segments = Vec::new();
     for dport in [OPEN, SHUT] {
         for flags in [SYN, SYN | ACK, ACK, ACK | PSH, FIN | ACK, FIN, RST, RST | ACK, 0] {
-            segments.push(Seg { flags, ack: 77, text: vec![1; 3], mss: None, ..syn(sport, dport) });
+            segments.push(Seg { flags, ack: 77, text: vec![1; 3], options: Vec::new(), ..syn(sport, dport) });
         }
     }
     segments
@@ -209,8 +209,8 @@ fn wire_of(medium: Medium, dirt: u8) -> Vec<Vec<u8>> {
     for (peer, ours) in [(IpAddr::from(PEER), IpAddr::from(OURS)), (PEER_V4.into(), OURS_V4.into())] {
         // RST,ACK and RST.
         exchange(&mut scene, peer, ours, syn(1, SHUT));
-        exchange(&mut scene, peer, ours, Seg { flags: ACK, ack: 5, mss: None, ..syn(2, SHUT) });
-        exchange(&mut scene, peer, ours, Seg { flags: ACK, ack: 5, mss: None, ..syn(2, OPEN) });
+        exchange(&mut scene, peer, ours, Seg { flags: ACK, ack: 5, options: Vec::new(), ..syn(2, SHUT) });
+        exchange(&mut scene, peer, ours, Seg { flags: ACK, ack: 5, options: Vec::new(), ..syn(2, OPEN) });
         // SYN,ACK, ACK, challenge ACK, text, FIN.
         let conn = scene.established(peer, 3);
         exchange(&mut scene, peer, ours, conn.segment(ACK | PSH, b"odd"));

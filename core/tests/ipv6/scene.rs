@@ -87,7 +87,8 @@ impl Conn {
             ack: self.ack,
             flags,
             wnd: WINDOW,
-            mss: None,
+            urgent: 0,
+            options: Vec::new(),
             text: text.to_vec(),
         }
     }
@@ -111,7 +112,7 @@ pub fn ip(src: IpAddr, dst: IpAddr, seg: &Seg) -> Vec<u8> {
 
 /// A SYN as peers send it.
 pub fn syn(sport: u16, dport: u16) -> Seg {
-    Seg { sport, dport, seq: PEER_ISN, flags: SYN, wnd: WINDOW, mss: Some(1_440), ..Seg::default() }
+    Seg { sport, dport, seq: PEER_ISN, flags: SYN, wnd: WINDOW, options: packet::mss_option(1_440), ..Seg::default() }
 }
 
 pub fn interfaces() -> [Interface; 3] {

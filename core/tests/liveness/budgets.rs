@@ -6,10 +6,10 @@ use tcp_reset_core::{
     Budget, CloseReason, Config, ConnectionHandle, Error, KeepAlive, ListenOptions, Peer, State, StreamOptions, Timer,
 };
 
-use crate::bench::{Link, quick_config, small_stream};
 use crate::drawn::Drawn;
 use crate::holds::Hold;
-use crate::table::ACK;
+use crate::support::rig::{Rig, quick_config, small_stream};
+use crate::support::table::ACK;
 use crate::{Rng, SLACK, each_deadline, end_after, end_of, keep, listener, ms, on_link, on_link_with, secs};
 
 const PEERS: [Peer; 2] = [Peer::Silent, Peer::Stalling];
@@ -76,39 +76,39 @@ fn a_connections_budget_follows_each_live_change() {
     let mut rng = Rng(3);
     for _ in 0..200 {
         let (before, after) = (Drawn::new(&mut rng), Drawn::new(&mut rng));
-        on_link_with(before.config, |link| {
+        on_link_with(before.config, |rig| {
             let mut now_set = before;
             let quiet = |drawn: &mut Drawn| drawn.options.stream.first_byte_timeout = None;
             quiet(&mut now_set);
-            link.open_with(now_set.options.stream);
-            check(link, &now_set);
-            change(link, after.stream());
+            rig.open_with(now_set.options.stream);
+            check(rig, &now_set);
+            change(rig, after.stream());
             now_set.options.stream = after.options.stream;
             quiet(&mut now_set);
-            check(link, &now_set);
+            check(rig, &now_set);
             // R2 takes the user timeout's place.
-            let (at, handle) = (link.world.now, link.handle.unwrap());
-            link.world.tcp.set_r2(at, handle, secs(77)).unwrap();
+            let (at, handle) = (rig.engine.now, rig.handle.unwrap());
+            rig.engine.tcp.set_r2(at, handle, secs(77)).unwrap();
             now_set.options.stream.user_timeout = None;
             now_set.options.stream.r2 = secs(77);
-            check(link, &now_set);
+            check(rig, &now_set);
         });
     }
 }
 
-fn change(link: &mut Link<'_>, to: &StreamOptions) {
-    let (now, handle) = (link.world.now, link.handle.unwrap());
-    link.world.tcp.set_r2(now, handle, to.r2).unwrap();
+fn change(rig: &mut Rig<'_>, to: &StreamOptions) {
+    let (now, handle) = (rig.engine.now, rig.handle.unwrap());
+    rig.engine.tcp.set_r2(now, handle, to.r2).unwrap();
     if let Some(timeout) = to.user_timeout {
-        link.world.tcp.set_user_timeout(now, handle, timeout).unwrap();
+        rig.engine.tcp.set_user_timeout(now, handle, timeout).unwrap();
     }
-    link.world.tcp.set_keep_alive(now, handle, to.keep_alive).unwrap();
-    link.world.tcp.set_idle_timeout(now, handle, to.idle_timeout).unwrap();
-    link.world.drain();
+    rig.engine.tcp.set_keep_alive(now, handle, to.keep_alive).unwrap();
+    rig.engine.tcp.set_idle_timeout(now, handle, to.idle_timeout).unwrap();
+    rig.engine.drain();
 }
 
-fn check(link: &Link<'_>, drawn: &Drawn) {
-    let budget = link.world.tcp.budget(link.handle.unwrap()).unwrap();
+fn check(rig: &Rig<'_>, drawn: &Drawn) {
+    let budget = rig.engine.tcp.budget(rig.handle.unwrap()).unwrap();
     for peer in PEERS {
         for state in State::ALL {
             assert_eq!(budget.in_state(state, peer), drawn.in_state(state, peer), "{state} {peer:?} {drawn:?}");
@@ -131,23 +131,23 @@ fn what_is_sent_at_keepalives_last_moment_is_given_the_users_time() {
             continue;
         }
         tried += 1;
-        on_link_with(drawn.config, |link| {
-            link.open_with(stream);
-            let heard = link.world.now;
-            link.world.wait(keep_alive - ms(1));
-            assert_eq!(end_of(link), None);
-            link.send(10);
-            let bound = link.world.tcp.budget(link.handle.unwrap()).unwrap().in_state(State::Established, Peer::Silent);
+        on_link_with(drawn.config, |rig| {
+            rig.open_with(stream);
+            let heard = rig.engine.now;
+            rig.engine.wait(keep_alive - ms(1));
+            assert_eq!(end_of(rig), None);
+            rig.send(10);
+            let bound = rig.engine.tcp.budget(rig.handle.unwrap()).unwrap().in_state(State::Established, Peer::Silent);
             assert_eq!(bound, Some(keep_alive + drawn.patience()));
             for _ in 0..5_000 {
-                if end_of(link).is_some() {
+                if end_of(rig).is_some() {
                     break;
                 }
-                let _ = link.world.next_deadline();
-                assert!(link.world.now <= heard + bound.unwrap() + SLACK, "{drawn:?}");
+                let _ = rig.engine.next_deadline();
+                assert!(rig.engine.now <= heard + bound.unwrap() + SLACK, "{drawn:?}");
             }
-            if let Some(timeout) = stream.user_timeout.filter(|_| end_of(link).is_some()) {
-                assert_eq!(link.world.now.duration_since(heard), keep_alive - ms(1) + timeout);
+            if let Some(timeout) = stream.user_timeout.filter(|_| end_of(rig).is_some()) {
+                assert_eq!(rig.engine.now.duration_since(heard), keep_alive - ms(1) + timeout);
             }
         });
     }
@@ -156,46 +156,46 @@ fn what_is_sent_at_keepalives_last_moment_is_given_the_users_time() {
 /// One that does not say goodbye because its device takes nothing: a minute, and the slot is free.
 #[test]
 fn a_reset_that_no_device_takes_holds_the_slot_for_a_minute() {
-    on_link(|link| {
-        link.open_with(StreamOptions { user_timeout: Some(secs(5)), ..small_stream() });
-        link.send(10);
-        link.world.now = link.world.now + secs(5);
-        link.world.tcp.handle_timeout(link.world.now);
-        let handle = link.handle.take().unwrap();
-        link.world.tcp.close(link.world.now, handle).unwrap();
-        let ended = link.world.now;
+    on_link(|rig| {
+        rig.open_with(StreamOptions { user_timeout: Some(secs(5)), ..small_stream() });
+        rig.send(10);
+        rig.engine.now = rig.engine.now + secs(5);
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        let handle = rig.handle.take().unwrap();
+        rig.engine.tcp.close(rig.engine.now, handle).unwrap();
+        let ended = rig.engine.now;
         // The events are told, the segments stay.
-        while let tcp_reset_core::Output::Event(_) = link.world.tcp.poll_output(link.world.now) {}
-        let left = |link: &Link<'_>| link.world.tcp.in_use().0;
-        link.world.now = ended + ms(59_999);
-        link.world.tcp.handle_timeout(link.world.now);
-        assert_eq!(left(link), 1);
-        link.world.now = ended + secs(60);
-        link.world.tcp.handle_timeout(link.world.now);
-        link.world.drain();
-        assert_eq!((left(link), link.world.tcp.counters().resets_dropped), (0, 1));
+        while let tcp_reset_core::Output::Event(_) = rig.engine.tcp.poll_output(rig.engine.now) {}
+        let left = |rig: &Rig<'_>| rig.engine.tcp.in_use().0;
+        rig.engine.now = ended + ms(59_999);
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        assert_eq!(left(rig), 1);
+        rig.engine.now = ended + secs(60);
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        rig.engine.drain();
+        assert_eq!((left(rig), rig.engine.tcp.counters().resets_dropped), (0, 1));
     });
 }
 
 /// What is over by a timer still belongs to the application, and says why.
 #[test]
 fn an_ended_connection_keeps_its_slot_until_its_handle_is_given_up() {
-    on_link(|link| {
-        link.open_with(StreamOptions { keep_alive: Some(keep(secs(10), secs(1), 1)), ..small_stream() });
-        let _ = link.say(ACK, 7);
-        let from = link.world.now;
-        let (_, reason) = end_after(link, from);
+    on_link(|rig| {
+        rig.open_with(StreamOptions { keep_alive: Some(keep(secs(10), secs(1), 1)), ..small_stream() });
+        let _ = rig.say(ACK, 7);
+        let from = rig.engine.now;
+        let (_, reason) = end_after(rig, from);
         assert_eq!(reason, CloseReason::TimedOut(Timer::KeepAlive));
-        link.world.wait(crate::DAY);
-        let handle: ConnectionHandle = link.handle.unwrap();
-        assert_eq!(link.world.tcp.status(handle).unwrap().closed, Some(reason));
-        assert_eq!(link.recv().len(), 7, "what came before stays readable");
+        rig.engine.wait(crate::DAY);
+        let handle: ConnectionHandle = rig.handle.unwrap();
+        assert_eq!(rig.engine.tcp.status(handle).unwrap().closed, Some(reason));
+        assert_eq!(rig.recv().len(), 7, "what came before stays readable");
         let mut rest = [0; 4];
-        assert_eq!(link.world.tcp.recv(link.world.now, handle, &mut rest), Err(Error::Closed(reason)));
-        assert_eq!(link.world.tcp.in_use().0, 1);
-        link.close();
-        assert_eq!(link.world.tcp.in_use().0, 0);
-        assert_eq!(link.world.tcp.budget(handle), Err(Error::StaleHandle));
+        assert_eq!(rig.engine.tcp.recv(rig.engine.now, handle, &mut rest), Err(Error::Closed(reason)));
+        assert_eq!(rig.engine.tcp.in_use().0, 1);
+        rig.close();
+        assert_eq!(rig.engine.tcp.in_use().0, 0);
+        assert_eq!(rig.engine.tcp.budget(handle), Err(Error::StaleHandle));
     });
 }
 
@@ -203,14 +203,14 @@ fn an_ended_connection_keeps_its_slot_until_its_handle_is_given_up() {
 #[test]
 fn where_nothing_bounds_the_answering_live() {
     for hold in [Hold::Idle, Hold::Entered, Hold::NotAccepted, Hold::FinWait2, Hold::CloseWait, Hold::Waiting] {
-        on_link(|link| {
+        on_link(|rig| {
             let mut drawn = Drawn::new(&mut Rng(1));
             drawn.config = quick_config();
             drawn.options = ListenOptions { stream: small_stream(), ..ListenOptions::default() };
-            hold.reach(link, &drawn, false, Duration::ZERO);
-            each_deadline(link, 30 * crate::DAY, |link| link.peer_offers(link.peer_wnd));
-            assert_eq!(link.world.tcp.in_use().0, 1, "{hold:?}");
-            assert_eq!(link.state(), hold.state());
+            hold.reach(rig, &drawn, false, Duration::ZERO);
+            each_deadline(rig, 30 * crate::DAY, |rig| rig.peer_offers(rig.peer_wnd));
+            assert_eq!(rig.engine.tcp.in_use().0, 1, "{hold:?}");
+            assert_eq!(rig.state(), hold.state());
         });
     }
 }

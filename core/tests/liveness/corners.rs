@@ -6,31 +6,31 @@ use tcp_reset_core::{
     CloseReason, Config, EvictBy, Eviction, Hop, ListenOptions, Peer, State, Storage, StreamOptions, Timer,
 };
 
-use crate::bench::{Raw, World, quick_config, small_listener, small_stream, us};
-use crate::family::over_each;
-use crate::table::{ACK, SYN, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Engine, Raw, quick_config, small_listener, small_stream, us};
+use crate::support::table::{ACK, SYN, Seg};
 use crate::{DAY, SLACK, answer, assert_probe, end_of, keep, left, listener, ms, on_link, secs, with_keep};
 
 /// A window that is closed, opened, closed and opened again, and takes nothing.
 #[test]
 fn a_flapping_window_is_borne_for_two_user_timeouts() {
-    on_link(|link| {
+    on_link(|rig| {
         let limit = secs(100);
-        link.open_with(StreamOptions { user_timeout: Some(limit), ..small_stream() });
-        link.peer_offers(0);
-        link.send(20);
-        link.shutdown();
-        assert_eq!(link.state(), State::FinWait1);
-        let began = link.world.now;
-        let bound = link.world.tcp.budget(link.handle.unwrap()).unwrap().in_state(State::FinWait1, Peer::Stalling);
+        rig.open_with(StreamOptions { user_timeout: Some(limit), ..small_stream() });
+        rig.peer_offers(0);
+        rig.send(20);
+        rig.shutdown();
+        assert_eq!(rig.state(), State::FinWait1);
+        let began = rig.engine.now;
+        let bound = rig.engine.tcp.budget(rig.handle.unwrap()).unwrap().in_state(State::FinWait1, Peer::Stalling);
         assert_eq!(bound, Some(2 * limit));
         for _ in 0..2 {
-            link.world.wait(secs(99));
-            link.peer_offers(100);
-            link.world.wait(ms(1));
-            link.peer_offers(0);
+            rig.engine.wait(secs(99));
+            rig.peer_offers(100);
+            rig.engine.wait(ms(1));
+            rig.peer_offers(0);
         }
-        let (after, reason) = crate::end_after(link, began);
+        let (after, reason) = crate::end_after(rig, began);
         assert_eq!(reason, CloseReason::TimedOut(Timer::UserTimeout));
         assert!(after <= 2 * limit + SLACK, "{after:?}");
     });
@@ -39,16 +39,16 @@ fn a_flapping_window_is_borne_for_two_user_timeouts() {
 /// After close each acknowledgment is progress too: the user timeout counts from the last one, and the orphan timeout bounds it all.
 #[test]
 fn an_orphan_that_makes_progress_is_not_ended_by_the_user_timeout() {
-    on_link(|link| {
-        link.open_with(StreamOptions { user_timeout: Some(secs(10)), ..small_stream() });
-        link.send(40);
-        link.close();
+    on_link(|rig| {
+        rig.open_with(StreamOptions { user_timeout: Some(secs(10)), ..small_stream() });
+        rig.send(40);
+        rig.close();
         for _ in 0..8 {
-            link.world.wait(secs(3));
-            let m = link.model;
+            rig.engine.wait(secs(3));
+            let m = rig.model;
             let ack = m.snd_una.wrapping_add(5);
-            let _ = link.say_seg(&Seg::new(ACK, m.rcv_nxt, ack, 0, 1_000));
-            assert_eq!(end_of(link), None, "{:?}", link.world.now);
+            let _ = rig.say_seg(&Seg::new(ACK, m.rcv_nxt, ack, 0, 1_000));
+            assert_eq!(end_of(rig), None, "{:?}", rig.engine.now);
         }
     });
 }
@@ -56,15 +56,15 @@ fn an_orphan_that_makes_progress_is_not_ended_by_the_user_timeout() {
 /// Five probes are out; then the interval is set to the longest there is.
 #[test]
 fn a_longer_interval_while_probes_are_out_does_not_overflow() {
-    on_link(|link| {
-        link.open_with(with_keep(keep(secs(1), ms(1), 9)));
-        link.world.wait(ms(1_005));
-        let handle = link.handle.unwrap();
+    on_link(|rig| {
+        rig.open_with(with_keep(keep(secs(1), ms(1), 9)));
+        rig.engine.wait(ms(1_005));
+        let handle = rig.handle.unwrap();
         let long = keep(secs(1), tcp_reset_core::MAX_LIMIT, 1);
-        link.world.tcp.set_keep_alive(link.world.now, handle, Some(long)).unwrap();
-        link.world.drain();
-        answer(link);
-        assert_eq!(left(link, Timer::KeepAlive), Some(secs(1)));
+        rig.engine.tcp.set_keep_alive(rig.engine.now, handle, Some(long)).unwrap();
+        rig.engine.drain();
+        answer(rig);
+        assert_eq!(left(rig, Timer::KeepAlive), Some(secs(1)));
     });
 }
 
@@ -72,13 +72,13 @@ fn a_longer_interval_while_probes_are_out_does_not_overflow() {
 #[test]
 fn a_caller_who_comes_weeks_late_has_sent_no_probes() {
     for (days, probes) in [(26, 1), (40, 2), (60, 3)] {
-        on_link(|link| {
-            link.open_with(with_keep(keep(secs(100), secs(10), probes)));
-            link.world.now = link.world.now + days * DAY;
-            link.world.tcp.handle_timeout(link.world.now);
-            link.world.drain();
-            assert_eq!(end_of(link), None, "{days} days late");
-            assert_probe(link);
+        on_link(|rig| {
+            rig.open_with(with_keep(keep(secs(100), secs(10), probes)));
+            rig.engine.now = rig.engine.now + days * DAY;
+            rig.engine.tcp.handle_timeout(rig.engine.now);
+            rig.engine.drain();
+            assert_eq!(end_of(rig), None, "{days} days late");
+            assert_probe(rig);
         });
     }
 }
@@ -86,28 +86,28 @@ fn a_caller_who_comes_weeks_late_has_sent_no_probes() {
 /// The same at a closed window: its peer was not asked either.
 #[test]
 fn a_caller_who_comes_weeks_late_has_not_asked_for_the_window() {
-    on_link(|link| {
-        crate::bench::reach::send_window_closed(link);
-        link.world.now = link.world.now + 40 * DAY;
-        link.world.tcp.handle_timeout(link.world.now);
-        link.world.drain();
-        assert_eq!(end_of(link), None);
-        assert_eq!(link.world.only().text.len(), 1);
+    on_link(|rig| {
+        crate::support::rig::reach::send_window_closed(rig);
+        rig.engine.now = rig.engine.now + 40 * DAY;
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        rig.engine.drain();
+        assert_eq!(end_of(rig), None);
+        assert_eq!(rig.engine.only().text.len(), 1);
     });
 }
 
 /// The last probe leaves just before the end would be due: it is given its interval.
 #[test]
 fn a_probe_that_leaves_late_is_given_its_interval() {
-    on_link(|link| {
-        link.open_with(with_keep(keep(secs(100), secs(10), 1)));
-        let (at, _) = link.world.deadline.unwrap();
-        link.world.now = at + ms(9_999);
-        link.world.sent.clear();
-        link.world.tcp.handle_timeout(link.world.now);
-        link.world.drain();
-        assert_probe(link);
-        assert_eq!(left(link, Timer::KeepAlive), Some(secs(10)));
+    on_link(|rig| {
+        rig.open_with(with_keep(keep(secs(100), secs(10), 1)));
+        let (at, _) = rig.engine.deadline.unwrap();
+        rig.engine.now = at + ms(9_999);
+        rig.engine.sent.clear();
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        rig.engine.drain();
+        assert_probe(rig);
+        assert_eq!(left(rig, Timer::KeepAlive), Some(secs(10)));
     });
 }
 
@@ -115,14 +115,14 @@ fn a_probe_that_leaves_late_is_given_its_interval() {
 #[test]
 fn a_window_closed_for_a_month_ends_at_once_when_it_is_limited() {
     for days in [25, 30, 48] {
-        on_link(|link| {
-            crate::bench::reach::send_window_closed(link);
-            crate::user_timeout::wait_answering(link, days * DAY);
-            let handle = link.handle.unwrap();
-            link.world.tcp.set_user_timeout(link.world.now, handle, secs(20)).unwrap();
-            link.world.drain();
-            link.world.wait(secs(20));
-            assert_eq!(end_of(link), Some(CloseReason::TimedOut(Timer::UserTimeout)), "{days} days");
+        on_link(|rig| {
+            crate::support::rig::reach::send_window_closed(rig);
+            crate::user_timeout::wait_answering(rig, days * DAY);
+            let handle = rig.handle.unwrap();
+            rig.engine.tcp.set_user_timeout(rig.engine.now, handle, secs(20)).unwrap();
+            rig.engine.drain();
+            rig.engine.wait(secs(20));
+            assert_eq!(end_of(rig), Some(CloseReason::TimedOut(Timer::UserTimeout)), "{days} days");
         });
     }
 }
@@ -130,12 +130,12 @@ fn a_window_closed_for_a_month_ends_at_once_when_it_is_limited() {
 /// The probe was due when the application began to send: what is in flight finds out as well.
 #[test]
 fn a_due_probe_is_not_sent_behind_data() {
-    on_link(|link| {
-        link.open_with(with_keep(keep(secs(100), secs(10), 3)));
-        link.world.now = link.world.now + secs(100);
-        link.world.tcp.handle_timeout(link.world.now);
-        link.send(10);
-        assert_eq!(link.world.only().text.len(), 10);
+    on_link(|rig| {
+        rig.open_with(with_keep(keep(secs(100), secs(10), 3)));
+        rig.engine.now = rig.engine.now + secs(100);
+        rig.engine.tcp.handle_timeout(rig.engine.now);
+        rig.send(10);
+        assert_eq!(rig.engine.only().text.len(), 10);
     });
 }
 
@@ -143,15 +143,15 @@ fn a_due_probe_is_not_sent_behind_data() {
 #[test]
 fn the_first_bytes_limit_does_not_take_the_place_of_accept_timeout() {
     for limit in [None, Some(secs(1_000))] {
-        on_link(|link| {
-            link.listen(ListenOptions { accept_timeout: Some(secs(10)), ..listener(small_stream()) });
-            let _ = link.say(SYN, 0);
-            let _ = link.say(ACK, 0);
-            let (handle, _) = link.world.tcp.connections().next().unwrap();
-            let _ = link.world.tcp.set_first_byte_timeout(link.world.now, handle, limit);
-            link.world.drain();
-            link.world.wait(secs(10));
-            assert_eq!(link.world.tcp.in_use().0, 0);
+        on_link(|rig| {
+            rig.listen(ListenOptions { accept_timeout: Some(secs(10)), ..listener(small_stream()) });
+            let _ = rig.say(SYN, 0);
+            let _ = rig.say(ACK, 0);
+            let (handle, _) = rig.engine.tcp.connections().next().unwrap();
+            let _ = rig.engine.tcp.set_first_byte_timeout(rig.engine.now, handle, limit);
+            rig.engine.drain();
+            rig.engine.wait(secs(10));
+            assert_eq!(rig.engine.tcp.in_use().0, 0);
         });
     }
 }
@@ -163,30 +163,30 @@ fn evicting() -> Config {
     Config { eviction, ..quick_config() }
 }
 
-fn say(world: &mut World<'_>, from: SocketAddr, to: SocketAddr, flags: u8, seq: u32, ack: u32) {
+fn say(engine: &mut Engine<'_>, from: SocketAddr, to: SocketAddr, flags: u8, seq: u32, ack: u32) {
     let raw = Raw { seq, ack, flags, wnd: 1_000, ..Raw::default() };
-    let _ = world.arrive(from, to, &raw);
+    let _ = engine.arrive(from, to, &raw);
 }
 
 /// A client's SYN; returns what it acknowledges.
-fn knock(world: &mut World<'_>, from: SocketAddr, to: SocketAddr) -> u32 {
-    say(world, from, to, SYN, 100, 0);
-    world.only().end()
+fn knock(engine: &mut Engine<'_>, from: SocketAddr, to: SocketAddr) -> u32 {
+    say(engine, from, to, SYN, 100, 0);
+    engine.only().end()
 }
 
-fn evicted(world: &World<'_>) -> u32 {
-    world.tcp.counters().closed(CloseReason::Evicted)
+fn evicted(engine: &Engine<'_>) -> u32 {
+    engine.tcp.counters().closed(CloseReason::Evicted)
 }
 
 /// Opens connections from our side until all slots are taken.
-fn fill(world: &mut World<'_>, us: SocketAddr, peer: impl Fn(u16) -> SocketAddr) {
+fn fill(engine: &mut Engine<'_>, us: SocketAddr, peer: impl Fn(u16) -> SocketAddr) {
     for n in 0..3 {
         let local = SocketAddr::new(us.ip(), 0);
-        world.tcp.connect(world.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
-        world.drain();
-        let (local, ack) = (world.only().src, world.only().end());
-        say(world, peer(500 + n), local, SYN | ACK, 7, ack);
-        world.wait(secs(1));
+        engine.tcp.connect(engine.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
+        engine.drain();
+        let (local, ack) = (engine.only().src, engine.only().end());
+        say(engine, peer(500 + n), local, SYN | ACK, 7, ack);
+        engine.wait(secs(1));
     }
 }
 
@@ -195,18 +195,18 @@ fn fill(world: &mut World<'_>, us: SocketAddr, peer: impl Fn(u16) -> SocketAddr)
 fn a_slow_application_costs_no_second_connection() {
     over_each(|family| {
         let mut store = Box::new(Room::new());
-        let mut world = World::new(&mut *store, evicting());
+        let mut engine = Engine::new(&mut *store, evicting());
         let us = us(family);
         let peer = |port| SocketAddr::new(family.host(2), port);
-        world.tcp.listen(us, small_listener()).unwrap();
-        fill(&mut world, us, peer);
-        world.wait(DAY);
-        let ack = knock(&mut world, peer(1), us);
+        engine.tcp.listen(us, small_listener()).unwrap();
+        fill(&mut engine, us, peer);
+        engine.wait(DAY);
+        let ack = knock(&mut engine, peer(1), us);
         for _ in 0..20 {
-            say(&mut world, peer(1), us, ACK, 101, ack);
-            world.wait(ms(100));
+            say(&mut engine, peer(1), us, ACK, 101, ack);
+            engine.wait(ms(100));
         }
-        assert_eq!(evicted(&world), 1);
+        assert_eq!(evicted(&engine), 1);
     });
 }
 
@@ -215,34 +215,34 @@ fn a_slow_application_costs_no_second_connection() {
 fn who_waits_for_a_backlog_counts_as_no_newcomer() {
     over_each(|family| {
         let mut store = Box::new(Room::new());
-        let mut world = World::new(&mut *store, evicting());
+        let mut engine = Engine::new(&mut *store, evicting());
         let full = us(family);
         let free = SocketAddr::new(full.ip(), 81);
         let peer = |port| SocketAddr::new(family.host(2), port);
-        world.tcp.listen(full, ListenOptions { backlog: 1, ..small_listener() }).unwrap();
-        world.tcp.listen(free, small_listener()).unwrap();
+        engine.tcp.listen(full, ListenOptions { backlog: 1, ..small_listener() }).unwrap();
+        engine.tcp.listen(free, small_listener()).unwrap();
         for n in 1..3 {
             let local = SocketAddr::new(full.ip(), 0);
-            world.tcp.connect(world.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
-            world.drain();
-            let (local, ack) = (world.only().src, world.only().end());
-            say(&mut world, peer(500 + n), local, SYN | ACK, 7, ack);
+            engine.tcp.connect(engine.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
+            engine.drain();
+            let (local, ack) = (engine.only().src, engine.only().end());
+            say(&mut engine, peer(500 + n), local, SYN | ACK, 7, ack);
         }
-        world.wait(DAY);
+        engine.wait(DAY);
         // Two in the handshake before either takes the only place of the backlog.
-        let acks = [knock(&mut world, peer(1), full), knock(&mut world, peer(2), full)];
-        say(&mut world, peer(1), full, ACK, 101, acks[0]);
-        say(&mut world, peer(2), full, ACK, 101, acks[1]);
-        assert_eq!((world.tcp.in_use(), evicted(&world)), ((3, 1, 0), 0));
-        let ack = knock(&mut world, peer(3), free);
+        let acks = [knock(&mut engine, peer(1), full), knock(&mut engine, peer(2), full)];
+        say(&mut engine, peer(1), full, ACK, 101, acks[0]);
+        say(&mut engine, peer(2), full, ACK, 101, acks[1]);
+        assert_eq!((engine.tcp.in_use(), evicted(&engine)), ((3, 1, 0), 0));
+        let ack = knock(&mut engine, peer(3), free);
         for _ in 0..5 {
-            say(&mut world, peer(3), free, ACK, 101, ack);
+            say(&mut engine, peer(3), free, ACK, 101, ack);
         }
-        assert_eq!(evicted(&world), 1, "one newcomer, one connection");
-        let gone = world.tcp.connections().find(|(_, status)| status.closed.is_some()).unwrap().0;
-        world.tcp.close(world.now, gone).unwrap();
-        world.drain();
-        assert!(world.sent.iter().any(|sent| sent.dst == peer(3) && sent.flags == SYN | ACK), "{:?}", world.sent);
+        assert_eq!(evicted(&engine), 1, "one newcomer, one connection");
+        let gone = engine.tcp.connections().find(|(_, status)| status.closed.is_some()).unwrap().0;
+        engine.tcp.close(engine.now, gone).unwrap();
+        engine.drain();
+        assert!(engine.sent.iter().any(|sent| sent.dst == peer(3) && sent.flags == SYN | ACK), "{:?}", engine.sent);
     });
 }
 
@@ -251,25 +251,25 @@ fn who_waits_for_a_backlog_counts_as_no_newcomer() {
 fn idle_for_fifty_days_is_longer_than_for_ten() {
     over_each(|family| {
         let mut store = Box::new(Room::new());
-        let mut world = World::new(&mut *store, evicting());
+        let mut engine = Engine::new(&mut *store, evicting());
         let us = us(family);
         let peer = |port| SocketAddr::new(family.host(2), port);
-        world.tcp.listen(us, small_listener()).unwrap();
-        let open = |world: &mut World<'_>, n: u16| {
+        engine.tcp.listen(us, small_listener()).unwrap();
+        let open = |engine: &mut Engine<'_>, n: u16| {
             let local = SocketAddr::new(us.ip(), 0);
-            world.tcp.connect(world.now, local, peer(n), Some(Hop::default()), small_stream()).unwrap();
-            world.drain();
-            let (local, ack) = (world.only().src, world.only().end());
-            say(world, peer(n), local, SYN | ACK, 7, ack);
+            engine.tcp.connect(engine.now, local, peer(n), Some(Hop::default()), small_stream()).unwrap();
+            engine.drain();
+            let (local, ack) = (engine.only().src, engine.only().end());
+            say(engine, peer(n), local, SYN | ACK, 7, ack);
         };
-        open(&mut world, 500);
-        world.wait(40 * DAY);
-        open(&mut world, 501);
-        open(&mut world, 502);
-        world.wait(10 * DAY);
-        let ack = knock(&mut world, peer(1), us);
-        say(&mut world, peer(1), us, ACK, 101, ack);
-        let gone = world.tcp.connections().filter(|(_, status)| status.closed.is_some());
+        open(&mut engine, 500);
+        engine.wait(40 * DAY);
+        open(&mut engine, 501);
+        open(&mut engine, 502);
+        engine.wait(10 * DAY);
+        let ack = knock(&mut engine, peer(1), us);
+        say(&mut engine, peer(1), us, ACK, 101, ack);
+        let gone = engine.tcp.connections().filter(|(_, status)| status.closed.is_some());
         assert_eq!(gone.map(|(_, status)| status.remote).collect::<Vec<_>>(), [peer(500)]);
     });
 }
@@ -280,20 +280,20 @@ fn who_begins_to_work_again_is_not_without_progress() {
     over_each(|family| {
         let mut store = Box::new(Room::new());
         let eviction = Some(Eviction { by: EvictBy::WithoutProgress, idle_for: secs(60) });
-        let mut world = World::new(&mut *store, Config { eviction, ..quick_config() });
+        let mut engine = Engine::new(&mut *store, Config { eviction, ..quick_config() });
         let us = us(family);
         let peer = |port| SocketAddr::new(family.host(2), port);
-        world.tcp.listen(us, small_listener()).unwrap();
-        fill(&mut world, us, peer);
-        world.wait(DAY);
-        let ack = knock(&mut world, peer(1), us);
-        say(&mut world, peer(1), us, ACK, 101, ack);
-        assert_eq!(evicted(&world), 0, "nobody owes anything");
-        let (handle, _) = world.tcp.connections().next().unwrap();
-        world.tcp.send(world.now, handle, b"x").unwrap();
-        world.drain();
-        world.wait(ms(20));
-        say(&mut world, peer(1), us, ACK, 101, ack);
-        assert_eq!(evicted(&world), 0, "its peer has owed an acknowledgment for 20 ms");
+        engine.tcp.listen(us, small_listener()).unwrap();
+        fill(&mut engine, us, peer);
+        engine.wait(DAY);
+        let ack = knock(&mut engine, peer(1), us);
+        say(&mut engine, peer(1), us, ACK, 101, ack);
+        assert_eq!(evicted(&engine), 0, "nobody owes anything");
+        let (handle, _) = engine.tcp.connections().next().unwrap();
+        engine.tcp.send(engine.now, handle, b"x").unwrap();
+        engine.drain();
+        engine.wait(ms(20));
+        say(&mut engine, peer(1), us, ACK, 101, ack);
+        assert_eq!(evicted(&engine), 0, "its peer has owed an acknowledgment for 20 ms");
     });
 }

@@ -6,7 +6,7 @@ use tcp_reset_core::{
     Budget, Config, KeepAlive, ListenOptions, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED, Peer, State, StreamOptions,
 };
 
-use crate::bench::{quick_config, small_stream};
+use crate::support::rig::{quick_config, small_stream};
 use crate::{Rng, keep, ms, secs};
 
 /// A minute, an hour: what a limit that is neither tiny nor huge is drawn around.

@@ -8,9 +8,9 @@ use tcp_reset_core::{
     ResetReason, State, Storage,
 };
 
-use crate::bench::{BUFFER, Raw, World, quick_config, small_stream, us};
-use crate::family::{Family, over_each};
-use crate::table::{ACK, FIN, RST, SYN};
+use crate::support::family::{Family, over_each};
+use crate::support::rig::{BUFFER, Engine, Raw, quick_config, small_stream, us};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::{DAY, listener, ms, secs};
 
 const SLOTS: usize = 3;
@@ -32,7 +32,7 @@ struct Client {
 }
 
 struct Crowd<'s> {
-    world: World<'s>,
+    engine: Engine<'s>,
     family: Family,
     listener: ListenerHandle,
     clients: u16,
@@ -48,7 +48,7 @@ impl Crowd<'_> {
         let raw = Raw { seq: client.seq, ack: client.ack, flags, wnd, text, ..Raw::default() };
         let mut to = us(self.family);
         to.set_port(client.port);
-        let _ = self.world.arrive(client.addr, to, &raw);
+        let _ = self.engine.arrive(client.addr, to, &raw);
     }
 
     /// A new client's SYN, and what it makes of our SYN,ACK.
@@ -69,7 +69,7 @@ impl Crowd<'_> {
 
     /// What the last call sent to a client with just these flags: the number after it.
     fn told(&self, client: Client, flags: u8) -> Option<u32> {
-        let mut sent = self.world.sent.iter().filter(|sent| sent.dst == client.addr && sent.flags == flags);
+        let mut sent = self.engine.sent.iter().filter(|sent| sent.dst == client.addr && sent.flags == flags);
         sent.next().map(|sent| sent.end())
     }
 
@@ -82,8 +82,8 @@ impl Crowd<'_> {
 
     fn enter(&mut self) -> (Client, ConnectionHandle) {
         let client = self.arrive();
-        let handle = self.world.tcp.accept(self.world.now, self.listener).unwrap();
-        self.world.drain();
+        let handle = self.engine.tcp.accept(self.engine.now, self.listener).unwrap();
+        self.engine.drain();
         (client, handle)
     }
 
@@ -92,36 +92,36 @@ impl Crowd<'_> {
         (0..SLOTS)
             .map(|_| {
                 let entered = self.enter();
-                self.world.wait(secs(1));
+                self.engine.wait(secs(1));
                 entered
             })
             .collect()
     }
 
     fn close(&mut self, handle: ConnectionHandle) {
-        self.world.tcp.close(self.world.now, handle).unwrap();
-        self.world.drain();
+        self.engine.tcp.close(self.engine.now, handle).unwrap();
+        self.engine.drain();
     }
 
     /// Who got an RST as evicted in the last call.
     fn evicted(&self) -> Vec<SocketAddr> {
-        let resets = self.world.sent.iter().filter(|sent| sent.reason == Some(ResetReason::Evicted));
+        let resets = self.engine.sent.iter().filter(|sent| sent.reason == Some(ResetReason::Evicted));
         resets.inspect(|sent| assert_eq!(sent.flags & RST, RST)).map(|sent| sent.dst).collect()
     }
 
     fn count(&self) -> u32 {
-        self.world.tcp.counters().closed(CloseReason::Evicted)
+        self.engine.tcp.counters().closed(CloseReason::Evicted)
     }
 
     fn state(&self, client: Client) -> State {
         let mut local = us(self.family);
         local.set_port(client.port);
-        self.world.tcp.state_of(local, client.addr)
+        self.engine.tcp.state_of(local, client.addr)
     }
 
     /// The newcomer was asked, says its ACK again, and is in.
     fn assert_gets_in(&mut self, newcomer: Client) {
-        assert!(self.told(newcomer, SYN | ACK).is_some(), "asked at once: {:?}", self.world.sent);
+        assert!(self.told(newcomer, SYN | ACK).is_some(), "asked at once: {:?}", self.engine.sent);
         self.say(newcomer, ACK, &[]);
         assert_eq!(self.state(newcomer), State::Established);
     }
@@ -138,14 +138,14 @@ fn crowded(config: Config, test: impl Fn(&mut Crowd<'_>)) {
 
 fn with_options(config: Config, options: ListenOptions, test: impl Fn(&mut Crowd<'_>)) {
     over_each(|family| {
-        let run = |mut world: World<'_>| {
-            let listener = world.tcp.listen(us(family), options).unwrap();
-            test(&mut Crowd { world, family, listener, clients: 0 });
+        let run = |mut engine: Engine<'_>| {
+            let listener = engine.tcp.listen(us(family), options).unwrap();
+            test(&mut Crowd { engine, family, listener, clients: 0 });
         };
         let mut store = Box::new(FewSlots::new());
-        run(World::new(&mut *store, config));
+        run(Engine::new(&mut *store, config));
         let mut store = Box::new(FewBytes::new());
-        run(World::new(&mut *store, config));
+        run(Engine::new(&mut *store, config));
     });
 }
 
@@ -154,22 +154,22 @@ fn the_longest_idle_goes_and_its_slot_is_the_newcomers() {
     for victim in 0..SLOTS {
         crowded(config(EvictBy::Idle), |crowd| {
             let mut inside = crowd.fill();
-            crowd.world.wait(secs(10));
+            crowd.engine.wait(secs(10));
             // All but one say a byte.
             for (n, (client, _)) in inside.iter_mut().enumerate().filter(|(n, _)| *n != victim) {
                 crowd.say(*client, ACK, &[n as u8]);
                 client.seq += 1;
             }
-            crowd.world.wait(secs(100));
+            crowd.engine.wait(secs(100));
             let newcomer = crowd.arrive();
             assert_eq!(crowd.evicted(), [inside[victim].0.addr]);
             let handle = inside[victim].1;
-            assert_eq!(crowd.world.events.last(), Some(&Event::Closed(handle, CloseReason::Evicted)));
-            assert_eq!((crowd.count(), crowd.world.tcp.counters().reset_sent(ResetReason::Evicted)), (1, 1));
+            assert_eq!(crowd.engine.events.last(), Some(&Event::Closed(handle, CloseReason::Evicted)));
+            assert_eq!((crowd.count(), crowd.engine.tcp.counters().reset_sent(ResetReason::Evicted)), (1, 1));
             assert_eq!(crowd.state(newcomer), State::SynReceived);
             crowd.close(handle);
             crowd.assert_gets_in(newcomer);
-            assert_eq!((crowd.world.tcp.in_use().0, crowd.count()), (SLOTS, 1));
+            assert_eq!((crowd.engine.tcp.in_use().0, crowd.count()), (SLOTS, 1));
             for (n, (client, _)) in inside.iter().enumerate() {
                 assert_eq!(crowd.state(*client) == State::Established, n != victim);
             }
@@ -181,22 +181,22 @@ fn the_longest_idle_goes_and_its_slot_is_the_newcomers() {
 fn nobody_goes_who_has_been_idle_for_less() {
     for by in [EvictBy::Idle, EvictBy::WithoutProgress] {
         crowded(config(by), |crowd| {
-            let first = crowd.world.now;
+            let first = crowd.engine.now;
             let mut inside = Vec::new();
             for _ in 0..SLOTS {
                 let (client, handle) = crowd.enter();
                 if by == EvictBy::WithoutProgress {
-                    crowd.world.tcp.send(crowd.world.now, handle, b"x").unwrap();
-                    crowd.world.drain();
+                    crowd.engine.tcp.send(crowd.engine.now, handle, b"x").unwrap();
+                    crowd.engine.drain();
                 }
                 inside.push(client);
-                crowd.world.wait(secs(1));
+                crowd.engine.wait(secs(1));
             }
-            let passed = crowd.world.now.duration_since(first);
-            crowd.world.wait(IDLE_FOR - passed - ms(1));
+            let passed = crowd.engine.now.duration_since(first);
+            crowd.engine.wait(IDLE_FOR - passed - ms(1));
             let newcomer = crowd.arrive();
             assert_eq!((crowd.evicted(), crowd.count()), (vec![], 0), "{by:?}");
-            crowd.world.wait(ms(1));
+            crowd.engine.wait(ms(1));
             crowd.say(newcomer, ACK, &[]);
             assert_eq!((crowd.evicted(), crowd.count()), (vec![inside[0].addr], 1), "{by:?}");
         });
@@ -207,10 +207,10 @@ fn nobody_goes_who_has_been_idle_for_less() {
 fn nobody_goes_where_no_eviction_is_asked_for() {
     crowded(quick_config(), |crowd| {
         let _ = crowd.fill();
-        crowd.world.wait(20 * DAY);
+        crowd.engine.wait(20 * DAY);
         let newcomer = crowd.arrive();
         crowd.say(newcomer, ACK, &[]);
-        assert_eq!((crowd.count(), crowd.world.tcp.in_use().0), (0, SLOTS));
+        assert_eq!((crowd.count(), crowd.engine.tcp.in_use().0), (0, SLOTS));
     });
 }
 
@@ -219,16 +219,16 @@ fn nobody_goes_where_no_eviction_is_asked_for() {
 fn without_progress_means_the_peers_that_owe_something() {
     crowded(config(EvictBy::WithoutProgress), |crowd| {
         let inside = crowd.fill();
-        crowd.world.wait(10 * DAY);
+        crowd.engine.wait(10 * DAY);
         let newcomer = crowd.arrive();
         crowd.say(newcomer, ACK, &[]);
         assert_eq!((crowd.evicted(), crowd.count()), (vec![], 0), "all are idle, none owes anything");
         // The last of them closes its window on what we send.
         let (client, handle) = inside[2];
         crowd.say_with(client, ACK, &[], 0);
-        crowd.world.tcp.send(crowd.world.now, handle, b"x").unwrap();
-        crowd.world.drain();
-        crowd.world.wait(IDLE_FOR);
+        crowd.engine.tcp.send(crowd.engine.now, handle, b"x").unwrap();
+        crowd.engine.drain();
+        crowd.engine.wait(IDLE_FOR);
         let _ = crowd.arrive();
         assert_eq!((crowd.evicted(), crowd.count()), (vec![client.addr], 1));
     });
@@ -241,15 +241,15 @@ fn an_unacknowledged_fin_and_a_withheld_one_are_owed() {
         crowded(patient, |crowd| {
             let mut inside = crowd.fill();
             let (client, handle) = &mut inside[1];
-            crowd.world.tcp.close(crowd.world.now, *handle).unwrap();
-            crowd.world.drain();
+            crowd.engine.tcp.close(crowd.engine.now, *handle).unwrap();
+            crowd.engine.drain();
             if acknowledged {
                 client.ack += 1;
                 crowd.say(*client, ACK, &[]);
                 assert_eq!(crowd.state(*client), State::FinWait2);
             }
             let addr = client.addr;
-            crowd.world.wait(IDLE_FOR);
+            crowd.engine.wait(IDLE_FOR);
             let newcomer = crowd.arrive();
             assert_eq!((crowd.evicted(), crowd.count()), (vec![addr], 1));
             // No application holds it: the newcomer is asked as soon as the RST has left.
@@ -262,10 +262,10 @@ fn an_unacknowledged_fin_and_a_withheld_one_are_owed() {
 fn who_is_not_accepted_goes_without_any_application() {
     crowded(config(EvictBy::Idle), |crowd| {
         let inside = (0..SLOTS).map(|_| crowd.arrive()).collect::<Vec<_>>();
-        crowd.world.wait(IDLE_FOR);
+        crowd.engine.wait(IDLE_FOR);
         let newcomer = crowd.arrive();
         let gone = crowd.evicted();
-        assert_eq!((gone.len(), crowd.count(), crowd.world.tcp.counters().lost_before_accept), (1, 1, 1));
+        assert_eq!((gone.len(), crowd.count(), crowd.engine.tcp.counters().lost_before_accept), (1, 1, 1));
         assert!(inside.iter().any(|client| client.addr == gone[0]));
         crowd.assert_gets_in(newcomer);
     });
@@ -275,10 +275,10 @@ fn who_is_not_accepted_goes_without_any_application() {
 fn one_newcomer_costs_one_connection_however_often_it_asks() {
     crowded(config(EvictBy::Idle), |crowd| {
         let inside = crowd.fill();
-        crowd.world.wait(DAY);
+        crowd.engine.wait(DAY);
         let newcomer = crowd.arrive();
         for _ in 0..100 {
-            crowd.world.wait(ms(9));
+            crowd.engine.wait(ms(9));
             crowd.say(newcomer, ACK, &[]);
             assert_eq!(crowd.evicted(), []);
         }
@@ -296,7 +296,7 @@ fn one_newcomer_costs_one_connection_however_often_it_asks() {
 fn two_newcomers_cost_two() {
     crowded(config(EvictBy::Idle), |crowd| {
         let inside = crowd.fill();
-        crowd.world.wait(DAY);
+        crowd.engine.wait(DAY);
         let newcomers = [crowd.arrive(), crowd.arrive()];
         for _ in 0..10 {
             for newcomer in newcomers {
@@ -308,7 +308,7 @@ fn two_newcomers_cost_two() {
             crowd.close(*handle);
             let asked = newcomers.into_iter().find(|newcomer| crowd.told(*newcomer, SYN | ACK).is_some()).unwrap();
             crowd.assert_gets_in(asked);
-            assert_eq!(crowd.world.tcp.in_use().0, SLOTS, "after {n}");
+            assert_eq!(crowd.engine.tcp.in_use().0, SLOTS, "after {n}");
         }
         assert!(newcomers.iter().all(|newcomer| crowd.state(*newcomer) == State::Established));
     });
@@ -318,7 +318,7 @@ fn two_newcomers_cost_two() {
 fn a_handshake_that_is_not_finished_evicts_nobody() {
     crowded(config(EvictBy::Idle), |crowd| {
         let _ = crowd.fill();
-        crowd.world.wait(DAY);
+        crowd.engine.wait(DAY);
         for _ in 0..8 {
             let newcomer = crowd.knock();
             let guessed = Client { ack: newcomer.ack.wrapping_add(1), ..newcomer };
@@ -335,15 +335,15 @@ fn a_full_backlog_is_nobodys_fault() {
     with_options(config(EvictBy::Idle), options, |crowd| {
         let _ = crowd.enter();
         let _ = crowd.enter();
-        crowd.world.wait(DAY);
+        crowd.engine.wait(DAY);
         // Both are in the handshake before either takes the only place.
         let (one, other) = (crowd.knock(), crowd.knock());
         crowd.say(one, ACK, &[]);
         for _ in 0..10 {
-            crowd.world.wait(secs(2));
+            crowd.engine.wait(secs(2));
             crowd.say(other, ACK, &[]);
         }
-        assert_eq!((crowd.count(), crowd.world.tcp.in_use().0), (0, SLOTS));
+        assert_eq!((crowd.count(), crowd.engine.tcp.in_use().0), (0, SLOTS));
     });
 }
 
@@ -354,15 +354,15 @@ fn connect_makes_room_and_says_that_there_is_none_yet() {
         let to = SocketAddr::new(crowd.family.host(9), 7);
         let dial = |crowd: &mut Crowd<'_>| {
             let from = SocketAddr::new(crowd.family.host(1), 0);
-            let dialed = crowd.world.tcp.connect(crowd.world.now, from, to, Some(Hop::default()), small_stream());
-            crowd.world.drain();
+            let dialed = crowd.engine.tcp.connect(crowd.engine.now, from, to, Some(Hop::default()), small_stream());
+            crowd.engine.drain();
             dialed
         };
         let failed = |dialed: Result<ConnectionHandle, Error>| matches!(dialed, Err(Error::NoSlot | Error::NoBuffer));
         assert!(failed(dial(crowd)));
         assert_eq!(crowd.evicted(), [], "nobody has been idle for long enough");
-        crowd.world.wait(IDLE_FOR);
-        let is_slot = crowd.world.tcp.pool_in_use() < 2_000 && crowd.world.tcp.in_use().0 == SLOTS;
+        crowd.engine.wait(IDLE_FOR);
+        let is_slot = crowd.engine.tcp.pool_in_use() < 2_000 && crowd.engine.tcp.in_use().0 == SLOTS;
         assert!(is_slot);
         assert!(failed(dial(crowd)));
         assert_eq!(crowd.evicted(), [inside[0].0.addr]);
@@ -379,19 +379,19 @@ fn connect_makes_room_and_says_that_there_is_none_yet() {
 #[test]
 fn connect_names_what_is_wanting() {
     over_each(|family| {
-        let fill = |mut world: World<'_>| {
+        let fill = |mut engine: Engine<'_>| {
             let to = |n: usize| SocketAddr::new(family.host(2), 1_000 + n as u16);
             let from = SocketAddr::new(family.host(1), 0);
             for n in 0..SLOTS {
-                world.tcp.connect(world.now, from, to(n), Some(Hop::default()), small_stream()).unwrap();
-                world.drain();
+                engine.tcp.connect(engine.now, from, to(n), Some(Hop::default()), small_stream()).unwrap();
+                engine.drain();
             }
-            world.tcp.connect(world.now, from, to(SLOTS), Some(Hop::default()), small_stream())
+            engine.tcp.connect(engine.now, from, to(SLOTS), Some(Hop::default()), small_stream())
         };
         let mut store = Box::new(FewSlots::new());
-        assert_eq!(fill(World::new(&mut *store, config(EvictBy::Idle))), Err(Error::NoSlot));
+        assert_eq!(fill(Engine::new(&mut *store, config(EvictBy::Idle))), Err(Error::NoSlot));
         let mut store = Box::new(FewBytes::new());
-        assert_eq!(fill(World::new(&mut *store, config(EvictBy::Idle))), Err(Error::NoBuffer));
+        assert_eq!(fill(Engine::new(&mut *store, config(EvictBy::Idle))), Err(Error::NoBuffer));
     });
 }
 
@@ -401,17 +401,17 @@ fn a_flood_of_handshakes_ends_nobody_who_is_at_work() {
     for by in [EvictBy::Idle, EvictBy::WithoutProgress] {
         crowded(config(by), |crowd| {
             let mut inside = crowd.fill();
-            let until = crowd.world.now + secs(3_600);
-            while crowd.world.now < until {
+            let until = crowd.engine.now + secs(3_600);
+            while crowd.engine.now < until {
                 for (n, (client, handle)) in inside.iter_mut().enumerate() {
                     if n == 0 {
                         crowd.say(*client, ACK, b"x");
                         client.seq += 1;
                         let mut bytes = [0; 64];
-                        let _ = crowd.world.tcp.recv(crowd.world.now, *handle, &mut bytes).unwrap();
+                        let _ = crowd.engine.tcp.recv(crowd.engine.now, *handle, &mut bytes).unwrap();
                     } else {
-                        crowd.world.tcp.send(crowd.world.now, *handle, b"x").unwrap();
-                        crowd.world.drain();
+                        crowd.engine.tcp.send(crowd.engine.now, *handle, b"x").unwrap();
+                        crowd.engine.drain();
                         client.ack += 1;
                         crowd.say(*client, ACK, &[]);
                     }
@@ -420,7 +420,7 @@ fn a_flood_of_handshakes_ends_nobody_who_is_at_work() {
                     let attacker = crowd.arrive();
                     crowd.say(attacker, ACK, &[]);
                 }
-                crowd.world.wait(IDLE_FOR - secs(1));
+                crowd.engine.wait(IDLE_FOR - secs(1));
             }
             assert_eq!(crowd.count(), 0, "{by:?}");
             assert!(inside.iter().all(|(client, _)| crowd.state(*client) == State::Established));
@@ -439,12 +439,12 @@ fn a_flood_displaces_its_own() {
                 crowd.assert_gets_in(attacker);
             }
             for _ in 0..3 {
-                crowd.world.wait(secs(20));
+                crowd.engine.wait(secs(20));
                 crowd.say(busy, ACK, b"x");
                 busy.seq += 1;
                 let mut bytes = [0; 64];
-                let _ = crowd.world.tcp.recv(crowd.world.now, handle, &mut bytes).unwrap();
-                crowd.world.drain();
+                let _ = crowd.engine.tcp.recv(crowd.engine.now, handle, &mut bytes).unwrap();
+                crowd.engine.drain();
             }
         }
         assert_eq!(crowd.state(busy), State::Established);
@@ -458,14 +458,14 @@ fn an_evicted_peer_gets_an_rst_at_the_number_it_expects() {
     crowded(config(EvictBy::Idle), |crowd| {
         let inside = crowd.fill();
         let (client, handle) = inside[0];
-        crowd.world.wait(IDLE_FOR);
+        crowd.engine.wait(IDLE_FOR);
         let _ = crowd.arrive();
-        let reset = crowd.world.sent.iter().find(|sent| sent.dst == client.addr).unwrap();
+        let reset = crowd.engine.sent.iter().find(|sent| sent.dst == client.addr).unwrap();
         assert_eq!((reset.seq, reset.ack, reset.flags), (client.ack, client.seq, RST | ACK));
-        assert_eq!(crowd.world.tcp.send(crowd.world.now, handle, b"x"), Err(Error::Closed(CloseReason::Evicted)));
-        assert_eq!(crowd.world.tcp.status(handle).unwrap().closed, Some(CloseReason::Evicted));
+        assert_eq!(crowd.engine.tcp.send(crowd.engine.now, handle, b"x"), Err(Error::Closed(CloseReason::Evicted)));
+        assert_eq!(crowd.engine.tcp.status(handle).unwrap().closed, Some(CloseReason::Evicted));
         // What it says now is a stranger's.
         crowd.say(client, FIN | ACK, &[]);
-        assert!(crowd.world.sent.iter().all(|sent| sent.flags & RST != 0));
+        assert!(crowd.engine.sent.iter().all(|sent| sent.flags & RST != 0));
     });
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tcp_reset_core::State;
 
-use crate::bench::Link;
 use crate::drawn::Drawn;
 use crate::enter_with;
-use crate::table::{ACK, FIN, SYN};
+use crate::support::rig::Rig;
+use crate::support::table::{ACK, FIN, SYN};
 
 /// What we have queued where data waits, in bytes.
 const QUEUED: u32 = 20;
@@ -109,78 +109,90 @@ impl Hold {
         matches!(self, Hold::Waiting | Hold::FinWait1Waiting | Hold::LastAckWaiting)
     }
 
-    /// Brings a fresh link there, all within one instant but for `delay`, which passes before our side says its last word in the state that
+    /// Brings a fresh rig there, all within one instant but for `delay`, which passes before our side says its last word in the state that
     /// stays: what it sends, or its close.
-    pub(crate) fn reach(self, link: &mut Link<'_>, drawn: &Drawn, is_orphaned: bool, delay: Duration) {
+    pub(crate) fn reach(self, rig: &mut Rig<'_>, drawn: &Drawn, is_orphaned: bool, delay: Duration) {
         let stream = *drawn.stream();
-        let finish = |link: &mut Link<'_>| {
-            link.world.wait(delay);
-            if is_orphaned { link.close() } else { link.shutdown() }
-        };
         match self {
-            Hold::SynSent => link.dial_with(stream),
+            Hold::SynSent => rig.dial_with(stream),
             Hold::SynReceived => {
-                link.dial_with(stream);
-                let _ = link.say(SYN, 0);
-                link.model.state = State::SynReceived;
+                rig.dial_with(stream);
+                let _ = rig.say(SYN, 0);
+                rig.model.state = State::SynReceived;
                 if is_orphaned {
-                    link.close();
+                    rig.close();
                 }
             }
             Hold::NotAccepted => {
-                link.listen(drawn.options);
-                let _ = link.say(SYN, 0);
-                let _ = link.say(ACK, 0);
+                rig.listen(drawn.options);
+                let _ = rig.say(SYN, 0);
+                let _ = rig.say(ACK, 0);
             }
-            Hold::Idle => link.open_with(stream),
-            Hold::Entered => enter_with(link, drawn.options),
+            Hold::Idle => rig.open_with(stream),
+            Hold::Entered => enter_with(rig, drawn.options),
             Hold::InFlight => {
-                link.open_with(stream);
-                link.world.wait(delay);
-                link.send(QUEUED);
+                rig.open_with(stream);
+                rig.engine.wait(delay);
+                rig.send(QUEUED);
             }
             Hold::Waiting => {
-                link.open_with(stream);
-                link.peer_offers(0);
-                link.world.wait(delay);
-                link.send(QUEUED);
+                rig.open_with(stream);
+                rig.peer_offers(0);
+                rig.engine.wait(delay);
+                rig.send(QUEUED);
             }
-            Hold::FinWait1 => {
-                link.open_with(stream);
-                finish(link);
+            Hold::FinWait1
+            | Hold::FinWait1Waiting
+            | Hold::FinWait2
+            | Hold::CloseWait
+            | Hold::Closing
+            | Hold::LastAck
+            | Hold::LastAckWaiting => {
+                rig.open_with(stream);
+                self.finish(rig, is_orphaned, delay);
             }
+        }
+    }
+
+    /// The same from ESTABLISHED on, where one side or both have closed.
+    fn finish(self, rig: &mut Rig<'_>, is_orphaned: bool, delay: Duration) {
+        let finish = |rig: &mut Rig<'_>| {
+            rig.engine.wait(delay);
+            if is_orphaned { rig.close() } else { rig.shutdown() }
+        };
+        match self {
+            Hold::SynSent
+            | Hold::SynReceived
+            | Hold::NotAccepted
+            | Hold::Idle
+            | Hold::Entered
+            | Hold::InFlight
+            | Hold::Waiting => {}
+            Hold::FinWait1 => finish(rig),
             Hold::FinWait1Waiting => {
-                link.open_with(stream);
-                link.peer_offers(0);
-                link.send(QUEUED);
-                finish(link);
+                rig.peer_offers(0);
+                rig.send(QUEUED);
+                finish(rig);
             }
             Hold::FinWait2 => {
-                link.open_with(stream);
-                finish(link);
-                link.peer_acks();
+                finish(rig);
+                rig.peer_acks();
             }
-            Hold::CloseWait => {
-                link.open_with(stream);
-                link.peer_finishes();
-            }
+            Hold::CloseWait => rig.peer_finishes(),
             Hold::Closing => {
-                link.open_with(stream);
-                finish(link);
-                link.peer_finishes();
+                finish(rig);
+                rig.peer_finishes();
             }
             Hold::LastAck => {
-                link.open_with(stream);
-                link.peer_finishes();
-                finish(link);
+                rig.peer_finishes();
+                finish(rig);
             }
             Hold::LastAckWaiting => {
-                link.open_with(stream);
-                let _ = link.say(ACK | FIN, 0);
-                link.model.state = State::CloseWait;
-                link.peer_offers(0);
-                link.send(QUEUED);
-                finish(link);
+                let _ = rig.say(ACK | FIN, 0);
+                rig.model.state = State::CloseWait;
+                rig.peer_offers(0);
+                rig.send(QUEUED);
+                finish(rig);
             }
         }
     }

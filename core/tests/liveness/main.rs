@@ -2,12 +2,8 @@
 //! answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-#[path = "../bench/mod.rs"]
-mod bench;
-#[path = "../family/mod.rs"]
-mod family;
-#[path = "../table/mod.rs"]
-mod table;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod budgets;
 mod corners;
@@ -31,9 +27,9 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Config, Instant, KeepAlive, ListenOptions, State, Storage, StreamOptions, Timer};
 
-use bench::{Link, PEER_ISN, World, end_of, quick_config, small_stream};
-use family::over_each;
-use table::{ACK, RST, SYN, Seg};
+use support::family::over_each;
+use support::rig::{self, Engine, PEER_ISN, Rig, end_of, quick_config, small_stream};
+use support::table::{ACK, RST, SYN, Seg};
 
 /// One slot, so that it is the very one that must be free again.
 type OneSlot = Storage<1, 1, 2, 2, 2_048>;
@@ -79,99 +75,99 @@ impl Rng {
     }
 }
 
-fn on_link(test: impl Fn(&mut Link<'_>)) {
+fn on_link(test: impl Fn(&mut Rig<'_>)) {
     on_link_with(quick_config(), test);
 }
 
-fn on_link_with(config: Config, test: impl Fn(&mut Link<'_>)) {
+fn on_link_with(config: Config, test: impl Fn(&mut Rig<'_>)) {
     over_each(|family| {
         let mut store = Box::new(OneSlot::new());
-        test(&mut Link::new(World::new(&mut *store, config), family, PEER_ISN));
+        test(&mut Rig::new(Engine::new(&mut *store, config), family, PEER_ISN));
     });
 }
 
 /// A listener for as many as there are slots, with buffers as small as they get.
 fn listener(stream: StreamOptions) -> ListenOptions {
-    ListenOptions { stream, ..bench::small_listener() }
+    ListenOptions { stream, ..rig::small_listener() }
 }
 
 /// ESTABLISHED by way of a listener, and accepted.
-fn enter_with(link: &mut Link<'_>, options: ListenOptions) {
-    link.listen(options);
-    let _ = link.say(SYN, 0);
-    let _ = link.say(ACK, 0);
-    link.model.state = State::Established;
-    link.accept();
+fn enter_with(rig: &mut Rig<'_>, options: ListenOptions) {
+    rig.listen(options);
+    let _ = rig.say(SYN, 0);
+    let _ = rig.say(ACK, 0);
+    rig.model.state = State::Established;
+    rig.accept();
 }
 
 /// Serves deadlines until the end; returns how long it took since `from`, and why it came.
-fn end_after(link: &mut Link<'_>, from: Instant) -> (Duration, CloseReason) {
+fn end_after(rig: &mut Rig<'_>, from: Instant) -> (Duration, CloseReason) {
     for _ in 0..20_000 {
-        if let Some(reason) = end_of(link) {
-            return (link.world.now.duration_since(from), reason);
+        if let Some(reason) = end_of(rig) {
+            return (rig.engine.now.duration_since(from), reason);
         }
-        let _ = link.world.next_deadline();
+        let _ = rig.engine.next_deadline();
     }
     panic!("no end");
 }
 
 /// Checks that the connection lives until right before `limit`, counted from `from`, and is then ended by `timer`; and whether the peer is told.
-fn assert_ends(link: &mut Link<'_>, from: Instant, limit: Duration, timer: Timer, is_told: bool) {
-    let (after, reason) = end_after(link, from);
+fn assert_ends(rig: &mut Rig<'_>, from: Instant, limit: Duration, timer: Timer, is_told: bool) {
+    let (after, reason) = end_after(rig, from);
     assert_eq!((after, reason), (limit, CloseReason::TimedOut(timer)));
-    assert_eq!(link.world.sent.iter().any(|sent| sent.flags & RST != 0), is_told, "{:?}", link.world.sent);
+    assert_eq!(rig.engine.sent.iter().any(|sent| sent.flags & RST != 0), is_told, "{:?}", rig.engine.sent);
 }
 
 /// The peer answers what the engine has just sent, if it asks for an answer: it takes everything.
-fn answer(link: &mut Link<'_>) {
-    link.look();
-    let seg = Seg::new(ACK, link.model.rcv_nxt, link.model.snd_nxt, 0, link.peer_wnd);
-    let _ = link.say_seg(&seg);
+fn answer(rig: &mut Rig<'_>) {
+    rig.look();
+    let seg = Seg::new(ACK, rig.model.rcv_nxt, rig.model.snd_nxt, 0, rig.peer_wnd);
+    let _ = rig.say_seg(&seg);
 }
 
 /// Lets time pass; the peer answers each keepalive probe. Returns when each was sent.
-fn keep_answering(link: &mut Link<'_>, time: Duration) -> Vec<Instant> {
+fn keep_answering(rig: &mut Rig<'_>, time: Duration) -> Vec<Instant> {
     let mut probes = Vec::new();
-    each_deadline(link, time, |link| {
-        if !link.world.sent.is_empty() {
-            assert_probe(link);
-            probes.push(link.world.now);
-            answer(link);
+    each_deadline(rig, time, |rig| {
+        if !rig.engine.sent.is_empty() {
+            assert_probe(rig);
+            probes.push(rig.engine.now);
+            answer(rig);
         }
     });
     probes
 }
 
 /// Lets time pass; `serve` follows each deadline that was handled.
-fn each_deadline(link: &mut Link<'_>, time: Duration, mut serve: impl FnMut(&mut Link<'_>)) {
-    let end = link.world.now + time;
+fn each_deadline(rig: &mut Rig<'_>, time: Duration, mut serve: impl FnMut(&mut Rig<'_>)) {
+    let end = rig.engine.now + time;
     for _ in 0..MOST_DEADLINES {
-        let Some((at, _)) = link.world.deadline.filter(|&(at, _)| at <= end) else {
-            link.world.now = end;
+        let Some((at, _)) = rig.engine.deadline.filter(|&(at, _)| at <= end) else {
+            rig.engine.now = end;
             return;
         };
-        link.world.now = link.world.now.max(at);
-        let _ = link.world.next_deadline();
-        serve(link);
+        rig.engine.now = rig.engine.now.max(at);
+        let _ = rig.engine.next_deadline();
+        serve(rig);
     }
     panic!("deadlines without end");
 }
 
 /// The last call sent one keepalive probe: SEG.SEQ = SND.NXT-1, empty (RFC 1122 §4.2.3.6).
-fn assert_probe(link: &Link<'_>) {
-    let probe = link.world.only();
+fn assert_probe(rig: &Rig<'_>) {
+    let probe = rig.engine.only();
     assert_eq!((probe.flags, probe.text.len()), (ACK, 0));
-    assert_eq!((probe.seq, probe.ack), (link.model.snd_nxt.wrapping_sub(1), link.model.rcv_nxt));
+    assert_eq!((probe.seq, probe.ack), (rig.model.snd_nxt.wrapping_sub(1), rig.model.rcv_nxt));
 }
 
 /// Data goes both ways.
-fn assert_carries_data(link: &mut Link<'_>) {
-    link.send(10);
-    assert_eq!(link.world.only().text.len(), 10);
-    answer(link);
-    assert_eq!(link.status().unwrap().unacknowledged, 0);
-    let _ = link.say(ACK, 7);
-    assert_eq!(link.recv().len(), 7);
+fn assert_carries_data(rig: &mut Rig<'_>) {
+    rig.send(10);
+    assert_eq!(rig.engine.only().text.len(), 10);
+    answer(rig);
+    assert_eq!(rig.status().unwrap().unacknowledged, 0);
+    let _ = rig.say(ACK, 7);
+    assert_eq!(rig.recv().len(), 7);
 }
 
 fn with_keep(keep_alive: KeepAlive) -> StreamOptions {
@@ -179,6 +175,6 @@ fn with_keep(keep_alive: KeepAlive) -> StreamOptions {
 }
 
 /// How long a timer of the connection has to go, now.
-fn left(link: &Link<'_>, timer: Timer) -> Option<Duration> {
-    link.world.tcp.status(link.handle.unwrap()).unwrap().timers.left(timer)
+fn left(rig: &Rig<'_>, timer: Timer) -> Option<Duration> {
+    rig.engine.tcp.status(rig.handle.unwrap()).unwrap().timers.left(timer)
 }

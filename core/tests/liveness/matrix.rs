@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Hop, Instant, Peer, ResetReason, State, Timer};
 
-use crate::bench::{Link, PEER_ISN, Raw, START, World, key, small_stream};
 use crate::drawn::Drawn;
-use crate::family::over_each;
 use crate::holds::Hold;
 use crate::peers::Actor;
-use crate::table::{ACK, RST, SYN};
+use crate::support::family::over_each;
+use crate::support::rig::{Engine, PEER_ISN, Raw, Rig, START, key, small_stream};
+use crate::support::table::{ACK, RST, SYN};
 use crate::{DAY, OneSlot, Rng, SLACK, end_of, ms};
 
 /// Runs of each combination over each family.
@@ -28,7 +28,7 @@ struct Limit {
 }
 
 struct Run<'l, 's> {
-    link: &'l mut Link<'s>,
+    rig: &'l mut Rig<'s>,
     drawn: Drawn,
     hold: Hold,
     actor: Actor,
@@ -45,14 +45,14 @@ struct Run<'l, 's> {
 }
 
 impl<'l, 's> Run<'l, 's> {
-    fn new(link: &'l mut Link<'s>, rng: &mut Rng, drawn: Drawn, hold: Hold, actor: Actor, is_orphaned: bool) -> Self {
-        let began = link.world.now;
-        hold.reach(link, &drawn, is_orphaned, delay(rng, &drawn, hold));
-        let origin = link.world.now;
+    fn new(rig: &'l mut Rig<'s>, rng: &mut Rng, drawn: Drawn, hold: Hold, actor: Actor, is_orphaned: bool) -> Self {
+        let began = rig.engine.now;
+        hold.reach(rig, &drawn, is_orphaned, delay(rng, &drawn, hold));
+        let origin = rig.engine.now;
         // The last word of the peer came before ours, or right after it.
         let heard = if matches!(hold, Hold::FinWait2 | Hold::Closing) { origin } else { began };
         let has_spoken = matches!(hold, Hold::CloseWait | Hold::Closing | Hold::LastAck | Hold::LastAckWaiting);
-        Run { link, drawn, hold, actor, is_orphaned, began, origin, heard, moved: began, has_spoken, reopened: None }
+        Run { rig, drawn, hold, actor, is_orphaned, began, origin, heard, moved: began, has_spoken, reopened: None }
     }
 
     /// Everything that bounds the connection, each from what it counts from.
@@ -120,30 +120,30 @@ impl<'l, 's> Run<'l, 's> {
         let mut next = self.origin + pause;
         let mut spoken = 0;
         for _ in 0..STEPS {
-            let state = self.link.state();
-            let due = self.link.world.deadline.map(|(at, _)| at.max(self.link.world.now));
+            let state = self.rig.state();
+            let due = self.rig.engine.deadline.map(|(at, _)| at.max(self.rig.engine.now));
             if self.actor.speaks() && due.is_none_or(|at| next < at) {
                 spoken += 1;
-                self.link.world.now = next;
+                self.rig.engine.now = next;
                 self.hear(state, spoken);
                 next = next + pause;
             } else if due.is_some() {
-                let _ = self.link.world.next_deadline();
-                let ended = end_of(self.link).or_else(|| self.end_unaccepted());
+                let _ = self.rig.engine.next_deadline();
+                let ended = end_of(self.rig).or_else(|| self.end_unaccepted());
                 if let Some(reason) = ended {
                     self.assert_end(state, reason);
                     return true;
                 }
-                if self.actor.answer(self.link) {
-                    self.heard = self.link.world.now;
+                if self.actor.answer(self.rig) {
+                    self.heard = self.rig.engine.now;
                 }
             } else {
                 assert!(self.limits().iter().all(|limit| limit.by.is_none()), "no deadline: {self}");
                 return true;
             }
-            assert_eq!(end_of(self.link), None, "{self}");
+            assert_eq!(end_of(self.rig), None, "{self}");
             self.assert_none_is_overdue();
-            if self.link.world.now > horizon {
+            if self.rig.engine.now > horizon {
                 return self.limits().iter().all(|limit| limit.by.is_none());
             }
         }
@@ -152,33 +152,33 @@ impl<'l, 's> Run<'l, 's> {
 
     /// The peer says something of its own accord.
     fn hear(&mut self, state: State, spoken: u64) {
-        let before = self.link.model.rcv_nxt;
-        self.actor.speak(self.link, state, spoken);
+        let before = self.rig.model.rcv_nxt;
+        self.actor.speak(self.rig, state, spoken);
         if self.actor != Actor::Deaf {
-            self.heard = self.link.world.now;
+            self.heard = self.rig.engine.now;
         }
         // The first word leaves the window open or opens it, the second closes it. What one byte lets out depends on the probes.
         if spoken == 3 && (self.actor == Actor::FlapsWide || !self.hold.is_window_closed()) {
             self.reopened = Some(self.heard);
         }
-        if self.actor == Actor::Trickles && self.link.model.rcv_nxt != before {
-            self.moved = self.link.world.now;
+        if self.actor == Actor::Trickles && self.rig.model.rcv_nxt != before {
+            self.moved = self.rig.engine.now;
             self.has_spoken = true;
-            if self.link.handle.is_some() {
-                let _ = self.link.recv();
+            if self.rig.handle.is_some() {
+                let _ = self.rig.recv();
             }
         }
     }
 
     /// Nobody is told of the end of a connection that nobody has accepted.
     fn end_unaccepted(&self) -> Option<CloseReason> {
-        let counters = self.link.world.tcp.counters();
+        let counters = self.rig.engine.tcp.counters();
         let is_over = self.hold == Hold::NotAccepted && counters.lost_before_accept > 0;
         CloseReason::ALL.iter().copied().find(|&reason| is_over && counters.closed(reason) > 0)
     }
 
     fn assert_none_is_overdue(&self) {
-        let now = self.link.world.now;
+        let now = self.rig.engine.now;
         for limit in self.limits() {
             assert!(limit.by.is_none_or(|by| now <= by + SLACK), "{:?} is overdue: {self}", limit.timer);
         }
@@ -186,16 +186,16 @@ impl<'l, 's> Run<'l, 's> {
 
     fn assert_end(&mut self, state: State, reason: CloseReason) {
         let CloseReason::TimedOut(timer) = reason else { panic!("{reason}: {self}") };
-        let now = self.link.world.now;
+        let now = self.rig.engine.now;
         self.assert_none_is_overdue();
         let limits = self.limits();
         let is_its = |limit: &Limit| limit.timer == timer && limit.from <= now + SLACK;
         assert!(limits.iter().any(is_its), "ended early or by the wrong timer, {timer}: {self}");
         self.assert_within_budget();
         let is_told = state.is_synchronized() || state == State::SynReceived;
-        let resets = self.link.world.sent.iter().filter(|sent| sent.flags & RST != 0);
+        let resets = self.rig.engine.sent.iter().filter(|sent| sent.flags & RST != 0);
         let told = resets.map(|sent| (sent.dst, sent.reason)).collect::<Vec<_>>();
-        let expected = if is_told { vec![(self.link.peer, Some(ResetReason::TimedOut))] } else { vec![] };
+        let expected = if is_told { vec![(self.rig.peer, Some(ResetReason::TimedOut))] } else { vec![] };
         assert_eq!(told, expected, "the RST of {state}: {self}");
         self.assert_slot_is_free();
     }
@@ -216,33 +216,33 @@ impl<'l, 's> Run<'l, 's> {
         } else {
             drawn.in_state(self.hold.state(), kind)
         };
-        let took = self.link.world.now.duration_since(since);
+        let took = self.rig.engine.now.duration_since(since);
         assert!(bound.is_none_or(|bound| took <= bound + SLACK), "{took:?} of {bound:?}: {self}");
     }
 
     /// Once the application has given its handle up, the only slot takes the next connection.
     fn assert_slot_is_free(&mut self) {
-        let link = &mut *self.link;
-        if let Some(handle) = link.handle.take() {
-            assert_eq!(link.world.tcp.in_use().0, 1, "held by the application");
-            link.world.tcp.close(link.world.now, handle).unwrap();
-            link.world.drain();
+        let rig = &mut *self.rig;
+        if let Some(handle) = rig.handle.take() {
+            assert_eq!(rig.engine.tcp.in_use().0, 1, "held by the application");
+            rig.engine.tcp.close(rig.engine.now, handle).unwrap();
+            rig.engine.drain();
         }
-        assert_eq!((link.world.tcp.in_use().0, link.world.tcp.pool_in_use()), (0, 0), "a free slot");
-        let mut other = link.peer;
-        other.set_port(link.peer.port() + 1);
-        let opened = link.world.tcp.connect(link.world.now, link.us, other, Some(Hop::default()), small_stream());
-        link.world.drain();
-        let ack = link.world.only().end();
+        assert_eq!((rig.engine.tcp.in_use().0, rig.engine.tcp.pool_in_use()), (0, 0), "a free slot");
+        let mut other = rig.peer;
+        other.set_port(rig.peer.port() + 1);
+        let opened = rig.engine.tcp.connect(rig.engine.now, rig.us, other, Some(Hop::default()), small_stream());
+        rig.engine.drain();
+        let ack = rig.engine.only().end();
         let raw = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: 100, ..Raw::default() };
-        let _ = link.world.arrive(other, link.us, &raw);
-        assert_eq!(link.world.tcp.status(opened.unwrap()).unwrap().state, State::Established);
+        let _ = rig.engine.arrive(other, rig.us, &raw);
+        assert_eq!(rig.engine.tcp.status(opened.unwrap()).unwrap().state, State::Established);
     }
 }
 
 impl std::fmt::Display for Run<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let since = |at: Instant| self.link.world.now.duration_since(at);
+        let since = |at: Instant| self.rig.engine.now.duration_since(at);
         let Run { hold, actor, is_orphaned, began, origin, heard, moved, drawn, .. } = self;
         let (began, origin, heard, moved) = (since(*began), since(*origin), since(*heard), since(*moved));
         write!(
@@ -285,9 +285,9 @@ fn whatever_holds_a_slot_is_ended_in_time_by_its_name_or_lives() {
                     for _ in 0..ROUNDS {
                         let drawn = Drawn::new(&mut rng);
                         drawn.check();
-                        let world = World::with(&mut *store, drawn.config, key(9), start(&mut rng));
-                        let mut link = Link::new(world, family, PEER_ISN);
-                        let mut run = Run::new(&mut link, &mut rng, drawn, hold, actor, is_orphaned);
+                        let engine = Engine::with(&mut *store, drawn.config, key(9), start(&mut rng));
+                        let mut rig = Rig::new(engine, family, PEER_ISN);
+                        let mut run = Run::new(&mut rig, &mut rng, drawn, hold, actor, is_orphaned);
                         finished += u32::from(run.play(&mut rng));
                         runs += 1;
                     }

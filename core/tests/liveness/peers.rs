@@ -2,9 +2,9 @@
 
 use tcp_reset_core::{Peer, State};
 
-use crate::bench::Link;
 use crate::holds::Hold;
-use crate::table::{ACK, FIN, RST, SYN, Seg};
+use crate::support::rig::Rig;
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 
 /// What an open window of a flapping peer is, where it is more than one byte.
 const LARGE: u32 = 500;
@@ -77,34 +77,34 @@ impl Actor {
     }
 
     /// What it answers to what the engine has just sent. Returns whether it said anything.
-    pub(crate) fn answer(self, link: &mut Link<'_>) -> bool {
-        if !self.answers() || link.world.sent.iter().all(|sent| sent.flags & RST != 0) {
+    pub(crate) fn answer(self, rig: &mut Rig<'_>) -> bool {
+        if !self.answers() || rig.engine.sent.iter().all(|sent| sent.flags & RST != 0) {
             return false;
         }
-        link.look();
+        rig.look();
         if self == Actor::ClosesWindow {
-            link.peer_wnd = 0;
+            rig.peer_wnd = 0;
         }
-        let m = link.model;
+        let m = rig.model;
         let ack = if matches!(self, Actor::Trickles | Actor::Withholds) { m.snd_nxt } else { m.snd_una };
-        let _ = link.say_seg(&Seg::new(ACK, m.rcv_nxt, ack, 0, link.peer_wnd));
+        let _ = rig.say_seg(&Seg::new(ACK, m.rcv_nxt, ack, 0, rig.peer_wnd));
         true
     }
 
     /// What it says of its own accord for the `n`th time.
-    pub(crate) fn speak(self, link: &mut Link<'_>, state: State, n: u64) {
-        link.look();
-        let m = link.model;
+    pub(crate) fn speak(self, rig: &mut Rig<'_>, state: State, n: u64) {
+        rig.look();
+        let m = rig.model;
         match self {
             Actor::Silent | Actor::ClosesWindow | Actor::Withholds => {}
-            Actor::RepeatsAck => link.peer_offers(link.peer_wnd),
-            Actor::FlapsByOne => link.peer_offers(if n.is_multiple_of(2) { 0 } else { 1 }),
-            Actor::FlapsWide => link.peer_offers(if n.is_multiple_of(2) { 0 } else { LARGE }),
+            Actor::RepeatsAck => rig.peer_offers(rig.peer_wnd),
+            Actor::FlapsByOne => rig.peer_offers(if n.is_multiple_of(2) { 0 } else { 1 }),
+            Actor::FlapsWide => rig.peer_offers(if n.is_multiple_of(2) { 0 } else { LARGE }),
             Actor::Trickles => {
-                let _ = link.say_seg(&Seg::new(ACK, m.rcv_nxt, m.snd_nxt, 1, link.peer_wnd));
+                let _ = rig.say_seg(&Seg::new(ACK, m.rcv_nxt, m.snd_nxt, 1, rig.peer_wnd));
             }
             Actor::Deaf => {
-                let (old, peer_wnd) = (m.rcv_nxt.wrapping_sub(1), link.peer_wnd);
+                let (old, peer_wnd) = (m.rcv_nxt.wrapping_sub(1), rig.peer_wnd);
                 let (flags, text) = match state {
                     State::SynSent | State::SynReceived => (SYN, 0),
                     State::CloseWait | State::Closing | State::LastAck => (FIN | ACK, 0),
@@ -115,9 +115,9 @@ impl Actor {
                     | State::Listen
                     | State::TimeWait => (ACK, 1),
                 };
-                let seq = if flags & SYN == 0 { old } else { link.isn };
-                let _ = link.inject(&Seg::new(flags, seq, m.snd_una, text, peer_wnd));
-                link.look();
+                let seq = if flags & SYN == 0 { old } else { rig.isn };
+                let _ = rig.inject(&Seg::new(flags, seq, m.snd_una, text, peer_wnd));
+                rig.look();
             }
         }
     }

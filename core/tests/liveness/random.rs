@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tcp_reset_core::{Instant, Peer, StreamOptions};
 
-use crate::bench::{Link, PEER_ISN, World};
 use crate::drawn::Drawn;
-use crate::family::over_each;
-use crate::table::{ACK, Seg};
+use crate::support::family::over_each;
+use crate::support::rig::{Engine, PEER_ISN, Rig};
+use crate::support::table::{ACK, Seg};
 use crate::{OneSlot, Rng, SLACK, end_of, enter_with, ms};
 
 /// Connections over each family.
@@ -18,7 +18,7 @@ const ACTIONS: u64 = 8;
 const STEPS: usize = 1_000;
 
 struct Run<'l, 's> {
-    link: &'l mut Link<'s>,
+    rig: &'l mut Rig<'s>,
     drawn: Drawn,
     kind: Peer,
     /// The last sign of life, or the last octet.
@@ -29,67 +29,67 @@ struct Run<'l, 's> {
 impl Run<'_, '_> {
     /// Opens a connection whose peer has or has not finished, and says its last word then.
     fn begin(&mut self, rng: &mut Rng) {
-        let link = &mut *self.link;
+        let rig = &mut *self.rig;
         if rng.one_in(2) {
-            enter_with(link, self.drawn.options);
+            enter_with(rig, self.drawn.options);
         } else {
-            link.open_with(*self.drawn.stream());
+            rig.open_with(*self.drawn.stream());
         }
         match rng.between(0, 3) {
-            0 => link.peer_finishes(),
+            0 => rig.peer_finishes(),
             1 => {
-                link.shutdown();
-                link.peer_acks();
+                rig.shutdown();
+                rig.peer_acks();
             }
-            2 => link.peer_offers(0),
+            2 => rig.peer_offers(0),
             _ => {}
         }
-        self.since = link.world.now;
+        self.since = rig.engine.now;
     }
 
     /// Lets time pass up to the end of the connection. Returns whether it lives.
     fn wait(&mut self, time: Duration) -> bool {
-        let until = self.link.world.now + time;
+        let until = self.rig.engine.now + time;
         while self.steps < STEPS {
-            if self.link.world.tcp.in_use().0 == 0 || end_of(self.link).is_some() {
+            if self.rig.engine.tcp.in_use().0 == 0 || end_of(self.rig).is_some() {
                 return false;
             }
-            let Some((at, _)) = self.link.world.deadline.filter(|&(at, _)| at <= until) else {
-                self.link.world.now = until;
+            let Some((at, _)) = self.rig.engine.deadline.filter(|&(at, _)| at <= until) else {
+                self.rig.engine.now = until;
                 return true;
             };
-            self.link.world.now = self.link.world.now.max(at);
-            let _ = self.link.world.next_deadline();
-            self.link.look();
+            self.rig.engine.now = self.rig.engine.now.max(at);
+            let _ = self.rig.engine.next_deadline();
+            self.rig.look();
             self.steps += 1;
         }
         false
     }
 
     fn act(&mut self, rng: &mut Rng) {
-        let link = &mut *self.link;
-        let now = link.world.now;
+        let rig = &mut *self.rig;
+        let now = rig.engine.now;
         if self.kind == Peer::Stalling && rng.one_in(2) {
-            let m = link.model;
+            let m = rig.model;
             let wnd = [0, 1, 500][rng.between(0, 2) as usize];
-            let _ = link.say_seg(&Seg::new(ACK, m.rcv_nxt, m.snd_una, 0, wnd));
+            let _ = rig.say_seg(&Seg::new(ACK, m.rcv_nxt, m.snd_una, 0, wnd));
             return;
         }
-        let Some(handle) = link.handle else { return };
+        let Some(handle) = rig.handle else { return };
         match rng.between(0, 6) {
             0..=3 => {
-                let _ = link.world.tcp.send(now, handle, &[7; 20]);
+                let _ = rig.engine.tcp.send(now, handle, &[7; 20]);
             }
             4 | 5 => {
-                let _ = link.world.tcp.shutdown(now, handle);
+                let _ = rig.engine.tcp.shutdown(now, handle);
             }
             _ => {
-                link.handle = None;
-                let _ = link.world.tcp.close(now, handle);
+                rig.handle = None;
+                let _ = rig.engine.tcp.close(now, handle);
             }
         }
-        link.world.drain();
-        link.look();
+        rig.engine.drain();
+        rig.look();
     }
 
     /// Returns whether it came to the end.
@@ -108,7 +108,7 @@ impl Run<'_, '_> {
         if self.steps >= STEPS {
             return false;
         }
-        let took = self.link.world.now.duration_since(self.since);
+        let took = self.rig.engine.now.duration_since(self.since);
         assert!(took <= bound + SLACK, "{took:?} of {bound:?} by a {:?} peer, {:?}", self.kind, self.drawn);
         true
     }
@@ -129,9 +129,9 @@ fn whatever_the_application_does_the_budget_is_kept() {
             let kind = if n.is_multiple_of(2) { Peer::Silent } else { Peer::Stalling };
             let mut drawn = Drawn::new(&mut rng);
             drawn.options.stream = StreamOptions { first_byte_timeout: None, ..drawn.options.stream };
-            let mut link = Link::new(World::new(&mut *store, drawn.config), family, PEER_ISN);
-            let since = link.world.now;
-            let mut run = Run { link: &mut link, drawn, kind, since, steps: 0 };
+            let mut rig = Rig::new(Engine::new(&mut *store, drawn.config), family, PEER_ISN);
+            let since = rig.engine.now;
+            let mut run = Run { rig: &mut rig, drawn, kind, since, steps: 0 };
             finished += u64::from(run.play(&mut rng));
         }
         assert!(finished * 4 > RUNS, "{finished} of {RUNS} came to their end");

@@ -8,8 +8,8 @@ use tcp_reset_core::{
     MAX_SYN_RECEIVED, Setting, StreamOptions, Tcp,
 };
 
-use crate::bench::{key, peer, quick_config, small_stream, us};
-use crate::family::Family;
+use crate::support::family::Family;
+use crate::support::rig::{key, peer, quick_config, small_stream, us};
 use crate::{OneSlot, keep, left, listener, ms, on_link, secs};
 
 const ONE_MS: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ fn unsaid() -> Vec<Duration> {
 fn check_stream(stream: StreamOptions, expected: Result<(), Setting>) {
     let mut store = Box::new(OneSlot::new());
     let mut tcp = Tcp::new(&mut *store, quick_config(), key(1)).unwrap();
-    let now = crate::bench::START;
+    let now = crate::support::rig::START;
     let expected = expected.map_err(Error::InvalidSetting);
     let family = Family::V4;
     let connected = tcp.connect(now, us(family), peer(family), None, stream);
@@ -160,18 +160,18 @@ fn periods_of_the_engine_are_taken_as_they_are_or_refused() {
 #[test]
 fn what_is_refused_on_a_live_connection_changes_nothing() {
     use tcp_reset_core::Timer::{FirstByte, Idle, KeepAlive as Keep, UserTimeout};
-    on_link(|link| {
+    on_link(|rig| {
         let stream = StreamOptions {
             idle_timeout: Some(secs(100)),
             first_byte_timeout: Some(secs(200)),
             user_timeout: Some(secs(300)),
             ..with_keep(keep(secs(50), secs(1), 3))
         };
-        link.open_with(stream);
-        let (now, handle) = (link.world.now, link.handle.unwrap());
-        let before = (link.world.tcp.status(handle), link.world.tcp.budget(handle));
+        rig.open_with(stream);
+        let (now, handle) = (rig.engine.now, rig.handle.unwrap());
+        let before = (rig.engine.tcp.status(handle), rig.engine.tcp.budget(handle));
         for bad in unsaid() {
-            let tcp = &mut link.world.tcp;
+            let tcp = &mut rig.engine.tcp;
             let refused = |setting| Err(Error::InvalidSetting(setting));
             assert_eq!(tcp.set_user_timeout(now, handle, bad), refused(Setting::UserTimeout));
             assert_eq!(tcp.set_idle_timeout(now, handle, Some(bad)), refused(Setting::IdleTimeout));
@@ -180,14 +180,14 @@ fn what_is_refused_on_a_live_connection_changes_nothing() {
         }
         for bad in [Duration::ZERO, MAX_PERIOD + NANO] {
             let refused = Err(Error::InvalidSetting(Setting::FirstByteTimeout));
-            assert_eq!(link.world.tcp.set_first_byte_timeout(now, handle, Some(bad)), refused);
+            assert_eq!(rig.engine.tcp.set_first_byte_timeout(now, handle, Some(bad)), refused);
         }
         for bad in [Duration::ZERO, ms(1_001), MAX_R2 + secs(1)] {
             let refused = Err(Error::InvalidSetting(Setting::R2));
-            assert_eq!(link.world.tcp.set_r2(now, handle, bad), refused);
+            assert_eq!(rig.engine.tcp.set_r2(now, handle, bad), refused);
         }
-        assert_eq!((link.world.tcp.status(handle), link.world.tcp.budget(handle)), before);
-        let lefts = [Keep, Idle, FirstByte, UserTimeout].map(|timer| left(link, timer));
+        assert_eq!((rig.engine.tcp.status(handle), rig.engine.tcp.budget(handle)), before);
+        let lefts = [Keep, Idle, FirstByte, UserTimeout].map(|timer| left(rig, timer));
         assert_eq!(lefts, [Some(secs(50)), Some(secs(100)), Some(secs(200)), None]);
     });
 }
@@ -197,15 +197,15 @@ fn what_is_refused_on_a_live_connection_changes_nothing() {
 fn what_can_be_said_is_kept_exactly() {
     use tcp_reset_core::Timer::{Idle, KeepAlive as Keep, UserTimeout};
     for limit in said() {
-        on_link(|link| {
-            link.open();
-            let (now, handle) = (link.world.now, link.handle.unwrap());
-            link.world.tcp.set_idle_timeout(now, handle, Some(limit)).unwrap();
-            link.world.tcp.set_keep_alive(now, handle, Some(keep(limit, ONE_MS, 1))).unwrap();
-            link.world.tcp.set_user_timeout(now, handle, limit).unwrap();
-            assert_eq!([Keep, Idle].map(|timer| left(link, timer)), [Some(limit), Some(limit)]);
-            link.send(1);
-            assert_eq!(left(link, UserTimeout), Some(limit));
+        on_link(|rig| {
+            rig.open();
+            let (now, handle) = (rig.engine.now, rig.handle.unwrap());
+            rig.engine.tcp.set_idle_timeout(now, handle, Some(limit)).unwrap();
+            rig.engine.tcp.set_keep_alive(now, handle, Some(keep(limit, ONE_MS, 1))).unwrap();
+            rig.engine.tcp.set_user_timeout(now, handle, limit).unwrap();
+            assert_eq!([Keep, Idle].map(|timer| left(rig, timer)), [Some(limit), Some(limit)]);
+            rig.send(1);
+            assert_eq!(left(rig, UserTimeout), Some(limit));
         });
     }
 }

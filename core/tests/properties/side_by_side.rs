@@ -6,9 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tcp_reset_core::{Action, ChecksumBy, Config, State, Status};
 
-use crate::family::Family;
-use crate::world::Seg;
-use crate::{HALF_OPEN, Habitat, NOBODY, Zoo, Zookeeper, cases, near};
+use crate::draws::cases;
+use crate::support::family::Family;
+use crate::support::world::Seg;
+use crate::zoo::{HALF_OPEN, Habitat, NOBODY, Zoo, Zookeeper, near};
 
 impl Zookeeper<'_> {
     /// How all connections of a habitat stand, and all its records.
@@ -108,7 +109,7 @@ proptest! {
         let mut zoo = Zookeeper::with(&mut store, config, &homes, Some(Family::V6.unspecified()));
         let home = homes[usize::from(is_v6)];
         seg.ack = seg.ack.wrapping_add(zoo.end(home, port));
-        let bytes = seg.write(home.them, home.us);
+        let bytes = seg.octets(home.them, home.us);
         let [v4, v6] = homes;
         let disguised = Habitat { us: mapped(v4.us), them: mapped(v4.them) };
         let false_paths = [

@@ -14,8 +14,8 @@ use crate::exec::World;
 use crate::hosts::{HOST, Host, Raw, mac_of};
 use crate::net::PortRef;
 use crate::packet::{
-    self, ACK, BROADCAST, Body, FROM_THIS_LINK, NEIGHBOUR_ADVERTISEMENT, PROTOCOL_TCP, Packet, RST, SOLICITED, SYN,
-    Seg, on_ethernet, solicitation_of,
+    self, ACK, ADVERTISEMENT, BROADCAST, Body, ON_LINK_HOPS, Packet, RST, SOLICITED, SYN, Seg, TCP, on_ethernet,
+    solicitation_of,
 };
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -57,8 +57,8 @@ fn address_asked_for_is_answered_exactly_once() {
         assert_eq!(got.len(), 1, "{got:?}");
         assert_eq!((got[0].to, got[0].from), (raw.mac, host.mac()));
         let Body::Icmpv6 { src, dst, hop_limit, kind, code, rest } = &got[0].body else { panic!("{got:?}") };
-        assert_eq!((*src, *dst, *hop_limit), (HOST_V6, RAW_V6, FROM_THIS_LINK));
-        assert_eq!((*kind, *code, rest[0] & SOLICITED), (NEIGHBOUR_ADVERTISEMENT, 0, SOLICITED));
+        assert_eq!((*src, *dst, *hop_limit), (HOST_V6, RAW_V6, ON_LINK_HOPS));
+        assert_eq!((*kind, *code, rest[0] & SOLICITED), (ADVERTISEMENT, 0, SOLICITED));
         assert_eq!(rest[4..20], HOST_V6.octets());
         assert_eq!(rest[20..], [&[2, 1], &host.mac()[..]].concat());
     }
@@ -176,9 +176,9 @@ fn tcp_in_fragments_draws_nothing() {
         let seg = Seg { dst: dst.into(), ..raw.conn(&host, 40_000, 7).segment(SYN, b"early text") };
         let octets = seg.octets();
         let (first, second) = octets.split_at(24);
-        let plain = [fragment(PROTOCOL_TCP, 0, true, first), fragment(PROTOCOL_TCP, 3, false, second)];
-        let tiny = fragment(PROTOCOL_TCP, 0, true, &octets[..8]);
-        let hidden = fragment(DESTINATION, 0, true, &padding(PROTOCOL_TCP, &octets[..16]));
+        let plain = [fragment(TCP, 0, true, first), fragment(TCP, 3, false, second)];
+        let tiny = fragment(TCP, 0, true, &octets[..8]);
+        let hidden = fragment(DESTINATION, 0, true, &padding(TCP, &octets[..16]));
         for part in plain.iter().chain([&tiny, &hidden]) {
             assert_eq!(answers(&mut world, &host, &raw, &behind(RAW_V6, dst, FRAGMENT, part)), [], "to {dst}");
         }
@@ -200,8 +200,8 @@ fn syn_behind_extension_headers_is_taken() {
     for (i, next) in [HOP_BY_HOP, DESTINATION, FRAGMENT].into_iter().enumerate() {
         let octets = raw.conn(&host, 40_000 + i as u16, 7).segment(SYN, b"").octets();
         let payload = match next {
-            FRAGMENT => fragment(PROTOCOL_TCP, 0, false, &octets),
-            _ => padding(PROTOCOL_TCP, &octets),
+            FRAGMENT => fragment(TCP, 0, false, &octets),
+            _ => padding(TCP, &octets),
         };
         let got = answers(&mut world, &host, &raw, &behind(RAW_V6, HOST_V6, next, &payload));
         assert!(matches!(&got[..], [Packet { body: Body::Tcp(seg), .. }] if seg.flags == SYN | ACK), "{got:?}");

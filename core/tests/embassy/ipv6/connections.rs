@@ -12,7 +12,7 @@ use super::{HOST_V6, Live, OTHER_V6, RAW_V6, fixed_v6, of_both, static_v6};
 use crate::exec::{World, both};
 use crate::hosts::{HOST, Host, OTHER, RAW, Raw, mac_of};
 use crate::net::PortRef;
-use crate::packet::{self, ACK, Body, NEIGHBOUR_ADVERTISEMENT, RST, SYN};
+use crate::packet::{self, ACK, ADVERTISEMENT, Body, RST, SYN};
 use crate::streams::{echo, echo_through, write_all};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many times the host has told where it is.
 fn advertisements(host: &Host) -> usize {
     let frames = host.port.sent_since(0);
-    let is_one =
-        |frame: &&Vec<u8>| matches!(packet::parse(frame).body, Body::Icmpv6 { kind: NEIGHBOUR_ADVERTISEMENT, .. });
+    let is_one = |frame: &&Vec<u8>| matches!(packet::parse(frame).body, Body::Icmpv6 { kind: ADVERTISEMENT, .. });
     frames.iter().filter(is_one).count()
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::packet::{FROM_THIS_LINK, Mac, NEIGHBOUR_SOLICITATION, PROTOCOL_ICMPV6, icmpv6, ipv6, neighbour_message};
+use crate::packet::{ICMPV6, Mac, ON_LINK_HOPS, SOLICITATION, discovery_body, icmpv6_packet, ipv6, link_option};
 
 /// Protocol numbers of extension headers (RFC 8200 §4).
 pub const HOP_BY_HOP: u8 = 0;
@@ -36,8 +36,8 @@ pub fn group_mac(group: Ipv6Addr) -> Mac {
 
 /// Who has this address?
 pub fn solicitation(asker: (Mac, Ipv6Addr), target: Ipv6Addr, dst: Ipv6Addr) -> Vec<u8> {
-    let rest = neighbour_message(0, target, SOURCE_LINK_ADDRESS, asker.0);
-    icmpv6(asker.1, dst, FROM_THIS_LINK, [NEIGHBOUR_SOLICITATION, 0], &rest)
+    let rest = discovery_body(0, target, &link_option(SOURCE_LINK_ADDRESS, asker.0));
+    icmpv6_packet(asker.1, dst, ON_LINK_HOPS, [SOLICITATION, 0], &rest)
 }
 
 /// What follows the checksum of an echo request, and so of its reply.
@@ -46,13 +46,13 @@ pub fn echo(text: &[u8]) -> Vec<u8> {
 }
 
 pub fn echo_request(src: Ipv6Addr, dst: Ipv6Addr, text: &[u8]) -> Vec<u8> {
-    icmpv6(src, dst, 64, [ECHO_REQUEST, 0], &echo(text))
+    icmpv6_packet(src, dst, 64, [ECHO_REQUEST, 0], &echo(text))
 }
 
 /// A router's error about a packet: for [`TOO_BIG`] the number is the MTU, for the others it is unused.
 pub fn error(router: Ipv6Addr, dst: Ipv6Addr, kind: u8, number: u32, about: &[u8]) -> Vec<u8> {
     let quote = &about[..about.len().min(MOST_OF_AN_ERROR)];
-    icmpv6(router, dst, 64, [kind, 0], &[&number.to_be_bytes(), quote].concat())
+    icmpv6_packet(router, dst, 64, [kind, 0], &[&number.to_be_bytes(), quote].concat())
 }
 
 /// A part of a packet; the offset is in units of 8 octets.
@@ -72,12 +72,12 @@ pub fn padding(next: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A packet whose first header is `next`.
 pub fn behind(src: Ipv6Addr, dst: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
-    ipv6(src, dst, (next, 64), payload)
+    ipv6(src, dst, next, payload)
 }
 
 /// Changes an octet of an ICMPv6 message and mends nothing: the checksum is wrong then.
 pub fn spoiled(mut packet: Vec<u8>) -> Vec<u8> {
-    assert_eq!(packet[6], PROTOCOL_ICMPV6);
+    assert_eq!(packet[6], ICMPV6);
     packet[42] ^= 0x01;
     packet
 }

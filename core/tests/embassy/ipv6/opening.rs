@@ -11,8 +11,8 @@ use crate::exec::{Handle, World};
 use crate::hosts::{HOST, Host, RAW, Raw, mac_of};
 use crate::net::PortRef;
 use crate::packet::{
-    self, BROADCAST, Body, FROM_THIS_LINK, Mac, NEIGHBOUR_ADVERTISEMENT, OVERRIDE, Packet, SOLICITED, SYN, icmpv6,
-    neighbour_message, solicitation_of,
+    self, ADVERTISEMENT, BROADCAST, Body, Mac, ON_LINK_HOPS, OVERRIDE, Packet, SOLICITED, SYN, discovery_body,
+    icmpv6_packet, link_option, solicitation_of,
 };
 
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe);
@@ -56,8 +56,8 @@ fn connecting_neighbour_is_solicited_and_the_syn_goes_where_it_says() {
     assert_eq!(solicitation_of(&got[0].body), Some(((host.mac(), HOST_V6), RAW_V6)));
     assert!(matches!(got[0].body, Body::Icmpv6 { dst, .. } if dst == group), "{got:?}");
 
-    let rest = neighbour_message(SOLICITED | OVERRIDE, RAW_V6, TARGET_LINK_ADDRESS, ELSEWHERE);
-    let answer = icmpv6(RAW_V6, HOST_V6, FROM_THIS_LINK, [NEIGHBOUR_ADVERTISEMENT, 0], &rest);
+    let rest = discovery_body(SOLICITED | OVERRIDE, RAW_V6, &link_option(TARGET_LINK_ADDRESS, ELSEWHERE));
+    let answer = icmpv6_packet(RAW_V6, HOST_V6, ON_LINK_HOPS, [ADVERTISEMENT, 0], &rest);
     raw.send_packet(host.mac(), &answer);
     world.run_ms(5);
     let syns = syns_since(&host, mark);
@@ -83,31 +83,30 @@ fn connecting_answer_that_must_not_be_believed_changes_nothing() {
     let mark = host.port.mark();
     let connecting = connect(&mut world, &host, RAW_V6, 7);
     world.run_ms(5);
-    let rest = |target, link| neighbour_message(SOLICITED | OVERRIDE, target, TARGET_LINK_ADDRESS, link);
+    let rest = |target, link| discovery_body(SOLICITED | OVERRIDE, target, &link_option(TARGET_LINK_ADDRESS, link));
     let good = rest(RAW_V6, raw.mac);
-    let message =
-        |hop_limit, code, rest: &[u8]| icmpv6(RAW_V6, HOST_V6, hop_limit, [NEIGHBOUR_ADVERTISEMENT, code], rest);
+    let message = |hop_limit, code, rest: &[u8]| icmpv6_packet(RAW_V6, HOST_V6, hop_limit, [ADVERTISEMENT, code], rest);
     let mut option_of_no_length = good.clone();
     option_of_no_length[21] = 0;
     let to_all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let wrong = [
         message(254, 0, &good),
-        message(FROM_THIS_LINK, 1, &good),
-        spoiled(message(FROM_THIS_LINK, 0, &good)),
-        message(FROM_THIS_LINK, 0, &good[..20]),
-        message(FROM_THIS_LINK, 0, &good[..12]),
-        message(FROM_THIS_LINK, 0, &option_of_no_length),
-        message(FROM_THIS_LINK, 0, &rest(to_all, raw.mac)),
-        message(FROM_THIS_LINK, 0, &rest(FAR_V6, raw.mac)),
-        message(FROM_THIS_LINK, 0, &rest(RAW_V6, BROADCAST)),
-        icmpv6(RAW_V6, to_all, FROM_THIS_LINK, [NEIGHBOUR_ADVERTISEMENT, 0], &good),
+        message(ON_LINK_HOPS, 1, &good),
+        spoiled(message(ON_LINK_HOPS, 0, &good)),
+        message(ON_LINK_HOPS, 0, &good[..20]),
+        message(ON_LINK_HOPS, 0, &good[..12]),
+        message(ON_LINK_HOPS, 0, &option_of_no_length),
+        message(ON_LINK_HOPS, 0, &rest(to_all, raw.mac)),
+        message(ON_LINK_HOPS, 0, &rest(FAR_V6, raw.mac)),
+        message(ON_LINK_HOPS, 0, &rest(RAW_V6, BROADCAST)),
+        icmpv6_packet(RAW_V6, to_all, ON_LINK_HOPS, [ADVERTISEMENT, 0], &good),
     ];
     for (i, packet) in wrong.iter().enumerate() {
         raw.send_packet(host.mac(), packet);
         world.run_ms(5);
         assert_eq!(syns_since(&host, mark), [], "the wrong answer number {i}");
     }
-    raw.send_packet(host.mac(), &message(FROM_THIS_LINK, 0, &good));
+    raw.send_packet(host.mac(), &message(ON_LINK_HOPS, 0, &good));
     let _conn = raw.answer(&mut world, &host);
     assert!(world.join(&connecting).is_ok());
 }

@@ -11,7 +11,7 @@ use super::frames::group_mac;
 use crate::exec::World;
 use crate::hosts::{HOST, Host, Raw, mac_of};
 use crate::net::PortRef;
-use crate::packet::{self, FROM_THIS_LINK, on_ethernet};
+use crate::packet::{self, ON_LINK_HOPS, on_ethernet};
 
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xfe);
 const PEER_ON_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x1d);
@@ -36,7 +36,7 @@ fn advertise(world: &mut World, router: &Raw, [a, b, c, d]: [u16; 4], seconds: u
     rest.extend(seconds.to_be_bytes());
     rest.extend([0; 4]);
     rest.extend(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).octets());
-    let message = packet::icmpv6(ROUTER, ALL_NODES, FROM_THIS_LINK, [ROUTER_ADVERTISEMENT, 0], &rest);
+    let message = packet::icmpv6_packet(ROUTER, ALL_NODES, ON_LINK_HOPS, [ROUTER_ADVERTISEMENT, 0], &rest);
     for _ in 0..2 {
         router.port.send(on_ethernet(group_mac(ALL_NODES), router.mac, &message));
         world.run_ms(10);

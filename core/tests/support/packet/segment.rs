@@ -1,0 +1,152 @@
+//! TCP segments (RFC 9293 §3.1) as octets and as plain numbers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{ACK, FIN, RST, SYN, URG, tcp_checksum, u16_at, u32_at};
+
+/// The header without options.
+pub(crate) const HEADER: usize = 20;
+/// The most octets of options.
+const MOST_OPTIONS: usize = 40;
+
+/// What is to be written, between two endpoints.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Raw<'a> {
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) wnd: u16,
+    pub(crate) urgent: u16,
+    /// Padded with zeros to a multiple of four.
+    pub(crate) options: &'a [u8],
+    pub(crate) text: &'a [u8],
+}
+
+impl Raw<'_> {
+    /// The segment's octets. Without a checksum the field is zero.
+    pub(crate) fn octets(&self, src: SocketAddr, dst: SocketAddr, has_checksum: bool) -> Vec<u8> {
+        let header = HEADER + self.options.len().next_multiple_of(4);
+        assert!(header <= HEADER + MOST_OPTIONS, "options that no header holds");
+        let mut out = Vec::with_capacity(header + self.text.len());
+        out.extend(src.port().to_be_bytes());
+        out.extend(dst.port().to_be_bytes());
+        out.extend(self.seq.to_be_bytes());
+        out.extend(self.ack.to_be_bytes());
+        out.extend([((header / 4) << 4) as u8, self.flags]);
+        out.extend(self.wnd.to_be_bytes());
+        out.extend([0, 0]);
+        out.extend(self.urgent.to_be_bytes());
+        out.extend(self.options);
+        out.resize(header, 0);
+        out.extend(self.text);
+        if has_checksum {
+            let sum = tcp_checksum(src.ip(), dst.ip(), &out);
+            out[16..18].copy_from_slice(&sum.to_be_bytes());
+        }
+        out
+    }
+
+    /// The segment's octets with a right checksum.
+    pub(crate) fn bytes(&self, src: SocketAddr, dst: SocketAddr) -> Vec<u8> {
+        self.octets(src, dst, true)
+    }
+}
+
+/// A segment without its addresses.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Seg {
+    pub(crate) sport: u16,
+    pub(crate) dport: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) wnd: u16,
+    pub(crate) urgent: u16,
+    pub(crate) options: Vec<u8>,
+    pub(crate) text: Vec<u8>,
+}
+
+/// The option that announces a maximum segment size.
+pub(crate) fn mss_option(mss: u16) -> Vec<u8> {
+    let [high, low] = mss.to_be_bytes();
+    vec![2, 4, high, low]
+}
+
+impl Seg {
+    pub(crate) fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// SEG.LEN.
+    pub(crate) fn len(&self) -> u32 {
+        self.text.len() as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+    }
+
+    /// The sequence number behind the segment.
+    pub(crate) fn end(&self) -> u32 {
+        self.seq.wrapping_add(self.len())
+    }
+
+    /// The maximum segment size that is announced; no other option may be there.
+    pub(crate) fn mss(&self) -> Option<u16> {
+        match self.options[..] {
+            [] => None,
+            [2, 4, high, low] => Some(u16::from_be_bytes([high, low])),
+            _ => panic!("options nobody expects: {:02x?}", self.options),
+        }
+    }
+
+    /// The segment's octets between two addresses of one family.
+    pub(crate) fn octets(&self, src: impl Into<IpAddr>, dst: impl Into<IpAddr>) -> Vec<u8> {
+        let Seg { sport, dport, seq, ack, flags, wnd, urgent, ref options, ref text } = *self;
+        let raw = Raw { seq, ack, flags, wnd, urgent, options, text };
+        raw.bytes(SocketAddr::new(src.into(), sport), SocketAddr::new(dst.into(), dport))
+    }
+
+    /// Reads the numbers; whether checksum and content are right is not looked at.
+    pub(crate) fn parse(octets: &[u8]) -> Seg {
+        assert!(octets.len() >= HEADER, "shorter than a header");
+        let header = usize::from(octets[12] >> 4) * 4;
+        assert!(header >= HEADER && header <= octets.len(), "data offset {header}");
+        Seg {
+            sport: u16_at(octets, 0),
+            dport: u16_at(octets, 2),
+            seq: u32_at(octets, 4),
+            ack: u32_at(octets, 8),
+            flags: octets[13],
+            wnd: u16_at(octets, 14),
+            urgent: u16_at(octets, 18),
+            options: octets[HEADER..header].to_vec(),
+            text: octets[header..].to_vec(),
+        }
+    }
+
+    /// Reads what an engine wrote; whatever is not well formed fails the test.
+    pub(crate) fn read(octets: &[u8], src: IpAddr, dst: IpAddr) -> Seg {
+        let seg = Seg::parse(octets);
+        assert_eq!(tcp_checksum(src, dst, octets), 0, "checksum of {octets:?}");
+        assert_eq!(octets[12] & 0x0f, 0, "reserved bits");
+        assert_eq!(octets[13] & !0x3f, 0, "unknown control bits");
+        seg.assert_sane();
+        seg
+    }
+
+    /// Nothing an engine sends may look like this.
+    fn assert_sane(&self) {
+        assert!(self.sport != 0 && self.dport != 0, "port 0: {self:?}");
+        assert_eq!(self.urgent, 0, "urgent pointer: {self:?}");
+        assert!(!self.has(URG), "URG: {self:?}");
+        let kinds = u8::from(self.has(SYN)) + u8::from(self.has(FIN)) + u8::from(self.has(RST));
+        assert!(kinds <= 1, "SYN, FIN and RST exclude each other: {self:?}");
+        assert!(self.has(ACK) || self.has(SYN) || self.has(RST), "no ACK: {self:?}");
+        assert!(self.has(ACK) || self.ack == 0, "number without bit: {self:?}");
+        if self.has(RST) || self.has(SYN) {
+            assert!(self.text.is_empty(), "text on SYN or RST: {self:?}");
+        }
+        if self.has(SYN) {
+            assert_eq!(self.options[..2], [2, 4], "MSS on every SYN: {self:?}");
+        } else {
+            assert!(self.options.is_empty(), "options beyond SYN: {self:?}");
+        }
+    }
+}
