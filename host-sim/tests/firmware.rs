@@ -167,9 +167,9 @@ fn a_capture_that_cannot_be_written_is_told() {
 /// Instructions, not time: the same on every machine. The bounds are a little above what was measured: SYN to a closed port, pure ACK,
 /// bulk in, bulk out, echo of 64 octets.
 const BOUNDS: [(&str, &str, [f64; 5]); 3] = [
-    ("IPv4", "IPv4", [1.05, 1.2, 0.9, 0.75, 1.15]),
-    ("both", "IPv4", [1.3, 1.45, 0.9, 0.75, 1.15]),
-    ("both", "IPv6", [1.12, 1.02, 0.82, 0.72, 0.92]),
+    ("IPv4", "IPv4", [0.88, 0.95, 0.52, 0.45, 1.03]),
+    ("both", "IPv4", [1.1, 1.08, 0.55, 0.47, 0.98]),
+    ("both", "IPv6", [0.85, 0.66, 0.47, 0.42, 0.75]),
 ];
 
 #[test]

@@ -92,6 +92,7 @@ mod tests {
 
     /// Every distance there is, from a number in the middle of the circle and across its seam.
     #[test]
+    #[ignore = "a sweep over 2^32 numbers: `cargo test --release --lib -- --ignored wire::seq`"]
     fn order_follows_the_shorter_way_for_all_distances() {
         for start in [0, 0xdead_beef] {
             let origin = Seq(start);
@@ -114,6 +115,7 @@ mod tests {
 
     /// Every number against windows of every kind of size.
     #[test]
+    #[ignore = "a sweep over 2^32 numbers: `cargo test --release --lib -- --ignored wire::seq`"]
     fn window_membership_is_counted_from_the_left_edge_for_all_numbers() {
         for size in [0, 1, 2, 0xffff, HALF, u32::MAX] {
             let start = Seq(0xffff_fff0);
