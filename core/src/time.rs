@@ -39,7 +39,9 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Instant;
     fn add(self, rhs: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+        // In 64 bits: a duration's own microseconds have 128.
+        let micros = rhs.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(rhs.subsec_micros()));
+        Instant(self.0.saturating_add(micros))
     }
 }
 
@@ -158,11 +160,12 @@ impl Period {
 
     /// Takes a period as it is, and at least 1 ms; `None` where no unit says it exactly.
     pub(crate) const fn exact(duration: Duration) -> Option<Period> {
-        let us = duration.as_micros();
-        if us == 0 || us > Period::MAX.as_micros() || !duration.subsec_nanos().is_multiple_of(1_000_000) {
+        let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
+        let is_longer = secs > Period::MAX.as_secs() || (secs == Period::MAX.as_secs() && nanos > 0);
+        if duration.is_zero() || is_longer || !nanos.is_multiple_of(1_000_000) {
             return None;
         }
-        let (ms, most) = ((us / 1_000) as u32, Period::COUNT as u32);
+        let (ms, most) = (secs as u32 * 1_000 + nanos / 1_000_000, Period::COUNT as u32);
         if ms <= most {
             Some(Period(ms as u16))
         } else if ms.is_multiple_of(1_000) && ms / 1_000 <= most {
@@ -194,6 +197,7 @@ impl Period {
 
 /// Rounds a setting up to whole milliseconds, at most the furthest deadline.
 pub(crate) fn as_ms(duration: Duration) -> u32 {
-    let ms = duration.as_micros().div_ceil(1_000);
+    let ms =
+        duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_micros().div_ceil(1_000)));
     u32::try_from(ms).unwrap_or(MAX_AHEAD_MS).min(MAX_AHEAD_MS)
 }

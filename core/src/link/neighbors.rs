@@ -62,8 +62,8 @@ impl Neighbours {
 
     /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
     pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
-        let lifetime = if is_doubted { RETRY } else { LIFETIME };
-        let fresh = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < lifetime;
+        let until = |n: &Neighbour| if is_doubted { n.learned_at + RETRY } else { n.learned_at + LIFETIME };
+        let fresh = |n: &&Neighbour| n.addr == addr && now < until(n);
         if let Some(neighbour) = self.known.iter().find(fresh) {
             return Some(neighbour.hop);
         }
@@ -77,7 +77,7 @@ impl Neighbours {
 
     /// Gives the neighbour's address, if it was learned not long ago; asks nobody.
     pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<Hop> {
-        let is_it = |n: &&Neighbour| n.addr == addr && now.duration_since(n.learned_at) < LIFETIME;
+        let is_it = |n: &&Neighbour| n.addr == addr && now < n.learned_at + LIFETIME;
         self.known.iter().find(is_it).map(|neighbour| neighbour.hop)
     }
 

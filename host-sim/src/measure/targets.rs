@@ -34,7 +34,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "SYN",
         base: Base::Theirs,
         target: Some(0.80),
-        bounds: [1.41, 1.42, 1.43],
+        bounds: [1.39, 1.31, 1.36],
     },
     Item {
         name: "pure-ack",
@@ -42,7 +42,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Theirs,
         target: Some(0.75),
-        bounds: [1.40, 1.38, 1.38],
+        bounds: [1.18, 1.17, 1.18],
     },
     Item {
         name: "pure-ack-1024",
@@ -50,7 +50,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Own("pure-ack"),
         target: Some(1.20),
-        bounds: [1.17, 1.19, 1.26],
+        bounds: [1.20, 1.22, 1.30],
     },
     Item {
         name: "bulk",
@@ -58,7 +58,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "full segment of data",
         base: Base::Theirs,
         target: Some(0.90),
-        bounds: [1.73, 1.72, 1.71],
+        bounds: [1.38, 1.41, 1.40],
     },
     Item {
         name: "request-response",
@@ -66,7 +66,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "exchange",
         base: Base::Theirs,
         target: Some(1.00),
-        bounds: [1.84, 1.77, 1.75],
+        bounds: [1.76, 1.71, 1.70],
     },
     Item {
         name: "set-up-and-close",
@@ -74,7 +74,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "connection",
         base: Base::Theirs,
         target: Some(1.20),
-        bounds: [1.71, 1.66, 1.72],
+        bounds: [1.72, 1.67, 1.73],
     },
     Item {
         name: "stray-ack",
@@ -82,7 +82,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Theirs,
         target: None,
-        bounds: [1.46, 1.46, 1.47],
+        bounds: [1.46, 1.38, 1.42],
     },
     Item {
         name: "stray-ack-250",
@@ -90,6 +90,6 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Own("stray-ack"),
         target: Some(1.20),
-        bounds: [3.50, 4.55, 3.42],
+        bounds: [1.03, 1.03, 1.03],
     },
 ];
