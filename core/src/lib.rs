@@ -58,6 +58,7 @@ pub use engine::event::{Compact, ConnectionHandle, Event, ListenerHandle, Status
 pub use engine::poll::{Output, Transmit};
 pub use engine::tcp::Tcp;
 pub use error::Error;
+pub use rules::table::{RULE_TABLE, Requirement, RuleRow};
 pub use rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 pub use tables::storage::Storage;
 pub use time::Instant;

@@ -75,7 +75,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Print the rule table
-    Rules,
+    Rules {
+        /// As the page of Markdown that stands in `docs/rules.md`
+        #[arg(long)]
+        markdown: bool,
+    },
     Qemu(qemu::command::Options),
     #[cfg(feature = "mutants")]
     Mutants(host_sim::mutants::Options),
@@ -101,8 +105,12 @@ fn scenario_named(name: &str) -> Result<&'static Scenario, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.command {
-        Some(Command::Rules) => {
+        Some(Command::Rules { markdown: false }) => {
             anstream::println!("{}", host_sim::rules::table());
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Rules { markdown: true }) => {
+            anstream::print!("{}", host_sim::rules::markdown());
             return ExitCode::SUCCESS;
         }
         Some(Command::Boards) => return code_of(boards::run().map(|fits| i32::from(!fits))),

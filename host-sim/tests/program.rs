@@ -155,3 +155,12 @@ fn the_rule_table_covers_every_requirement() {
         assert!(text.contains(rule.name()), "{rule} is missing");
     }
 }
+
+#[test]
+fn the_page_of_rules_is_current() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rules.md");
+    let output = host_sim(&["rules", "--markdown"]);
+    assert!(output.status.success());
+    let there = std::fs::read_to_string(page).expect(page);
+    assert_eq!(there, stdout(&output), "docs/rules.md: write it anew with `cargo run -p host-sim -- rules --markdown`");
+}

@@ -13,6 +13,7 @@ pub(crate) mod segment_arrives;
 pub(crate) mod syn_received;
 mod syn_sent;
 pub(crate) mod synchronized;
+pub(crate) mod table;
 pub(crate) mod tcb;
 pub(crate) mod time_wait;
 pub(crate) mod verdict;

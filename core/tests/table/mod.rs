@@ -1,11 +1,13 @@
-//! The rules of segment arrival as one table: what a reader sees and what a checker computes stand in the same row.
+//! What each row of the rule table means, for a machine: when it decides, and what it brings about.
 //!
-//! The rows are ordered. The first row whose states hold the connection's and whose `holds` says yes decides about a segment;
-//! its `effect` says what goes out and what the record looks like afterwards. Rows without a rule name what no single segment
-//! shows; their test proves it alone. Derived from RFC 9293, RFC 5961, RFC 1337 and RFC 6191, not from the engine.
+//! The checks are ordered as the rows are. The first whose states hold the connection's and whose `holds` says yes decides about a segment;
+//! its `effect` says what goes out and what the record looks like afterwards. Derived from RFC 9293, RFC 5961, RFC 1337 and RFC 6191, not
+//! from the engine.
 #![allow(dead_code, reason = "every program that includes the table needs another part of it")]
 
-use tcp_reset_core::{Action, CloseReason, ResetReason, RstPolicy, Rule, State};
+use std::sync::LazyLock;
+
+use tcp_reset_core::{Action, CloseReason, RULE_TABLE, ResetReason, RstPolicy, RuleRow, State};
 
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
@@ -14,34 +16,16 @@ pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 pub(crate) const URG: u8 = 32;
 
-/// One line of the table.
-pub(crate) struct Row {
-    /// The rule, where one segment shows it.
-    pub(crate) rule: Option<Rule>,
-    /// The requirements it serves.
-    pub(crate) ids: &'static [&'static str],
-    /// The states it applies in, as printed.
-    pub(crate) states: &'static str,
-    /// What arrives.
-    pub(crate) stimulus: &'static str,
-    /// What is done.
-    pub(crate) action: &'static str,
-    /// Where it is written; RFC 9293 unless another is named.
-    pub(crate) section: &'static str,
-    /// The test function that proves it.
-    pub(crate) test: &'static str,
-    /// The same, for a machine.
-    pub(crate) check: Option<Check>,
-}
-
 /// The computable part of a row.
 pub(crate) struct Check {
+    /// The test that the row names.
+    test: &'static str,
     /// The states it applies in.
     pub(crate) on: &'static [State],
     /// Says whether the row decides, given that no earlier one does.
-    pub(crate) holds: fn(&Model, &Seg) -> bool,
+    holds: fn(&Model, &Seg) -> bool,
     /// Says what happens.
-    pub(crate) effect: fn(&Model, &Seg) -> Effect,
+    effect: fn(&Model, &Seg) -> Effect,
 }
 
 /// A segment as the rules see it.
@@ -149,10 +133,20 @@ pub(crate) struct Effect {
     pub(crate) closed: Option<CloseReason>,
 }
 
+/// The rows that one segment shows, each with its check.
+pub(crate) static CHECKED: LazyLock<Vec<(&'static RuleRow, &'static Check)>> = LazyLock::new(|| {
+    let rows: Vec<_> = RULE_TABLE.iter().filter(|row| row.rule.is_some()).collect();
+    assert_eq!(rows.len(), CHECKS.len(), "each row with a rule has a check");
+    let pair = |(row, check): (&'static RuleRow, &'static Check)| {
+        assert_eq!(row.test, check.test, "the checks stand in the order of the rows");
+        (row, check)
+    };
+    rows.into_iter().zip(CHECKS).map(pair).collect()
+});
+
 /// Finds the row that decides about `seg` and computes what it brings about.
-pub(crate) fn decide(model: &Model, seg: &Seg) -> (&'static Row, Effect) {
-    for row in TABLE {
-        let Some(check) = &row.check else { continue };
+pub(crate) fn decide(model: &Model, seg: &Seg) -> (&'static RuleRow, Effect) {
+    for (row, check) in &*CHECKED {
         if check.on.contains(&model.state) && (check.holds)(model, seg) {
             return (row, (check.effect)(model, seg));
         }
@@ -187,317 +181,93 @@ const OTHER: &[State] = &[
     State::LastAck,
 ];
 
-/// Writes rows as `rule; ids; states as printed, states; stimulus; action; section; test; holds; effect`, and rows no
-/// segment shows as `ids; states; stimulus; action; section; test`.
-macro_rules! table {
-    ($( [ $($row:tt)* ] )*) => { pub(crate) const TABLE: &[Row] = &[ $( table!(@row $($row)*) ),* ]; };
-    (@row $rule:ident; $($id:literal)+; $states:literal $on:ident; $stimulus:literal; $action:literal; $section:literal;
-     $test:ident; $holds:expr; $effect:expr) => {
-        Row {
-            rule: Some(Rule::$rule), ids: &[$($id),+], states: $states, stimulus: $stimulus, action: $action,
-            section: $section, test: stringify!($test),
-            check: Some(Check { on: $on, holds: $holds, effect: $effect }),
-        }
-    };
-    (@row $($id:literal)+; $states:literal; $stimulus:literal; $action:literal; $section:literal; $test:ident) => {
-        Row {
-            rule: None, ids: &[$($id),+], states: $states, stimulus: $stimulus, action: $action, section: $section,
-            test: stringify!($test), check: None,
-        }
+/// Writes checks as `test; states; holds; effect`.
+macro_rules! checks {
+    ($( [$test:ident; $on:ident; $holds:expr; $effect:expr] )*) => {
+        const CHECKS: &[Check] =
+            &[ $( Check { test: stringify!($test), on: $on, holds: $holds, effect: $effect } ),* ];
     };
 }
 
-table! {
+checks! {
     // Before any state is looked at.
-    [Malformed; "R12"; "any" ANY; "header, data offset or length cannot be true"; "dropped"; "3.1";
-     any_state_malformed_header_is_dropped; |_, s| !s.well_formed; dropped]
-    [ChecksumWrong; "R12"; "any" ANY; "wrong checksum"; "dropped"; "3.1, MUST-3";
-     any_state_wrong_checksum_is_dropped; |_, s| !s.checksum_right; dropped]
-    [Fragment; "R12"; "any" ANY; "a fragment"; "dropped, never put together"; "3.7.2";
-     any_state_fragment_is_dropped; |_, s| s.is_fragment; dropped]
-    [TooManyHeaders; "R12"; "any" ANY; "more IPv6 extension headers than are stepped over"; "dropped, not looked behind"; "RFC 8504 5.3";
-     any_state_too_many_headers_are_dropped; |_, s| s.has_too_many_headers; dropped]
-    [NotAnswerable; "R11"; "any" ANY; "port 0, or an address no reply may go to or come from"; "dropped, no listener touched";
-     "3.9.2.3, RFC 1122 4.2.3.10"; any_state_unanswerable_address_is_dropped; |_, s| !s.answerable; dropped]
-
+    [any_state_malformed_header_is_dropped; ANY; |_, s| !s.well_formed; dropped]
+    [any_state_wrong_checksum_is_dropped; ANY; |_, s| !s.checksum_right; dropped]
+    [any_state_fragment_is_dropped; ANY; |_, s| s.is_fragment; dropped]
+    [any_state_too_many_headers_are_dropped; ANY; |_, s| s.has_too_many_headers; dropped]
+    [any_state_unanswerable_address_is_dropped; ANY; |_, s| !s.answerable; dropped]
     // 3.10.7.1
-    [ClosedRst; "R1" "R11"; "CLOSED" CLOSED; "RST"; "dropped"; "3.10.7.1";
-     closed_rst_is_dropped; |_, s| s.has(RST); dropped]
-    [ClosedNoAck; "R1" "M4" "M6"; "CLOSED" CLOSED; "no ACK, whatever else"; "<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>";
-     "3.10.7.1, 3.5.2 group 1"; closed_segment_without_ack_draws_rst_ack; |_, s| !s.has(ACK); reset_stranger]
-    [ClosedAck; "R1" "M4"; "CLOSED" CLOSED; "ACK"; "<SEQ=SEG.ACK><CTL=RST>"; "3.10.7.1, 3.5.2 group 1";
-     closed_segment_with_ack_draws_rst_at_its_ack; |_, _| true; |m, s| reset_at_ack(m, s, ResetReason::NoConnection)]
-
+    [closed_rst_is_dropped; CLOSED; |_, s| s.has(RST); dropped]
+    [closed_segment_without_ack_draws_rst_ack; CLOSED; |_, s| !s.has(ACK); reset_stranger]
+    [closed_segment_with_ack_draws_rst_at_its_ack; CLOSED; |_, _| true; |m, s| reset_at_ack(m, s, ResetReason::NoConnection)]
     // 3.10.7.2
-    [ListenRst; "R2" "M8"; "LISTEN" LISTEN; "RST"; "dropped, LISTEN stays"; "3.10.7.2 first";
-     listen_rst_is_ignored; |_, s| s.has(RST); dropped]
-    [ListenAck; "R2" "M5"; "LISTEN" LISTEN; "ACK"; "<SEQ=SEG.ACK><CTL=RST>"; "3.10.7.2 second, 3.5.2 group 2";
-     listen_ack_draws_rst; |_, s| s.has(ACK); |m, s| reset_at_ack(m, s, ResetReason::AckToListener)]
-    [ListenSynDropped; "R2"; "LISTEN" LISTEN; "SYN that cannot be taken, listener drops"; "dropped"; "3.10.7.2 third";
-     listen_syn_when_full_is_dropped; |m, s| s.has(SYN) && m.port == Port::FullDrops; dropped]
-    [ListenSynRefused; "R2"; "LISTEN" LISTEN; "SYN that cannot be taken, listener refuses";
-     "<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>"; "3.10.7.2 third";
-     listen_syn_when_full_is_refused; |m, s| s.has(SYN) && m.port == Port::FullRefuses; refuse_syn]
-    [ListenSyn; "R2"; "LISTEN" LISTEN; "SYN"; "half-open entry, SYN,ACK; text and FIN stay unacknowledged"; "3.10.7.2 third";
-     listen_syn_makes_half_open_and_sends_syn_ack; |_, s| s.has(SYN); open_half]
-    [ListenOther; "R2"; "LISTEN" LISTEN; "none of RST, ACK, SYN"; "dropped"; "3.10.7.2 fourth";
-     listen_other_is_dropped; |_, _| true; dropped]
-
+    [listen_rst_is_ignored; LISTEN; |_, s| s.has(RST); dropped]
+    [listen_ack_draws_rst; LISTEN; |_, s| s.has(ACK); |m, s| reset_at_ack(m, s, ResetReason::AckToListener)]
+    [listen_syn_when_full_is_dropped; LISTEN; |m, s| s.has(SYN) && m.port == Port::FullDrops; dropped]
+    [listen_syn_when_full_is_refused; LISTEN; |m, s| s.has(SYN) && m.port == Port::FullRefuses; refuse_syn]
+    [listen_syn_makes_half_open_and_sends_syn_ack; LISTEN; |_, s| s.has(SYN); open_half]
+    [listen_other_is_dropped; LISTEN; |_, _| true; dropped]
     // 3.10.7.3
-    [SynSentBadAckRst; "R3" "M7" "R11"; "SYN-SENT" SYN_SENT; "RST with an ACK outside (ISS, SND.NXT]"; "dropped"; "3.10.7.3 first";
-     syn_sent_rst_with_bad_ack_is_dropped; |m, s| s.has(ACK) && !m.acks_new(s) && s.has(RST); dropped]
-    [SynSentBadAck; "R3" "M3" "M5"; "SYN-SENT" SYN_SENT; "ACK outside (ISS, SND.NXT], no RST";
-     "<SEQ=SEG.ACK><CTL=RST>, SYN again at once, limited"; "3.10.7.3 first, 3.5.2 group 2";
-     syn_sent_bad_ack_draws_rst_and_goes_on; |m, s| s.has(ACK) && !m.acks_new(s); reset_then_syn]
-    [SynSentRst; "R3" "M6" "M7"; "SYN-SENT" SYN_SENT; "RST with an acceptable ACK"; "CLOSED: refused"; "3.10.7.3 second, 3.5.3";
-     syn_sent_rst_with_acceptable_ack_is_refused; |_, s| s.has(RST) && s.has(ACK); refused]
-    [SynSentRstNoAck; "R3" "M7"; "SYN-SENT" SYN_SENT; "RST without ACK"; "dropped"; "3.10.7.3 second";
-     syn_sent_rst_without_ack_is_dropped; |_, s| s.has(RST); dropped]
-    [SynSentSynAck; "R3"; "SYN-SENT" SYN_SENT; "SYN with an acceptable ACK"; "ESTABLISHED, ACK; text and FIN on it are processed";
-     "3.10.7.3 fourth"; syn_sent_syn_ack_establishes; |_, s| s.has(SYN) && s.has(ACK); establish_active]
-    [SynSentSyn; "R3"; "SYN-SENT" SYN_SENT; "SYN without ACK"; "SYN-RECEIVED, <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>"; "3.10.7.3 fourth";
-     syn_sent_syn_opens_simultaneously; |_, s| s.has(SYN); open_simultaneously]
-    [SynSentOther; "R3"; "SYN-SENT" SYN_SENT; "neither SYN nor RST, ACK acceptable or missing"; "dropped"; "3.10.7.3 fifth";
-     syn_sent_other_is_dropped; |_, _| true; dropped]
-
+    [syn_sent_rst_with_bad_ack_is_dropped; SYN_SENT; |m, s| s.has(ACK) && !m.acks_new(s) && s.has(RST); dropped]
+    [syn_sent_bad_ack_draws_rst_and_goes_on; SYN_SENT; |m, s| s.has(ACK) && !m.acks_new(s); reset_then_syn]
+    [syn_sent_rst_with_acceptable_ack_is_refused; SYN_SENT; |_, s| s.has(RST) && s.has(ACK); refused]
+    [syn_sent_rst_without_ack_is_dropped; SYN_SENT; |_, s| s.has(RST); dropped]
+    [syn_sent_syn_ack_establishes; SYN_SENT; |_, s| s.has(SYN) && s.has(ACK); establish_active]
+    [syn_sent_syn_opens_simultaneously; SYN_SENT; |_, s| s.has(SYN); open_simultaneously]
+    [syn_sent_other_is_dropped; SYN_SENT; |_, _| true; dropped]
     // TIME-WAIT, apart because nothing in it believes an RST and a SYN may start anew.
-    [RstTimeWait; "R10"; "TIME-WAIT" TIME_WAIT; "RST, wherever"; "ignored"; "RFC 1337 F1";
-     time_wait_rst_is_ignored; |_, s| s.has(RST); dropped]
-    [SynTimeWaitReopens; "R10" "M11"; "TIME-WAIT" TIME_WAIT; "SYN alone, not before RCV.NXT, and a listener takes it";
-     "half-open entry, SYN,ACK with ISS beyond the old SND.NXT; the record stays until the handshake completes";
-     "3.6.1 MAY-2, RFC 6191 2"; time_wait_bare_syn_reopens; Model::is_reopened_by; reopen]
-    [SynTimeWait; "R10" "S2"; "TIME-WAIT" TIME_WAIT; "any other SYN"; "ACK, limited"; "3.10.7.4 fourth";
-     time_wait_other_syn_is_acknowledged; |_, s| s.has(SYN); challenged]
-    [FinTimeWait; "R10"; "TIME-WAIT" TIME_WAIT; "the peer's FIN again: SEG.SEQ+SEG.LEN = RCV.NXT, SEG.ACK = SND.NXT";
-     "ACK, 2 MSL start anew"; "3.10.7.4 eighth"; time_wait_fin_again_restarts_the_wait; Model::is_fin_again; acknowledged]
-    [SeqUnacceptable; "R4" "S2"; "TIME-WAIT" TIME_WAIT; "sequence number outside the window"; "ACK, limited"; "3.10.7.4 first";
-     time_wait_old_segment_is_acknowledged; |m, s| !m.seq_acceptable(s); acknowledged_within_limit]
-    [NoAck; "R4"; "TIME-WAIT" TIME_WAIT; "no ACK"; "dropped"; "3.10.7.4 fifth";
-     time_wait_segment_without_ack_is_dropped; |_, s| !s.has(ACK); dropped]
-    [AckUnacceptable; "R7" "S2"; "TIME-WAIT" TIME_WAIT; "ACK outside [SND.UNA-65535, SND.NXT]"; "challenge ACK, limited";
-     "3.10.7.4 fifth, RFC 5961 5.2"; time_wait_unacceptable_ack_is_challenged; |m, s| !m.ack_acceptable(s); challenged]
-    [FinTimeWaitOther; "R10" "S2"; "TIME-WAIT" TIME_WAIT; "a FIN in the window that is not the peer's own"; "ACK, limited; 2 MSL go on";
-     "3.10.7.4 fifth, eighth"; time_wait_other_fin_is_acknowledged; |_, s| s.has(FIN); acknowledged_limited]
-    [TimeWaitOther; "R10"; "TIME-WAIT" TIME_WAIT; "an acceptable segment that changes nothing"; "ignored"; "3.10.7.4";
-     time_wait_acceptable_segment_is_ignored; |_, _| true; dropped]
-
+    [time_wait_rst_is_ignored; TIME_WAIT; |_, s| s.has(RST); dropped]
+    [time_wait_bare_syn_reopens; TIME_WAIT; Model::is_reopened_by; reopen]
+    [time_wait_other_syn_is_acknowledged; TIME_WAIT; |_, s| s.has(SYN); challenged]
+    [time_wait_fin_again_restarts_the_wait; TIME_WAIT; Model::is_fin_again; acknowledged]
+    [time_wait_old_segment_is_acknowledged; TIME_WAIT; |m, s| !m.seq_acceptable(s); acknowledged_within_limit]
+    [time_wait_segment_without_ack_is_dropped; TIME_WAIT; |_, s| !s.has(ACK); dropped]
+    [time_wait_unacceptable_ack_is_challenged; TIME_WAIT; |m, s| !m.ack_acceptable(s); challenged]
+    [time_wait_other_fin_is_acknowledged; TIME_WAIT; |_, s| s.has(FIN); acknowledged_limited]
+    [time_wait_acceptable_segment_is_ignored; TIME_WAIT; |_, _| true; dropped]
     // 3.10.7.4 second check: an RST is judged by its sequence number alone.
-    [RstSynReceivedPassive; "R4" "R5" "M9"; "SYN-RECEIVED" SYN_RECEIVED; "RST at RCV.NXT, opened by a listener";
-     "entry freed, LISTEN"; "3.10.7.4 second"; syn_received_passive_rst_returns_to_listen;
-     |m, s| m.is_exact_rst(s) && m.passive; return_to_listen]
-    [RstSynReceivedActive; "R4" "R5" "M9"; "SYN-RECEIVED" SYN_RECEIVED; "RST at RCV.NXT with an acceptable ACK, opened actively";
-     "CLOSED: refused"; "3.10.7.4 second"; syn_received_active_rst_is_refused;
-     |m, s| m.is_exact_rst(s) && s.has(ACK) && m.acks_new(s); refused]
-    [RstSynReceivedUnproven; "R4" "R5" "M7" "M9"; "SYN-RECEIVED" SYN_RECEIVED;
-     "RST at RCV.NXT without an acceptable ACK, opened actively"; "SYN-SENT, SYN again, limited"; "3.10.7.4 second, deviation";
-     syn_received_active_unproven_rst_returns_to_syn_sent; Model::is_exact_rst; return_to_syn_sent]
-    [RstExact; "R5" "M7" "M10"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT" OPEN; "RST at RCV.NXT";
-     "CLOSED: reset by peer; bytes received in order stay readable"; "3.10.7.4 second, RFC 5961 3.2";
-     established_rst_at_rcv_nxt_resets; Model::is_exact_rst; reset_by_peer]
-    [RstExactClosing; "R5" "M10"; "CLOSING, LAST-ACK" CLOSING_LAST_ACK; "RST at RCV.NXT"; "CLOSED: reset by peer";
-     "3.10.7.4 second"; closing_rst_at_rcv_nxt_resets; Model::is_exact_rst; reset_by_peer]
-    [RstAtLastAckSent; "R5"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" RECEIVING;
-     "RST at the last acknowledgement sent while one is delayed, policy on"; "as at RCV.NXT"; "RFC 5961 3.2, deviation";
-     established_rst_at_last_ack_sent_resets_by_policy;
-     |m, s| s.has(RST) && m.policy.at_last_ack_sent && m.delayed_from == Some(s.seq); reset_by_peer]
-    [RstBeforeFin; "R5"; "CLOSE-WAIT, CLOSING, LAST-ACK" AFTER_FIN; "RST at RCV.NXT-1, policy on"; "as at RCV.NXT";
-     "RFC 5961 3.2, deviation"; close_wait_rst_before_fin_resets_by_policy;
-     |m, s| s.has(RST) && m.policy.before_fin && s.seq.wrapping_add(1) == m.rcv_nxt; reset_by_peer]
-    [RstInWindow; "R5" "M5" "M7" "S2";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "RST in the window, not at RCV.NXT"; "challenge ACK, connection untouched"; "3.10.7.4 second, RFC 5961 3.2";
-     established_rst_in_window_sends_challenge_ack; |m, s| s.has(RST) && m.in_window(s.seq); challenged]
-    [RstAtRightEdge; "R5" "S2" "S8";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "RST at RCV.NXT+RCV.WND"; "challenge ACK, connection untouched"; "3.10.7.4 second, deviation";
-     established_rst_at_right_edge_sends_challenge_ack; |m, s| s.has(RST) && s.seq == m.right_edge(); challenged]
-    [RstBeforeNext; "R5" "S2" "S8";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "RST at RCV.NXT-1"; "challenge ACK, connection untouched"; "3.10.7.4 second, deviation";
-     established_rst_before_rcv_nxt_sends_challenge_ack; |m, s| s.has(RST) && s.seq.wrapping_add(1) == m.rcv_nxt; challenged]
-    [RstOutOfWindow; "R5" "M7";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "RST elsewhere"; "dropped"; "3.10.7.4 second, RFC 5961 3.2";
-     established_rst_outside_window_is_dropped; |_, s| s.has(RST); dropped]
-
+    [syn_received_passive_rst_returns_to_listen; SYN_RECEIVED; |m, s| m.is_exact_rst(s) && m.passive; return_to_listen]
+    [syn_received_active_rst_is_refused; SYN_RECEIVED; |m, s| m.is_exact_rst(s) && s.has(ACK) && m.acks_new(s); refused]
+    [syn_received_active_unproven_rst_returns_to_syn_sent; SYN_RECEIVED; Model::is_exact_rst; return_to_syn_sent]
+    [established_rst_at_rcv_nxt_resets; OPEN; Model::is_exact_rst; reset_by_peer]
+    [closing_rst_at_rcv_nxt_resets; CLOSING_LAST_ACK; Model::is_exact_rst; reset_by_peer]
+    [established_rst_at_last_ack_sent_resets_by_policy; RECEIVING; |m, s| s.has(RST) && m.policy.at_last_ack_sent && m.delayed_from == Some(s.seq); reset_by_peer]
+    [close_wait_rst_before_fin_resets_by_policy; AFTER_FIN; |m, s| s.has(RST) && m.policy.before_fin && s.seq.wrapping_add(1) == m.rcv_nxt; reset_by_peer]
+    [established_rst_in_window_sends_challenge_ack; OTHER; |m, s| s.has(RST) && m.in_window(s.seq); challenged]
+    [established_rst_at_right_edge_sends_challenge_ack; OTHER; |m, s| s.has(RST) && s.seq == m.right_edge(); challenged]
+    [established_rst_before_rcv_nxt_sends_challenge_ack; OTHER; |m, s| s.has(RST) && s.seq.wrapping_add(1) == m.rcv_nxt; challenged]
+    [established_rst_outside_window_is_dropped; OTHER; |_, s| s.has(RST); dropped]
     // Fourth check. It stands before the sequence number's verdict because a SYN is answered wherever it sits.
-    [SynReceivedSynAck; "R4" "M7"; "SYN-RECEIVED" SYN_RECEIVED; "SYN,ACK with an acceptable ACK, wherever, opened actively";
-     "ESTABLISHED, its number is IRS; text and FIN on it are processed, ACK"; "3.5 figure 7, A.2, deviation";
-     syn_received_active_syn_ack_establishes;
-     |m, s| s.has(SYN) && s.has(ACK) && m.acks_new(s) && !m.passive; establish_active]
-    [SynReceivedBadAck; "R6" "R7" "M5"; "SYN-RECEIVED" SYN_RECEIVED; "SYN at IRS with an ACK outside (SND.UNA, SND.NXT]";
-     "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.10.7.4 fifth, 3.5.2 group 2";
-     syn_received_syn_with_bad_ack_draws_rst; |m, s| m.is_syn_again(s) && s.has(ACK) && !m.acks_new(s);
-     |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
-    [SynReceivedSynAgain; "R6" "S2"; "SYN-RECEIVED" SYN_RECEIVED; "SYN at IRS again"; "SYN,ACK again, limited"; "3.8.1";
-     syn_received_syn_again_repeats_syn_ack; Model::is_syn_again; repeat_syn_ack]
-    [SynReceivedSynOther; "R6" "S2"; "SYN-RECEIVED" SYN_RECEIVED; "SYN elsewhere"; "challenge ACK, the entry stays";
-     "3.10.7.4 fourth, deviation"; syn_received_other_syn_is_challenged; |_, s| s.has(SYN); challenged]
-    [SynSynchronized; "R6" "M3" "M5" "S2";
-     "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "SYN, wherever"; "challenge ACK, connection untouched"; "3.10.7.4 fourth, RFC 5961 4.2";
-     established_syn_anywhere_sends_challenge_ack; |_, s| s.has(SYN); challenged]
-
+    [syn_received_active_syn_ack_establishes; SYN_RECEIVED; |m, s| s.has(SYN) && s.has(ACK) && m.acks_new(s) && !m.passive; establish_active]
+    [syn_received_syn_with_bad_ack_draws_rst; SYN_RECEIVED; |m, s| m.is_syn_again(s) && s.has(ACK) && !m.acks_new(s); |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
+    [syn_received_syn_again_repeats_syn_ack; SYN_RECEIVED; Model::is_syn_again; repeat_syn_ack]
+    [syn_received_other_syn_is_challenged; SYN_RECEIVED; |_, s| s.has(SYN); challenged]
+    [established_syn_anywhere_sends_challenge_ack; SYNCHRONIZED; |_, s| s.has(SYN); challenged]
     // First check, for what is neither RST nor SYN.
-    [ProbesCrossed; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "a window probe outstanding, empty segment at RCV.NXT-1 that acknowledges it"; "ACK processed, ACK sent"; "appendix A.2";
-     established_ack_of_crossed_probe_is_taken;
-     |m, s| m.probing && s.len() == 0 && s.has(ACK) && s.seq == m.rcv_nxt.wrapping_sub(1) && s.ack == m.ack_limit(); take_ack_and_answer]
-    [SynReceivedBadAck; "R7" "M5" "M7"; "SYN-RECEIVED" SYN_RECEIVED; "ACK outside (SND.UNA, SND.NXT], wherever, opened actively";
-     "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.5.2 group 2, deviation";
-     syn_received_active_bad_ack_draws_rst_wherever; |m, s| s.has(ACK) && !m.acks_new(s) && !m.passive;
-     |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
-    [SeqUnacceptable; "R4" "M5" "S2";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "sequence number outside the window"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, limited unless an answer is owed";
-     "3.10.7.4 first, RFC 5961 7"; established_unacceptable_sequence_is_acknowledged;
-     |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s); acknowledged_within_limit]
-
+    [established_ack_of_crossed_probe_is_taken; SYNCHRONIZED; |m, s| m.probing && s.len() == 0 && s.has(ACK) && s.seq == m.rcv_nxt.wrapping_sub(1) && s.ack == m.ack_limit(); take_ack_and_answer]
+    [syn_received_active_bad_ack_draws_rst_wherever; SYN_RECEIVED; |m, s| s.has(ACK) && !m.acks_new(s) && !m.passive; |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
+    [established_unacceptable_sequence_is_acknowledged; OTHER; |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s); acknowledged_within_limit]
     // Fifth check.
-    [NoAck; "R4";
-     "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" OTHER;
-     "no ACK"; "dropped"; "3.10.7.4 fifth"; established_segment_without_ack_is_dropped; |_, s| !s.has(ACK); dropped]
-    [SynReceivedBadAck; "R7" "M5"; "SYN-RECEIVED" SYN_RECEIVED; "ACK outside (SND.UNA, SND.NXT]";
-     "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.10.7.4 fifth, 3.5.2 group 2";
-     syn_received_bad_ack_draws_rst_and_stays; |m, s| !m.acks_new(s);
-     |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
-    [SynReceivedNoSlot; "R2"; "SYN-RECEIVED" SYN_RECEIVED; "acceptable ACK, passive, but no slot or no room in the backlog";
-     "dropped, the entry stays"; "3.10.7.4 fifth"; syn_received_ack_without_slot_is_dropped;
-     |m, _| m.passive && !m.has_slot; dropped]
-    [AckUnacceptable; "R7" "M5" "S2";
-     "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "ACK outside [SND.UNA-MAX.SND.WND, SND.NXT]"; "challenge ACK"; "3.10.7.4 fifth, RFC 5961 5.2";
-     established_unacceptable_ack_is_challenged; |m, s| !m.ack_acceptable(s); challenged]
-    [AckOfFin; "R4" "M2"; "CLOSING" CLOSING; "our FIN acknowledged"; "TIME-WAIT"; "3.10.7.4 fifth";
-     closing_ack_of_fin_enters_time_wait; Model::acks_our_fin; into_time_wait]
-    [AckOfFin; "R4" "M2"; "LAST-ACK" LAST_ACK; "our FIN acknowledged"; "CLOSED: peer closed first"; "3.10.7.4 fifth";
-     last_ack_ack_of_fin_closes; Model::acks_our_fin; close_after_peer]
-    [ZeroWindow; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "RCV.WND = 0, text at RCV.NXT"; "ACK processed, text and FIN not taken, ACK sent"; "3.10.7.4 first";
-     established_zero_window_processes_ack_only; Model::meets_zero_window; take_ack_only]
-
+    [established_segment_without_ack_is_dropped; OTHER; |_, s| !s.has(ACK); dropped]
+    [syn_received_bad_ack_draws_rst_and_stays; SYN_RECEIVED; |m, s| !m.acks_new(s); |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
+    [syn_received_ack_without_slot_is_dropped; SYN_RECEIVED; |m, _| m.passive && !m.has_slot; dropped]
+    [established_unacceptable_ack_is_challenged; SYNCHRONIZED; |m, s| !m.ack_acceptable(s); challenged]
+    [closing_ack_of_fin_enters_time_wait; CLOSING; Model::acks_our_fin; into_time_wait]
+    [last_ack_ack_of_fin_closes; LAST_ACK; Model::acks_our_fin; close_after_peer]
+    [established_zero_window_processes_ack_only; SYNCHRONIZED; Model::meets_zero_window; take_ack_only]
     // Seventh and eighth step.
-    [TextReceiverGone; "R8"; "FIN-WAIT-1, FIN-WAIT-2" FIN_WAITS; "text beyond RCV.NXT, the application closed both ways";
-     "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, CLOSED: data lost"; "3.6.1 SHLD-3, RFC 2525 2.17";
-     fin_wait_text_for_closed_application_resets; |m, s| m.app_gone && m.has_new_text(s); reset_data_lost]
-    [AfterFin; "R4"; "CLOSE-WAIT, CLOSING, LAST-ACK" AFTER_FIN; "text or FIN after the peer's FIN";
-     "ACK processed, the rest ignored; a FIN draws an ACK"; "3.10.7.4 seventh, eighth"; close_wait_text_after_fin_is_ignored;
-     |_, s| s.len() > 0; |m, s| if s.has(FIN) { take_ack_and_answer(m, s) } else { take_ack_quietly(m, s) }]
-    [FinInOrder; "R4" "M2"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" FROM_SYN_RECEIVED; "FIN in order";
-     "RCV.NXT advances over it, ACK; CLOSE-WAIT, CLOSING or TIME-WAIT"; "3.10.7.4 eighth";
-     established_fin_in_order_enters_close_wait; Model::has_fin_in_order; take_all]
-    [FinOutOfOrder; "R4"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" FROM_SYN_RECEIVED; "FIN beyond a gap";
-     "remembered, ACK at once"; "3.10.7.4 eighth"; established_fin_beyond_gap_is_remembered; Model::has_fin_in_window; take_all]
-    [TextInOrder; "R4" "M1"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" FROM_SYN_RECEIVED; "text from RCV.NXT on";
-     "taken, RCV.NXT advances, ACK"; "3.10.7.4 seventh"; established_text_in_order_is_taken; Model::has_text_in_order; take_all]
-    [TextOutOfOrder; "R4" "M1"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2" FROM_SYN_RECEIVED; "text beyond a gap";
-     "held, ACK at once"; "3.10.7.4 seventh, SHLD-31"; established_text_beyond_gap_is_held; |_, s| s.text > 0; take_all]
-
+    [fin_wait_text_for_closed_application_resets; FIN_WAITS; |m, s| m.app_gone && m.has_new_text(s); reset_data_lost]
+    [close_wait_text_after_fin_is_ignored; AFTER_FIN; |_, s| s.len() > 0; |m, s| if s.has(FIN) { take_ack_and_answer(m, s) } else { take_ack_quietly(m, s) }]
+    [established_fin_in_order_enters_close_wait; FROM_SYN_RECEIVED; Model::has_fin_in_order; take_all]
+    [established_fin_beyond_gap_is_remembered; FROM_SYN_RECEIVED; Model::has_fin_in_window; take_all]
+    [established_text_in_order_is_taken; FROM_SYN_RECEIVED; Model::has_text_in_order; take_all]
+    [established_text_beyond_gap_is_held; FROM_SYN_RECEIVED; |_, s| s.text > 0; take_all]
     // A bare acknowledgement.
-    [AckOfFin; "R4" "M2"; "FIN-WAIT-1" FIN_WAIT_1; "our FIN acknowledged"; "FIN-WAIT-2"; "3.10.7.4 fifth";
-     fin_wait_1_ack_of_fin_enters_fin_wait_2; Model::acks_our_fin; take_ack_quietly]
-    [AckAtRightEdge; "R4" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "empty ACK at RCV.NXT+RCV.WND"; "ACK processed, nothing sent"; "3.10.7.4 first, deviation";
-     established_ack_at_right_edge_is_taken; Model::is_ack_at_right_edge; take_ack_quietly]
-    [AckEstablishes; "R4" "M1"; "SYN-RECEIVED" SYN_RECEIVED; "acceptable ACK"; "ESTABLISHED"; "3.10.7.4 fifth";
-     syn_received_ack_establishes; |_, _| true; take_ack_quietly]
-    [AckAccepted; "R4" "R7" "M1"; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK" SYNCHRONIZED;
-     "acceptable ACK"; "SND.UNA and SND.WND brought up to date"; "3.10.7.4 fifth, RFC 5961 5.2";
-     established_acceptable_ack_is_taken; |_, _| true; take_ack_quietly]
-
+    [fin_wait_1_ack_of_fin_enters_fin_wait_2; FIN_WAIT_1; Model::acks_our_fin; take_ack_quietly]
+    [established_ack_at_right_edge_is_taken; SYNCHRONIZED; Model::is_ack_at_right_edge; take_ack_quietly]
+    [syn_received_ack_establishes; SYN_RECEIVED; |_, _| true; take_ack_quietly]
+    [established_acceptable_ack_is_taken; SYNCHRONIZED; |_, _| true; take_ack_quietly]
     // What takes more than one segment to see.
-    ["M1"; "ESTABLISHED"; "text both ways, losses, a closed window, days of silence"; "every byte once and in order, no end"; "3.8";
-     established_idle_for_days_still_carries_data]
-    ["M1"; "ESTABLISHED"; "more text than the window"; "no byte beyond SND.UNA+SND.WND"; "3.8.6";
-     established_sender_respects_the_window]
-    ["M1"; "ESTABLISHED"; "a lost segment"; "sent again until acknowledged"; "3.8.1"; established_lost_text_is_sent_again]
-    ["M2"; "ESTABLISHED"; "close on both sides"; "FIN each way, both told that the end was orderly"; "3.6";
-     established_orderly_close_ends_both_sides]
-    ["M2" "M10"; "ESTABLISHED"; "abort by the peer"; "CLOSED, told that it was reset"; "3.10.7.4 second";
-     established_rst_at_rcv_nxt_resets]
-    ["M3" "R6" "M11"; "ESTABLISHED against a rebooted peer"; "the peer's new SYN"; "ACK, RST, and the next SYN succeeds"; "3.5.1 figure 9";
-     rebooted_peer_syn_resets_and_reconnects]
-    ["M3" "M4"; "ESTABLISHED against a crashed peer"; "our text meets no connection"; "RST, reset by peer"; "3.5.1 figure 10";
-     crashed_peer_text_draws_rst_and_ends]
-    ["M11"; "CLOSED after a reset"; "connect or SYN on the same ports"; "ESTABLISHED anew at once"; "3.4.1";
-     after_reset_same_ports_open_at_once]
-    ["R5" "S2"; "ESTABLISHED"; "RST one off, then the exact one in answer to the challenge"; "reset in one more exchange"; "RFC 5961 3.2";
-     established_challenged_peer_answers_exactly]
-    ["R5"; "ESTABLISHED, CLOSE-WAIT"; "RST at the policies' places, policies off"; "dropped, at RCV.NXT-1 challenged"; "RFC 5961 3.2";
-     rst_policies_are_off_by_default]
-    ["R5" "S8"; "ESTABLISHED"; "the challenge to an RST is not answered"; "sent again, twice at most, until the peer is heard"; "RFC 5961 3.2";
-     established_unanswered_challenge_is_repeated_twice]
-    ["S8"; "SYN-RECEIVED"; "the handshake is not completed, or finds no slot, in time"; "<SEQ=ISS+1><CTL=RST>, with ACK if the peer had completed it"; "3.10.5";
-     syn_received_expired_peer_is_told]
-    ["S8"; "SYN-RECEIVED"; "a listener with more handshakes than the reply queue holds closes"; "each peer is told as the queue drains"; "3.10.5";
-     unlisten_tells_every_half_open_peer]
-    ["S8"; "SYN-SENT crossed by a SYN"; "abort while no neighbor is known for the peer"; "no RST, counted; the slot is free"; "3.10.5";
-     syn_received_abort_with_nowhere_to_go_frees_the_slot]
-    ["R10"; "TIME-WAIT"; "abort"; "CLOSED, the record is deleted"; "3.10.5"; time_wait_abort_deletes_the_record]
-    ["L1" "S5"; "all that hold a slot"; "a peer that is silent, or answers and gives nothing"; "ended within the budget, by the timer's name, or lives"; "3.8.3, 3.8.4";
-     whatever_holds_a_slot_is_ended_in_time_by_its_name_or_lives]
-    ["L2" "S5"; "ESTABLISHED, CLOSE-WAIT, FIN-WAIT-2"; "silence, keepalive on"; "<SEQ=SND.NXT-1><CTL=ACK>, and after the last RST"; "3.8.4";
-     a_silent_peer_is_asked_as_often_as_set_and_then_ended]
-    ["L1" "L2"; "ESTABLISHED"; "idle for 60 days, each probe answered"; "lives, and carries data"; "3.8.4 MUST-26";
-     sixty_idle_days_with_keepalive_are_probed_as_the_settings_say]
-    ["L3" "S5"; "ESTABLISHED, CLOSE-WAIT, FIN-WAIT-1, CLOSING, LAST-ACK"; "what was sent makes no progress for the user timeout"; "RST"; "3.9.1.1, RFC 5482";
-     data_in_flight_is_given_up_exactly_then]
-    ["L3"; "SYN-SENT"; "no answer for the user timeout"; "CLOSED"; "3.9.1.1, RFC 5482"; a_syn_is_given_up_exactly_then]
-    ["L3"; "ESTABLISHED"; "the peer's user timeout option"; "R2 is lengthened, up to the limit"; "RFC 5482 3.1";
-     a_peer_that_bears_longer_is_borne_longer_up_to_the_limit]
-    ["L4"; "ESTABLISHED to LAST-ACK"; "no octet either way for the idle timeout"; "RST"; "3.8.4"; who_moves_no_byte_is_ended_exactly_then]
-    ["L4"; "ESTABLISHED"; "no first octet in time"; "RST"; "3.8.4"; who_is_accepted_and_says_nothing_is_ended_exactly_then]
-    ["L4"; "ESTABLISHED, CLOSE-WAIT"; "nobody accepts in time"; "RST"; "3.10.5"; who_is_not_accepted_is_reset_exactly_then]
-    ["L5" "S4"; "ESTABLISHED to LAST-ACK"; "a newcomer finds no slot or no buffers, eviction on"; "the longest idle is reset, the newcomer gets its slot"; "3.10.5";
-     the_longest_idle_goes_and_its_slot_is_the_newcomers]
-    ["R10" "M11"; "TIME-WAIT reopened by a SYN"; "the old peer repeats its FIN"; "ACK by the old record"; "3.10.7.4 eighth";
-     time_wait_reopened_old_peer_is_still_answered]
-    ["R7"; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";
-     established_old_segment_does_not_change_the_window]
-    ["R7"; "ESTABLISHED"; "an old but acceptable ACK on new text"; "the text is taken"; "3.10.7.4 fifth";
-     established_old_ack_keeps_its_text]
-    ["R7"; "ESTABLISHED"; "ACK of a window probe's byte"; "acceptable while the probe is outstanding"; "3.8.6.1";
-     established_ack_of_probe_is_taken]
-    ["R8"; "ESTABLISHED"; "close with unread bytes"; "RST instead of FIN: data lost"; "RFC 2525 2.17";
-     established_close_with_unread_data_resets]
-    ["R8"; "FIN-WAIT-1, FIN-WAIT-2"; "only old text again, the application gone"; "ACK"; "3.6.1";
-     fin_wait_old_text_for_closed_application_is_acknowledged]
-    ["R9" "S8"; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK"; "abort";
-     "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>"; "3.10.5, deviation"; abort_in_every_state_sends_what_the_state_demands]
-    ["R8" "R9" "S8"; "CLOSING, LAST-ACK"; "close with unread bytes"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>: data lost"; "RFC 2525 2.17, deviation";
-     closing_close_with_unread_data_resets]
-    ["R9"; "ESTABLISHED"; "abort while the peer's window shrank"; "RST at SND.UNA+SND.WND"; "3.10.5, deviation";
-     established_abort_with_shrunk_window_stays_inside_it]
-    ["R9"; "ESTABLISHED"; "abort while the window is closed and probed"; "RST at SND.NXT without the probe's byte"; "3.10.5";
-     established_abort_with_closed_window_ignores_the_probe]
-    ["R9"; "ESTABLISHED"; "abort after a retransmission timeout"; "RST at the highest SND.NXT"; "3.10.5";
-     established_abort_after_retransmission_uses_highest_snd_nxt]
-    ["R9"; "SYN-SENT"; "close"; "CLOSED, nothing sent, told: closed before open"; "3.10.4"; syn_sent_close_ends_silently]
-    ["R9"; "ESTABLISHED"; "the listener closes before accept"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>"; "3.10.5";
-     unlisten_resets_what_was_not_accepted]
-    ["R9"; "ESTABLISHED, FIN-WAIT-1, CLOSING, LAST-ACK"; "the peer acknowledges nothing for R2"; "RST, told: timed out";
-     "3.8.3, 3.10.5, deviation"; retransmission_timeout_resets_and_tells]
-    ["R10"; "TIME-WAIT"; "handshake of the reopened connection completes"; "the record goes, ESTABLISHED"; "3.6.1 MAY-2";
-     time_wait_reopened_handshake_replaces_the_record]
-    ["R10"; "TIME-WAIT"; "the reopening SYN was an old duplicate: RST"; "the record is there as before"; "3.6.1 MAY-2";
-     time_wait_reopening_by_old_duplicate_returns]
-    ["R10"; "TIME-WAIT"; "the table is full"; "the oldest leaves"; "3.10.7"; time_wait_table_full_drops_the_oldest]
-    ["R10"; "TIME-WAIT"; "2 MSL pass"; "CLOSED"; "3.10.8"; time_wait_ends_after_two_msl]
-    ["R11"; "CLOSED, LISTEN"; "each address of the list as source or destination"; "dropped"; "3.9.2.3";
-     any_state_unanswerable_address_is_dropped]
-    ["R11"; "CLOSED, LISTEN"; "a frame to a group, a network's broadcast address, any address of ours as source"; "no answer";
-     "3.9.2.3, RFC 1122 3.2.1.3"; frame_to_or_from_a_group_draws_nothing]
-    ["R12"; "LISTEN, ESTABLISHED"; "malformed options"; "no reset, the rest of the segment counts"; "3.1, MUST-7 deviation";
-     malformed_options_never_reset]
-    ["R12"; "ESTABLISHED"; "urgent pointers that cannot be true"; "the text and nothing else is delivered"; "3.8.5";
-     urgent_pointer_changes_nothing]
-    ["S1"; "any"; "no key"; "refused"; "3.4.1, RFC 6528"; weak_key_is_refused]
-    ["S1"; "SYN-SENT, SYN-RECEIVED"; "another tuple, another key, later"; "another ISS; 1 more per 4 us"; "3.4.1, RFC 6528";
-     isn_depends_on_tuple_key_and_clock]
-    ["S2"; "SYN-RECEIVED, ESTABLISHED, TIME-WAIT"; "more challenges than the limit"; "withheld until the period ends"; "RFC 5961 7";
-     challenge_quota_limits_each_record_alone]
-    ["S2"; "ESTABLISHED"; "keepalives and repeated text beyond the limit"; "each answered"; "RFC 5961 7";
-     challenge_quota_spares_owed_answers]
 }
 
 impl Seg {
