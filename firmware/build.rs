@@ -1,4 +1,4 @@
-//! Gives the linker the board's memory map and the scripts of the runtime and the logger.
+//! Returns the linker the board's memory map and the scripts of the runtime and the logger.
 
 use std::env;
 use std::error::Error;

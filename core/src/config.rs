@@ -77,8 +77,8 @@ pub struct Config {
     /// The most that a peer's user timeout option lengthens R2 to (U_LIMIT of RFC 5482 §3.1), in whole seconds from 1 to [`MAX_R2`]. Default 10 min.
     /// A longer R2 of a connection's own stays.
     #[cfg(feature = "user-timeout-option")]
-    pub longest_advice: Duration,
-    /// How long an acknowledgement may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
+    pub user_timeout_limit: Duration,
+    /// How long an acknowledgment may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
     pub delayed_ack: Duration,
     /// How many challenge ACKs and ACKs to unacceptable segments one connection sends in a window of 4.19 s (half-open and
     /// TIME-WAIT records too). Default 10. Beside these a challenge to an RST that is not answered is repeated by a timer, twice in three
@@ -150,8 +150,8 @@ pub enum Setting {
     FirstByteTimeout,
     /// `ListenOptions::accept_timeout`.
     AcceptTimeout,
-    /// `Config::longest_advice`.
-    LongestAdvice,
+    /// `Config::user_timeout_limit`.
+    UserTimeoutLimit,
     /// `Eviction::idle_for`.
     Eviction,
     /// [`ListenOptions::accept_from`].
@@ -180,7 +180,7 @@ impl Setting {
             Setting::IdleTimeout => "idle_timeout must be 1 to 16383 whole ms, s or min",
             Setting::FirstByteTimeout => "first_byte_timeout must be 1 ms to 12.4 days",
             Setting::AcceptTimeout => "accept_timeout must be 1 ms to 12.4 days",
-            Setting::LongestAdvice => "longest_advice must be 1 to 65535 whole seconds",
+            Setting::UserTimeoutLimit => "user_timeout_limit must be 1 to 65535 whole seconds",
             Setting::Eviction => "eviction's idle_for must be 1 ms to 12.4 days",
             Setting::AcceptFrom => {
                 "a network in accept_from has a prefix longer than its address, or an IPv4 address in IPv6 guise"
@@ -214,7 +214,7 @@ impl Default for Config {
             time_wait: Duration::from_secs(60),
             orphan_timeout: Duration::from_secs(60),
             #[cfg(feature = "user-timeout-option")]
-            longest_advice: Duration::from_secs(600),
+            user_timeout_limit: Duration::from_secs(600),
             delayed_ack: Duration::from_millis(40),
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
@@ -231,7 +231,7 @@ impl Default for Config {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RstPolicy {
-    /// Take an RST at the last acknowledgement we sent while a later one is held back: the peer that resets has not seen RCV.NXT.
+    /// Take an RST at the last acknowledgment we sent while a later one is held back: the peer that resets has not seen RCV.NXT.
     /// Without this it is dropped as outside the window, but for one at RCV.NXT-1, which is challenged; the next segment we send draws an exact one.
     pub at_last_ack_sent: bool,
     /// Take an RST at RCV.NXT-1 after the peer's FIN: some stacks reset without counting their own FIN. Without this it is
@@ -248,7 +248,7 @@ pub struct StreamOptions {
     /// Send buffer in bytes. Default 4,096.
     pub tx_buffer: usize,
     /// R1: retransmissions of one segment before the path is doubted: the application sees [`crate::Event::Stalled`] and the
-    /// neighbour is resolved anew. At least 1; default 3, the least that §3.8.3 recommends (SHLD-10).
+    /// neighbor is resolved anew. At least 1; default 3, the least that §3.8.3 recommends (SHLD-10).
     pub r1: u8,
     /// R2: how long without progress before the connection is given up, in whole seconds from 1 to [`MAX_R2`]; with the peer's window closed, how
     /// long without an answer to a probe. At least three probes are sent within it; the last attempt is given one more plain timeout. Default 100 s, the least
@@ -261,17 +261,17 @@ pub struct StreamOptions {
     /// beyond it. Once the application has closed it acts as R2 does: a peer that is silent for so long is given up. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
     pub user_timeout: Option<Duration>,
     /// The user timeout option (RFC 5482): the peer is told how long this side bears unacknowledged data, and where no user timeout is set here R2
-    /// is lengthened by what the peer tells, up to `Config::longest_advice`. Default off (ENABLED).
+    /// is lengthened by what the peer tells, up to `Config::user_timeout_limit`. Default off (ENABLED).
     #[cfg(feature = "user-timeout-option")]
     pub user_timeout_option: bool,
     /// Keepalive (§3.8.4). Default `None`: off (MUST-25).
     #[cfg(feature = "keepalive")]
     pub keep_alive: Option<KeepAlive>,
-    /// How long neither side may take an octet from the other before the connection is ended, whatever else the peer says. At most
+    /// How long neither side may take an byte from the other before the connection is ended, whatever else the peer says. At most
     /// [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: for ever (MUST-37).
     #[cfg(feature = "deadlines")]
     pub idle_timeout: Option<Duration>,
-    /// How long the peer may take until its first octet arrives, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. At most [`MAX_PERIOD`].
+    /// How long the peer may take until its first byte arrives, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. At most [`MAX_PERIOD`].
     /// Default `None`: for ever.
     #[cfg(feature = "deadlines")]
     pub first_byte_timeout: Option<Duration>,
@@ -351,9 +351,9 @@ pub struct Eviction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EvictBy {
-    /// The time since an octet was last taken by either side, of all connections.
+    /// The time since an byte was last taken by either side, of all connections.
     Idle,
-    /// How long the peer has owed something without an octet being taken: an acknowledgment, room in its window, or its FIN after our
+    /// How long the peer has owed something without an byte being taken: an acknowledgment, room in its window, or its FIN after our
     /// application has left. Who owes nothing stays.
     WithoutProgress,
 }
@@ -412,7 +412,7 @@ impl Network {
         is_prefix_valid(self.addr, self.prefix) && !is_guise
     }
 
-    /// Says whether `addr` is one of the network's. A network of a family this build does not speak has none.
+    /// Returns whether `addr` is one of the network's. A network of a family this build does not speak has none.
     pub fn contains(&self, addr: IpAddr) -> bool {
         Addr::both(self.addr, addr).is_some_and(|(ours, theirs)| ours.shares_prefix(theirs, self.prefix))
     }

@@ -55,17 +55,17 @@ impl Counters {
         pool_compactions: 0,
     };
 
-    /// Gives how many segments this rule decided about.
+    /// Returns how many segments this rule decided about.
     pub fn rule(&self, rule: Rule) -> u32 {
         self.rules[rule as usize]
     }
 
-    /// Gives how many RSTs were written for this reason.
+    /// Returns how many RSTs were written for this reason.
     pub fn reset_sent(&self, reason: ResetReason) -> u32 {
         self.resets_sent[reason as usize]
     }
 
-    /// Gives how many connections ended for this reason.
+    /// Returns how many connections ended for this reason.
     pub fn closed(&self, reason: CloseReason) -> u32 {
         self.closed[reason.place()]
     }

@@ -1,4 +1,4 @@
-//! How the large public types show themselves in a log: by what they hold, not by their octets.
+//! How the large public types show themselves in a log: by what they hold, not by their bytes.
 
 use core::fmt;
 
@@ -101,7 +101,7 @@ mod on_the_device {
         fn every_public_type_has_a_format() {
             logs::<(Action, Arrival, BufferTooSmall, ChecksumBy, CloseReason, Config)>();
             logs::<(ConnectionHandle, Control, Counters, EmitError, Error, Event)>();
-            logs::<(Header, Hop, Instant, ListenOptions, ListenerHandle, Overflow)>();
+            logs::<(Header, LinkAddr, Instant, ListenOptions, ListenerHandle, Overflow)>();
             logs::<(ParseError, ResetKind, ResetReason, ResetRecord, RstPolicy, Rule)>();
             logs::<(SecretKey, Segment<'_>, Seq, State, Status, StreamOptions)>();
             logs::<(Timer, Verdict, WeakKey, Interface, LinkCounters, Medium)>();

@@ -54,7 +54,7 @@ pub use connection::timers::Timers;
 pub use counters::{Counters, LAST_RESETS, ResetKind, ResetRecord};
 pub use engine::arriving::Arrival;
 pub use engine::budget::{Budget, Peer};
-pub use engine::event::{Compact, ConnectionHandle, Event, ListenerHandle, Status};
+pub use engine::event::{ConnectionHandle, Event, ListenerHandle, RecordStatus, Status};
 pub use engine::poll::{Output, Transmit};
 pub use engine::tcp::Tcp;
 pub use error::Error;
@@ -62,7 +62,7 @@ pub use rules::table::{RULE_TABLE, Requirement, RuleRow};
 pub use rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 pub use tables::storage::Storage;
 pub use time::Instant;
-pub use wire::addr::Hop;
+pub use wire::addr::LinkAddr;
 pub use wire::checksum::ChecksumBy;
 pub use wire::segment::{
     BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,

@@ -25,12 +25,12 @@ impl Instant {
         Instant(millis.saturating_mul(1_000))
     }
 
-    /// Gives the microseconds since the clock's beginning.
+    /// Returns the microseconds since the clock's beginning.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// Gives the time that passed since `earlier`; zero if `earlier` is later.
+    /// Returns the time that passed since `earlier`; zero if `earlier` is later.
     pub const fn duration_since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -147,7 +147,7 @@ impl Millis {
     }
 }
 
-/// A period in two octets: 14 bits of milliseconds, seconds or minutes. Zero stands for none.
+/// A period in two bytes: 14 bits of milliseconds, seconds or minutes. Zero stands for none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Period(u16);
 

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tcp_reset_core::link::{Link, Medium};
-use tcp_reset_core::{CloseReason, Config, Event, Hop, Instant, State, Storage, StreamOptions, Timer};
+use tcp_reset_core::{CloseReason, Config, Event, Instant, LinkAddr, State, Storage, StreamOptions, Timer};
 
 use support::family::{Family, over_each};
 use support::packet::neighbors::read_question;
@@ -24,7 +24,7 @@ const SEEDS: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
 /// No seed's connection needs longer.
 const LIMIT: u64 = START + 100_000 * HOUR;
-const ETHERNET: Medium = Medium::Ethernet(Hop([0; 6]));
+const ETHERNET: Medium = Medium::Ethernet(LinkAddr([0; 6]));
 
 /// One seed's setting.
 struct Setting {
@@ -351,7 +351,7 @@ fn window_closed_for_two_hours_connection_stays_and_goes_on() {
 }
 
 /// Both windows are closed, and the probes of both sides are on their way when both readers go on: each probe is taken, and each
-/// side's next acknowledgements come from the number before it. Nothing is lost on this link.
+/// side's next acknowledgments come from the number before it. Nothing is lost on this link.
 #[test]
 fn probes_crossing_while_both_windows_open_end_in_progress() {
     over_each(|family| {
@@ -381,7 +381,7 @@ fn probes_crossing_while_both_windows_open_end_in_progress() {
     });
 }
 
-/// The reader's buffer is exactly full when our FIN arrives, so the FIN's acknowledgement closes the window.
+/// The reader's buffer is exactly full when our FIN arrives, so the FIN's acknowledgment closes the window.
 #[test]
 fn fin_acknowledged_with_a_closed_window_does_not_end_the_other_direction() {
     over_each(|family| {
@@ -483,7 +483,7 @@ fn window_taken_back_for_long_and_opened_again_connection_goes_on() {
     });
 }
 
-/// An acknowledgement on a segment older than the one that brought the window: SND.UNA moves, SND.WND may not be taken from it
+/// An acknowledgment on a segment older than the one that brought the window: SND.UNA moves, SND.WND may not be taken from it
 /// (WL1), and the right edge must not move on for that.
 #[test]
 fn acknowledgement_on_an_older_segment_does_not_widen_the_window() {
@@ -600,7 +600,7 @@ fn every_event_of_an_orderly_life_comes_once() {
 
 /// Connections to four hosts that are not there ask for their addresses for ever; the fifth host is there.
 #[test]
-fn neighbours_that_never_answer_do_not_starve_one_that_would() {
+fn neighbors_that_never_answer_do_not_starve_one_that_would() {
     over_each(|family| {
         let mut store = Box::new(Storage::<6, 0, 0, 0, 1_024>::new());
         let medium = Medium::Ethernet(MACS[0]);
@@ -697,7 +697,7 @@ fn clean_link_bulk_transfer_keeps_the_window_busy() {
 }
 
 /// Two round trips for each buffer is what a window of this size gives at worst. The stream's small rest may wait once for a delayed
-/// acknowledgement, as Nagle's algorithm wants it.
+/// acknowledgment, as Nagle's algorithm wants it.
 fn is_slow(figures: &Figures, buffer: usize, nagle: bool, delayed_ack_ms: u64) -> bool {
     let last = if nagle { delayed_ack_ms * MS / 64 } else { 0 };
     let bound = 2 * 2 * MS * 1_024 / buffer as u64 + MS + last;
@@ -722,8 +722,8 @@ fn single_loss_costs_at_most_one_timeout() {
     });
 }
 
-/// One octet at a time into a connection whose peer reads at once: with Nagle's algorithm and delayed acknowledgements one round
-/// costs the delay, but the octets that wait go together.
+/// One byte at a time into a connection whose peer reads at once: with Nagle's algorithm and delayed acknowledgments one round
+/// costs the delay, but the bytes that wait go together.
 #[test]
 fn small_writes_are_gathered_and_never_wait_for_a_timeout() {
     over_each(|family| {
@@ -747,7 +747,7 @@ fn small_writes_are_gathered_and_never_wait_for_a_timeout() {
 #[test]
 fn silly_windows_are_neither_offered_nor_used() {
     over_each(|family| {
-        // The reader takes one octet at a time, slowly; no segment but a stream's last may be small, and no update of the window.
+        // The reader takes one byte at a time, slowly; no segment but a stream's last may be small, and no update of the window.
         let mut plans = staying([20_000, 0]);
         plans[1].read_chunk = 1;
         plans[1].read_pause = 100;

@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode> {
 /// Starts the servers; gives the exit code of the command, if there is one to wait for.
 async fn serve_and_execute(spawner: Spawner, tcp: TcpStack, arguments: Arguments) -> Result<u8> {
     static LISTENER: StaticCell<TcpListener> = StaticCell::new();
-    // A response's last segment is seldom full: with Nagle's algorithm it would wait for the acknowledgement of those before.
+    // A response's last segment is seldom full: with Nagle's algorithm it would wait for the acknowledgment of those before.
     let stream = StreamOptions { nagle: false, ..StreamOptions::default() };
     let options = ListenOptions { backlog: BACKLOG, stream, ..ListenOptions::default() };
     let listener: &TcpListener = LISTENER.init(tcp.listen((Ipv6Addr::UNSPECIFIED, PORT), options)?);
@@ -137,7 +137,7 @@ fn explain() {
     );
 }
 
-/// Says whether the ids of this process are mapped one by one, as in a namespace that an ordinary user made.
+/// Returns whether the ids of this process are mapped one by one, as in a namespace that an ordinary user made.
 fn is_own_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().nth(2).is_some_and(|count| count == "1")
@@ -205,7 +205,7 @@ impl embedded_io_async::Write for HttpWriter<'_> {
     }
 
     /// Waits for nothing: what is written is on its way. The stream's own `flush` waits until all is acknowledged, and picoserve calls it
-    /// between a response's head and body. Linux holds the acknowledgement of a lone head back for 40 ms, on each request of a connection
+    /// between a response's head and body. Linux holds the acknowledgment of a lone head back for 40 ms, on each request of a connection
     /// but the first few.
     async fn flush(&mut self) -> Result<(), Error> {
         Ok(())

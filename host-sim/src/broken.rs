@@ -15,7 +15,7 @@ use crate::tuning::Tuning;
 
 /// The constant interval of a core that does not back off.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Octets of an Ethernet address.
+/// Bytes of an Ethernet address.
 const MAC_LEN: usize = 6;
 
 /// What a broken core does wrong.
@@ -75,7 +75,7 @@ pub enum Fault {
     ForgetsUserTimeout,
     /// No idle timeout ends anything.
     ForgetsIdleTimeout,
-    /// A peer may take for ever until its first octet.
+    /// A peer may take for ever until its first byte.
     ForgetsFirstByteTimeout,
     /// A connection may wait for an application for ever.
     ForgetsAcceptTimeout,

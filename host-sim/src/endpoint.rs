@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, anyhow, bail};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
 use tcp_reset_core::{
-    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ResetReason, SecretKey, State, Storage, Tcp,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Instant, LinkAddr, ResetReason, SecretKey, State,
+    Storage, Tcp,
 };
 
 use crate::resolve;
@@ -48,17 +49,17 @@ impl Endpoint {
     pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6], config: Config) -> Result<Endpoint> {
         let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
         let tcp = Tcp::new(storage, config, random_key()?)?;
-        let mut link = Link::new(tcp, Medium::Ethernet(Hop(mac)), ChecksumBy::Software);
+        let mut link = Link::new(tcp, Medium::Ethernet(LinkAddr(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;
         Ok(Endpoint { link, addr, prefix, mac, config, ended: HashMap::new(), events: Vec::new() })
     }
 
-    /// Gives the engine.
+    /// Returns the engine.
     pub fn tcp(&mut self) -> &mut Tcp<'static> {
         self.link.tcp()
     }
 
-    /// Gives the link.
+    /// Returns the link.
     pub fn link(&mut self) -> &mut Link<'static> {
         &mut self.link
     }
@@ -72,12 +73,12 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Gives our address.
+    /// Returns our address.
     pub fn addr(&self) -> IpAddr {
         self.addr
     }
 
-    /// Gives our Ethernet address.
+    /// Returns our Ethernet address.
     pub fn mac(&self) -> [u8; 6] {
         self.mac
     }
@@ -118,12 +119,12 @@ impl Endpoint {
         self.events.push(event);
     }
 
-    /// Gives the reason a connection's end was told with.
+    /// Returns the reason a connection's end was told with.
     pub fn ended(&self, handle: ConnectionHandle) -> Option<CloseReason> {
         self.ended.get(&handle).copied()
     }
 
-    /// Says whether this event was told.
+    /// Returns whether this event was told.
     pub fn was_told(&self, event: Event) -> bool {
         self.events.contains(&event)
     }
@@ -136,7 +137,7 @@ impl Endpoint {
         self.link.audit().map_err(|finding| anyhow!("the audit of our engine found: {finding}"))
     }
 
-    /// Gives our state for a pair of endpoints.
+    /// Returns our state for a pair of endpoints.
     pub fn state(&self, port: u16, peer: SocketAddr) -> State {
         self.link.tcp_ref().state_of(SocketAddr::new(self.addr, port), peer)
     }

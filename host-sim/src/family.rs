@@ -12,7 +12,7 @@ use crate::kernel::Network;
 pub enum Family {
     /// IPv4, with ARP.
     Ipv4,
-    /// IPv6, with neighbour discovery.
+    /// IPv6, with neighbor discovery.
     Ipv6,
 }
 
@@ -20,17 +20,17 @@ impl Family {
     /// Both, in the order they are played.
     pub const ALL: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
-    /// Gives our address.
+    /// Returns our address.
     pub fn our_addr(self) -> IpAddr {
         self.host(2)
     }
 
-    /// Gives the peer's address.
+    /// Returns the peer's address.
     pub fn peer_addr(self) -> IpAddr {
         self.host(1)
     }
 
-    /// Gives the `n`th host's address: a private one, on the network both ends are on.
+    /// Returns the `n`th host's address: a private one, on the network both ends are on.
     pub fn host(self, n: u8) -> IpAddr {
         match self {
             Family::Ipv4 => Ipv4Addr::new(10, 69, 0, n).into(),
@@ -38,7 +38,7 @@ impl Family {
         }
     }
 
-    /// Gives the bits of that network's prefix.
+    /// Returns the bits of that network's prefix.
     pub fn prefix(self) -> u8 {
         match self {
             Family::Ipv4 => 24,
@@ -46,7 +46,7 @@ impl Family {
         }
     }
 
-    /// Gives that network as a wire has it.
+    /// Returns that network as a wire has it.
     pub fn network(self) -> Network {
         Network { kernel: self.peer_addr(), ours: self.our_addr(), prefix: self.prefix() }
     }

@@ -11,7 +11,7 @@ use tcp_reset_core::{Control, Seq};
 
 /// Time to live, or hop limit, of what we forge.
 const HOP_LIMIT: u8 = 64;
-/// Octets of a TCP header without options.
+/// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
 
 /// What a ladder shows of a TCP segment.
@@ -29,7 +29,7 @@ pub struct Seen {
     pub control: Control,
     /// SEG.WND.
     pub wnd: u16,
-    /// Octets of text.
+    /// Bytes of text.
     pub len: usize,
 }
 
@@ -64,7 +64,7 @@ impl Seen {
         })
     }
 
-    /// Says whether exactly these control bits are set, PSH aside.
+    /// Returns whether exactly these control bits are set, PSH aside.
     pub fn is(&self, control: Control) -> bool {
         self.control.difference(Control::PSH) == control
     }

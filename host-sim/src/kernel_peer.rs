@@ -12,7 +12,7 @@ use crate::family::Family;
 use crate::kernel::{KernelListener, KernelStream, Wire, kernel_state_of};
 use crate::peer::{Failure, Peer, Read, Socket};
 
-/// The receive buffer of a narrow connection, in octets: a window that closes soon.
+/// The receive buffer of a narrow connection, in bytes: a window that closes soon.
 const NARROW_BUFFER: usize = 2_048;
 
 enum Held {

@@ -52,13 +52,13 @@ pub fn draw(trace: &Trace, end: usize, peer: &str) -> String {
     out
 }
 
-/// Data and acknowledgements that went as planned.
+/// Data and acknowledgments that went as planned.
 fn is_transfer(step: &Step) -> bool {
     let is_plain = !step.seen.control.intersects(Control::SYN | Control::FIN | Control::RST);
     let is_ordinary = match step.verdict.map(|verdict| verdict.rule) {
         None => step.way == Way::ToPeer,
         Some(rule) => {
-            matches!(rule, Rule::AckAccepted | Rule::TextInOrder | Rule::TextOutOfOrder | Rule::SeqUnacceptable)
+            matches!(rule, Rule::AckAccepted | Rule::PayloadInOrder | Rule::PayloadOutOfOrder | Rule::SeqUnacceptable)
         }
     };
     let is_real = matches!(step.way, Way::ToUs | Way::ToPeer) && step.arrived();

@@ -16,9 +16,9 @@ use crate::peer::{Failure, Peer, Read, Socket};
 
 /// How long a frame is on its way, in either direction.
 const DELAY: Duration = Duration::from_millis(1);
-/// The receive buffer of a narrow connection, in octets.
+/// The receive buffer of a narrow connection, in bytes.
 const NARROW_BUFFER: usize = 2_048;
-/// Buffers of the peer's other connections, in octets.
+/// Buffers of the peer's other connections, in bytes.
 const BUFFER: usize = 16_384;
 
 enum Held {

@@ -41,7 +41,7 @@ impl fmt::Display for Failure {
 /// What a reader found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Read {
-    /// That many octets.
+    /// That many bytes.
     Data(usize),
     /// None now.
     Nothing,
@@ -53,7 +53,7 @@ pub enum Read {
 pub trait Peer {
     /// What the ladder calls it.
     fn name(&self) -> &'static str;
-    /// Says whether time is virtual: only waiting moves it.
+    /// Returns whether time is virtual: only waiting moves it.
     fn is_virtual(&self) -> bool;
     /// The time, which both ends share.
     fn now(&self) -> Instant;
@@ -72,9 +72,9 @@ pub trait Peer {
     fn accept(&mut self, listener: Socket) -> Result<Option<Socket>>;
     /// Starts to connect from `port` (0: any); the receive buffer is small where asked.
     fn connect(&mut self, port: u16, remote: SocketAddr, is_narrow: bool) -> Result<Socket>;
-    /// Says whether the handshake is done, or how it failed.
+    /// Returns whether the handshake is done, or how it failed.
     fn is_connected(&mut self, socket: Socket) -> Result<Result<bool, Failure>>;
-    /// Sends; gives how many octets were taken.
+    /// Sends; returns how many bytes were taken.
     fn send(&mut self, socket: Socket, data: &[u8]) -> Result<Result<usize, Failure>>;
     /// Receives.
     fn recv(&mut self, socket: Socket, buf: &mut [u8]) -> Result<Result<Read, Failure>>;

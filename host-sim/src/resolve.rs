@@ -80,7 +80,7 @@ fn answer_solicitation(frame: &EthernetFrame<&[u8]>, addr: IpAddr, mac: [u8; 6])
     Some(on_link((mac, target_addr), (to_mac, to), &advertisement))
 }
 
-/// A frame with a message of neighbour discovery in it, from one pair of addresses to another.
+/// A frame with a message of neighbor discovery in it, from one pair of addresses to another.
 pub(crate) fn on_link(
     (from_mac, from): ([u8; 6], Ipv6Addr),
     (to_mac, to): (EthernetAddress, Ipv6Addr),

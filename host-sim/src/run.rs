@@ -58,7 +58,7 @@ pub struct Options<'o> {
     pub timeout: Duration,
 }
 
-/// Plays the scenarios; says whether all hold.
+/// Plays the scenarios; returns whether all hold.
 ///
 /// # Errors
 /// If the peer asked for cannot be had, or the capture cannot be written.

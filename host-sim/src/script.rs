@@ -7,10 +7,10 @@ use crate::frame::Seen;
 use crate::peer::{Failure, Read, Socket};
 use crate::world::{Pair, World};
 
-/// Octets written at a time.
+/// Bytes written at a time.
 const CHUNK: usize = 4_096;
 
-/// The most an echo sends on a hostile wire, in octets: each loss costs a timeout.
+/// The most an echo sends on a hostile wire, in bytes: each loss costs a timeout.
 const HOSTILE_SIZE: usize = 128 * 1_024;
 
 /// The scenario's ports: our listener, the peer's client, the peer's listener, our client.
@@ -75,12 +75,12 @@ pub(crate) fn peer_accepts(w: &mut World<'_>, listener: Socket) -> Result<Socket
     theirs.ok_or_else(|| anyhow!("the peer accepted nobody"))
 }
 
-/// A pattern without a short period, so that no octet can stand in for another.
+/// A pattern without a short period, so that no byte can stand in for another.
 fn pattern(from: usize, upto: usize) -> Vec<u8> {
     (from..upto).map(|i| (i ^ i >> 8 ^ i >> 16) as u8).collect()
 }
 
-/// The peer sends `size` octets, our application sends each back, the peer checks them.
+/// The peer sends `size` bytes, our application sends each back, the peer checks them.
 pub(crate) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let size = if w.is_hostile() { size.min(HOSTILE_SIZE) } else { size };
     let (mut sent, mut returned) = (0, 0);
@@ -109,12 +109,12 @@ pub(crate) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     Ok(())
 }
 
-/// A few octets each way: the connection lives.
+/// A few bytes each way: the connection lives.
 pub(crate) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     echo(w, pair, 100)
 }
 
-/// The peer sends `size` octets, our application reads them all.
+/// The peer sends `size` bytes, our application reads them all.
 pub(crate) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
     w.until("every octet of the peer's has arrived", |w| {
@@ -128,7 +128,7 @@ pub(crate) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
     })
 }
 
-/// The peer reads `size` octets that we have sent or still hold, whatever they are.
+/// The peer reads `size` bytes that we have sent or still hold, whatever they are.
 pub(crate) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let mut got = 0;
     w.until("our octets have arrived", |w| {
@@ -139,7 +139,7 @@ pub(crate) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
     })
 }
 
-/// Our application sends `size` octets, the peer reads them all.
+/// Our application sends `size` bytes, the peer reads them all.
 pub(crate) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
     w.until("every octet of ours has arrived", |w| {
@@ -177,7 +177,7 @@ fn receive(w: &mut World<'_>, pair: &Pair) -> Result<Vec<u8>> {
     }
 }
 
-/// Waits until our reader meets the end of the stream; octets before it are a fault.
+/// Waits until our reader meets the end of the stream; bytes before it are a fault.
 pub(crate) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     w.until("our application sees the end of the stream", |w| match w.recv(pair.ours, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),
@@ -189,7 +189,7 @@ pub(crate) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result
     })
 }
 
-/// Waits until the peer's reader meets the end of the stream; octets before it are a fault.
+/// Waits until the peer's reader meets the end of the stream; bytes before it are a fault.
 pub(crate) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result<()> {
     w.until("the peer's process sees the end of the stream", |w| match w.peer().recv(pair.theirs, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),

@@ -2,7 +2,7 @@
 
 use tcp_reset_core::{Config, ListenOptions, StreamOptions};
 
-/// Buffers of our connections, in octets.
+/// Buffers of our connections, in bytes.
 const BUFFER: usize = 16_384;
 
 /// Settings of our endpoint in a scenario.

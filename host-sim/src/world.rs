@@ -117,27 +117,27 @@ impl<'w> World<'w> {
         self.family
     }
 
-    /// Gives the scenario's `n`th port.
+    /// Returns the scenario's `n`th port.
     pub fn port(&self, n: u16) -> u16 {
         self.first_port + n
     }
 
-    /// Gives our endpoint at a port.
+    /// Returns our endpoint at a port.
     pub fn our_end(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.family.our_addr(), port)
     }
 
-    /// Gives the peer's endpoint at a port.
+    /// Returns the peer's endpoint at a port.
     pub fn their_end(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.family.peer_addr(), port)
     }
 
-    /// Gives the time.
+    /// Returns the time.
     pub fn now(&self) -> Instant {
         self.peer.now()
     }
 
-    /// Gives the peer.
+    /// Returns the peer.
     pub fn peer(&mut self) -> &mut dyn Peer {
         self.peer
     }
@@ -159,7 +159,7 @@ impl<'w> World<'w> {
         Ok(())
     }
 
-    /// Gives the cable.
+    /// Returns the cable.
     pub fn cable(&mut self) -> &mut Cable {
         &mut self.cable
     }
@@ -169,22 +169,22 @@ impl<'w> World<'w> {
         self.cable.set_pulled(toward, is_pulled);
     }
 
-    /// Gives what our endpoint holds: connections, half-open entries, entries in TIME-WAIT.
+    /// Returns what our endpoint holds: connections, half-open entries, entries in TIME-WAIT.
     pub fn in_use(&mut self) -> (usize, usize, usize) {
         self.ours.tcp().in_use()
     }
 
-    /// Gives the endpoint.
+    /// Returns the endpoint.
     pub fn ours(&mut self) -> &mut Endpoint {
         &mut self.ours
     }
 
-    /// Gives our listener on a port, if there is one.
+    /// Returns our listener on a port, if there is one.
     pub fn listener_on(&self, port: u16) -> Option<ListenerHandle> {
         self.listeners.get(&port).copied()
     }
 
-    /// Says whether frames may be lost by chance.
+    /// Returns whether frames may be lost by chance.
     pub fn is_hostile(&self) -> bool {
         self.cable.is_hostile()
     }
@@ -337,7 +337,7 @@ impl<'w> World<'w> {
         self.flush()
     }
 
-    /// Delivers a segment to us that the peer never sent. Gives the core's own judgment: scenarios judge by what follows instead.
+    /// Delivers a segment to us that the peer never sent. Returns the core's own judgment: scenarios judge by what follows instead.
     ///
     /// # Errors
     /// If the wire fails.
@@ -409,12 +409,12 @@ impl<'w> World<'w> {
         self.ours.ended(handle)
     }
 
-    /// Says whether our application was told this.
+    /// Returns whether our application was told this.
     pub fn was_told(&self, event: Event) -> bool {
         self.ours.was_told(event)
     }
 
-    /// Our application sends; gives how many octets were taken.
+    /// Our application sends; returns how many bytes were taken.
     ///
     /// # Errors
     /// As the engine says, but for "not now".
@@ -494,7 +494,7 @@ impl<'w> World<'w> {
         Ok(outcome)
     }
 
-    /// Waits until the peer's reader meets an error, and gives it. Octets and the end of the stream on the way are passed over.
+    /// Waits until the peer's reader meets an error, and gives it. Bytes and the end of the stream on the way are passed over.
     ///
     /// # Errors
     /// If none comes.

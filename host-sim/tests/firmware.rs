@@ -165,7 +165,7 @@ fn a_capture_that_cannot_be_written_is_told() {
 }
 
 /// Instructions, not time: the same on every machine. The bounds are a little above what was measured: SYN to a closed port, pure ACK,
-/// bulk in, bulk out, echo of 64 octets.
+/// bulk in, bulk out, echo of 64 bytes.
 const BOUNDS: [(&str, &str, [f64; 5]); 3] = [
     ("IPv4", "IPv4", [0.88, 0.95, 0.52, 0.45, 1.03]),
     ("both", "IPv4", [1.1, 1.08, 0.55, 0.47, 0.98]),

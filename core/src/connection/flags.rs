@@ -15,7 +15,7 @@ bitflags::bitflags! {
         /// A keepalive probe.
         const KEEP_ALIVE = 1 << 4;
         /// An empty ACK with the user timeout option.
-        const ADVICE = 1 << 5;
+        const USER_TIMEOUT_OPTION = 1 << 5;
         /// An RST; the connection is over.
         const RESET = 1 << 6;
     }
@@ -35,7 +35,7 @@ bitflags::bitflags! {
         const ASKING = 1 << 3;
         /// The same challenge was sent again once.
         const ASKED_AGAIN = 1 << 4;
-        /// `phase_at` is armed: somebody must accept, or else the peer send its first octet.
+        /// `phase_at` is armed: somebody must accept, or else the peer send its first byte.
         const DEADLINE = 1 << 5;
         /// Keepalive is on, or an idle limit is set.
         const WATCHED = 1 << 6;
@@ -48,14 +48,14 @@ bitflags::bitflags! {
         /// R1 has passed: the path is in doubt, the next hop is asked for anew.
         const DOUBTED = 1 << 10;
         /// The next hop is known.
-        const HOP_KNOWN = 1 << 11;
+        const LINK_ADDR_KNOWN = 1 << 11;
         /// Nobody has accepted it yet.
         const UNACCEPTED = 1 << 12;
-        /// The peer has sent its first octet.
+        /// The peer has sent its first byte.
         const PEER_SPOKE = 1 << 13;
         /// Nagle's algorithm is on.
         const NAGLE = 1 << 14;
         /// The user timeout option is spoken (RFC 5482).
-        const ADVISES = 1 << 15;
+        const USER_TIMEOUT_OPTION = 1 << 15;
     }
 }

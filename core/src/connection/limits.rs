@@ -135,7 +135,7 @@ impl Limits {
         None
     }
 
-    /// How long no octet may be taken by either side, if that is limited.
+    /// How long no byte may be taken by either side, if that is limited.
     pub(crate) fn idle_ms(&self) -> Option<u32> {
         #[cfg(feature = "deadlines")]
         if self.idle != Period::ZERO {

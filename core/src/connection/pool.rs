@@ -1,7 +1,7 @@
 //! The byte pool: every connection's two buffers are one run of it.
 //!
-//! A buffer is a ring whose size is a power of two; an octet's place in it is its sequence number modulo that size, so a
-//! record needs no ring indices. The numbers are shifted by so little that the stream's first octet stands at a word's beginning: what an
+//! A buffer is a ring whose size is a power of two; an byte's place in it is its sequence number modulo that size, so a
+//! record needs no ring indices. The numbers are shifted by so little that the stream's first byte stands at a word's beginning: what an
 //! application moves in words is copied in words then, which halves the instructions.
 
 use crate::config::{MAX_BUFFER, MIN_BUFFER};
@@ -20,14 +20,14 @@ pub(crate) struct Buffers {
     tx: Shape,
 }
 
-/// A ring's size and shift, in one octet.
+/// A ring's size and shift, in one byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Shape(u8);
 
 impl Shape {
     const LOG2_MASK: u8 = 0x0f;
     const SHIFT_AT: u32 = 4;
-    /// Octets of a word, less one.
+    /// Bytes of a word, less one.
     const IN_WORD: u32 = 3;
 
     fn of_size(size: usize) -> Shape {
@@ -62,12 +62,12 @@ impl Buffers {
         self.tx.size()
     }
 
-    /// The number of the first octet that will be received, before one is.
+    /// The number of the first byte that will be received, before one is.
     pub(crate) fn begin_rx(&mut self, first: Seq) {
         self.rx.begin_at(first);
     }
 
-    /// The number of the first octet that will be sent, before one is queued.
+    /// The number of the first byte that will be sent, before one is queued.
     pub(crate) fn begin_tx(&mut self, first: Seq) {
         self.tx.begin_at(first);
     }
@@ -77,12 +77,12 @@ impl Buffers {
     }
 }
 
-/// Says whether `size` can be a buffer's.
+/// Returns whether `size` can be a buffer's.
 pub(crate) fn is_valid_size(size: usize) -> bool {
     size.is_power_of_two() && (MIN_BUFFER..=MAX_BUFFER).contains(&size)
 }
 
-/// First fit over a list of free runs, kept sorted in the free octets themselves: two granule numbers, the run's length and the
+/// First fit over a list of free runs, kept sorted in the free bytes themselves: two granule numbers, the run's length and the
 /// next run, stand at each run's beginning.
 pub(crate) struct Pool<'s> {
     bytes: &'s mut [u8],
@@ -131,7 +131,7 @@ impl<'s> Pool<'s> {
         None
     }
 
-    /// Gives the room back and joins it with free neighbours.
+    /// Returns the room back and joins it with free neighbors.
     pub(crate) fn release(&mut self, buffers: Buffers) {
         let Some(len) = self.granules(buffers.len()) else {
             return;
@@ -140,7 +140,7 @@ impl<'s> Pool<'s> {
             return;
         }
         self.free += len;
-        let (before, after) = self.neighbours(buffers.start);
+        let (before, after) = self.neighbors(buffers.start);
         self.write_run(buffers.start, len, after);
         self.join(buffers.start);
         self.link(before, buffers.start);
@@ -159,7 +159,7 @@ impl<'s> Pool<'s> {
         self.granules(rx_size + tx_size).is_some_and(|want| want <= self.all())
     }
 
-    /// Returns the octets that buffers take up.
+    /// Returns the bytes that buffers take up.
     pub(crate) fn in_use(&self) -> usize {
         usize::from(self.all() - self.free) * self.granule
     }
@@ -234,7 +234,7 @@ impl<'s> Pool<'s> {
     }
 
     /// The free runs around an allocated place.
-    fn neighbours(&self, place: u16) -> (u16, u16) {
+    fn neighbors(&self, place: u16) -> (u16, u16) {
         let mut before = NONE;
         let mut at = self.first;
         while at != NONE && at < place {
@@ -280,7 +280,7 @@ impl<'s> Pool<'s> {
     }
 }
 
-/// One buffer: octet `seq` stands at `seq` less the shift, modulo the size.
+/// One buffer: byte `seq` stands at `seq` less the shift, modulo the size.
 pub(crate) struct Ring<'p> {
     bytes: &'p mut [u8],
     shift: u32,
@@ -325,7 +325,7 @@ impl Ring<'_> {
         (&self.bytes[at..at + first], &self.bytes[..len - first])
     }
 
-    /// Where `seq` stands; the beginning of a ring that has no octets.
+    /// Where `seq` stands; the beginning of a ring that has no bytes.
     fn place(&self, seq: Seq) -> usize {
         seq.0.wrapping_sub(self.shift) as usize & self.bytes.len().saturating_sub(1)
     }

@@ -1,17 +1,17 @@
-//! Which octets beyond a gap have arrived (RFC 9293 §3.10.7.4, SHLD-31).
+//! Which bytes beyond a gap have arrived (RFC 9293 §3.10.7.4, SHLD-31).
 
 /// How many separate runs beyond the gap are remembered. One more is refused, and the peer sends it again: the work per segment is
 /// bounded whatever a peer sends (CVE-2018-5390).
 pub(crate) const MAX_RANGES: usize = 4;
 
-/// Octets `start..end`, counted from RCV.NXT. Empty ranges are unused.
+/// Bytes `start..end`, counted from RCV.NXT. Empty ranges are unused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Range {
     start: u16,
     end: u16,
 }
 
-/// Runs beyond RCV.NXT: disjoint, apart by at least one octet, in order, the unused ones last.
+/// Runs beyond RCV.NXT: disjoint, apart by at least one byte, in order, the unused ones last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reassembly {
     ranges: [Range; MAX_RANGES],
@@ -24,7 +24,7 @@ impl Reassembly {
         self.ranges[0].end == 0
     }
 
-    /// Remembers `start..end`; says whether it could.
+    /// Remembers `start..end`; returns whether it could.
     pub(crate) fn add(&mut self, start: u16, end: u16) -> bool {
         if start >= end {
             return true;
@@ -56,7 +56,7 @@ impl Reassembly {
         true
     }
 
-    /// Moves RCV.NXT over `n` octets that came in order and over the run they meet; gives how many octets that is in all.
+    /// Moves RCV.NXT over `n` bytes that came in order and over the run they meet; returns how many bytes that is in all.
     pub(crate) fn advance(&mut self, n: u16) -> u16 {
         let mut advanced = n;
         for range in self.ranges.iter().take_while(|range| range.end != 0) {
@@ -89,7 +89,7 @@ impl Reassembly {
 mod tests {
     use super::*;
 
-    /// Every order of arrival of pieces from a small world, against a plain set of octets.
+    /// Every order of arrival of pieces from a small world, against a plain set of bytes.
     #[test]
     fn add_and_advance_agree_with_a_set_of_octets() {
         const SPAN: u16 = 9;

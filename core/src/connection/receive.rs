@@ -1,4 +1,4 @@
-//! Received text: where it goes, when it is acknowledged, what window is offered (RFC 9293 §3.8.6).
+//! Received payload: where it goes, when it is acknowledged, what window is offered (RFC 9293 §3.8.6).
 
 use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Pool;
@@ -9,29 +9,29 @@ use crate::rules::tcb::Flags;
 use crate::rules::verdict::State;
 use crate::time::Millis;
 
-/// Stores text that the window admits.
-pub(crate) fn store_text(
+/// Stores payload that the window admits.
+pub(crate) fn store_payload(
     c: &mut Connection,
     pool: &mut Pool<'_>,
     span: Span,
-    text: &[u8],
+    payload: &[u8],
     now: Millis,
     settings: &Settings,
 ) {
     // Nothing comes behind the peer's FIN.
     let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
     let skip = usize::from(span.skip);
-    let Some(text) = text.get(skip..skip + usize::from(len)).filter(|text| !text.is_empty()) else {
+    let Some(payload) = payload.get(skip..skip + usize::from(len)).filter(|payload| !payload.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
     if span.offset > 0 {
         if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
-            pool.rx(c.buffers).write(at, text);
+            pool.rx(c.buffers).write(at, payload);
         }
         return;
     }
-    pool.rx(c.buffers).write(at, text);
+    pool.rx(c.buffers).write(at, payload);
     let fills_gap = !c.reassembly.is_empty();
     let n = c.reassembly.advance(len);
     advance(c, n);
@@ -52,7 +52,7 @@ pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
     }
 }
 
-/// Takes a remembered FIN whose turn has come; says whether there was one.
+/// Takes a remembered FIN whose turn has come; returns whether there was one.
 pub(crate) fn process_fin(c: &mut Connection) -> bool {
     if !c.has(Flags::FIN_HELD) || c.last_word_at > 0 {
         return false;
@@ -132,7 +132,7 @@ fn is_window_worth_telling(c: &Connection) -> bool {
     usize::from(room(c).saturating_sub(c.tcb.rcv_wnd)) >= step
 }
 
-/// Free octets of the receive buffer, as a window.
+/// Free bytes of the receive buffer, as a window.
 fn room(c: &Connection) -> u16 {
     // At most MAX_BUFFER, which a window can say.
     (c.buffers.rx_size() as u16).saturating_sub(c.rx_len)

@@ -1,4 +1,4 @@
-//! What to send next, and what an acknowledgement does (RFC 9293 §3.8).
+//! What to send next, and what an acknowledgment does (RFC 9293 §3.8).
 
 use crate::connection::flags::{Due, Marks};
 use crate::connection::receive;
@@ -20,7 +20,7 @@ const PROBES_WITHIN_R2: u32 = 3;
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) seq: Seq,
-    /// Octets of text.
+    /// Bytes of payload.
     pub(crate) len: u16,
     pub(crate) fin: bool,
     /// Nothing is left in the queue behind it.
@@ -32,11 +32,11 @@ pub(crate) enum Kind {
     Syn,
     SynAck,
     Ack,
-    /// Text or FIN for the first time.
+    /// Payload or FIN for the first time.
     New,
     /// The front of the queue again.
     Again,
-    /// One octet, or the FIN, beyond a closed window.
+    /// One byte, or the FIN, beyond a closed window.
     Probe,
     /// Nothing, at a number the peer has had: it answers if it lives.
     KeepAlive,
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
 struct Queue {
     /// Numbers sent and not acknowledged.
     in_flight: u32,
-    /// Octets never sent.
+    /// Bytes never sent.
     unsent: u32,
     /// The FIN waits for its turn.
     is_fin_due: bool,
@@ -108,9 +108,9 @@ fn next_of_some(c: &Connection) -> Option<Plan> {
 }
 
 fn next_synchronized(c: &Connection) -> Option<Plan> {
-    // A challenge is an empty segment (§3.5.2 group 3): it does not wait for text, nor ride on it.
+    // A challenge is an empty segment (§3.5.2 group 3): it does not wait for payload, nor ride on it.
     // So is the user timeout option's.
-    empty_ack(c, Due::CHALLENGE | Due::ADVICE)
+    empty_ack(c, Due::CHALLENGE | Due::USER_TIMEOUT_OPTION)
         .or_else(|| again(c))
         .or_else(|| probe(c))
         .or_else(|| new(c))
@@ -118,7 +118,7 @@ fn next_synchronized(c: &Connection) -> Option<Plan> {
         .or_else(|| keep_alive(c))
 }
 
-/// §3.8.4. Without an octet: some peers do not answer one that has none, but every peer of the last decades does, and one with an octet that
+/// §3.8.4. Without an byte: some peers do not answer one that has none, but every peer of the last decades does, and one with an byte that
 /// was never sent would change its stream.
 fn keep_alive(c: &Connection) -> Option<Plan> {
     let is_due = cfg!(feature = "keepalive") && c.has(Due::KEEP_ALIVE);
@@ -159,25 +159,25 @@ fn empty_ack(c: &Connection, due: Due) -> Option<Plan> {
     c.due.intersects(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
 }
 
-/// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgement until all that was
+/// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgment until all that was
 /// out at the expiration has arrived.
 fn again(c: &Connection) -> Option<Plan> {
     if !c.has(Due::RESEND) {
         return None;
     }
     let in_flight = Queue::of(c).in_flight;
-    let text = in_flight.min(u32::from(c.tx_len));
-    // A closed window is probed with the first octet.
+    let payload = in_flight.min(u32::from(c.tx_len));
+    // A closed window is probed with the first byte.
     let room = u32::from(c.tcb.snd_wnd).max(1);
-    let len = text.min(u32::from(c.tcb.mss)).min(room);
-    let fin = in_flight > text && len == text && room > len;
+    let len = payload.min(u32::from(c.tcb.mss)).min(room);
+    let fin = in_flight > payload && len == payload && room > len;
     if len == 0 && !fin {
         return None;
     }
-    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len > 0 && len == text })
+    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len > 0 && len == payload })
 }
 
-/// §3.8.6.1: one octet beyond the window. Where the window is open but too small to be worth using, it is used now (the override
+/// §3.8.6.1: one byte beyond the window. Where the window is open but too small to be worth using, it is used now (the override
 /// timeout of §3.8.6.2.1).
 fn probe(c: &Connection) -> Option<Plan> {
     let queue = Queue::of(c);
@@ -191,7 +191,7 @@ fn probe(c: &Connection) -> Option<Plan> {
     Some(Plan { kind: Kind::Probe, seq: c.tcb.snd_nxt, len: len as u16, fin: len == 0, push: false })
 }
 
-/// Text for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
+/// Payload for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
 fn new(c: &Connection) -> Option<Plan> {
     if !has_queue(c) {
         return None;
@@ -229,7 +229,7 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
             receive::acknowledged(c);
         }
         Kind::Ack => {
-            c.clear(Due::ADVICE);
+            c.clear(Due::USER_TIMEOUT_OPTION);
             receive::acknowledged(c);
         }
         // Its ACK and window are not news: the peer need not read them in a segment that it cannot accept.
@@ -298,7 +298,7 @@ fn is_window_closed(c: &Connection) -> bool {
     c.tcb.snd_wnd == 0 && c.tcb.state().is_synchronized()
 }
 
-/// The timeout without back-off.
+/// The timeout without backoff.
 pub(crate) fn first_rto_ms(c: &Connection, settings: &Settings) -> u32 {
     rto_after(c, 0, settings)
 }
@@ -337,7 +337,7 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
     bound_by_r2(c, settings);
 }
 
-/// Sees that a long back-off does not overshoot R2. A user timeout is a limit of its own.
+/// Sees that a long backoff does not overshoot R2. A user timeout is a limit of its own.
 pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
     if c.has(Marks::REXMIT) && !c.has(Marks::LAST_TRY) && is_ended_by_r2(c) {
         c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
@@ -350,7 +350,7 @@ pub(crate) fn is_ended_by_r2(c: &Connection) -> bool {
     !c.has(Marks::USER_TIMEOUT) || c.has(Flags::APP_GONE) || !c.tcb.state().is_synchronized()
 }
 
-/// Processes a believable acknowledgement (§3.10.7.4 fifth): the queue, the window, the timers.
+/// Processes a believable acknowledgment (§3.10.7.4 fifth): the queue, the window, the timers.
 pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     let ack = seg.header.ack;
     c.heard_at = now;
@@ -396,7 +396,7 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     // numbers the peer never offered; the BSDs count as we do.
     c.tcb.snd_wnd = u32::from(c.tcb.snd_wnd).saturating_sub(n) as u16;
     if ack.gt(c.tcb.snd_nxt) {
-        // The peer took the octet that probed its window.
+        // The peer took the byte that probed its window.
         c.tcb.snd_nxt = ack;
         c.clear(Flags::PROBE_OUT);
     }

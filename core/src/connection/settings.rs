@@ -20,7 +20,7 @@ use crate::wire::checksum::ChecksumBy;
 
 /// The MSS over Ethernet, where nothing else is said.
 pub(crate) const MSS_OF_ETHERNET: u16 = 1_460;
-/// How many octets an IPv6 header is longer than an IPv4 header.
+/// How many bytes an IPv6 header is longer than an IPv4 header.
 const IPV6_LONGER: u16 = 20;
 
 pub(crate) struct Settings {
@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) time_wait_ms: u32,
     pub(crate) orphan_ms: u32,
     #[cfg(feature = "user-timeout-option")]
-    pub(crate) longest_advice_s: u16,
+    pub(crate) user_timeout_limit_s: u16,
     #[cfg(feature = "eviction")]
     pub(crate) eviction: Option<(EvictBy, u32)>,
     pub(crate) delayed_ack_ms: u32,
@@ -64,7 +64,7 @@ impl Settings {
             rst_policy,
             checksum,
             #[cfg(feature = "user-timeout-option")]
-            longest_advice,
+            user_timeout_limit,
             #[cfg(feature = "eviction")]
             eviction,
             ephemeral_ports,
@@ -84,7 +84,7 @@ impl Settings {
             time_wait_ms: period(time_wait, MAX_PERIOD, Setting::TimeWait)?,
             orphan_ms: period(orphan_timeout, MAX_PERIOD, Setting::OrphanTimeout)?,
             #[cfg(feature = "user-timeout-option")]
-            longest_advice_s: whole_seconds(longest_advice, Setting::LongestAdvice)?,
+            user_timeout_limit_s: whole_seconds(user_timeout_limit, Setting::UserTimeoutLimit)?,
             #[cfg(feature = "eviction")]
             eviction: match eviction {
                 Some(Eviction { by, idle_for }) => Some((by, period(idle_for, MAX_PERIOD, Setting::Eviction)?)),
@@ -146,7 +146,7 @@ impl Stream {
         marks.set(Marks::USER_TIMEOUT, options.user_timeout.is_some());
         marks.set(Marks::WATCHED, limits.is_watchful());
         #[cfg(feature = "user-timeout-option")]
-        marks.set(Marks::ADVISES, options.user_timeout_option);
+        marks.set(Marks::USER_TIMEOUT_OPTION, options.user_timeout_option);
         let (rx_buffer, tx_buffer) = (options.rx_buffer as u16, options.tx_buffer as u16);
         Ok(Stream { rx_buffer, tx_buffer, r1: options.r1, marks, limits, first_byte_ms })
     }

@@ -10,7 +10,7 @@ use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::CloseReason;
 use crate::time::Millis;
-use crate::wire::addr::Hop;
+use crate::wire::addr::LinkAddr;
 
 /// A set of flags that a connection has one of.
 pub(crate) trait FlagSet: bitflags::Flags + Copy {
@@ -108,14 +108,14 @@ pub(crate) struct Connection {
     pub(crate) due: Due,
     pub(crate) marks: Marks,
     /// Where the peer's frames last came from, or where ours go.
-    pub(crate) hop: Hop,
+    pub(crate) link_addr: LinkAddr,
     pub(crate) quota: Quota,
     /// Retransmissions or window probes since the last progress.
     pub(crate) retries: u8,
     pub(crate) buffers: Buffers,
-    /// Octets queued from SND.UNA on, sent or not.
+    /// Bytes queued from SND.UNA on, sent or not.
     pub(crate) tx_len: u16,
-    /// Octets the application has not read yet, up to RCV.NXT.
+    /// Bytes the application has not read yet, up to RCV.NXT.
     pub(crate) rx_len: u16,
     pub(crate) reassembly: Reassembly,
     /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged.
@@ -135,10 +135,10 @@ pub(crate) struct Connection {
     pub(crate) since: Millis,
     /// When the peer was last heard.
     pub(crate) heard_at: Millis,
-    /// When the wait for an application to accept, or else for the peer's first octet, is over: armed by `DEADLINE`.
+    /// When the wait for an application to accept, or else for the peer's first byte, is over: armed by `DEADLINE`.
     #[cfg(feature = "deadlines")]
     pub(crate) phase_at: Millis,
-    /// When an octet was last taken, by either side.
+    /// When an byte was last taken, by either side.
     #[cfg(feature = "deadlines")]
     pub(crate) moved_at: Millis,
     pub(crate) end: End,
@@ -155,7 +155,7 @@ impl Connection {
         tcb: Tcb::ZERO,
         due: Due::empty(),
         marks: Marks::empty(),
-        hop: Hop([0; 6]),
+        link_addr: LinkAddr([0; 6]),
         quota: Quota::NEW,
         retries: 0,
         buffers: Buffers::ZERO,
@@ -224,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// An octet was taken, by the peer or by us.
+    /// An byte was taken, by the peer or by us.
     #[inline]
     pub(crate) fn moved(&mut self, now: Millis) {
         #[cfg(feature = "deadlines")]
@@ -235,7 +235,7 @@ impl Connection {
         let _ = now;
     }
 
-    /// Arms, or not, the deadline of the wait that begins: for an application, or for the peer's first octet.
+    /// Arms, or not, the deadline of the wait that begins: for an application, or for the peer's first byte.
     pub(crate) fn wait_for(&mut self, timeout_ms: Option<u32>, now: Millis) {
         self.marks.set(Marks::DEADLINE, timeout_ms.is_some());
         #[cfg(feature = "deadlines")]
@@ -246,7 +246,7 @@ impl Connection {
         let _ = now;
     }
 
-    /// The peer has sent an octet in order, or its FIN: nothing is waited for any more.
+    /// The peer has sent an byte in order, or its FIN: nothing is waited for any more.
     #[inline]
     pub(crate) fn peer_spoke(&mut self) {
         #[cfg(feature = "deadlines")]
@@ -257,7 +257,7 @@ impl Connection {
         }
     }
 
-    /// Says whether an application can be told about it.
+    /// Returns whether an application can be told about it.
     pub(crate) fn has_reader(&self) -> bool {
         !self.has(Flags::APP_GONE) && !self.has(Marks::UNACCEPTED)
     }

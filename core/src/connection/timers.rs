@@ -209,7 +209,7 @@ impl Connection {
         // Each probe is given its interval, also where the caller comes late.
         self.heard_at = now.before(waited);
         if self.retries > self.r1 {
-            self.clear(Marks::HOP_KNOWN);
+            self.clear(Marks::LINK_ADDR_KNOWN);
             self.set(Marks::DOUBTED);
         }
     }

@@ -32,22 +32,23 @@ fn seconds_of(field: u16) -> Option<u32> {
 
 impl Limits {
     /// Ours, where `marks` say that it is given at all.
-    pub(crate) fn advice(&self, marks: Marks) -> Option<u16> {
-        marks.contains(Marks::ADVISES).then(|| field_of(self.patience_ms(marks)))
+    pub(crate) fn user_timeout_to_announce(&self, marks: Marks) -> Option<u16> {
+        marks.contains(Marks::USER_TIMEOUT_OPTION).then(|| field_of(self.patience_ms(marks)))
     }
 }
 
 impl Connection {
     /// Makes it due to be said.
-    pub(crate) fn advise(&mut self) {
-        self.due.set(Due::ADVICE, self.has(Marks::ADVISES) && self.tcb.state().is_synchronized());
+    pub(crate) fn announce_user_timeout(&mut self) {
+        self.due
+            .set(Due::USER_TIMEOUT_OPTION, self.has(Marks::USER_TIMEOUT_OPTION) && self.tcb.state().is_synchronized());
     }
 
     /// A segment with an acceptable acknowledgment has brought the peer's.
-    pub(crate) fn be_advised(&mut self, field: Option<u16>, settings: &Settings) {
+    pub(crate) fn process_user_timeout_option(&mut self, field: Option<u16>, settings: &Settings) {
         let Some(seconds) = field.and_then(seconds_of) else { return };
-        if self.has(Marks::ADVISES) && !self.has(Marks::USER_TIMEOUT) {
-            self.limits.lengthen_r2(seconds.min(u32::from(settings.longest_advice_s)) as u16);
+        if self.has(Marks::USER_TIMEOUT_OPTION) && !self.has(Marks::USER_TIMEOUT) {
+            self.limits.lengthen_r2(seconds.min(u32::from(settings.user_timeout_limit_s)) as u16);
         }
     }
 }

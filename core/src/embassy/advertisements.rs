@@ -60,7 +60,7 @@ impl Guard {
         }
     }
 
-    /// Brings an option's lifetimes to what may be believed; says whether they were others.
+    /// Brings an option's lifetimes to what may be believed; returns whether they were others.
     fn mind(&mut self, option: &mut [u8], now: Instant) -> bool {
         let (Some(told), Some(prefix)) = (option[VALID].first_chunk(), option[PREFIX].first_chunk()) else {
             return false;

@@ -15,12 +15,12 @@ use crate::connection::settings::MSS_OF_ETHERNET;
 use crate::engine::tcp::Tcp;
 use crate::link::{Link, LinkOutput, Medium, Received};
 use crate::time::Instant;
-use crate::wire::addr::Hop;
+use crate::wire::addr::LinkAddr;
 use crate::wire::checksum::ChecksumBy;
 
 /// How many frames are taken in before every other task has its turn, so that a flood of frames starves nobody.
 pub const FRAMES_PER_PASS: u8 = 16;
-/// Octets of headers in front of TCP's text, both without options. Over IPv6 there are more, which the core knows.
+/// Bytes of headers in front of TCP's payload, both without options. Over IPv6 there are more, which the core knows.
 const IP_AND_TCP_HEADERS: usize = 40;
 const ETHERNET_HEADER: usize = 14;
 
@@ -55,7 +55,7 @@ impl From<InvalidSetting> for DeviceError {
 /// What [`super::TcpRunner::new`] joins with embassy-net's stack once there is one.
 pub struct TcpShared(pub(super) &'static RefCell<State>);
 
-/// Wraps a device. Gives the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
+/// Wraps a device. Returns the driver for [`embassy_net::new`], and what [`super::TcpRunner::new`] makes the handle for sockets of.
 ///
 /// Where `config` does not say who does the TCP checksum and how long segments may be, the device does. A device whose frames are too short for IPv6 ([`crate::MIN_MTU_IPV6`]) speaks IPv4 alone. `key` must be random and new at each boot.
 ///
@@ -68,7 +68,7 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     key: SecretKey,
 ) -> Result<(TcpShared, TcpDriver<D>), DeviceError> {
     let (medium, header) = match device.hardware_address() {
-        HardwareAddress::Ethernet(addr) => (Medium::Ethernet(Hop(addr)), ETHERNET_HEADER),
+        HardwareAddress::Ethernet(addr) => (Medium::Ethernet(LinkAddr(addr)), ETHERNET_HEADER),
         HardwareAddress::Ip => (Medium::Ip, 0),
         HardwareAddress::Ieee802154(_) | _ => return Err(DeviceError::UnsupportedMedium),
     };
@@ -114,7 +114,7 @@ impl<D: Driver> TcpDriver<D> {
         let mut state = self.shared.borrow_mut();
         // A radio may know its address only some time after the start.
         if let HardwareAddress::Ethernet(addr) = self.device.hardware_address() {
-            state.link.set_hardware_address(Hop(addr));
+            state.link.set_hardware_address(LinkAddr(addr));
         }
         state.runner.register(cx.waker());
         state.link.handle_timeout(self.now);
@@ -203,8 +203,8 @@ impl<D: Driver> Driver for TcpDriver<D> {
         let state = self.device.link_state(cx);
         let is_up = state == LinkState::Up;
         if is_up && !self.was_up {
-            // The cable may lead to other neighbours now.
-            self.shared.borrow_mut().link.forget_neighbours();
+            // The cable may lead to other neighbors now.
+            self.shared.borrow_mut().link.forget_neighbors();
             cx.waker().wake_by_ref();
         }
         self.was_up = is_up;

@@ -25,7 +25,7 @@ struct Followed {
 impl Followed {
     const NONE: Followed = Followed { seen: None, applied: None, was_down: true };
 
-    /// Says whether embassy-net's has changed, and whether the core's must. Where an address that is gone may come back, because DHCP gives
+    /// Returns whether embassy-net's has changed, and whether the core's must. Where an address that is gone may come back, because DHCP gives
     /// it up while the cable is out, the core keeps it until DHCP has decided after that: a cable pulled for a moment ends no connection,
     /// and the same address given again keeps them all. Without an answer from DHCP that is for good; a project that wants an end to it
     /// sets a configuration of its own.
@@ -58,7 +58,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// `ip_mtu` is what the device carries, in octets.
+    /// `ip_mtu` is what the device carries, in bytes.
     #[cfg_attr(not(feature = "ipv6"), expect(unused_variables, reason = "IPv4 is content with little"))]
     pub(super) const fn new(ip_mtu: usize) -> Follower {
         Follower {

@@ -31,7 +31,7 @@ impl TcpStack {
 }
 
 impl TcpListener {
-    /// Gives the handle.
+    /// Returns the handle.
     pub fn handle(&self) -> ListenerHandle {
         self.handle
     }
@@ -47,12 +47,12 @@ impl TcpListener {
         wait_until(queue, || self.try_accept()).await
     }
 
-    /// Gives the next connection, if one waits.
+    /// Returns the next connection, if one waits.
     fn try_accept(&self) -> Option<Result<TcpStream, Error>> {
         let mut state = self.stack.state();
         match state.link.tcp().accept(now(), self.handle) {
             Ok(handle) => {
-                // The wait for the first octet may begin, and be the earliest of all timers.
+                // The wait for the first byte may begin, and be the earliest of all timers.
                 state.runner.wake();
                 Some(Ok(TcpStream::new(self.stack, handle)))
             }

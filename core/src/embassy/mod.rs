@@ -2,7 +2,7 @@
 //!
 //! [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
 //! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
-//! keeps ARP, neighbour discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP of the
+//! keeps ARP, neighbor discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP of the
 //! families spoken here.
 //!
 //! The README has a whole example: resources in a static, the driver wrapped, a service, a visit to a server.

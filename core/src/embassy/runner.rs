@@ -16,7 +16,7 @@ pub struct TcpRunner<D: Driver> {
 }
 
 impl<D: Driver> TcpRunner<D> {
-    /// Joins the core with embassy-net's stack and runner over the same driver, and takes over an address that is set already. Gives the
+    /// Joins the core with embassy-net's stack and runner over the same driver, and takes over an address that is set already. Returns the
     /// handle for sockets, and the runner that drives both stacks.
     pub fn new(
         shared: TcpShared,

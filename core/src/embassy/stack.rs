@@ -22,7 +22,7 @@ impl TcpStack {
         self.shared.borrow_mut()
     }
 
-    /// Takes over embassy-net's addresses now; says whether they have changed. The runner does this after each pass, and
+    /// Takes over embassy-net's addresses now; returns whether they have changed. The runner does this after each pass, and
     /// [`TcpStack::connect`] before it begins. Call it after `set_config_v4` or `set_config_v6`, which do not wake the runner: on an idle
     /// network nothing else tells it, and connections on the old address go on until something moves.
     pub fn follow_address(&self) -> bool {

@@ -176,7 +176,7 @@ impl State {
         }
     }
 
-    /// Takes over embassy-net's addresses and routers, if they have changed; says whether they have.
+    /// Takes over embassy-net's addresses and routers, if they have changed; returns whether they have.
     pub(super) fn follow_address(&mut self, stack: embassy_net::Stack<'_>) -> bool {
         let State { link, follower, .. } = self;
         let Change { is_new, is_other } = follower.look(stack, link);

@@ -1,4 +1,4 @@
-//! A connection as a stream of octets.
+//! A connection as a stream of bytes.
 
 use core::future::poll_fn;
 use core::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::rules::verdict::{CloseReason, State};
 ///
 /// # What dropping sends
 /// The peer is never left half-open. Dropping a stream closes both ways (RFC 9293 §3.10.4): what was written is still delivered, then a
-/// FIN follows. Where octets were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
+/// FIN follows. Where bytes were received and not read, or more arrive, the peer learns by RST that they are lost (§3.6.1,
 /// RFC 2525 §2.17). A peer that then keeps its window closed, or never sends its own FIN, is reset after
 /// [`crate::Config::orphan_timeout`]; one that acknowledges nothing, after
 /// [`crate::StreamOptions::r2`] or the user timeout. To end at once, with
@@ -89,7 +89,7 @@ impl TcpStream {
         (TcpReader { stream: self }, TcpWriter { stream: self })
     }
 
-    /// Receives: gives how many octets, at least one; 0 at the end of the stream, or if `buf` is empty. Octets received in order before
+    /// Receives: gives how many bytes, at least one; 0 at the end of the stream, or if `buf` is empty. Bytes received in order before
     /// a reset are given before the error.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl TcpStream {
         poll_fn(|cx| self.poll_read(cx, buf)).await
     }
 
-    /// Sends: gives how many octets were queued, at least one unless `buf` is empty.
+    /// Sends: gives how many bytes were queued, at least one unless `buf` is empty.
     ///
     /// # Errors
     /// [`Error::Closed`] says how the connection ended; [`Error::SendShutdown`] after [`TcpStream::shutdown`].
@@ -176,7 +176,7 @@ impl TcpStream {
         self.change(|tcp, handle| tcp.set_idle_timeout(now(), handle, timeout))
     }
 
-    /// Sets how long the peer may take until its first octet, from now: see [`crate::Tcp::set_first_byte_timeout`].
+    /// Sets how long the peer may take until its first byte, from now: see [`crate::Tcp::set_first_byte_timeout`].
     ///
     /// # Errors
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
@@ -209,22 +209,22 @@ impl TcpStream {
         self.stack.state().link.tcp_ref().status(self.handle)
     }
 
-    /// Gives the state, CLOSED after the end.
+    /// Returns the state, CLOSED after the end.
     pub fn state(&self) -> State {
         self.status().map_or(State::Closed, |status| status.state)
     }
 
-    /// Gives our endpoint; `None` never while the stream is held.
+    /// Returns our endpoint; `None` never while the stream is held.
     pub fn local_endpoint(&self) -> Option<SocketAddr> {
         self.status().ok().map(|status| status.local)
     }
 
-    /// Gives the peer's endpoint; `None` never while the stream is held.
+    /// Returns the peer's endpoint; `None` never while the stream is held.
     pub fn remote_endpoint(&self) -> Option<SocketAddr> {
         self.status().ok().map(|status| status.remote)
     }
 
-    /// Gives the handle, to find the connection among [`crate::Tcp::connections`].
+    /// Returns the handle, to find the connection among [`crate::Tcp::connections`].
     pub fn handle(&self) -> ConnectionHandle {
         self.handle
     }
@@ -309,7 +309,7 @@ impl TcpStream {
     }
 }
 
-/// Says whether we can send nothing more.
+/// Returns whether we can send nothing more.
 fn have_we_finished(state: State) -> bool {
     match state {
         State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait | State::Closed => true,
@@ -317,7 +317,7 @@ fn have_we_finished(state: State) -> bool {
     }
 }
 
-/// Says whether nothing more can come from the peer.
+/// Returns whether nothing more can come from the peer.
 fn has_peer_finished(state: State) -> bool {
     match state {
         State::CloseWait | State::Closing | State::LastAck | State::TimeWait | State::Closed => true,

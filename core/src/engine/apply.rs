@@ -17,7 +17,7 @@ use crate::time::{Instant, Millis};
 use crate::wire::segment::{Control, Segment};
 
 impl Tcp<'_> {
-    /// Carries out what the rules admitted, in the standard's order: SYN, ACK, text, FIN.
+    /// Carries out what the rules admitted, in the standard's order: SYN, ACK, payload, FIN.
     pub(crate) fn accept_segment(
         &mut self,
         i: Id<Connection>,
@@ -25,8 +25,8 @@ impl Tcp<'_> {
         rule: Rule,
         accepted: &Accepted,
     ) -> Action {
-        let Accepted { syn, establishes, ack, text, fin, ack_now, receiver_gone } = *accepted;
-        let Arriving { now: _, tuple: _, hop, seg } = arriving;
+        let Accepted { syn, establishes, ack, payload, fin, ack_now, receiver_gone } = *accepted;
+        let Arriving { now: _, tuple: _, link_addr, seg } = arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         if c.has(Marks::ASKING) && !precedes_last_word(c, seg) {
@@ -34,8 +34,8 @@ impl Tcp<'_> {
         }
         // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
-            c.hop = *hop;
-            c.set(Marks::HOP_KNOWN);
+            c.link_addr = *link_addr;
+            c.set(Marks::LINK_ADDR_KNOWN);
         }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
@@ -60,22 +60,22 @@ impl Tcp<'_> {
         }
         #[cfg(feature = "user-timeout-option")]
         if ack {
-            self.connections[i].be_advised(seg.header.user_timeout, &self.settings);
+            self.connections[i].process_user_timeout_option(seg.header.user_timeout, &self.settings);
         }
         if receiver_gone {
             self.end(i, CloseReason::DataLost, true);
             return Action::Reset(ResetReason::ReceiverGone);
         }
         let c = &mut self.connections[i];
-        // Before the text: both are counted from the same RCV.NXT.
+        // Before the payload: both are counted from the same RCV.NXT.
         if let Some(distance) = fin {
             receive::hold_fin(c, distance);
         }
-        receive::store_text(c, &mut self.pool, text, seg.text, ms, &self.settings);
+        receive::store_payload(c, &mut self.pool, payload, seg.payload, ms, &self.settings);
         if ack_now {
             c.set(Due::ACK_NOW);
         }
-        // A gap that text has filled can bring back a FIN seen before.
+        // A gap that payload has filled can bring back a FIN seen before.
         if receive::process_fin(c) {
             self.peer_finished(i);
         }
@@ -88,7 +88,7 @@ impl Tcp<'_> {
         }
     }
 
-    /// Our FIN was acknowledged. Says whether nothing more can come of the segment.
+    /// Our FIN was acknowledged. Returns whether nothing more can come of the segment.
     fn fin_acked(&mut self, i: Id<Connection>) -> bool {
         let c = &mut self.connections[i];
         match c.tcb.state() {
@@ -168,9 +168,9 @@ impl Tcp<'_> {
             rcv_wnd: receive::window_to_offer(c),
             quota: c.quota,
         };
-        let (owes_ack, hop) = (c.has(Due::ACK_NOW) || c.has(Marks::DELACK), c.hop);
+        let (owes_ack, link_addr) = (c.has(Due::ACK_NOW) || c.has(Marks::DELACK), c.link_addr);
         self.leave(i, State::TimeWait, CloseReason::LocalClosed);
-        self.insert_time_wait(wait, owes_ack.then_some(hop));
+        self.insert_time_wait(wait, owes_ack.then_some(link_addr));
     }
 
     /// Ends a connection. The peer is told by RST where the state asks for it.
@@ -195,7 +195,7 @@ impl Tcp<'_> {
         self.end(i, reason, reset::is_told(state));
     }
 
-    /// Gives up an RST that is due and has nowhere to go, and counts it.
+    /// Returns up an RST that is due and has nowhere to go, and counts it.
     pub(crate) fn drop_reset(&mut self, i: Id<Connection>) {
         count(&mut self.counters.resets_dropped);
         self.connections[i].clear(Due::RESET);
@@ -231,7 +231,7 @@ impl Tcp<'_> {
         let deadline = c.deadline(&self.settings);
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
-            let is_free_to_go = c.has(Marks::HOP_KNOWN) || c.has(Due::RESET);
+            let is_free_to_go = c.has(Marks::LINK_ADDR_KNOWN) || c.has(Due::RESET);
             if is_free_to_go && c.places.contains(Places::UNRESOLVED) {
                 self.wake_unresolved();
             }
@@ -297,7 +297,7 @@ impl Tcp<'_> {
     }
 }
 
-/// Says whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.
+/// Returns whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.
 fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
     let end = seg.header.seq + seg.len();
     !seg.is_empty() && !end.gt(c.tcb.rcv_nxt + u32::from(c.last_word_at))
@@ -321,7 +321,7 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     tcb.snd_wl2 = seg.header.ack;
     tcb.enter(State::Established);
     #[cfg(feature = "user-timeout-option")]
-    c.advise();
+    c.announce_user_timeout();
     if c.has_reader() {
         c.events.insert(Events::CONNECTED);
     }

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use crate::time::Instant;
-use crate::wire::addr::{Hop, Tuple};
+use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::segment::Segment;
 
 /// The IP layer's knowledge of a segment.
@@ -17,7 +17,7 @@ pub struct Arrival {
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub dst: IpAddr,
     /// The link address the frame came from; replies go back to it.
-    pub hop: Hop,
+    pub link_addr: LinkAddr,
 }
 
 /// A segment on its way through the engine, parsed and with all that is known of it.
@@ -25,6 +25,6 @@ pub(crate) struct Arriving<'b> {
     pub(crate) now: Instant,
     pub(crate) tuple: &'b Tuple,
     /// Where its frame came from.
-    pub(crate) hop: Hop,
+    pub(crate) link_addr: LinkAddr,
     pub(crate) seg: &'b Segment<'b>,
 }

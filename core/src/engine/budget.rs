@@ -19,12 +19,12 @@ use crate::time::RESET_HELD_MS;
 pub enum Peer {
     /// Nothing comes from it: its host lost power, its cable, or its state behind a filter.
     Silent,
-    /// It sends whatever it likes, answers included, but takes and gives no octet: it repeats old segments, keeps its window closed or
+    /// It sends whatever it likes, answers included, but takes and gives no byte: it repeats old segments, keeps its window closed or
     /// lets it flap, withholds its FIN.
     Stalling,
 }
 
-/// How long a peer that gives nothing can hold a slot, from its last sign of life ([`Peer::Silent`]) or the last octet taken by either side
+/// How long a peer that gives nothing can hold a slot, from its last sign of life ([`Peer::Silent`]) or the last byte taken by either side
 /// ([`Peer::Stalling`]) on. A project can see at start that this is bounded:
 ///
 /// ```
@@ -41,7 +41,7 @@ pub enum Peer {
 ///
 /// # The formula
 /// *I* is the idle timeout, *K* keepalive's idle time and its interval for each probe, *P* the user timeout or else R2 and one
-/// [`Config::rto_max`] (`longest_advice` instead of a shorter R2, where the user timeout option is spoken), *A* the accept timeout, *C* [`Config::connect_timeout`] and one `rto_max`, *O* [`Config::orphan_timeout`]. What is not set does not
+/// [`Config::rto_max`] (`user_timeout_limit` instead of a shorter R2, where the user timeout option is spoken), *A* the accept timeout, *C* [`Config::connect_timeout`] and one `rto_max`, *O* [`Config::orphan_timeout`]. What is not set does not
 /// bound; where nothing is left, nothing does.
 ///
 /// | state | silent | stalling |
@@ -107,7 +107,7 @@ impl Budget {
             orphan_ms: settings.orphan_ms,
             time_wait_ms: settings.time_wait_ms,
             rto_max_ms: settings.rto_max_ms,
-            r2_ms: limits.patience_ms(marks).max(advised_ms(settings, marks)),
+            r2_ms: limits.patience_ms(marks).max(option_limit_ms(settings, marks)),
             user_timeout_ms: limits.user_timeout_ms(marks),
             keep_alive_ms: limits.keeping().map(Keeping::total_ms),
             idle_ms: limits.idle_ms(),
@@ -145,7 +145,7 @@ impl Budget {
         least([self.accept_ms, least([self.idle_ms, keep_alive])]).map(duration)
     }
 
-    /// Returns the bound of a peer that sends no octet at all after it was accepted, or connected to.
+    /// Returns the bound of a peer that sends no byte at all after it was accepted, or connected to.
     pub fn without_first_byte(&self, peer: Peer) -> Option<Duration> {
         let open = self.in_state(State::Established, peer);
         self.first_byte_ms.map(duration).into_iter().chain(open).min()
@@ -181,7 +181,7 @@ impl Budget {
 }
 
 impl Tcp<'_> {
-    /// Returns what binds the peer of a connection, with the settings it has now. The waits for accept and for the first octet are over soon: what
+    /// Returns what binds the peer of a connection, with the settings it has now. The waits for accept and for the first byte are over soon: what
     /// is left of them is in [`crate::Status::timers`], and not in here.
     ///
     /// # Errors
@@ -193,10 +193,10 @@ impl Tcp<'_> {
 }
 
 /// What the peer's user timeout option may lengthen R2 to.
-fn advised_ms(settings: &Settings, marks: Marks) -> u32 {
+fn option_limit_ms(settings: &Settings, marks: Marks) -> u32 {
     #[cfg(feature = "user-timeout-option")]
-    if marks.contains(Marks::ADVISES) {
-        return u32::from(settings.longest_advice_s) * 1_000;
+    if marks.contains(Marks::USER_TIMEOUT_OPTION) {
+        return u32::from(settings.user_timeout_limit_s) * 1_000;
     }
     let _ = (settings, marks);
     0

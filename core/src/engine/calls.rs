@@ -12,7 +12,7 @@ use crate::connection::slot::{Connection, Events};
 use crate::connection::timers::Timers;
 use crate::connection::{limits, receive, send};
 use crate::counters::{Counters, ResetRecord};
-use crate::engine::event::{Compact, ConnectionHandle, ListenerHandle, Status};
+use crate::engine::event::{ConnectionHandle, ListenerHandle, RecordStatus, Status};
 use crate::engine::handshakes::apply_options;
 use crate::engine::tcp::Tcp;
 use crate::error::Error;
@@ -22,7 +22,7 @@ use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{CloseReason, State, Timer};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
-use crate::wire::addr::{Addr, Hop, Tuple, endpoints};
+use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints};
 
 impl Tcp<'_> {
     /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
@@ -105,7 +105,7 @@ impl Tcp<'_> {
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
-        hop: Option<Hop>,
+        link_addr: Option<LinkAddr>,
         options: StreamOptions,
     ) -> Result<ConnectionHandle, Error> {
         self.catch_up(now);
@@ -123,8 +123,8 @@ impl Tcp<'_> {
         let c = &mut self.connections[i];
         apply_options(c, &options);
         c.tcb.tuple = tuple;
-        c.hop = hop.unwrap_or_default();
-        c.marks.set(Marks::HOP_KNOWN, hop.is_some());
+        c.link_addr = link_addr.unwrap_or_default();
+        c.marks.set(Marks::LINK_ADDR_KNOWN, link_addr.is_some());
         c.tcb.snd_una = iss;
         c.tcb.snd_nxt = iss;
         c.buffers.begin_tx(iss + 1);
@@ -190,7 +190,7 @@ impl Tcp<'_> {
             || self.time_wait.find(tuple, hash).is_some()
     }
 
-    /// Queues octets to be sent; gives how many fitted (§3.10.2). Octets queued before the handshake is done follow it.
+    /// Queues bytes to be sent; returns how many fitted (§3.10.2). Bytes queued before the handshake is done follow it.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
@@ -219,7 +219,7 @@ impl Tcp<'_> {
         Ok(n)
     }
 
-    /// Copies received octets out; gives how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Octets
+    /// Copies received bytes out; returns how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Bytes
     /// received in order before a reset are delivered before the error (the RFC flushes them).
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl Tcp<'_> {
         self.change(now, handle, |c, _| {
             c.set_user_timeout(timeout);
             #[cfg(feature = "user-timeout-option")]
-            c.advise();
+            c.announce_user_timeout();
         })
     }
 
@@ -268,7 +268,7 @@ impl Tcp<'_> {
         self.change(now, handle, |c, _| {
             c.set_r2(seconds);
             #[cfg(feature = "user-timeout-option")]
-            c.advise();
+            c.announce_user_timeout();
         })
     }
 
@@ -288,7 +288,7 @@ impl Tcp<'_> {
     }
 
     /// Sets the idle timeout of a connection, or takes it away: see [`StreamOptions::idle_timeout`]. Where there was none it counts from now,
-    /// else from the last octet.
+    /// else from the last byte.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`], [`Error::Closed`] with the reason, [`Error::StaleHandle`].
@@ -303,8 +303,8 @@ impl Tcp<'_> {
         self.change(now, handle, |c, ms| c.set_idle_timeout(ms, timeout))
     }
 
-    /// Sets how long the peer may take until its first octet, from now, or takes the limit away: see [`StreamOptions::first_byte_timeout`]. After
-    /// that octet it does nothing.
+    /// Sets how long the peer may take until its first byte, from now, or takes the limit away: see [`StreamOptions::first_byte_timeout`]. After
+    /// that byte it does nothing.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`], [`Error::NotConnected`] while nobody has accepted the connection, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
@@ -361,7 +361,7 @@ impl Tcp<'_> {
         Ok(())
     }
 
-    /// Closes both ways and gives the handle up (§3.10.4). What is queued is still delivered, then FIN. With octets unread, or if
+    /// Closes both ways and gives the handle up (§3.10.4). What is queued is still delivered, then FIN. With bytes unread, or if
     /// more come, the peer is told by RST that data was lost (§3.6.1 SHLD-3, RFC 2525 §2.17). The end is told by
     /// [`crate::Event::Closed`], after which the slot is free; if that was told before, it is free at once.
     ///
@@ -530,25 +530,25 @@ impl Tcp<'_> {
     }
 
     /// Lists the handshakes in progress of all listeners, and how long each is still kept.
-    pub fn half_open(&self) -> impl Iterator<Item = Compact> + '_ {
+    pub fn half_open(&self) -> impl Iterator<Item = RecordStatus> + '_ {
         let records = self.half_open.iter();
         records.map(|(h, half)| self.compact(&half.tuple, Timer::SynReceived, self.half_open_left_ms(h)))
     }
 
     /// Lists the records in TIME-WAIT, and how long each is still kept.
-    pub fn time_waits(&self) -> impl Iterator<Item = Compact> + '_ {
+    pub fn time_waits(&self) -> impl Iterator<Item = RecordStatus> + '_ {
         self.time_wait.iter().map(|(w, wait)| {
             let left = self.time_wait.deadline_of(w).map_or(0, |at| at.left(self.clock.ms()));
             self.compact(&wait.tuple, Timer::TimeWait, left)
         })
     }
 
-    fn compact(&self, tuple: &Tuple, timer: Timer, left_ms: u32) -> Compact {
+    fn compact(&self, tuple: &Tuple, timer: Timer, left_ms: u32) -> RecordStatus {
         let (local, remote) = endpoints(tuple, self.settings.zone);
-        Compact { local, remote, timer, left: Duration::from_millis(u64::from(left_ms)) }
+        RecordStatus { local, remote, timer, left: Duration::from_millis(u64::from(left_ms)) }
     }
 
-    /// Gives how many connection slots, half-open records and TIME-WAIT records are in use.
+    /// Returns how many connection slots, half-open records and TIME-WAIT records are in use.
     pub fn in_use(&self) -> (usize, usize, usize) {
         (self.connections.len(), self.half_open.len(), self.time_wait.len())
     }
@@ -558,7 +558,7 @@ impl Tcp<'_> {
         self.pool.in_use()
     }
 
-    /// Gives the counters.
+    /// Returns the counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -17,15 +17,15 @@ use crate::rules::{closed, listen, segment_arrives, synchronized};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
-use crate::wire::addr::{Addr, Hop, Tuple};
+use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::segment::{Control, Header, ParseError, Segment};
 use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
-    /// Takes in the octets after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
+    /// Takes in the bytes after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         match Addr::both(arrival.src, arrival.dst) {
-            Some((src, dst)) => self.handle_segment_between(now, src, dst, arrival.hop, bytes),
+            Some((src, dst)) => self.handle_segment_between(now, src, dst, arrival.link_addr, bytes),
             None => self.refuse(Rule::NotAnswerable),
         }
     }
@@ -36,7 +36,7 @@ impl Tcp<'_> {
         now: Instant,
         src: Addr,
         dst: Addr,
-        hop: Hop,
+        link_addr: LinkAddr,
         bytes: &[u8],
     ) -> Verdict {
         self.catch_up(now);
@@ -45,7 +45,7 @@ impl Tcp<'_> {
             Ok(seg) => {
                 let Header { dst_port: local_port, src_port: remote_port, .. } = seg.header;
                 let tuple = Tuple { local_addr: dst, remote_addr: src, local_port, remote_port };
-                self.dispatch(&Arriving { now, tuple: &tuple, hop, seg: &seg })
+                self.dispatch(&Arriving { now, tuple: &tuple, link_addr, seg: &seg })
             }
             Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
         };
@@ -74,7 +74,7 @@ impl Tcp<'_> {
     }
 
     fn dispatch(&mut self, arriving: &Arriving<'_>) -> Verdict {
-        let Arriving { now, tuple, hop: _, seg } = arriving;
+        let Arriving { now, tuple, link_addr: _, seg } = arriving;
         let verdict = match self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
             Some(i) => self.on_connection(i, arriving),
             None => self.dispatch_by_hash(arriving),
@@ -209,7 +209,7 @@ impl Tcp<'_> {
 
     /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
     fn reset_and_try_again(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        if self.replies.push_front(Reply::reset(arriving.tuple, arriving.hop, reset)).is_ok() {
+        if self.replies.push_front(Reply::reset(arriving.tuple, arriving.link_addr, reset)).is_ok() {
             self.is_segments_turn = false;
             self.syn_again(arriving.now, i);
         } else {

@@ -18,7 +18,7 @@ pub struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// Gives the slot's index, for tables kept beside the engine.
+    /// Returns the slot's index, for tables kept beside the engine.
     pub const fn index(self) -> usize {
         self.index as usize
     }
@@ -33,7 +33,7 @@ pub struct ListenerHandle {
 }
 
 impl ListenerHandle {
-    /// Gives the entry's index, for tables kept beside the engine.
+    /// Returns the entry's index, for tables kept beside the engine.
     pub const fn index(self) -> usize {
         self.index as usize
     }
@@ -63,7 +63,7 @@ pub enum Event {
 /// A compact record that holds no slot: a handshake in progress, or a connection in TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Compact {
+pub struct RecordStatus {
     /// Our endpoint.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub local: SocketAddr,
@@ -100,7 +100,7 @@ pub struct Status {
     pub rcv_nxt: Seq,
     /// The window we offer, in bytes from `rcv_nxt`.
     pub rcv_wnd: u32,
-    /// The largest text sent in one segment, in bytes.
+    /// The largest payload sent in one segment, in bytes.
     pub mss: u16,
     /// Bytes ready to be received.
     pub readable: usize,

@@ -17,7 +17,7 @@ use crate::tables::half_open::HalfOpen;
 use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, RESET_HELD_MS};
-use crate::wire::addr::{Addr, Hop};
+use crate::wire::addr::{Addr, LinkAddr};
 use crate::wire::seq::Seq;
 
 /// The SYN,ACK's first timeout; it doubles.
@@ -26,20 +26,20 @@ const SYN_ACK_RTO_MS: u32 = 1_000;
 const REOPEN_DISTANCE: u32 = 1 << 17;
 
 impl Tcp<'_> {
-    /// Says whether a listener can take one more SYN.
+    /// Returns whether a listener can take one more SYN.
     pub(crate) fn has_room_for_syn(&self, l: ListenerId) -> bool {
         self.half_open.has_room() && self.listeners[l].takes_handshake()
     }
 
     /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
     pub(crate) fn open_half(&mut self, l: ListenerId, arriving: &Arriving<'_>, iss: Seq) {
-        let Arriving { now: _, tuple, hop, seg } = arriving;
+        let Arriving { now: _, tuple, link_addr, seg } = arriving;
         let Some(h) = self.half_open.allocate() else {
             return;
         };
         let half = HalfOpen {
             tuple: **tuple,
-            hop: *hop,
+            link_addr: *link_addr,
             mss: self.settings.send_mss(tuple.remote_addr, seg.header.mss),
             iss,
             irs: seg.header.seq,
@@ -61,7 +61,7 @@ impl Tcp<'_> {
         #[cfg(feature = "user-timeout-option")]
         let reply = {
             let stream = &self.listeners[half.listener].options.stream;
-            Reply { user_timeout: stream.limits.advice(stream.marks), ..reply }
+            Reply { user_timeout: stream.limits.user_timeout_to_announce(stream.marks), ..reply }
         };
         self.reply(reply);
     }
@@ -156,7 +156,7 @@ impl Tcp<'_> {
                     // what was established.
                     let ack = (reason != ResetReason::TimedOut).then_some(half.irs + 1);
                     let reset = Reset { reason, seq: half.iss + 1, ack };
-                    self.reply(Reply { is_of_retired: true, ..Reply::reset(&half.tuple, half.hop, reset) });
+                    self.reply(Reply { is_of_retired: true, ..Reply::reset(&half.tuple, half.link_addr, reset) });
                     self.free_half_open(h);
                 }
                 None => self.retired_from += 1,
@@ -223,7 +223,7 @@ impl Tcp<'_> {
         Action::SynAcked
     }
 
-    /// The handshake is done: the connection gets its slot now, because text may ride on the ACK. `None` if there is no room.
+    /// The handshake is done: the connection gets its slot now, because payload may ride on the ACK. `None` if there is no room.
     fn complete(
         &mut self,
         h: Id<HalfOpen>,
@@ -238,7 +238,7 @@ impl Tcp<'_> {
             return None;
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
-        let HalfOpen { hop, quota, .. } = self.half_open[h].clone();
+        let HalfOpen { link_addr, quota, .. } = self.half_open[h].clone();
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -248,7 +248,7 @@ impl Tcp<'_> {
         c.buffers.begin_tx(tcb.snd_nxt);
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
-        (c.hop, c.quota) = (hop, quota);
+        (c.link_addr, c.quota) = (link_addr, quota);
         c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
         c.listener = l;
@@ -261,9 +261,9 @@ impl Tcp<'_> {
     }
 
     /// Makes a TIME-WAIT record; acknowledges the peer's FIN where that is due. A full table gives up its oldest record.
-    pub(crate) fn insert_time_wait(&mut self, wait: TimeWait, ack_to: Option<Hop>) {
-        if let Some(hop) = ack_to {
-            self.reply(Reply::ack_of_time_wait(&wait, hop));
+    pub(crate) fn insert_time_wait(&mut self, wait: TimeWait, ack_to: Option<LinkAddr>) {
+        if let Some(link_addr) = ack_to {
+            self.reply(Reply::ack_of_time_wait(&wait, link_addr));
         }
         if !self.time_wait.has_room() {
             count(&mut self.counters.time_wait_evicted);
@@ -315,7 +315,7 @@ impl Tcp<'_> {
             count(&mut self.counters.limited);
             return Action::Limited;
         }
-        let reply = Reply::ack_of_time_wait(wait, arriving.hop);
+        let reply = Reply::ack_of_time_wait(wait, arriving.link_addr);
         self.reply(reply);
         granted
     }

@@ -10,7 +10,7 @@ use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
     /// Takes in an error that quotes SEG.SEQ `seq` of the connection `tuple`; `mtu` is what the path carries, where that was the error.
-    /// Says whether it is believed: only if that number is in flight, which a blind forger has to guess (RFC 5927 §4.1).
+    /// Returns whether it is believed: only if that number is in flight, which a blind forger has to guess (RFC 5927 §4.1).
     ///
     /// Nothing ends for it. A path that carries less makes segments smaller, and what was too big is sent again (RFC 1191 §6.4, RFC 8201
     /// §5.4). "Don't fragment" stays set over IPv4: fragments that get lost or mixed up are found by a 16-bit checksum alone (RFC 4963). A

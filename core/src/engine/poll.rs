@@ -15,7 +15,7 @@ use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
-use crate::wire::addr::{Hop, Tuple, endpoints};
+use crate::wire::addr::{LinkAddr, Tuple, endpoints};
 use crate::wire::checksum::Sum;
 use crate::wire::segment::{BufferTooSmall, Control, Header};
 use crate::wire::seq::Seq;
@@ -132,10 +132,10 @@ impl<'s> Tcp<'s> {
         self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
     }
 
-    /// Says whether [`Tcp::poll_output`] has more to say than a time.
+    /// Returns whether [`Tcp::poll_output`] has more to say than a time.
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners.has_news();
-        // Slots that wait for a neighbour have nothing to say now.
+        // Slots that wait for a neighbor have nothing to say now.
         has_news || !self.replies.is_empty() || self.ready.first().is_some()
     }
 
@@ -159,8 +159,8 @@ impl<'s> Tcp<'s> {
             mss: None,
             #[cfg(feature = "user-timeout-option")]
             user_timeout: match plan.kind {
-                Kind::Syn | Kind::SynAck => c.limits.advice(c.marks),
-                Kind::Ack if c.has(Due::ADVICE) => c.limits.advice(c.marks),
+                Kind::Syn | Kind::SynAck => c.limits.user_timeout_to_announce(c.marks),
+                Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => c.limits.user_timeout_to_announce(c.marks),
                 Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
             },
         };
@@ -219,54 +219,54 @@ impl<'s> Tcp<'s> {
 }
 
 impl<'t, 's> Transmit<'t, 's> {
-    /// Gives the segment's length in octets, TCP header included.
+    /// Returns the segment's length in bytes, TCP header included.
     #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
         self.tcp.len_of(self.what)
     }
 
-    /// Gives our endpoint.
+    /// Returns our endpoint.
     pub fn local(&self) -> SocketAddr {
         endpoints(&self.tuple(), self.tcp.settings.zone).0
     }
 
-    /// Gives the peer's endpoint.
+    /// Returns the peer's endpoint.
     pub fn remote(&self) -> SocketAddr {
         endpoints(&self.tuple(), self.tcp.settings.zone).1
     }
 
-    /// Gives the link address to send to; `None` if it must be resolved first, see [`Transmit::set_hop`] and [`Transmit::defer`].
-    pub fn hop(&self) -> Option<Hop> {
+    /// Returns the link address to send to; `None` if it must be resolved first, see [`Transmit::set_link_addr`] and [`Transmit::defer`].
+    pub fn link_addr(&self) -> Option<LinkAddr> {
         match &self.what {
-            What::Reply(reply) => Some(reply.hop),
+            What::Reply(reply) => Some(reply.link_addr),
             What::Segment(i, _) => {
                 let c = self.connection(*i);
-                c.has(Marks::HOP_KNOWN).then_some(c.hop)
+                c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr)
             }
         }
     }
 
-    /// Gives the link address the peer's frames last came from, or were last sent to.
-    pub(crate) fn last_hop(&self) -> Hop {
+    /// Returns the link address the peer's frames last came from, or were last sent to.
+    pub(crate) fn last_link_addr(&self) -> LinkAddr {
         match &self.what {
-            What::Reply(reply) => reply.hop,
-            What::Segment(i, _) => self.connection(*i).hop,
+            What::Reply(reply) => reply.link_addr,
+            What::Segment(i, _) => self.connection(*i).link_addr,
         }
     }
 
     /// Tells the link address to send to, from now on.
-    pub fn set_hop(&mut self, hop: Hop) {
+    pub fn set_link_addr(&mut self, link_addr: LinkAddr) {
         match &mut self.what {
-            What::Reply(reply) => reply.hop = hop,
+            What::Reply(reply) => reply.link_addr = link_addr,
             What::Segment(i, _) => {
                 let c = &mut self.tcp.connections[*i];
-                c.hop = hop;
-                c.set(Marks::HOP_KNOWN);
+                c.link_addr = link_addr;
+                c.set(Marks::LINK_ADDR_KNOWN);
             }
         }
     }
 
-    /// Puts the segment off until [`Tcp::neighbour_changed`]; others go first. An answer to a segment knows where to go and cannot
+    /// Puts the segment off until [`Tcp::neighbor_changed`]; others go first. An answer to a segment knows where to go and cannot
     /// wait: it is given up and counted, the peer's repetition draws it again. So is the RST of a connection that has ended, which must not
     /// hold its slot.
     pub fn defer(self) {
@@ -283,7 +283,7 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Says whether the segment's path is in doubt: R1 attempts were in vain.
+    /// Returns whether the segment's path is in doubt: R1 attempts were in vain.
     pub(crate) fn is_path_doubted(&self) -> bool {
         match &self.what {
             What::Reply(_) => false,
@@ -291,7 +291,7 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Gives the reason, if the segment is an RST.
+    /// Returns the reason, if the segment is an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match &self.what {
             What::Reply(reply) => reply.reason,
@@ -300,7 +300,7 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Says whether it was sent before: a retransmission or a window probe.
+    /// Returns whether it was sent before: a retransmission or a window probe.
     pub fn is_again(&self) -> bool {
         match &self.what {
             What::Reply(_) => false,
@@ -313,7 +313,7 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Writes the segment, and only now counts it as sent. Gives its length in octets.
+    /// Writes the segment, and only now counts it as sent. Returns its length in bytes.
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `buf` is shorter than [`Transmit::len`]; nothing is sent or lost then.
@@ -339,12 +339,12 @@ impl<'t, 's> Transmit<'t, 's> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
         let header = self.tcp.header_of(i, plan);
         let buffers = self.connection(i).buffers;
-        let (_, text) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
+        let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
         let ring = self.tcp.pool.tx(buffers);
         let payload = if self.tcp.settings.checksum.is_filled_here() {
-            ring.read_and_sum(plan.seq, text)
+            ring.read_and_sum(plan.seq, payload)
         } else {
-            ring.read(plan.seq, text);
+            ring.read(plan.seq, payload);
             Sum::ZERO
         };
         let tuple = self.tuple();
@@ -388,11 +388,11 @@ impl<'t, 's> Transmit<'t, 's> {
 
 impl Tcp<'_> {
     /// Offers deferred segments again, because an address on the link was learned or its absence was waited for long enough.
-    pub fn neighbour_changed(&mut self) {
+    pub fn neighbor_changed(&mut self) {
         self.wake_unresolved();
     }
 
-    /// Gives the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.
+    /// Returns the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.
     pub fn state_of(&self, local: SocketAddr, remote: SocketAddr) -> State {
         let (Ok(local_addr), Ok(remote_addr)) = (self.addr_of(local), self.addr_of(remote)) else {
             return State::Closed;

@@ -28,7 +28,7 @@ impl Tcp<'_> {
         Some(i)
     }
 
-    /// Moves the first ready slot to those that wait for a neighbour.
+    /// Moves the first ready slot to those that wait for a neighbor.
     pub(crate) fn park_ready(&mut self) {
         if let Some(i) = self.pop_ready() {
             self.connections[i].places.insert(Places::UNRESOLVED);
@@ -40,7 +40,7 @@ impl Tcp<'_> {
         self.unresolved.first().is_some()
     }
 
-    /// Asks every slot that waits for a neighbour again.
+    /// Asks every slot that waits for a neighbor again.
     pub(crate) fn wake_unresolved(&mut self) {
         while let Some(i) = self.unresolved.pop(&mut self.connections, out_link) {
             self.connections[i].places.remove(Places::UNRESOLVED);

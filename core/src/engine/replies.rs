@@ -5,7 +5,7 @@ use crate::rules::reset::Reset;
 use crate::rules::verdict::ResetReason;
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
-use crate::wire::addr::{Hop, Tuple};
+use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::segment::{Control, Header};
 use crate::wire::seq::Seq;
 
@@ -15,7 +15,7 @@ pub(crate) const REPLIES: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
     pub(crate) tuple: Tuple,
-    pub(crate) hop: Hop,
+    pub(crate) link_addr: LinkAddr,
     pub(crate) seq: Seq,
     pub(crate) ack: Seq,
     pub(crate) wnd: u16,
@@ -29,11 +29,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn reset(tuple: &Tuple, hop: Hop, reset: Reset) -> Reply {
+    pub(crate) fn reset(tuple: &Tuple, link_addr: LinkAddr, reset: Reset) -> Reply {
         let control = if reset.ack.is_some() { Control::RST | Control::ACK } else { Control::RST };
         Reply {
             tuple: *tuple,
-            hop,
+            link_addr,
             seq: reset.seq,
             ack: reset.ack.unwrap_or_default(),
             wnd: 0,
@@ -49,7 +49,7 @@ impl Reply {
     pub(crate) fn syn_ack(half: &HalfOpen, wnd: u16, mss: u16) -> Reply {
         Reply {
             tuple: half.tuple,
-            hop: half.hop,
+            link_addr: half.link_addr,
             seq: half.iss,
             ack: half.irs + 1,
             wnd,
@@ -64,17 +64,17 @@ impl Reply {
 
     /// The handshake's challenge: `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
     pub(crate) fn ack_of_half_open(half: &HalfOpen, wnd: u16) -> Reply {
-        Reply::ack(&half.tuple, half.hop, half.iss + 1, half.irs + 1, wnd)
+        Reply::ack(&half.tuple, half.link_addr, half.iss + 1, half.irs + 1, wnd)
     }
 
-    pub(crate) fn ack_of_time_wait(wait: &TimeWait, hop: Hop) -> Reply {
-        Reply::ack(&wait.tuple, hop, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd)
+    pub(crate) fn ack_of_time_wait(wait: &TimeWait, link_addr: LinkAddr) -> Reply {
+        Reply::ack(&wait.tuple, link_addr, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd)
     }
 
-    fn ack(tuple: &Tuple, hop: Hop, seq: Seq, ack: Seq, wnd: u16) -> Reply {
+    fn ack(tuple: &Tuple, link_addr: LinkAddr, seq: Seq, ack: Seq, wnd: u16) -> Reply {
         Reply {
             tuple: *tuple,
-            hop,
+            link_addr,
             seq,
             ack,
             wnd,

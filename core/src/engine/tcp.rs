@@ -31,7 +31,7 @@ use crate::wire::seq::Seq;
 /// 3. A [`crate::Transmit`] is written by `emit`. Until then nothing has changed: dropping it loses nothing, the next poll offers it again.
 /// 4. `now` never runs backwards. Call [`Tcp::handle_timeout`] at the time the last poll named, or later; too early or too often is
 ///    harmless.
-/// 5. Nothing a peer or a caller does panics. The same inputs give the same outputs, octet for octet.
+/// 5. Nothing a peer or a caller does panics. The same inputs give the same outputs, byte for byte.
 /// 6. Every connection that an application holds ends with one [`crate::Event::Closed`]; its slot is given back by [`Tcp::close`] or
 ///    [`Tcp::abort`].
 pub struct Tcp<'s> {
@@ -98,7 +98,7 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn reply_reset(&mut self, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        self.reply(Reply::reset(arriving.tuple, arriving.hop, reset));
+        self.reply(Reply::reset(arriving.tuple, arriving.link_addr, reset));
         Action::Reset(reset.reason)
     }
 

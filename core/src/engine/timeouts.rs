@@ -149,7 +149,7 @@ impl Tcp<'_> {
         let settings = &self.settings;
         let c = &mut self.connections[i];
         if is_given_up(c, now, settings) {
-            // The back-off may have left the last attempt far behind: one more is made, and given one plain timeout.
+            // The backoff may have left the last attempt far behind: one more is made, and given one plain timeout.
             if !c.has(Marks::LAST_TRY) {
                 c.set(Marks::LAST_TRY);
                 send_again(c);
@@ -221,7 +221,7 @@ fn is_given_up(c: &Connection, now: Millis, settings: &Settings) -> bool {
 
 /// R1 (§3.8.3): the application is told, and the next hop is asked for anew.
 fn doubt_path(c: &mut Connection) {
-    c.clear(Marks::HOP_KNOWN);
+    c.clear(Marks::LINK_ADDR_KNOWN);
     if c.has_reader() && !c.has(Marks::DOUBTED) {
         c.events.insert(Events::STALLED);
     }

@@ -80,18 +80,18 @@ impl Addresses {
         self.networks.iter().any(|network| network.addr == addr)
     }
 
-    /// Says whether an address means many hosts.
+    /// Returns whether an address means many hosts.
     pub(super) fn is_broadcast_or_multicast(&self, addr: Addr) -> bool {
         let is_broadcast = addr.as_v4().is_some_and(|addr| addr.is_broadcast());
         is_broadcast || addr.is_multicast() || self.networks.iter().any(|network| network.is_broadcast(addr))
     }
 
-    /// Says whether we have an address of this one's family.
+    /// Returns whether we have an address of this one's family.
     pub(super) fn speaks_family_of(&self, addr: Addr) -> bool {
         self.of_family(addr).next().is_some()
     }
 
-    /// The neighbour that leads to `addr`. Without an address of ours of that family there is nobody to ask for; what no prefix of ours
+    /// The neighbor that leads to `addr`. Without an address of ours of that family there is nobody to ask for; what no prefix of ours
     /// covers goes to the router (RFC 4861 §5.2: without one it is not taken to be on the link).
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         let is_on_link = |network: &Network| network.has(addr) || addr.is_link_local();

@@ -12,7 +12,7 @@
 //! | fragment header, later fragment of something else | left to the IP stack |
 //! | more than [`MAX_EXTENSION_HEADERS`] | dropped and counted |
 //! | a header beyond the packet's end | dropped as malformed |
-//! | ICMPv6 | neighbour discovery and errors are looked at, and passed on; not behind any fragment header (RFC 6980) |
+//! | ICMPv6 | neighbor discovery and errors are looked at, and passed on; not behind any fragment header (RFC 6980) |
 //! | anything else, hop-by-hop options elsewhere, ESP, AH, no next header | left to the IP stack |
 
 /// How many extension headers are stepped over. RFC 8200 §4.1 names six that a sender may want, one of them twice.
@@ -25,9 +25,9 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const ICMPV6: u8 = 58;
 const DESTINATION: u8 = 60;
-/// Octets of a fragment header; also the unit of the others' lengths.
+/// Bytes of a fragment header; also the unit of the others' lengths.
 const UNIT: usize = 8;
-/// The option that is a single octet.
+/// The option that is a single byte.
 const PAD1: u8 = 0;
 /// An option's two highest bits: what to do with one that is not known (RFC 8200 §4.2). Zero: skip it.
 const OPTION_ACTION: u8 = 0xc0;
@@ -100,7 +100,7 @@ fn over_options(octets: &[u8]) -> Step<'_> {
     if are_skippable(&header[2..]) { Step::On(header[0], rest) } else { Step::End(Behind::Other) }
 }
 
-/// Says whether every option may be skipped. One that runs over the header's end may not.
+/// Returns whether every option may be skipped. One that runs over the header's end may not.
 fn are_skippable(mut options: &[u8]) -> bool {
     while let [kind, rest @ ..] = options {
         if kind & OPTION_ACTION != 0 {

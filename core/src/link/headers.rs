@@ -1,15 +1,15 @@
-//! The headers of every segment, read and written by words: Ethernet II, IPv4, IPv6. Every octet is written: nothing of an older frame in the
+//! The headers of every segment, read and written by words: Ethernet II, IPv4, IPv6. Every byte is written: nothing of an older frame in the
 //! buffer leaks (CVE-2020-7451).
 
 use super::medium::Medium;
-use crate::wire::addr::{Addr, Hop};
+use crate::wire::addr::{Addr, LinkAddr};
 use crate::wire::checksum::{self, ChecksumBy, Sum};
 
-/// Octets of an Ethernet II header.
+/// Bytes of an Ethernet II header.
 const ETHERNET_HEADER: usize = 14;
-/// Octets of an IPv4 header as we send it: without options.
+/// Bytes of an IPv4 header as we send it: without options.
 pub(super) const IPV4_HEADER: usize = 20;
-/// Octets of an IPv6 header.
+/// Bytes of an IPv6 header.
 pub(super) const IPV6_HEADER: usize = 40;
 /// Time to live of what we send (RFC 1700's recommendation), and hop limit.
 const HOP_LIMIT: u8 = 64;
@@ -31,8 +31,8 @@ const MORE_FRAGMENTS_AND_OFFSET: u32 = 0x3fff;
 
 /// An Ethernet II frame.
 pub(super) struct Ethernet<'f> {
-    pub(super) dst: Hop,
-    pub(super) src: Hop,
+    pub(super) dst: LinkAddr,
+    pub(super) src: LinkAddr,
     pub(super) ethertype: u16,
     pub(super) payload: &'f [u8],
 }
@@ -43,7 +43,7 @@ impl Ethernet<'_> {
         let (dst, rest) = frame.split_first_chunk()?;
         let (src, rest) = rest.split_first_chunk()?;
         let (ethertype, payload) = rest.split_first_chunk()?;
-        Some(Ethernet { dst: Hop(*dst), src: Hop(*src), ethertype: u16::from_be_bytes(*ethertype), payload })
+        Some(Ethernet { dst: LinkAddr(*dst), src: LinkAddr(*src), ethertype: u16::from_be_bytes(*ethertype), payload })
     }
 }
 
@@ -75,7 +75,7 @@ impl Ipv4<'_> {
         })
     }
 
-    /// Returns whether the header has all its octets, and its checksum is right where that is ours to verify.
+    /// Returns whether the header has all its bytes, and its checksum is right where that is ours to verify.
     pub(super) fn is_header_right(&self, by: ChecksumBy) -> bool {
         self.header.len() >= IPV4_HEADER && (!by.is_verified_here() || self.is_checksum_right())
     }
@@ -118,7 +118,7 @@ impl Medium {
     }
 
     /// Writes the link header, if the medium has one, and returns what comes behind it: nothing in a buffer that is too short.
-    pub(super) fn emit_header(self, buf: &mut [u8], to: Hop, ethertype: u16) -> &mut [u8] {
+    pub(super) fn emit_header(self, buf: &mut [u8], to: LinkAddr, ethertype: u16) -> &mut [u8] {
         let Medium::Ethernet(ours) = self else {
             return buf;
         };
@@ -130,7 +130,7 @@ impl Medium {
     }
 }
 
-/// Returns the octets of the IP header in front of a segment between addresses of this one's family.
+/// Returns the bytes of the IP header in front of a segment between addresses of this one's family.
 pub(super) fn ip_header_len(addr: Addr) -> usize {
     if addr.is_v4() { IPV4_HEADER } else { IPV6_HEADER }
 }

@@ -13,7 +13,7 @@ const MTU_OF_OLD_ROUTERS: u32 = 576;
 pub(super) struct Undelivered {
     pub(super) tuple: Tuple,
     pub(super) seq: Seq,
-    /// What the next link carries, in octets, if the packet was too big for it.
+    /// What the next link carries, in bytes, if the packet was too big for it.
     pub(super) mtu: Option<u32>,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn read(message: &[u8]) -> Option<Undelivered> {
     if !is_error || !checksum::is_right(message) {
         return None;
     }
-    // Cut off behind the first octets of the segment: the lengths in it are no longer true.
+    // Cut off behind the first bytes of the segment: the lengths in it are no longer true.
     let quote = message.get(8..)?;
     let header = quote.get(..IPV4_HEADER_LEN).map(Ipv4Packet::new_unchecked)?;
     let is_segment = header.version() == 4 && header.next_header() == IpProtocol::Tcp && header.frag_offset() == 0;

@@ -1,13 +1,13 @@
 //! What frames look like.
 
-use crate::wire::addr::Hop;
+use crate::wire::addr::LinkAddr;
 
 /// What frames look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Medium {
     /// Ethernet II frames without check sequence; our own address.
-    Ethernet(Hop),
+    Ethernet(LinkAddr),
     /// IP packets alone.
     Ip,
 }

@@ -1,7 +1,7 @@
 //! Frames to and from segments: Ethernet II with ARP, IPv4 and IPv6, or plain IP for a TUN device.
 //!
 //! [`Link`] wraps the engine for users who hold frames. It takes what is TCP for our addresses, notes what it can learn from, and says
-//! about everything else that it is not for us. It answers no ARP request, no neighbour solicitation and no ping: that is left to the IP
+//! about everything else that it is not for us. It answers no ARP request, no neighbor solicitation and no ping: that is left to the IP
 //! stack beside it.
 
 pub(crate) mod addresses;

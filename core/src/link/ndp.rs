@@ -1,4 +1,4 @@
-//! Neighbour discovery (RFC 4861), as far as it teaches neighbours and asks for them, and ICMPv6 errors (RFC 4443).
+//! Neighbor discovery (RFC 4861), as far as it teaches neighbors and asks for them, and ICMPv6 errors (RFC 4443).
 
 use core::net::Ipv6Addr;
 
@@ -9,10 +9,10 @@ use smoltcp::wire::{
 use super::ext_headers::{self, Behind};
 use super::icmp::Undelivered;
 use super::neighbors::Lesson;
-use crate::wire::addr::{Addr, Hop, Tuple};
+use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::segment;
 
-/// Octets of a solicitation: 24, and the option that tells our Ethernet address.
+/// Bytes of a solicitation: 24, and the option that tells our Ethernet address.
 pub(super) const SOLICITATION_LEN: usize = 32;
 /// No router has passed it on, so it is from this link (RFC 4861 §7.1).
 pub(crate) const FROM_LINK: u8 = 255;
@@ -23,7 +23,7 @@ const OPTION_UNIT: usize = 8;
 
 /// What a message is to us.
 pub(super) enum Message {
-    /// It tells where a neighbour is.
+    /// It tells where a neighbor is.
     Lesson(Lesson),
     /// A router or the peer's host could not deliver a segment of ours.
     Error(Undelivered),
@@ -63,17 +63,17 @@ fn read_advertisement(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) ->
     let one_host = |addr| Addr::v6(addr).filter(|addr| addr.is_one_host());
     one_host(packet.src_addr())?;
     let target = one_host(icmp.target_addr())?;
-    let hop = target_link_address(icmp.payload()).filter(|hop| hop.is_station())?;
-    Some(if is_answer { Lesson::Answer(target, hop) } else { Lesson::Doubt(target, hop) })
+    let link_addr = target_link_address(icmp.payload()).filter(|link_addr| link_addr.is_station())?;
+    Some(if is_answer { Lesson::Answer(target, link_addr) } else { Lesson::Doubt(target, link_addr) })
 }
 
 /// The target's link address, if one option tells it and all have a length; what others hold is not looked at (RFC 4861 §7.1.2).
-fn target_link_address(mut options: &[u8]) -> Option<Hop> {
+fn target_link_address(mut options: &[u8]) -> Option<LinkAddr> {
     let mut found = None;
     while let [kind, len, ..] = *options {
         let (option, rest) = options.split_at_checked(OPTION_UNIT * usize::from(len)).filter(|_| len > 0)?;
         if kind == TARGET_LINK_ADDRESS {
-            found = option[2..].first_chunk::<6>().map(|addr| Hop(*addr));
+            found = option[2..].first_chunk::<6>().map(|addr| LinkAddr(*addr));
         }
         options = rest;
     }
@@ -97,15 +97,15 @@ fn read_error(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<
 }
 
 /// The group that listens for questions about `target` (RFC 4291 §2.7.1), and its Ethernet address (RFC 2464 §7).
-pub(super) fn solicited_group(target: Ipv6Addr) -> (Addr, Hop) {
+pub(super) fn solicited_group(target: Ipv6Addr) -> (Addr, LinkAddr) {
     let [.., a, b, c] = target.octets();
     let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
     // No group's address stands for an IPv4 address.
-    (Addr::from_v6_octets(&group).unwrap_or(Addr::ZERO), Hop([0x33, 0x33, 0xff, a, b, c]))
+    (Addr::from_v6_octets(&group).unwrap_or(Addr::ZERO), LinkAddr([0x33, 0x33, 0xff, a, b, c]))
 }
 
 /// Writes the question for `target` behind its IPv6 header.
-pub(super) fn emit_solicitation(message: &mut [u8], ours: Hop, source: Ipv6Addr, target: Ipv6Addr) {
+pub(super) fn emit_solicitation(message: &mut [u8], ours: LinkAddr, source: Ipv6Addr, target: Ipv6Addr) {
     let repr = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
         target_addr: target,
         lladdr: Some(EthernetAddress(ours.0).into()),

@@ -1,14 +1,14 @@
-//! Which link address a neighbour has, as far as active opens need it. ARP and neighbour discovery ask and teach.
+//! Which link address a neighbor has, as far as active opens need it. ARP and neighbor discovery ask and teach.
 
 use core::time::Duration;
 
 use heapless::Vec;
 
 use crate::time::Instant;
-use crate::wire::addr::{Addr, Hop};
+use crate::wire::addr::{Addr, LinkAddr};
 
-/// How many neighbours are remembered; the one learned longest ago makes room.
-const NEIGHBOURS: usize = 8;
+/// How many neighbors are remembered; the one learned longest ago makes room.
+const NEIGHBORS: usize = 8;
 /// How many are asked for at a time. Who finds no place waits for the next round.
 const QUERIES: usize = 4;
 /// How long an answer is used.
@@ -16,24 +16,24 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// How long an answer is waited for before the question is put again (RFC 1122 §2.3.2.1: at most one a second; RFC 4861 §10: RETRANS_TIMER).
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a packet teaches about a neighbour.
+/// What a packet teaches about a neighbor.
 #[derive(Clone, Copy)]
 pub(super) enum Lesson {
     /// ARP to us: makes a new entry if that was asked for, or else brings up to date the one there is.
-    Told(Addr, Hop),
+    Told(Addr, LinkAddr),
     /// ARP to all: brings up to date the entry there is.
-    Announced(Addr, Hop),
+    Announced(Addr, LinkAddr),
     /// An advertisement that answers: makes a new entry if that was asked for, or else is as good as none that nobody asked for.
     #[cfg(feature = "ipv6")]
-    Answer(Addr, Hop),
+    Answer(Addr, LinkAddr),
     /// An advertisement that nobody asked for: where it contradicts an entry, that is asked for again.
     #[cfg(feature = "ipv6")]
-    Doubt(Addr, Hop),
+    Doubt(Addr, LinkAddr),
 }
 
-struct Neighbour {
+struct Neighbor {
     addr: Addr,
-    hop: Hop,
+    link_addr: LinkAddr,
     learned_at: Instant,
 }
 
@@ -45,14 +45,14 @@ struct Query {
     asked_at: Option<Instant>,
 }
 
-pub(crate) struct Neighbours {
-    known: Vec<Neighbour, NEIGHBOURS>,
+pub(crate) struct Neighbors {
+    known: Vec<Neighbor, NEIGHBORS>,
     queries: Vec<Query, QUERIES>,
 }
 
-impl Neighbours {
-    pub(crate) const fn new() -> Neighbours {
-        Neighbours { known: Vec::new(), queries: Vec::new() }
+impl Neighbors {
+    pub(crate) const fn new() -> Neighbors {
+        Neighbors { known: Vec::new(), queries: Vec::new() }
     }
 
     pub(crate) fn forget_all(&mut self) {
@@ -60,12 +60,12 @@ impl Neighbours {
         self.queries.clear();
     }
 
-    /// Gives the neighbour's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
-    pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<Hop> {
-        let until = |n: &Neighbour| if is_doubted { n.learned_at + RETRY } else { n.learned_at + LIFETIME };
-        let fresh = |n: &&Neighbour| n.addr == addr && now < until(n);
-        if let Some(neighbour) = self.known.iter().find(fresh) {
-            return Some(neighbour.hop);
+    /// Returns the neighbor's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
+    pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<LinkAddr> {
+        let until = |n: &Neighbor| if is_doubted { n.learned_at + RETRY } else { n.learned_at + LIFETIME };
+        let fresh = |n: &&Neighbor| n.addr == addr && now < until(n);
+        if let Some(neighbor) = self.known.iter().find(fresh) {
+            return Some(neighbor.link_addr);
         }
         if !self.queries.iter().any(|query| query.addr == addr) {
             // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
@@ -75,10 +75,10 @@ impl Neighbours {
         None
     }
 
-    /// Gives the neighbour's address, if it was learned not long ago; asks nobody.
-    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<Hop> {
-        let is_it = |n: &&Neighbour| n.addr == addr && now < n.learned_at + LIFETIME;
-        self.known.iter().find(is_it).map(|neighbour| neighbour.hop)
+    /// Returns the neighbor's address, if it was learned not long ago; asks nobody.
+    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<LinkAddr> {
+        let is_it = |n: &&Neighbor| n.addr == addr && now < n.learned_at + LIFETIME;
+        self.known.iter().find(is_it).map(|neighbor| neighbor.link_addr)
     }
 
     /// The next address to ask for, and the address of ours to ask from.
@@ -97,40 +97,40 @@ impl Neighbours {
         }
     }
 
-    /// Takes in what a packet teaches. Says whether somebody was waiting for it.
+    /// Takes in what a packet teaches. Returns whether somebody was waiting for it.
     pub(crate) fn learn(&mut self, lesson: Lesson, now: Instant) -> bool {
         match lesson {
-            Lesson::Told(addr, hop) if self.answered(addr, hop, now) => return true,
-            Lesson::Told(addr, hop) | Lesson::Announced(addr, hop) => self.update(addr, hop, now),
+            Lesson::Told(addr, link_addr) if self.answered(addr, link_addr, now) => return true,
+            Lesson::Told(addr, link_addr) | Lesson::Announced(addr, link_addr) => self.update(addr, link_addr, now),
             #[cfg(feature = "ipv6")]
-            Lesson::Answer(addr, hop) if self.answered(addr, hop, now) => return true,
+            Lesson::Answer(addr, link_addr) if self.answered(addr, link_addr, now) => return true,
             #[cfg(feature = "ipv6")]
-            Lesson::Answer(addr, hop) | Lesson::Doubt(addr, hop) => {
-                self.known.retain(|n| n.addr != addr || n.hop == hop);
+            Lesson::Answer(addr, link_addr) | Lesson::Doubt(addr, link_addr) => {
+                self.known.retain(|n| n.addr != addr || n.link_addr == link_addr);
             }
         }
         false
     }
 
-    /// Only an answer to a question of ours that has left makes a new entry. Says whether it was one.
-    fn answered(&mut self, addr: Addr, hop: Hop, now: Instant) -> bool {
+    /// Only an answer to a question of ours that has left makes a new entry. Returns whether it was one.
+    fn answered(&mut self, addr: Addr, link_addr: LinkAddr, now: Instant) -> bool {
         let is_it = |query: &Query| query.addr == addr && query.asked_at.is_some();
         if let Some(at) = self.queries.iter().position(is_it) {
             self.queries.swap_remove(at);
-            self.remember(Neighbour { addr, hop, learned_at: now });
+            self.remember(Neighbor { addr, link_addr, learned_at: now });
             return true;
         }
         false
     }
 
-    fn update(&mut self, addr: Addr, hop: Hop, now: Instant) {
-        if let Some(neighbour) = self.known.iter_mut().find(|n| n.addr == addr) {
-            *neighbour = Neighbour { addr, hop, learned_at: now };
+    fn update(&mut self, addr: Addr, link_addr: LinkAddr, now: Instant) {
+        if let Some(neighbor) = self.known.iter_mut().find(|n| n.addr == addr) {
+            *neighbor = Neighbor { addr, link_addr, learned_at: now };
         }
     }
 
-    fn remember(&mut self, neighbour: Neighbour) {
-        self.known.retain(|n| n.addr != neighbour.addr);
+    fn remember(&mut self, neighbor: Neighbor) {
+        self.known.retain(|n| n.addr != neighbor.addr);
         if self.known.is_full() {
             let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.learned_at).map(|(at, _)| at);
             if let Some(at) = oldest {
@@ -138,10 +138,10 @@ impl Neighbours {
             }
         }
         // There is room now.
-        let _ = self.known.push(neighbour);
+        let _ = self.known.push(neighbor);
     }
 
-    /// Forgets questions that were not answered in time; gives how many, so that they are put again if still needed.
+    /// Forgets questions that were not answered in time; returns how many, so that they are put again if still needed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> usize {
         let before = self.queries.len();
         self.queries.retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));

@@ -18,7 +18,7 @@ use super::{arp, icmp};
 use crate::counters::count;
 use crate::rules::verdict::{Rule, Verdict};
 use crate::time::Instant;
-use crate::wire::addr::{Addr, Hop};
+use crate::wire::addr::{Addr, LinkAddr};
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ use crate::wire::addr::{Addr, Hop};
 pub enum Received {
     /// TCP for us: judged, nobody else may see it.
     Taken(Verdict),
-    /// Noted here, and to be passed on: ARP, neighbour discovery, ICMP errors.
+    /// Noted here, and to be passed on: ARP, neighbor discovery, ICMP errors.
     Observed,
     /// TCP for none of our addresses. Another TCP beside this one must not see it, or it answers for a host it is not.
     OtherTcp,
@@ -41,11 +41,11 @@ impl Link<'_> {
         count(&mut self.counters.frames_in);
         let Medium::Ethernet(ours) = self.medium else {
             return match frame.first().map(|octet| octet >> 4) {
-                Some(6) => self.handle_ipv6(now, frame, Hop::default(), false),
-                _ => self.handle_ipv4(now, frame, Hop::default(), false),
+                Some(6) => self.handle_ipv6(now, frame, LinkAddr::default(), false),
+                _ => self.handle_ipv4(now, frame, LinkAddr::default(), false),
             };
         };
-        let Some(Ethernet { dst, src: hop, ethertype, payload }) = Ethernet::read(frame) else {
+        let Some(Ethernet { dst, src: link_addr, ethertype, payload }) = Ethernet::read(frame) else {
             return Received::NotMine;
         };
         let is_to_group = dst.is_group();
@@ -53,11 +53,11 @@ impl Link<'_> {
             return Received::NotMine;
         }
         // An answer to a group's address would be heard by all.
-        let is_group = is_to_group || !hop.is_station();
+        let is_group = is_to_group || !link_addr.is_station();
         match ethertype {
             headers::ARP => self.handle_arp(now, payload),
-            headers::IPV4 => self.handle_ipv4(now, payload, hop, is_group),
-            headers::IPV6 => self.handle_ipv6(now, payload, hop, is_group),
+            headers::IPV4 => self.handle_ipv4(now, payload, link_addr, is_group),
+            headers::IPV6 => self.handle_ipv6(now, payload, link_addr, is_group),
             _ => Received::NotMine,
         }
     }
@@ -70,12 +70,12 @@ impl Link<'_> {
     }
 
     fn learn(&mut self, lesson: Lesson, now: Instant) {
-        if self.neighbours.learn(lesson, now) {
-            self.tcp.neighbour_changed();
+        if self.neighbors.learn(lesson, now) {
+            self.tcp.neighbor_changed();
         }
     }
 
-    fn handle_ipv4(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
+    fn handle_ipv4(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
         let Some(ipv4) = Ipv4::read(packet) else { return Received::NotMine };
         if ipv4.protocol != headers::TCP {
             return if is_group { Received::NotMine } else { self.handle_icmp(now, &ipv4) };
@@ -94,7 +94,7 @@ impl Link<'_> {
             Ok(ipv4.payload)
         };
         let is_answerable = !is_group && (is_known || !is_to_many && self.is_answerable(src));
-        self.handle_tcp(now, (src, dst), hop, found, is_answerable)
+        self.handle_tcp(now, (src, dst), link_addr, found, is_answerable)
     }
 
     /// A whole ICMP error to us is looked at; everything that is not TCP is for the IP stack beside us.
@@ -118,7 +118,7 @@ impl Link<'_> {
     }
 
     #[cfg(feature = "ipv6")]
-    fn handle_ipv6(&mut self, now: Instant, packet: &[u8], hop: Hop, is_group: bool) -> Received {
+    fn handle_ipv6(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
         let Some(ipv6) = Ipv6::read(packet) else { return Received::NotMine };
         let dst = ipv6.dst.unwrap_or(Addr::ZERO);
         let is_known = ipv6.src.is_some_and(|src| self.tcp.expects(&src, &dst));
@@ -140,11 +140,11 @@ impl Link<'_> {
         };
         let src = ipv6.src.unwrap_or(Addr::ZERO);
         let is_from_host = is_known || ipv6.src.is_some_and(|src| self.is_answerable(src));
-        self.handle_tcp(now, (src, dst), hop, found, is_from_host && !is_group && !is_to_many)
+        self.handle_tcp(now, (src, dst), link_addr, found, is_from_host && !is_group && !is_to_many)
     }
 
     #[cfg(not(feature = "ipv6"))]
-    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _hop: Hop, _is_group: bool) -> Received {
+    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _hop: LinkAddr, _is_group: bool) -> Received {
         Received::NotMine
     }
 
@@ -171,14 +171,14 @@ impl Link<'_> {
         &mut self,
         now: Instant,
         (src, dst): (Addr, Addr),
-        hop: Hop,
+        link_addr: LinkAddr,
         found: Result<&[u8], Rule>,
         is_answerable: bool,
     ) -> Received {
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),
-            Ok(segment) => self.tcp.handle_segment_between(now, src, dst, hop, segment),
+            Ok(segment) => self.tcp.handle_segment_between(now, src, dst, link_addr, segment),
             Err(rule) => {
                 if rule == Rule::Fragment {
                     count(&mut self.counters.fragments);

@@ -4,13 +4,13 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::addresses::{Addresses, Interface};
 use super::medium::Medium;
-use super::neighbors::Neighbours;
+use super::neighbors::Neighbors;
 use crate::config::StreamOptions;
 use crate::engine::event::ConnectionHandle;
 use crate::engine::tcp::Tcp;
 use crate::error::Error;
 use crate::time::Instant;
-use crate::wire::addr::{Addr, Hop};
+use crate::wire::addr::{Addr, LinkAddr};
 use crate::wire::checksum::ChecksumBy;
 
 /// Counters of what never became a segment. They wrap.
@@ -26,7 +26,7 @@ pub struct LinkCounters {
     /// IPv4 addresses asked for on the link.
     pub arp_requests: u32,
     /// IPv6 addresses asked for on the link.
-    pub neighbour_solicitations: u32,
+    pub neighbor_solicitations: u32,
     /// ICMP errors about a segment that a connection of ours has in flight. None ends it; "fragmentation needed" and "packet too big" make
     /// its segments smaller.
     pub icmp_errors: u32,
@@ -40,7 +40,7 @@ pub struct Link<'s> {
     pub(super) medium: Medium,
     pub(super) checksum: ChecksumBy,
     pub(super) addresses: Addresses,
-    pub(super) neighbours: Neighbours,
+    pub(super) neighbors: Neighbors,
     pub(super) counters: LinkCounters,
 }
 
@@ -52,7 +52,7 @@ impl<'s> Link<'s> {
             medium,
             checksum,
             addresses: Addresses::new(),
-            neighbours: Neighbours::new(),
+            neighbors: Neighbors::new(),
             counters: LinkCounters::default(),
         }
     }
@@ -87,36 +87,36 @@ impl<'s> Link<'s> {
         self.addresses = addresses;
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
-        self.forget_neighbours();
+        self.forget_neighbors();
     }
 
-    /// Forgets what was learned about neighbours, because the cable may lead elsewhere now. Segments that waited for one ask anew.
-    pub fn forget_neighbours(&mut self) {
-        self.neighbours.forget_all();
-        self.tcp.neighbour_changed();
+    /// Forgets what was learned about neighbors, because the cable may lead elsewhere now. Segments that waited for one ask anew.
+    pub fn forget_neighbors(&mut self) {
+        self.neighbors.forget_all();
+        self.tcp.neighbor_changed();
     }
 
     /// Tells our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
-    pub fn set_hardware_address(&mut self, ours: Hop) {
+    pub fn set_hardware_address(&mut self, ours: LinkAddr) {
         if let Medium::Ethernet(addr) = &mut self.medium {
             *addr = ours;
         }
     }
 
-    /// Gives our own Ethernet address, if the medium has such.
-    pub fn hardware_address(&self) -> Option<Hop> {
+    /// Returns our own Ethernet address, if the medium has such.
+    pub fn hardware_address(&self) -> Option<LinkAddr> {
         match self.medium {
             Medium::Ethernet(addr) => Some(addr),
             Medium::Ip => None,
         }
     }
 
-    /// Gives the engine, for calls.
+    /// Returns the engine, for calls.
     pub fn tcp(&mut self) -> &mut Tcp<'s> {
         &mut self.tcp
     }
 
-    /// Gives the engine, for questions.
+    /// Returns the engine, for questions.
     pub fn tcp_ref(&self) -> &Tcp<'s> {
         &self.tcp
     }
@@ -127,13 +127,13 @@ impl<'s> Link<'s> {
     /// What does not hold, in words.
     pub fn audit(&self) -> Result<(), &'static str> {
         self.tcp.audit()?;
-        if self.tcp.has_unresolved() && !self.neighbours.is_asking() {
+        if self.tcp.has_unresolved() && !self.neighbors.is_asking() {
             return Err("a slot waits for a neighbor that nobody asks for");
         }
         Ok(())
     }
 
-    /// Gives the counters.
+    /// Returns the counters.
     pub fn counters(&self) -> &LinkCounters {
         &self.counters
     }
@@ -161,14 +161,14 @@ impl<'s> Link<'s> {
         let next = self.next_hop(addr).ok_or(Error::NoRoute)?;
         let source = self.addresses.source_for(addr, next).ok_or(Error::NoRoute)?;
         let local = SocketAddr::new(source.ip(), local_port);
-        let hop = match self.medium {
+        let link_addr = match self.medium {
             Medium::Ethernet(_) => None,
-            Medium::Ip => Some(Hop::default()),
+            Medium::Ip => Some(LinkAddr::default()),
         };
-        self.tcp.connect(now, local, remote, hop, options)
+        self.tcp.connect(now, local, remote, link_addr, options)
     }
 
-    /// The neighbour that leads to `addr`.
+    /// The neighbor that leads to `addr`.
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         match self.medium {
             Medium::Ip => self.addresses.speaks_family_of(addr).then_some(addr),

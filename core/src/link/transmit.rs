@@ -10,11 +10,11 @@ use crate::engine::event::Event;
 use crate::engine::poll::{Next, What};
 use crate::rules::verdict::{ResetReason, Timer};
 use crate::time::Instant;
-use crate::wire::addr::{Addr, Hop, Tuple};
+use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::segment::BufferTooSmall;
 
 /// Where a frame for all goes.
-const EVERYBODY: Hop = Hop([0xff; 6]);
+const EVERYBODY: LinkAddr = LinkAddr([0xff; 6]);
 
 /// The next thing to do, as [`Link::poll_output`] says it.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ enum Content {
         addr: Addr,
         source: Addr,
     },
-    Segment(What, Hop),
+    Segment(What, LinkAddr),
 }
 
 impl<'s> Link<'s> {
     /// Does everything that is due at `now`. Poll for output afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tcp.handle_timeout(now);
-        let unanswered = self.neighbours.handle_timeout(now);
+        let unanswered = self.neighbors.handle_timeout(now);
         if unanswered > 0 {
             self.tcp.wake_unresolved_after(unanswered);
         }
@@ -63,15 +63,15 @@ impl<'s> Link<'s> {
             return LinkOutput::Event(event);
         }
         loop {
-            if let Some((addr, source)) = self.neighbours.question() {
+            if let Some((addr, source)) = self.neighbors.question() {
                 return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, now });
             }
             match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
                 Next::Transmit(what) => match self.route(what, now) {
-                    Some(hop) => {
-                        let content = Content::Segment(what, hop);
+                    Some(link_addr) => {
+                        let content = Content::Segment(what, link_addr);
                         return LinkOutput::Transmit(Frame { link: self, content, now });
                     }
                     // The others go first.
@@ -84,9 +84,9 @@ impl<'s> Link<'s> {
         }
     }
 
-    /// Says whether [`Link::poll_output`] has more to say than a time.
+    /// Returns whether [`Link::poll_output`] has more to say than a time.
     pub fn has_output(&self) -> bool {
-        self.tcp.has_output() || self.neighbours.question().is_some()
+        self.tcp.has_output() || self.neighbors.question().is_some()
     }
 
     /// Says when [`Link::handle_timeout`] is due and why, also while something waits to be transmitted.
@@ -96,40 +96,40 @@ impl<'s> Link<'s> {
     }
 
     fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
-        let neighbour = self.neighbours.next_timeout().map(|at| (at, Timer::Neighbour));
-        [tcp, neighbour].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let neighbor = self.neighbors.next_timeout().map(|at| (at, Timer::Neighbor));
+        [tcp, neighbor].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again;
     /// where no network and no router leads to the peer, its frames' source is all there is.
-    fn route(&mut self, what: What, now: Instant) -> Option<Hop> {
+    fn route(&mut self, what: What, now: Instant) -> Option<LinkAddr> {
         if self.medium == Medium::Ip {
-            return Some(Hop::default());
+            return Some(LinkAddr::default());
         }
         let mut transmit = self.tcp.transmit(what, now);
-        if let Some(hop) = transmit.hop() {
-            return Some(hop);
+        if let Some(link_addr) = transmit.link_addr() {
+            return Some(link_addr);
         }
-        let (last, is_doubted) = (transmit.last_hop(), transmit.is_path_doubted());
+        let (last, is_doubted) = (transmit.last_link_addr(), transmit.is_path_doubted());
         let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
         let is_last_word = what.reset_reason().is_some();
-        let was_heard = (last != Hop::default()).then_some(last);
+        let was_heard = (last != LinkAddr::default()).then_some(last);
         let found = match self.next_hop(remote) {
-            Some(next) if !is_last_word => self.neighbours.resolve(next, local, now, is_doubted),
-            Some(next) => was_heard.or_else(|| self.neighbours.known(next, now)),
+            Some(next) if !is_last_word => self.neighbors.resolve(next, local, now, is_doubted),
+            Some(next) => was_heard.or_else(|| self.neighbors.known(next, now)),
             None => was_heard,
         };
-        if let Some(hop) = found {
+        if let Some(link_addr) = found {
             transmit = self.tcp.transmit(what, now);
-            transmit.set_hop(hop);
+            transmit.set_link_addr(link_addr);
         }
         found
     }
 }
 
 impl Frame<'_, '_> {
-    /// Gives the frame's length in octets, link header included, check sequence not.
+    /// Returns the frame's length in bytes, link header included, check sequence not.
     #[allow(clippy::len_without_is_empty, reason = "a frame is never empty")]
     pub fn len(&self) -> usize {
         let header = self.link.medium.header_len();
@@ -145,7 +145,7 @@ impl Frame<'_, '_> {
         }
     }
 
-    /// Gives the reason, if the frame carries an RST.
+    /// Returns the reason, if the frame carries an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
             Content::Question { .. } => None,
@@ -153,7 +153,7 @@ impl Frame<'_, '_> {
         }
     }
 
-    /// Writes the frame, and only now counts it as sent. Gives its length in octets.
+    /// Writes the frame, and only now counts it as sent. Returns its length in bytes.
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
@@ -163,7 +163,7 @@ impl Frame<'_, '_> {
         let Frame { link, content, now } = self;
         match content {
             Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
-            Content::Segment(what, hop) => link.emit_segment(what, hop, now, buf)?,
+            Content::Segment(what, link_addr) => link.emit_segment(what, link_addr, now, buf)?,
         }
         count(&mut link.counters.frames_out);
         Ok(len)
@@ -172,7 +172,7 @@ impl Frame<'_, '_> {
 
 impl Link<'_> {
     fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
-        self.neighbours.asked(addr, now);
+        self.neighbors.asked(addr, now);
         let Medium::Ethernet(ours) = self.medium else {
             // Asked for only there.
             return buf.fill(0);
@@ -184,17 +184,23 @@ impl Link<'_> {
         }
         #[cfg(feature = "ipv6")]
         if let (Some(source_v6), Some(target)) = (source.as_v6(), addr.as_v6()) {
-            count(&mut self.counters.neighbour_solicitations);
-            let (group, hop) = ndp::solicited_group(target);
-            let packet = self.medium.emit_header(buf, hop, headers::IPV6);
+            count(&mut self.counters.neighbor_solicitations);
+            let (group, link_addr) = ndp::solicited_group(target);
+            let packet = self.medium.emit_header(buf, link_addr, headers::IPV6);
             headers::emit_ipv6_header(packet, &source, &group, headers::ICMPV6, ndp::FROM_LINK);
             ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
         }
     }
 
-    fn emit_segment(&mut self, what: What, hop: Hop, now: Instant, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+    fn emit_segment(
+        &mut self,
+        what: What,
+        link_addr: LinkAddr,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> Result<(), BufferTooSmall> {
         let Tuple { local_addr, remote_addr, .. } = *what.tuple(&self.tcp);
-        let packet = self.medium.emit_header(buf, hop, headers::ethertype(remote_addr));
+        let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(remote_addr));
         let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(remote_addr)).ok_or(BufferTooSmall)?;
         self.tcp.transmit(what, now).emit(segment)?;
         headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
@@ -202,7 +208,7 @@ impl Link<'_> {
     }
 }
 
-/// Octets of the packet that asks for an address.
+/// Bytes of the packet that asks for an address.
 fn question_len(addr: Addr) -> usize {
     #[cfg(feature = "ipv6")]
     if !addr.is_v4() {

@@ -80,24 +80,24 @@ pub(crate) struct Accepted {
     pub(crate) establishes: bool,
     /// SEG.ACK is believable and processed.
     pub(crate) ack: bool,
-    /// What the window admits of the text.
-    pub(crate) text: Span,
+    /// What the window admits of the payload.
+    pub(crate) payload: Span,
     /// The peer's FIN, at this distance from RCV.NXT.
     pub(crate) fin: Option<u16>,
-    /// An acknowledgement goes out at once.
+    /// An acknowledgment goes out at once.
     pub(crate) ack_now: bool,
-    /// The text has no taker: after the acknowledgement is processed the connection is reset.
+    /// The payload has no taker: after the acknowledgment is processed the connection is reset.
     pub(crate) receiver_gone: bool,
 }
 
-/// A part of a segment's text and its place behind RCV.NXT.
+/// A part of a segment's payload and its place behind RCV.NXT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Span {
-    /// Octets of the text to leave out in front.
+    /// Bytes of the payload to leave out in front.
     pub(crate) skip: u16,
-    /// Octets to take.
+    /// Bytes to take.
     pub(crate) len: u16,
-    /// Distance of the first taken octet from RCV.NXT.
+    /// Distance of the first taken byte from RCV.NXT.
     pub(crate) offset: u16,
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn judge(seg: &Segment<'_>, has_room: bool, overflow: Overflow) -> Ju
         let reset = reset::answer(seg, ResetReason::AckToListener);
         return Rule::ListenAck.then(ForListener::Reset(reset));
     }
-    // Third. Text and FIN that come with the SYN are left to be sent again: nothing is kept before the handshake proves the
+    // Third. Payload and FIN that come with the SYN are left to be sent again: nothing is kept before the handshake proves the
     // peer's address.
     if seg.has(Control::SYN) {
         return third_check_syn(seg, has_room, overflow);

@@ -15,7 +15,7 @@ pub(crate) struct Reset {
 }
 
 /// An RST that the sender of `seg` must believe: at the number it acknowledged, or, where it acknowledged nothing, at zero with an
-/// acknowledgement of all it sent (§3.10.7.1). It reveals no number of ours (CVE-1999-1291).
+/// acknowledgment of all it sent (§3.10.7.1). It reveals no number of ours (CVE-1999-1291).
 pub(crate) fn answer(seg: &Segment<'_>, reason: ResetReason) -> Reset {
     if seg.has(Control::ACK) {
         Reset { reason, seq: seg.header.ack, ack: None }
@@ -24,14 +24,14 @@ pub(crate) fn answer(seg: &Segment<'_>, reason: ResetReason) -> Reset {
     }
 }
 
-/// An RST that ends a connection of ours (§3.10.5). It carries RCV.NXT as acknowledgement, which the standard leaves out: Linux and
+/// An RST that ends a connection of ours (§3.10.5). It carries RCV.NXT as acknowledgment, which the standard leaves out: Linux and
 /// the BSDs send it too, and a peer in SYN-SENT believes no RST without one.
 pub(crate) fn abort(tcb: &Tcb, reason: ResetReason) -> Reset {
     Reset { reason, seq: tcb.reset_seq(), ack: Some(tcb.rcv_nxt) }
 }
 
 /// Returns whether ending a connection in this state tells the peer. Deviates from §3.10.5, where an abort is silent in CLOSING and
-/// LAST-ACK: our FIN is unacknowledged there, and perhaps text before it, so the peer may be in FIN-WAIT-2 and would wait for them in vain.
+/// LAST-ACK: our FIN is unacknowledged there, and perhaps payload before it, so the peer may be in FIN-WAIT-2 and would wait for them in vain.
 pub(crate) fn is_told(state: State) -> bool {
     match state {
         State::SynReceived

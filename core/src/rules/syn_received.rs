@@ -86,7 +86,7 @@ fn bad_ack_at_unproven_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgemen
     (seg.has(Control::ACK) && !is_acked(tcb, seg)).then(|| bad_ack(seg))
 }
 
-/// Not judged by RFC 5961 §5: before synchronisation a wrong acknowledgement draws an RST (§3.5.2 group 2).
+/// Not judged by RFC 5961 §5: before synchronization a wrong acknowledgment draws an RST (§3.5.2 group 2).
 fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<ForHandshake>> {
     if !seg.has(Control::ACK) {
         return Some(Rule::NoAck.then(Answer::Drop));

@@ -1,4 +1,4 @@
-//! The synchronised states (§3.10.7.4), except TIME-WAIT.
+//! The synchronized states (§3.10.7.4), except TIME-WAIT.
 
 use crate::config::RstPolicy;
 use crate::rules::judgement::{Accepted, Answer, ForConnection, Judgement, Span};
@@ -25,12 +25,12 @@ pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted
     let is_plain = control.union(Control::PSH) == Control::ACK.union(Control::PSH);
     let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(Flags::PROBE_OUT | Flags::APP_GONE);
     let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
-    let len = u16::try_from(seg.text.len()).ok().filter(|len| *len <= tcb.rcv_wnd)?;
+    let len = u16::try_from(seg.payload.len()).ok().filter(|len| *len <= tcb.rcv_wnd)?;
     if !(is_plain && is_ordinary && seq == tcb.rcv_nxt && is_ack_of_flight) {
         return None;
     }
-    let rule = if len == 0 { Rule::AckAccepted } else { Rule::TextInOrder };
-    Some(rule.then(Accepted { ack: true, text: Span { skip: 0, len, offset: 0 }, ..Accepted::default() }))
+    let rule = if len == 0 { Rule::AckAccepted } else { Rule::PayloadInOrder };
+    Some(rule.then(Accepted { ack: true, payload: Span { skip: 0, len, offset: 0 }, ..Accepted::default() }))
 }
 
 fn accept(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
@@ -65,12 +65,12 @@ pub(crate) fn acceptability(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
     if is_acceptable { Acceptability::Acceptable } else { Acceptability::Unacceptable }
 }
 
-/// A peer that sends into a closed window, usually to probe it, must still get its acknowledgements through.
+/// A peer that sends into a closed window, usually to probe it, must still get its acknowledgments through.
 fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
     if seg.header.seq == tcb.rcv_nxt { Acceptability::AckOnly } else { Acceptability::Unacceptable }
 }
 
-/// Appendix A.2, simultaneous window probes. A probe's octet is not counted in SND.NXT, so once both ends have taken the other's, each
+/// Appendix A.2, simultaneous window probes. A probe's byte is not counted in SND.NXT, so once both ends have taken the other's, each
 /// one's empty ACKs sit one number behind the other's RCV.NXT: judged by table 6 they would be answered for ever and never
 /// read. Only the peer knows both numbers.
 fn probes_crossed(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted>> {
@@ -102,10 +102,10 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
     }
 }
 
-/// Answers to window probes, keepalives and repeated text are not limited when they carry an acknowledgement only the
+/// Answers to window probes, keepalives and repeated payload are not limited when they carry an acknowledgment only the
 /// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
 pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
-    let asks = !seg.text.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
+    let asks = !seg.payload.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
     let is_ack_acceptable = match tcb.state() {
         State::SynReceived => tcb.is_ack_new(seg.header.ack),
         State::Closed
@@ -179,7 +179,7 @@ fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement<Answer>> {
     seg.has(Control::SYN).then(|| Rule::SynSynchronized.then(Answer::Challenge))
 }
 
-/// RFC 5961 §5.2: text is taken only from someone who knows roughly what we have sent.
+/// RFC 5961 §5.2: payload is taken only from someone who knows roughly what we have sent.
 fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
     if !seg.has(Control::ACK) {
         return Some(Rule::NoAck.then(Answer::Drop));
@@ -195,7 +195,7 @@ fn rule_of_ack(tcb: &Tcb, seg: &Segment<'_>) -> Rule {
     if is_fin_acked(tcb, seg.header.ack) { Rule::AckOfFin } else { Rule::AckAccepted }
 }
 
-/// Says whether `ack` is the first to cover our FIN. In these states a FIN that is out is the last number sent.
+/// Returns whether `ack` is the first to cover our FIN. In these states a FIN that is out is the last number sent.
 pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
     match tcb.state() {
         State::FinWait1 | State::Closing | State::LastAck => {
@@ -212,7 +212,7 @@ pub(crate) fn is_fin_acked(tcb: &Tcb, ack: Seq) -> bool {
     }
 }
 
-/// Where both sides have sent FIN the acknowledgement of ours ends the matter, window or not.
+/// Where both sides have sent FIN the acknowledgment of ours ends the matter, window or not.
 fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
     let is_last = matches!(tcb.state(), State::Closing | State::LastAck) && is_fin_acked(tcb, seg.header.ack);
     if is_last {
@@ -221,16 +221,16 @@ fn at_closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {
     zero_window(tcb, seg, Rule::AckAccepted)
 }
 
-/// Text has no room. A FIN alone needs none: left out, a peer that has filled our buffer and closed could never finish, however often its
-/// text is acknowledged. Linux takes it too.
+/// Payload has no room. A FIN alone needs none: left out, a peer that has filled our buffer and closed could never finish, however often its
+/// payload is acknowledged. Linux takes it too.
 pub(crate) fn zero_window(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement<Accepted> {
-    if seg.text.is_empty() {
+    if seg.payload.is_empty() {
         return seventh_and_eighth_step(tcb, seg, ack_rule);
     }
     Rule::ZeroWindow.then(Accepted { ack: true, ack_now: true, ..Accepted::default() })
 }
 
-/// Text and FIN. `ack_rule` names the segment if it has neither. URG, the sixth step, moves no number and no buffer: its
+/// Payload and FIN. `ack_rule` names the segment if it has neither. URG, the sixth step, moves no number and no buffer: its
 /// pointer has broken many stacks, and the standard no longer wants applications to use it (RFC 6093).
 pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Rule) -> Judgement<Accepted> {
     let ack = Accepted { ack: true, ..Accepted::default() };
@@ -251,29 +251,29 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
             return rule.then(Accepted { ack_now: seg.has(Control::FIN), ..ack });
         }
     }
-    let text = admitted_text(tcb.rcv_nxt, tcb.rcv_wnd, seg);
-    if text.len > 0 && tcb.has(Flags::APP_GONE) {
-        return Rule::TextReceiverGone.then(Accepted { receiver_gone: true, ..ack });
+    let payload = admitted_payload(tcb.rcv_nxt, tcb.rcv_wnd, seg);
+    if payload.len > 0 && tcb.has(Flags::APP_GONE) {
+        return Rule::PayloadReceiverGone.then(Accepted { receiver_gone: true, ..ack });
     }
     let fin = admitted_fin(tcb.rcv_nxt, tcb.rcv_wnd, seg);
-    let is_in_order = text.offset == 0;
+    let is_in_order = payload.offset == 0;
     let rule = match fin {
         Some(_) if is_in_order => Rule::FinInOrder,
         Some(_) => Rule::FinOutOfOrder,
-        None if is_in_order => Rule::TextInOrder,
-        None => Rule::TextOutOfOrder,
+        None if is_in_order => Rule::PayloadInOrder,
+        None => Rule::PayloadOutOfOrder,
     };
-    rule.then(Accepted { text, fin, ack_now: fin.is_some() || !is_in_order, ..ack })
+    rule.then(Accepted { payload, fin, ack_now: fin.is_some() || !is_in_order, ..ack })
 }
 
-/// Trims the text to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.
-pub(crate) fn admitted_text(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Span {
-    let start = seg.text_seq();
+/// Trims the payload to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.
+pub(crate) fn admitted_payload(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Span {
+    let start = seg.payload_seq();
     let skip = if start.lt(rcv_nxt) { rcv_nxt.since(start) } else { 0 };
     let offset = (start + skip).since(rcv_nxt);
-    let len = (seg.text.len() as u32).saturating_sub(skip);
+    let len = (seg.payload.len() as u32).saturating_sub(skip);
     let room = u32::from(rcv_wnd).saturating_sub(offset);
-    // Each is bounded by the window or, for `skip`, by a text that an IP packet can carry.
+    // Each is bounded by the window or, for `skip`, by a payload that an IP packet can carry.
     Span { skip: skip.min(0xffff) as u16, len: len.min(room) as u16, offset: offset.min(0xffff) as u16 }
 }
 
@@ -282,6 +282,6 @@ pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Opt
     if !seg.has(Control::FIN) {
         return None;
     }
-    let at = seg.text_seq() + seg.text.len() as u32;
+    let at = seg.payload_seq() + seg.payload.len() as u32;
     at.is_in_window(rcv_nxt, u32::from(rcv_wnd) + 1).then(|| at.since(rcv_nxt) as u16)
 }

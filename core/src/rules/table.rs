@@ -127,7 +127,7 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      listen_syn_when_full_is_dropped]
     [ListenSynRefused; R2; "LISTEN"; "SYN that cannot be taken, listener refuses";
      "<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>"; "3.10.7.2 third"; listen_syn_when_full_is_refused]
-    [ListenSyn; R2; "LISTEN"; "SYN"; "half-open entry, SYN,ACK; text and FIN stay unacknowledged"; "3.10.7.2 third";
+    [ListenSyn; R2; "LISTEN"; "SYN"; "half-open entry, SYN,ACK; payload and FIN stay unacknowledged"; "3.10.7.2 third";
      listen_syn_makes_half_open_and_sends_syn_ack]
     [ListenOther; R2; "LISTEN"; "none of RST, ACK, SYN"; "dropped"; "3.10.7.2 fourth"; listen_other_is_dropped]
     // 3.10.7.3
@@ -141,7 +141,7 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
     [SynSentRstNoAck; R3 M7; "SYN-SENT"; "RST without ACK"; "dropped"; "3.10.7.3 second";
      syn_sent_rst_without_ack_is_dropped]
     [SynSentSynAck; R3; "SYN-SENT"; "SYN with an acceptable ACK";
-     "ESTABLISHED, ACK; text and FIN on it are processed"; "3.10.7.3 fourth"; syn_sent_syn_ack_establishes]
+     "ESTABLISHED, ACK; payload and FIN on it are processed"; "3.10.7.3 fourth"; syn_sent_syn_ack_establishes]
     [SynSentSyn; R3; "SYN-SENT"; "SYN without ACK"; "SYN-RECEIVED, <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>";
      "3.10.7.3 fourth"; syn_sent_syn_opens_simultaneously]
     [SynSentOther; R3; "SYN-SENT"; "neither SYN nor RST, ACK acceptable or missing"; "dropped"; "3.10.7.3 fifth";
@@ -195,7 +195,7 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      "RST elsewhere"; "dropped"; "3.10.7.4 second, RFC 5961 3.2"; established_rst_outside_window_is_dropped]
     // Fourth check. It stands before the sequence number's verdict because a SYN is answered wherever it sits.
     [SynReceivedSynAck; R4 M7; "SYN-RECEIVED"; "SYN,ACK with an acceptable ACK, wherever, opened actively";
-     "ESTABLISHED, its number is IRS; text and FIN on it are processed, ACK"; "3.5 figure 7, A.2, deviation";
+     "ESTABLISHED, its number is IRS; payload and FIN on it are processed, ACK"; "3.5 figure 7, A.2, deviation";
      syn_received_active_syn_ack_establishes]
     [SynReceivedBadAck; R6 R7 M5; "SYN-RECEIVED"; "SYN at IRS with an ACK outside (SND.UNA, SND.NXT]";
      "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.10.7.4 fifth, 3.5.2 group 2";
@@ -233,25 +233,25 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
     [AckOfFin; R4 M2; "LAST-ACK"; "our FIN acknowledged"; "CLOSED: peer closed first"; "3.10.7.4 fifth";
      last_ack_ack_of_fin_closes]
     [ZeroWindow; R4 M1; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
-     "RCV.WND = 0, text at RCV.NXT"; "ACK processed, text and FIN not taken, ACK sent"; "3.10.7.4 first";
+     "RCV.WND = 0, payload at RCV.NXT"; "ACK processed, payload and FIN not taken, ACK sent"; "3.10.7.4 first";
      established_zero_window_processes_ack_only]
     // Seventh and eighth step.
-    [TextReceiverGone; R8; "FIN-WAIT-1, FIN-WAIT-2"; "text beyond RCV.NXT, the application closed both ways";
+    [PayloadReceiverGone; R8; "FIN-WAIT-1, FIN-WAIT-2"; "payload beyond RCV.NXT, the application closed both ways";
      "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, CLOSED: data lost"; "3.6.1 SHLD-3, RFC 2525 2.17";
-     fin_wait_text_for_closed_application_resets]
-    [AfterFin; R4; "CLOSE-WAIT, CLOSING, LAST-ACK"; "text or FIN after the peer's FIN";
+     fin_wait_payload_for_closed_application_resets]
+    [AfterFin; R4; "CLOSE-WAIT, CLOSING, LAST-ACK"; "payload or FIN after the peer's FIN";
      "ACK processed, the rest ignored; a FIN draws an ACK"; "3.10.7.4 seventh, eighth";
-     close_wait_text_after_fin_is_ignored]
+     close_wait_payload_after_fin_is_ignored]
     [FinInOrder; R4 M2; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "FIN in order";
      "RCV.NXT advances over it, ACK; CLOSE-WAIT, CLOSING or TIME-WAIT"; "3.10.7.4 eighth";
      established_fin_in_order_enters_close_wait]
     [FinOutOfOrder; R4; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "FIN beyond a gap";
      "remembered, ACK at once"; "3.10.7.4 eighth"; established_fin_beyond_gap_is_remembered]
-    [TextInOrder; R4 M1; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "text from RCV.NXT on";
-     "taken, RCV.NXT advances, ACK"; "3.10.7.4 seventh"; established_text_in_order_is_taken]
-    [TextOutOfOrder; R4 M1; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "text beyond a gap";
-     "held, ACK at once"; "3.10.7.4 seventh, SHLD-31"; established_text_beyond_gap_is_held]
-    // A bare acknowledgement.
+    [PayloadInOrder; R4 M1; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "payload from RCV.NXT on";
+     "taken, RCV.NXT advances, ACK"; "3.10.7.4 seventh"; established_payload_in_order_is_taken]
+    [PayloadOutOfOrder; R4 M1; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2"; "payload beyond a gap";
+     "held, ACK at once"; "3.10.7.4 seventh, SHLD-31"; established_payload_beyond_gap_is_held]
+    // A bare acknowledgment.
     [AckOfFin; R4 M2; "FIN-WAIT-1"; "our FIN acknowledged"; "FIN-WAIT-2"; "3.10.7.4 fifth";
      fin_wait_1_ack_of_fin_enters_fin_wait_2]
     [AckAtRightEdge; R4 M1; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
@@ -262,20 +262,20 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
     [AckAccepted; R4 R7 M1; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK"; "acceptable ACK";
      "SND.UNA and SND.WND brought up to date"; "3.10.7.4 fifth, RFC 5961 5.2"; established_acceptable_ack_is_taken]
     // What takes more than one segment to see.
-    [-; M1; "ESTABLISHED"; "text both ways, losses, a closed window, days of silence";
+    [-; M1; "ESTABLISHED"; "payload both ways, losses, a closed window, days of silence";
      "every byte once and in order, no end"; "3.8"; established_idle_for_days_still_carries_data]
-    [-; M1; "ESTABLISHED"; "more text than the window"; "no byte beyond SND.UNA+SND.WND"; "3.8.6";
+    [-; M1; "ESTABLISHED"; "more payload than the window"; "no byte beyond SND.UNA+SND.WND"; "3.8.6";
      established_sender_respects_the_window]
     [-; M1; "ESTABLISHED"; "a lost segment"; "sent again until acknowledged"; "3.8.1";
-     established_lost_text_is_sent_again]
+     established_lost_payload_is_sent_again]
     [-; M2; "ESTABLISHED"; "close on both sides"; "FIN each way, both told that the end was orderly"; "3.6";
      established_orderly_close_ends_both_sides]
     [-; M2 M10; "ESTABLISHED"; "abort by the peer"; "CLOSED, told that it was reset"; "3.10.7.4 second";
      established_rst_at_rcv_nxt_resets]
     [-; M3 R6 M11; "ESTABLISHED against a rebooted peer"; "the peer's new SYN";
      "ACK, RST, and the next SYN succeeds"; "3.5.1 figure 9"; rebooted_peer_syn_resets_and_reconnects]
-    [-; M3 M4; "ESTABLISHED against a crashed peer"; "our text meets no connection"; "RST, reset by peer";
-     "3.5.1 figure 10"; crashed_peer_text_draws_rst_and_ends]
+    [-; M3 M4; "ESTABLISHED against a crashed peer"; "our payload meets no connection"; "RST, reset by peer";
+     "3.5.1 figure 10"; crashed_peer_payload_draws_rst_and_ends]
     [-; M11; "CLOSED after a reset"; "connect or SYN on the same ports"; "ESTABLISHED anew at once"; "3.4.1";
      after_reset_same_ports_open_at_once]
     [-; R5 S2; "ESTABLISHED"; "RST one off, then the exact one in answer to the challenge";
@@ -320,14 +320,14 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      "3.10.7.4 eighth"; time_wait_reopened_old_peer_is_still_answered]
     [-; R7; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";
      established_old_segment_does_not_change_the_window]
-    [-; R7; "ESTABLISHED"; "an old but acceptable ACK on new text"; "the text is taken"; "3.10.7.4 fifth";
+    [-; R7; "ESTABLISHED"; "an old but acceptable ACK on new payload"; "the payload is taken"; "3.10.7.4 fifth";
      established_old_ack_keeps_its_text]
     [-; R7; "ESTABLISHED"; "ACK of a window probe's byte"; "acceptable while the probe is outstanding"; "3.8.6.1";
      established_ack_of_probe_is_taken]
     [-; R8; "ESTABLISHED"; "close with unread bytes"; "RST instead of FIN: data lost"; "RFC 2525 2.17";
      established_close_with_unread_data_resets]
-    [-; R8; "FIN-WAIT-1, FIN-WAIT-2"; "only old text again, the application gone"; "ACK"; "3.6.1";
-     fin_wait_old_text_for_closed_application_is_acknowledged]
+    [-; R8; "FIN-WAIT-1, FIN-WAIT-2"; "only old payload again, the application gone"; "ACK"; "3.6.1";
+     fin_wait_old_payload_for_closed_application_is_acknowledged]
     [-; R9 S8; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK"; "abort";
      "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>"; "3.10.5, deviation";
      abort_in_every_state_sends_what_the_state_demands]
@@ -358,13 +358,13 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      "no answer"; "3.9.2.3, RFC 1122 3.2.1.3"; frame_to_or_from_a_group_draws_nothing]
     [-; R12; "LISTEN, ESTABLISHED"; "malformed options"; "no reset, the rest of the segment counts";
      "3.1, MUST-7 deviation"; malformed_options_never_reset]
-    [-; R12; "ESTABLISHED"; "urgent pointers that cannot be true"; "the text and nothing else is delivered"; "3.8.5";
+    [-; R12; "ESTABLISHED"; "urgent pointers that cannot be true"; "the payload and nothing else is delivered"; "3.8.5";
      urgent_pointer_changes_nothing]
     [-; S1; "any"; "no key"; "refused"; "3.4.1, RFC 6528"; weak_key_is_refused]
     [-; S1; "SYN-SENT, SYN-RECEIVED"; "another tuple, another key, later"; "another ISS; 1 more per 4 us";
      "3.4.1, RFC 6528"; isn_depends_on_tuple_key_and_clock]
     [-; S2; "SYN-RECEIVED, ESTABLISHED, TIME-WAIT"; "more challenges than the limit";
      "withheld until the period ends"; "RFC 5961 7"; challenge_quota_limits_each_record_alone]
-    [-; S2; "ESTABLISHED"; "keepalives and repeated text beyond the limit"; "each answered"; "RFC 5961 7";
+    [-; S2; "ESTABLISHED"; "keepalives and repeated payload beyond the limit"; "each answered"; "RFC 5961 7";
      challenge_quota_spares_owed_answers]
 };

@@ -18,7 +18,7 @@ bitflags::bitflags! {
         const FIN_QUEUED = 1 << 3;
         /// Our FIN was sent at least once; it is the last number there is.
         const FIN_OUT = 1 << 4;
-        /// An octet beyond SND.NXT went out as a window probe.
+        /// An byte beyond SND.NXT went out as a window probe.
         const PROBE_OUT = 1 << 5;
         /// The peer's FIN was seen beyond a gap.
         const FIN_HELD = 1 << 6;
@@ -47,7 +47,7 @@ pub(crate) struct Tcb {
     pub(crate) rcv_nxt: Seq,
     /// What was last offered, counted from `rcv_nxt`.
     pub(crate) rcv_wnd: u16,
-    /// How far `rcv_nxt` is ahead of the last acknowledgement sent.
+    /// How far `rcv_nxt` is ahead of the last acknowledgment sent.
     pub(crate) rcv_unacked: u16,
 }
 
@@ -83,7 +83,7 @@ impl Tcb {
         self.flags.contains(flags)
     }
 
-    /// The highest acknowledgement a peer can truthfully send: SND.NXT, and the octet beyond it that went out as a probe.
+    /// The highest acknowledgment a peer can truthfully send: SND.NXT, and the byte beyond it that went out as a probe.
     pub(crate) fn highest_sent(&self) -> Seq {
         self.snd_nxt + u32::from(self.has(Flags::PROBE_OUT))
     }

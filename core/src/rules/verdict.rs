@@ -47,7 +47,7 @@ impl State {
         State::TimeWait,
     ];
 
-    /// Says whether both sides have seen each other's SYN acknowledged (RFC 9293 §3.5.2, group 3).
+    /// Returns whether both sides have seen each other's SYN acknowledged (RFC 9293 §3.5.2, group 3).
     pub const fn is_synchronized(self) -> bool {
         match self {
             State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
@@ -61,7 +61,7 @@ impl State {
         }
     }
 
-    /// Gives the state's name as RFC 9293 writes it.
+    /// Returns the state's name as RFC 9293 writes it.
     pub const fn name(self) -> &'static str {
         match self {
             State::Closed => "CLOSED",
@@ -90,7 +90,7 @@ macro_rules! rules {
         /// The rule that decided about a segment.
         ///
         /// Every segment ends at exactly one rule: the last step of SEGMENT ARRIVES that took effect. Where one segment
-        /// does several things, the later step names it (a FIN before its text, text before its acknowledgement).
+        /// does several things, the later step names it (a FIN before its payload, payload before its acknowledgment).
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u8)]
@@ -102,7 +102,7 @@ macro_rules! rules {
             /// Every rule, in the order segments meet them.
             pub const ALL: &'static [Rule] = &[$(Rule::$name),*];
 
-            /// Gives the rule's name.
+            /// Returns the rule's name.
             pub const fn name(self) -> &'static str {
                 match self { $(Rule::$name => stringify!($name),)* }
             }
@@ -152,7 +152,7 @@ rules! {
     SynSentRst,
     /// SYN-SENT, RST without ACK: dropped (§3.10.7.3 second).
     SynSentRstNoAck,
-    /// SYN-SENT, SYN with an acceptable ACK: ESTABLISHED (§3.10.7.3 fourth). Text and FIN on it are processed as well.
+    /// SYN-SENT, SYN with an acceptable ACK: ESTABLISHED (§3.10.7.3 fourth). Payload and FIN on it are processed as well.
     SynSentSynAck,
     /// SYN-SENT, SYN without ACK: simultaneous open, SYN-RECEIVED, SYN,ACK sent (§3.10.7.3 fourth).
     SynSentSyn,
@@ -162,18 +162,18 @@ rules! {
     /// SYN-RECEIVED, SYN at IRS: a retransmission, our SYN,ACK goes out again, limited. Not when it carries an ACK that is
     /// unacceptable, nor when it completes a simultaneous open.
     SynReceivedSynAgain,
-    /// SYN-RECEIVED by active open, SYN,ACK with an acceptable ACK: ESTABLISHED (RFC 9293 §3.5 figure 7, appendix A.2). Text and FIN on it
+    /// SYN-RECEIVED by active open, SYN,ACK with an acceptable ACK: ESTABLISHED (RFC 9293 §3.5 figure 7, appendix A.2). Payload and FIN on it
     /// are processed as well. Its sequence number becomes IRS wherever it is: whoever acknowledges our ISS has seen our SYN, while the bare
     /// SYN that led here may be anybody's.
     SynReceivedSynAck,
-    /// First check: sequence number not acceptable, no RST (and no SYN once synchronised): empty ACK, segment dropped
-    /// (§3.10.7.4 first). Limited unless it carries text or is a keepalive (SEQ = RCV.NXT-1), with an acceptable ACK.
+    /// First check: sequence number not acceptable, no RST (and no SYN once synchronized): empty ACK, segment dropped
+    /// (§3.10.7.4 first). Limited unless it carries payload or is a keepalive (SEQ = RCV.NXT-1), with an acceptable ACK.
     SeqUnacceptable,
     /// First check: RST outside the window: dropped silently (§3.10.7.4 second, 1).
     RstOutOfWindow,
 
     /// First check, while a window probe of ours is outstanding: an empty segment at RCV.NXT-1 that acknowledges the probe. The
-    /// peer has probed us too, and each side's octet has moved the other's RCV.NXT: its ACK is processed, and ours sent (appendix
+    /// peer has probed us too, and each side's byte has moved the other's RCV.NXT: its ACK is processed, and ours sent (appendix
     /// A.2, simultaneous window probes).
     ProbesCrossed,
 
@@ -198,14 +198,14 @@ rules! {
     RstExact,
     /// Second check: RST at RCV.NXT in CLOSING, LAST-ACK: closed, reset by peer.
     RstExactClosing,
-    /// Second check, policy off by default: RST at the last acknowledgement we sent while one is delayed: as at RCV.NXT.
+    /// Second check, policy off by default: RST at the last acknowledgment we sent while one is delayed: as at RCV.NXT.
     RstAtLastAckSent,
     /// Second check, policy off by default: RST at RCV.NXT-1 after the peer's FIN: as at RCV.NXT.
     RstBeforeFin,
     /// TIME-WAIT, RST: ignored (RFC 1337, fix F1).
     RstTimeWait,
 
-    /// Fourth check: SYN in a synchronised state, wherever its sequence number: challenge ACK (RFC 5961 §4.2).
+    /// Fourth check: SYN in a synchronized state, wherever its sequence number: challenge ACK (RFC 5961 §4.2).
     SynSynchronized,
     /// Fourth check: SYN elsewhere than IRS in SYN-RECEIVED, wherever its sequence number: challenge ACK, the entry stays.
     SynReceivedSynOther,
@@ -224,23 +224,23 @@ rules! {
     SynReceivedNoSlot,
     /// Fifth check: ACK outside [SND.UNA-MAX.SND.WND, SND.NXT]: challenge ACK (RFC 5961 §5.2).
     AckUnacceptable,
-    /// Fifth check: acceptable ACK, no text or FIN: SND.UNA and SND.WND brought up to date.
+    /// Fifth check: acceptable ACK, no payload or FIN: SND.UNA and SND.WND brought up to date.
     AckAccepted,
-    /// SYN-RECEIVED, acceptable ACK, no text or FIN: ESTABLISHED.
+    /// SYN-RECEIVED, acceptable ACK, no payload or FIN: ESTABLISHED.
     AckEstablishes,
-    /// Our FIN is acknowledged, no text or FIN with it: FIN-WAIT-1 to FIN-WAIT-2, CLOSING to TIME-WAIT, LAST-ACK to CLOSED.
+    /// Our FIN is acknowledged, no payload or FIN with it: FIN-WAIT-1 to FIN-WAIT-2, CLOSING to TIME-WAIT, LAST-ACK to CLOSED.
     AckOfFin,
-    /// RCV.WND is 0 and text sits at RCV.NXT: its ACK is processed, its text and FIN are not; ACK sent (§3.10.7.4 first, the allowance
-    /// for a closed window). A FIN without text takes no room and is taken like any other.
+    /// RCV.WND is 0 and payload sits at RCV.NXT: its ACK is processed, its payload and FIN are not; ACK sent (§3.10.7.4 first, the allowance
+    /// for a closed window). A FIN without payload takes no room and is taken like any other.
     ZeroWindow,
 
-    /// Seventh step: text beyond RCV.NXT for an application that closed both ways: connection reset (RFC 9293 §3.6.1 SHLD-3).
-    TextReceiverGone,
-    /// Seventh step: text from RCV.NXT on taken; RCV.NXT advances.
-    TextInOrder,
-    /// Seventh step: text beyond a gap, or more of it than the reassembly can hold: what fits is held, ACK sent at once.
-    TextOutOfOrder,
-    /// Seventh and eighth step: text or FIN after the peer's FIN: its ACK is processed, the rest ignored; a FIN is acknowledged.
+    /// Seventh step: payload beyond RCV.NXT for an application that closed both ways: connection reset (RFC 9293 §3.6.1 SHLD-3).
+    PayloadReceiverGone,
+    /// Seventh step: payload from RCV.NXT on taken; RCV.NXT advances.
+    PayloadInOrder,
+    /// Seventh step: payload beyond a gap, or more of it than the reassembly can hold: what fits is held, ACK sent at once.
+    PayloadOutOfOrder,
+    /// Seventh and eighth step: payload or FIN after the peer's FIN: its ACK is processed, the rest ignored; a FIN is acknowledged.
     AfterFin,
     /// TIME-WAIT, an acceptable segment that changes nothing: ignored.
     TimeWaitOther,
@@ -272,7 +272,7 @@ impl fmt::Display for Rule {
 pub enum Action {
     /// Nothing changed and nothing is sent.
     Dropped,
-    /// The connection took it; an acknowledgement follows if one is due.
+    /// The connection took it; an acknowledgment follows if one is due.
     Accepted,
     /// Not taken; `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>` goes out.
     Acknowledged,
@@ -342,9 +342,9 @@ reasons! {
         /// The listener cannot take the SYN and is set to say so; or a completed handshake found no slot, buffers or place in the backlog for
         /// as long as its entry is kept.
         ListenerFull = "listener full",
-        /// The handshake was answered with an acknowledgement of something never sent (§3.5.2 group 2).
+        /// The handshake was answered with an acknowledgment of something never sent (§3.5.2 group 2).
         BadAckInHandshake = "bad ACK in the handshake",
-        /// Text came for an application that had closed both ways (§3.6.1).
+        /// Payload came for an application that had closed both ways (§3.6.1).
         ReceiverGone = "receiver gone",
         /// The application closed with received bytes unread (RFC 2525 §2.17).
         UnreadData = "closed with unread data",
@@ -371,7 +371,7 @@ reasons! {
         Retransmission = "retransmission",
         /// The peer's closed window is probed; when it ends a connection, no probe was answered for R2.
         WindowProbe = "window probe",
-        /// An acknowledgement held back is sent.
+        /// An acknowledgment held back is sent.
         DelayedAck = "delayed ACK",
         /// The application closed and the peer has not taken all our data in time.
         Orphan = "orphan",
@@ -381,9 +381,9 @@ reasons! {
         UserTimeout = "user timeout",
         /// An idle peer is asked whether it is there (§3.8.4); when it ends a connection, no probe was answered.
         KeepAlive = "keepalive",
-        /// Neither side has taken an octet for too long.
+        /// Neither side has taken an byte for too long.
         Idle = "idle",
-        /// The peer's first octet did not come in time.
+        /// The peer's first byte did not come in time.
         FirstByte = "first byte",
         /// Nobody accepted the connection in time.
         AcceptWait = "accept wait",
@@ -393,8 +393,8 @@ reasons! {
         Challenge = "challenge",
         /// 2 MSL.
         TimeWait = "TIME-WAIT",
-        /// A neighbour on the link is asked for again.
-        Neighbour = "neighbour",
+        /// A neighbor on the link is asked for again.
+        Neighbor = "neighbor",
     }
 }
 
@@ -454,7 +454,7 @@ impl CloseReason {
         CloseReason::ALL.iter().position(|&reason| reason == self).unwrap_or(0)
     }
 
-    /// Says whether the stream ended in order, so that a reader sees its end and not an error.
+    /// Returns whether the stream ended in order, so that a reader sees its end and not an error.
     pub const fn is_orderly(self) -> bool {
         matches!(self, CloseReason::PeerClosed | CloseReason::LocalClosed)
     }

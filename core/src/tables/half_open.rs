@@ -5,14 +5,14 @@ use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{ResetReason, State};
 use crate::tables::table::Record;
-use crate::wire::addr::{Hop, Tuple};
+use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::seq::Seq;
 
 /// A handshake that came from a listener and is not completed.
 #[derive(Clone)]
 pub(crate) struct HalfOpen {
     pub(crate) tuple: Tuple,
-    pub(crate) hop: Hop,
+    pub(crate) link_addr: LinkAddr,
     pub(crate) mss: u16,
     pub(crate) iss: Seq,
     pub(crate) irs: Seq,
@@ -21,7 +21,7 @@ pub(crate) struct HalfOpen {
     pub(crate) quota: Quota,
 }
 
-/// How far a handshake has come, in one octet.
+/// How far a handshake has come, in one byte.
 #[derive(Clone, Copy)]
 pub(crate) struct Progress(u8);
 
@@ -51,7 +51,7 @@ impl Progress {
         self.0 |= Progress::COMPLETED;
     }
 
-    /// Says whether the peer waits for room.
+    /// Returns whether the peer waits for room.
     #[cfg(feature = "eviction")]
     pub(crate) fn is_completed(self) -> bool {
         self.0 & Progress::COMPLETED != 0 && self.is_over().is_none()
@@ -80,7 +80,7 @@ impl Progress {
 impl Record for HalfOpen {
     const EMPTY: HalfOpen = HalfOpen {
         tuple: Tuple::ZERO,
-        hop: Hop([0; 6]),
+        link_addr: LinkAddr([0; 6]),
         mss: 0,
         iss: Seq(0),
         irs: Seq(0),
@@ -97,7 +97,7 @@ impl Record for HalfOpen {
 impl HalfOpen {
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
-        let HalfOpen { tuple, hop: _, mss, iss, irs, listener: _, progress, quota: _ } = self.clone();
+        let HalfOpen { tuple, link_addr: _, mss, iss, irs, listener: _, progress, quota: _ } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
         tcb.flags = Flags::PASSIVE;

@@ -29,7 +29,7 @@ pub struct Storage<
     pub(crate) pool: Words<POOL>,
 }
 
-/// Octets that begin where a word does.
+/// Bytes that begin where a word does.
 #[repr(align(4))]
 pub(crate) struct Words<const N: usize>(pub(crate) [u8; N]);
 

@@ -59,7 +59,7 @@ impl<'s, R: Record> Table<'s, R> {
         self.index.remove(id.number(), hash);
     }
 
-    /// Gives an entry back that cannot be found, and leaves `rest` in it.
+    /// Returns an entry back that cannot be found, and leaves `rest` in it.
     pub(crate) fn release(&mut self, id: Id<R>, rest: R) {
         self.index.release(id.number());
         self[id] = rest;

@@ -16,11 +16,11 @@ const MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 /// `::1`.
 const LOOPBACK: [u32; 4] = [0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])];
 
-/// An address: its octets in their order, so that a checksum takes the words as they stand.
+/// An address: its bytes in their order, so that a checksum takes the words as they stand.
 #[derive(Clone, Copy, Eq, Debug)]
 pub(crate) struct Addr([u32; WORDS]);
 
-/// Word by word without a branch: the derived one is a call that looks at each octet.
+/// Word by word without a branch: the derived one is a call that looks at each byte.
 impl PartialEq for Addr {
     fn eq(&self, other: &Addr) -> bool {
         differences(&self.0, &other.0) == 0
@@ -40,7 +40,7 @@ impl Addr {
         Addr::from_v4_octets(addr.octets())
     }
 
-    /// The same from its octets.
+    /// The same from its bytes.
     #[inline]
     pub(crate) fn from_v4_octets(octets: [u8; 4]) -> Addr {
         let mut words = [0; WORDS];
@@ -51,7 +51,7 @@ impl Addr {
         Addr(words)
     }
 
-    /// The octets of an IPv4 address.
+    /// The bytes of an IPv4 address.
     #[inline]
     pub(crate) fn v4_octets(&self) -> [u8; 4] {
         self.0[V4].to_ne_bytes()
@@ -105,7 +105,7 @@ impl Addr {
         if self.is_v4() { Addr::v4(Ipv4Addr::UNSPECIFIED) } else { Addr::ZERO }
     }
 
-    /// Says whether it can be one host's.
+    /// Returns whether it can be one host's.
     pub(crate) fn is_one_host(self) -> bool {
         match self.as_v4() {
             Some(addr) => {
@@ -116,7 +116,7 @@ impl Addr {
         }
     }
 
-    /// Says whether it means a group.
+    /// Returns whether it means a group.
     pub(crate) fn is_multicast(self) -> bool {
         match self.as_v4() {
             Some(addr) => addr.is_multicast(),
@@ -124,7 +124,7 @@ impl Addr {
         }
     }
 
-    /// Says whether it means the host itself.
+    /// Returns whether it means the host itself.
     pub(crate) fn is_loopback(self) -> bool {
         match self.as_v4() {
             Some(addr) => addr.is_loopback(),
@@ -132,7 +132,7 @@ impl Addr {
         }
     }
 
-    /// Says whether it is good only on the link it is used on (RFC 4291 §2.5.6), so that a zone belongs to it. IPv4's are used without.
+    /// Returns whether it is good only on the link it is used on (RFC 4291 §2.5.6), so that a zone belongs to it. IPv4's are used without.
     pub(crate) fn is_link_local(self) -> bool {
         let [a, b, ..] = self.0[0].to_ne_bytes();
         !self.is_v4() && (a, b & 0xc0) == (0xfe, 0x80)
@@ -154,7 +154,7 @@ impl Addr {
         Some(bits)
     }
 
-    /// Says whether two addresses begin with the same `prefix` bits; more than there are count as all.
+    /// Returns whether two addresses begin with the same `prefix` bits; more than there are count as all.
     pub(crate) fn shares_prefix(self, other: Addr, prefix: u8) -> bool {
         let all = u32::BITS as usize * self.words().len();
         self.common_bits(other).is_some_and(|common| usize::from(common) >= usize::from(prefix).min(all))
@@ -168,7 +168,7 @@ impl Addr {
         Addr::from_v6_octets(&addr.octets())
     }
 
-    /// The same from its octets.
+    /// The same from its bytes.
     pub(crate) fn from_v6_octets(octets: &[u8; 16]) -> Option<Addr> {
         let (words, _) = octets.as_chunks::<4>();
         let [a, b, c, d] = words else { return None };
@@ -191,9 +191,9 @@ impl Addr {
 /// The address of the next hop on the link (an Ethernet address). Unused on plain IP.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Hop(pub [u8; 6]);
+pub struct LinkAddr(pub [u8; 6]);
 
-impl Hop {
+impl LinkAddr {
     /// Returns whether it means a group of stations, or all.
     pub(crate) fn is_group(self) -> bool {
         self.0[0] & 1 != 0
@@ -201,7 +201,7 @@ impl Hop {
 
     /// Returns whether it can be one station's: neither a group's nor nobody's.
     pub(crate) fn is_station(self) -> bool {
-        !self.is_group() && self != Hop::default()
+        !self.is_group() && self != LinkAddr::default()
     }
 }
 
@@ -218,7 +218,7 @@ impl Tuple {
     pub(crate) const ZERO: Tuple =
         Tuple { local_addr: Addr::ZERO, remote_addr: Addr::ZERO, local_port: 0, remote_port: 0 };
 
-    /// Says whether it names anything: no peer has the address of [`Tuple::ZERO`].
+    /// Returns whether it names anything: no peer has the address of [`Tuple::ZERO`].
     pub(crate) fn is_used(&self) -> bool {
         self.remote_addr != Addr::ZERO
     }

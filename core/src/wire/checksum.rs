@@ -1,5 +1,5 @@
 //! The Internet checksum (RFC 1071), and copies that take it along. The sum is the same in any byte order and any width, so it is taken of the
-//! machine's words, in chains whose carry goes from one to the next. smoltcp's goes octet pair by octet pair, which costs as much as copying a
+//! machine's words, in chains whose carry goes from one to the next. smoltcp's goes byte pair by byte pair, which costs as much as copying a
 //! full segment in and out.
 
 use crate::wire::addr::Addr;
@@ -31,7 +31,7 @@ impl ChecksumBy {
 
 /// The protocol's number in the pseudo header.
 const TCP: u8 = 6;
-/// Octets of a machine's word.
+/// Bytes of a machine's word.
 const WORD: usize = size_of::<usize>();
 /// Words that are taken without asking whether it was the last.
 const CHAIN: usize = 8;
@@ -99,7 +99,7 @@ impl Sum {
         self.carries += usize::from(carry);
     }
 
-    /// Takes in octets that begin at an even place.
+    /// Takes in bytes that begin at an even place.
     pub(crate) fn add(&mut self, octets: &[u8]) {
         let (words, rest) = octets.as_chunks::<WORD>();
         let (chains, words) = words.as_chunks::<CHAIN>();
@@ -114,7 +114,7 @@ impl Sum {
         }
     }
 
-    /// The last octets, fewer than a word.
+    /// The last bytes, fewer than a word.
     fn add_rest(&mut self, rest: &[u8]) {
         let mut last = [0; WORD];
         for (to, from) in last.iter_mut().zip(rest) {
@@ -123,7 +123,7 @@ impl Sum {
         self.add_word(usize::from_ne_bytes(last));
     }
 
-    /// Takes in what was summed as if it began at an even place, and follows so many octets.
+    /// Takes in what was summed as if it began at an even place, and follows so many bytes.
     pub(crate) fn append(&mut self, sum: Sum, after: usize) {
         let folded = sum.fold();
         self.add_word(usize::from(if after.is_multiple_of(2) { folded } else { folded.swap_bytes() }));
@@ -147,7 +147,7 @@ impl Sum {
         self.fold() == u16::MAX
     }
 
-    /// Returns the two octets that make right what has zeros in their place.
+    /// Returns the two bytes that make right what has zeros in their place.
     pub(crate) fn complement(self) -> [u8; 2] {
         (!self.fold()).to_ne_bytes()
     }
@@ -167,13 +167,13 @@ pub(crate) fn is_segment_right(segment: &[u8], src: &Addr, dst: &Addr) -> bool {
     sum.is_right()
 }
 
-/// Copies octets of which there are as many on both sides.
+/// Copies bytes of which there are as many on both sides.
 #[cfg(not(target_pointer_width = "32"))]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
     to.copy_from_slice(from);
 }
 
-/// Copies octets of which there are as many on both sides, and returns their sum.
+/// Copies bytes of which there are as many on both sides, and returns their sum.
 #[cfg(not(target_pointer_width = "32"))]
 pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
     let mut sum = Sum::ZERO;
@@ -182,7 +182,7 @@ pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
     sum
 }
 
-/// The `memcpy` of compiler-builtins goes octet by octet, or shifts every word, where source and destination lie differently within words, as
+/// The `memcpy` of compiler-builtins goes byte by byte, or shifts every word, where source and destination lie differently within words, as
 /// a frame and a ring do. These processors load and store words anywhere, those without are no slower for it.
 #[cfg(any(test, target_pointer_width = "32"))]
 mod by_words {

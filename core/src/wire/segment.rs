@@ -11,9 +11,9 @@ use crate::wire::checksum;
 use crate::wire::checksum::{ChecksumBy, Sum};
 use crate::wire::seq::Seq;
 
-/// Octets of a header without options.
+/// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
-/// Octets of a header with the MSS option, without others.
+/// Bytes of a header with the MSS option, without others.
 pub const HEADER_WITH_MSS_LEN: usize = HEADER_LEN + 4;
 /// Where the checksum stands in a header.
 const CHECKSUM: Range<usize> = 16..18;
@@ -24,13 +24,13 @@ bitflags::bitflags! {
     pub struct Control: u8 {
         /// No more data from the sender.
         const FIN = 0x01;
-        /// Synchronise sequence numbers.
+        /// Synchronize sequence numbers.
         const SYN = 0x02;
         /// Reset the connection.
         const RST = 0x04;
         /// Push.
         const PSH = 0x08;
-        /// The acknowledgement field is significant.
+        /// The acknowledgment field is significant.
         const ACK = 0x10;
         /// The urgent pointer is significant.
         const URG = 0x20;
@@ -147,14 +147,14 @@ pub struct Header {
     pub user_timeout: Option<u16>,
 }
 
-/// The MSS option's kind, and its length on the wire in octets.
+/// The MSS option's kind, and its length on the wire in bytes.
 const MAX_SEGMENT_SIZE: (u8, usize) = (2, 4);
-/// The user timeout option's kind, and its length on the wire in octets.
+/// The user timeout option's kind, and its length on the wire in bytes.
 #[cfg(feature = "user-timeout-option")]
 const USER_TIMEOUT: (u8, usize) = (28, 4);
 
 impl Header {
-    /// Gives the octets the header takes on the wire.
+    /// Returns the bytes the header takes on the wire.
     pub const fn wire_len(&self) -> usize {
         let len = if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN };
         #[cfg(feature = "user-timeout-option")]
@@ -210,18 +210,18 @@ impl Header {
     }
 }
 
-/// A segment as it arrived: a header that makes sense, and its text.
+/// A segment as it arrived: a header that makes sense, and its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Segment<'b> {
     /// The header.
     pub header: Header,
-    /// The text, called data elsewhere.
-    pub text: &'b [u8],
+    /// The payload, called data elsewhere.
+    pub payload: &'b [u8],
 }
 
 impl<'b> Segment<'b> {
-    /// Parses the octets after the IP header. Every input is either a segment or an error.
+    /// Parses the bytes after the IP header. Every input is either a segment or an error.
     ///
     /// # Errors
     /// [`ParseError`] says what is wrong. A bad option is never an error: it ends the option list (RFC 9293 §3.1).
@@ -240,8 +240,8 @@ impl<'b> Segment<'b> {
         let Some([ports, seq, ack, control, urgent]) = words.first_chunk() else { return Err(ParseError::Malformed) };
         let [ports, ack, control] = [ports, ack, control].map(|word| u32::from_be_bytes(*word));
         let header_len = (control >> 28) as usize * 4;
-        let (options, text) = match (bytes.get(HEADER_LEN..header_len), bytes.get(header_len..)) {
-            (Some(options), Some(text)) => (options, text),
+        let (options, payload) = match (bytes.get(HEADER_LEN..header_len), bytes.get(header_len..)) {
+            (Some(options), Some(payload)) => (options, payload),
             _ => return Err(ParseError::Malformed),
         };
         if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
@@ -262,39 +262,39 @@ impl<'b> Segment<'b> {
             #[cfg(feature = "user-timeout-option")]
             user_timeout: options.user_timeout,
         };
-        Ok(Segment { header, text })
+        Ok(Segment { header, payload })
     }
 
-    /// Gives SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
+    /// Returns SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
     pub fn len(&self) -> u32 {
-        self.text.len() as u32 + u32::from(self.has(Control::SYN)) + u32::from(self.has(Control::FIN))
+        self.payload.len() as u32 + u32::from(self.has(Control::SYN)) + u32::from(self.has(Control::FIN))
     }
 
-    /// Says whether the segment occupies no sequence number.
+    /// Returns whether the segment occupies no sequence number.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Says whether all of these control bits are set.
+    /// Returns whether all of these control bits are set.
     pub fn has(&self, control: Control) -> bool {
         self.header.control.contains(control)
     }
 
-    /// Gives the sequence number of the text's first octet: the one after a SYN.
-    pub fn text_seq(&self) -> Seq {
+    /// Returns the sequence number of the payload's first byte: the one after a SYN.
+    pub fn payload_seq(&self) -> Seq {
         self.header.seq + u32::from(self.has(Control::SYN))
     }
 
-    /// Writes the segment and returns its length in octets.
+    /// Writes the segment and returns its length in bytes.
     ///
     /// # Errors
     /// [`EmitError`] says why not.
     pub fn emit(&self, buf: &mut [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<usize, EmitError> {
         let (src, dst) = Addr::both(src, dst).ok_or(EmitError::UnknownFamily)?;
         let header_len = self.header.wire_len();
-        let len = header_len + self.text.len();
+        let len = header_len + self.payload.len();
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
-        let payload = checksum::copy_and_sum(self.text, buf.split_at_mut(header_len).1);
+        let payload = checksum::copy_and_sum(self.payload, buf.split_at_mut(header_len).1);
         self.header.emit_before(buf, payload, &src, &dst, checksum)?;
         Ok(len)
     }

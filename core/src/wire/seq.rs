@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
-/// A TCP sequence or acknowledgement number.
+/// A TCP sequence or acknowledgment number.
 ///
 /// Comparison follows RFC 9293 §3.4: `a` comes before `b` when the shorter way around the circle from `a` to `b` leads
 /// upwards. Two numbers exactly 2^31 apart have no order; [`Seq::lt`] and [`Seq::gt`] are then both false. There is no
@@ -13,33 +13,33 @@ use core::ops::{Add, AddAssign, Sub};
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// Says whether `self` comes strictly before `other`.
+    /// Returns whether `self` comes strictly before `other`.
     pub const fn lt(self, other: Seq) -> bool {
         let ahead = other.0.wrapping_sub(self.0);
         ahead != 0 && ahead < 1 << 31
     }
 
-    /// Says whether `self` equals `other` or comes before it.
+    /// Returns whether `self` equals `other` or comes before it.
     pub const fn le(self, other: Seq) -> bool {
         self.0 == other.0 || self.lt(other)
     }
 
-    /// Says whether `self` comes strictly after `other`.
+    /// Returns whether `self` comes strictly after `other`.
     pub const fn gt(self, other: Seq) -> bool {
         other.lt(self)
     }
 
-    /// Says whether `self` equals `other` or comes after it.
+    /// Returns whether `self` equals `other` or comes after it.
     pub const fn ge(self, other: Seq) -> bool {
         other.le(self)
     }
 
-    /// Says whether `self` lies in the `size` numbers that begin at `start`; the right edge `start + size` is outside.
+    /// Returns whether `self` lies in the `size` numbers that begin at `start`; the right edge `start + size` is outside.
     pub const fn is_in_window(self, start: Seq, size: u32) -> bool {
         self.0.wrapping_sub(start.0) < size
     }
 
-    /// Says whether `self` lies in `(after, upto]`, the range of acknowledgements that are new and were sent.
+    /// Returns whether `self` lies in `(after, upto]`, the range of acknowledgments that are new and were sent.
     ///
     /// An empty range (`after == upto`) holds nothing.
     pub const fn is_in_open_closed(self, after: Seq, upto: Seq) -> bool {

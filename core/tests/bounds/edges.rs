@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tcp_reset_core::{Arrival, CloseReason, Event, Hop, Instant, Output, ResetReason, Rule, State, Tcp, Timer};
+use tcp_reset_core::{Arrival, CloseReason, Event, Instant, LinkAddr, Output, ResetReason, Rule, State, Tcp, Timer};
 
 use crate::support::family::{Family, over_each};
 use crate::support::rig::{
@@ -28,20 +28,24 @@ struct Hops<'s> {
     now: Instant,
 }
 
-const HOME: Hop = Hop([2, 0, 0, 0, 0, 9]);
-const AWAY: Hop = Hop([2, 0, 0, 0, 0, 10]);
-const FURTHER: Hop = Hop([2, 0, 0, 0, 0, 11]);
-const FORGED: Hop = Hop([2, 6, 6, 6, 6, 6]);
+const HOME: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 9]);
+const AWAY: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 10]);
+const FURTHER: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 11]);
+const FORGED: LinkAddr = LinkAddr([2, 6, 6, 6, 6, 6]);
 
 impl Hops<'_> {
     /// A segment of the peer's comes from `hop`. Returns where the answers go, and the end of the last.
-    fn hear(&mut self, hop: Hop, raw: Raw<'_>) -> (Vec<Hop>, u32) {
+    fn hear(&mut self, link_addr: LinkAddr, raw: Raw<'_>) -> (Vec<LinkAddr>, u32) {
         let (src, dst) = (peer(self.family), us(self.family));
-        let _ = self.tcp.handle_segment(self.now, &Arrival { src: src.ip(), dst: dst.ip(), hop }, &raw.bytes(src, dst));
+        let _ = self.tcp.handle_segment(
+            self.now,
+            &Arrival { src: src.ip(), dst: dst.ip(), link_addr },
+            &raw.bytes(src, dst),
+        );
         self.drain()
     }
 
-    fn drain(&mut self) -> (Vec<Hop>, u32) {
+    fn drain(&mut self) -> (Vec<LinkAddr>, u32) {
         let (mut hops, mut end) = (Vec::new(), 0);
         let mut bytes = [0; 2_048];
         loop {
@@ -157,7 +161,7 @@ fn while_everything_ends_no_handshake_begins() {
         }
         let (late, to) = (client(family, 99), us(family));
         let syn = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }.bytes(late, to);
-        let arrival = Arrival { src: late.ip(), dst: to.ip(), hop: Hop::default() };
+        let arrival = Arrival { src: late.ip(), dst: to.ip(), link_addr: LinkAddr::default() };
         let mut told = BTreeSet::new();
         for _ in 0..8 {
             engine.tcp.abort_all(engine.now);
@@ -221,7 +225,7 @@ fn a_listener_that_closes_takes_its_news_along() {
         let from = client(family, 0);
         let ack = knock(engine, from).unwrap();
         let bytes = Raw { seq: 101, ack, flags: ACK, wnd: 100, ..Raw::default() }.bytes(from, us(family));
-        let arrival = Arrival { src: from.ip(), dst: us(family).ip(), hop: Hop::default() };
+        let arrival = Arrival { src: from.ip(), dst: us(family).ip(), link_addr: LinkAddr::default() };
         assert_eq!(engine.tcp.handle_segment(engine.now, &arrival, &bytes).rule, Rule::AckEstablishes);
         engine.tcp.unlisten(engine.now, first).unwrap();
         engine.drain();
@@ -306,7 +310,7 @@ fn every_end_is_counted_under_its_reason() {
         let from = client(family, 0);
         let remote = (from, us(family));
         let local = SocketAddr::new(us(family).ip(), 80);
-        let handle = engine.tcp.connect(engine.now, local, from, Some(Hop::default()), small_stream()).unwrap();
+        let handle = engine.tcp.connect(engine.now, local, from, Some(LinkAddr::default()), small_stream()).unwrap();
         engine.drain();
         let ack = engine.only().end();
         let _ = tell(engine, from, RST | ACK, 0, ack);

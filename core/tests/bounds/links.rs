@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::link::{Link, LinkOutput, Medium};
-use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Hop, Instant, ListenerHandle};
+use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Instant, LinkAddr, ListenerHandle};
 
 use crate::support::family::{Family, over_each};
 use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
@@ -111,18 +111,18 @@ fn asked(frames: &mut Link<'_>, now: Instant) -> Vec<IpAddr> {
     out.iter().filter_map(|frame| read_question(frame)).map(|(_, target)| target).collect()
 }
 
-fn neighbour_answers(frames: &mut Link<'_>, family: Family, n: u8) {
+fn neighbor_answers(frames: &mut Link<'_>, family: Family, n: u8) {
     let its = [2, 0, 0, 0, 1, n];
     let _ = frames.handle_frame(START, &answer((its, family.host(n)), (MAC, family.host(1))));
 }
 
 #[test]
 fn one_neighbor_more_than_remembered_pushes_the_oldest_out() {
-    on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
+    on_frames(Medium::Ethernet(LinkAddr(MAC)), |frames, family, _| {
         for n in 10..19 {
             let handle = dial(frames, family, n);
             assert_eq!(asked(frames, START), [family.host(n)]);
-            neighbour_answers(frames, family, n);
+            neighbor_answers(frames, family, n);
             assert_eq!(drain(frames, START).frames.len(), 1, "the SYN");
             frames.tcp().abort(START, handle).unwrap();
         }
@@ -138,7 +138,7 @@ fn one_neighbor_more_than_remembered_pushes_the_oldest_out() {
 
 #[test]
 fn one_question_more_than_places_is_put_in_the_next_round() {
-    on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
+    on_frames(Medium::Ethernet(LinkAddr(MAC)), |frames, family, _| {
         for n in 10..15 {
             dial(frames, family, n);
         }
@@ -152,11 +152,11 @@ fn one_question_more_than_places_is_put_in_the_next_round() {
 
 #[test]
 fn frames_questions_and_fragments_are_counted() {
-    on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
+    on_frames(Medium::Ethernet(LinkAddr(MAC)), |frames, family, _| {
         dial(frames, family, 10);
         let out = drain(frames, START).frames;
         assert!(out.len() == 1 && is_about_neighbors(&out[0]));
-        neighbour_answers(frames, family, 10);
+        neighbor_answers(frames, family, 10);
         let out = drain(frames, START).frames;
         assert_eq!(read(&out[0][ETHERNET_HEADER..]).1, SYN);
         let (from, to) = (SocketAddr::new(family.host(2), 9), SocketAddr::new(family.host(1), 80));
@@ -166,7 +166,7 @@ fn frames_questions_and_fragments_are_counted() {
         let counters = frames.counters();
         assert_eq!((counters.frames_in, counters.frames_out, counters.fragments), (2, 2, 1));
         let questions = [u32::from(family == Family::V4), u32::from(family == Family::V6)];
-        assert_eq!([counters.arp_requests, counters.neighbour_solicitations], questions);
+        assert_eq!([counters.arp_requests, counters.neighbor_solicitations], questions);
         assert_eq!(frames.tcp().counters().segments_in, 1, "the fragment is counted as well");
     });
 }
@@ -174,10 +174,10 @@ fn frames_questions_and_fragments_are_counted() {
 /// A slot that was given back while it waited for a neighbor does not make its next owner wait.
 #[test]
 fn a_slot_that_waited_for_a_neighbor_is_free_of_it() {
-    on_frames(Medium::Ethernet(Hop(MAC)), |frames, family, _| {
+    on_frames(Medium::Ethernet(LinkAddr(MAC)), |frames, family, _| {
         let known = dial(frames, family, 10);
         let _ = drain(frames, START);
-        neighbour_answers(frames, family, 10);
+        neighbor_answers(frames, family, 10);
         let _ = drain(frames, START);
         let silent = dial(frames, family, 11);
         assert_eq!(asked(frames, START), [family.host(11)]);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Arrival, CloseReason, ConnectionHandle, Error, Event, Hop, LAST_RESETS, ListenOptions, ListenerHandle, Output,
+    Arrival, CloseReason, ConnectionHandle, Error, Event, LAST_RESETS, LinkAddr, ListenOptions, ListenerHandle, Output,
     Overflow, ResetKind, ResetReason, Rule, State, Storage, StreamOptions, Timer,
 };
 
@@ -153,7 +153,7 @@ impl Crowd<'_, '_> {
         self.give_back();
     }
 
-    /// Gives the slots back whose end was told.
+    /// Returns the slots back whose end was told.
     fn give_back(&mut self) {
         for event in std::mem::take(&mut self.engine.events) {
             if let Event::Closed(handle, _) = event
@@ -222,7 +222,7 @@ fn connect(
     stream: StreamOptions,
 ) -> Result<ConnectionHandle, Error> {
     let local = SocketAddr::new(us(family).ip(), port);
-    let handle = engine.tcp.connect(engine.now, local, client(family, 0), Some(Hop::default()), stream);
+    let handle = engine.tcp.connect(engine.now, local, client(family, 0), Some(LinkAddr::default()), stream);
     engine.drain();
     handle
 }
@@ -360,7 +360,7 @@ fn one_answer_more_than_the_queue_holds_is_lost_and_counted() {
         for n in 0..REPLIES as u16 + 2 {
             let from = client(family, n);
             let bytes = Raw { seq: 5, flags: SYN, wnd: 100, ..Raw::default() }.bytes(from, closed);
-            let arrival = tcp_reset_core::Arrival { src: from.ip(), dst: closed.ip(), hop: Hop::default() };
+            let arrival = tcp_reset_core::Arrival { src: from.ip(), dst: closed.ip(), link_addr: LinkAddr::default() };
             assert_eq!(engine.tcp.handle_segment(engine.now, &arrival, &bytes).rule, Rule::ClosedNoAck);
         }
         engine.drain();
@@ -428,7 +428,8 @@ fn every_event_of_every_slot_is_told_once() {
         for &n in &numbers {
             let from = client(family, n);
             let raw = Raw { seq: 101, flags: RST, ..Raw::default() }.bytes(from, us(family));
-            let arrival = tcp_reset_core::Arrival { src: from.ip(), dst: us(family).ip(), hop: Hop::default() };
+            let arrival =
+                tcp_reset_core::Arrival { src: from.ip(), dst: us(family).ip(), link_addr: LinkAddr::default() };
             let _ = engine.tcp.handle_segment(engine.now, &arrival, &raw);
         }
         engine.drain();
@@ -454,7 +455,7 @@ fn a_scan_does_not_silence_the_last_words_of_handshakes() {
         let mut buffer = [0; 2_048];
         for n in 0..8 * PEERS {
             let stranger = client(family, 1_000 + n);
-            let arrival = Arrival { src: stranger.ip(), dst: closed.ip(), hop: Hop::default() };
+            let arrival = Arrival { src: stranger.ip(), dst: closed.ip(), link_addr: LinkAddr::default() };
             for seq in 0..2 {
                 let bytes = Raw { seq, flags: SYN, wnd: 100, ..Raw::default() }.bytes(stranger, closed);
                 let _ = engine.tcp.handle_segment(engine.now, &arrival, &bytes);

@@ -325,7 +325,7 @@ fn a_syn_that_leaves_after_r2_is_given_one_timeout() {
             transmit.defer();
             assert!(matches!(engine.tcp.poll_output(began), Output::Timeout(Some(_))));
             engine.tcp.handle_timeout(engine.now);
-            engine.tcp.neighbour_changed();
+            engine.tcp.neighbor_changed();
             engine.drain();
             assert_eq!(engine.only().flags, SYN);
             let iss = engine.only().seq;
@@ -368,7 +368,7 @@ fn a_syn_that_leaves_late_has_its_whole_timeout() {
         transmit.defer();
         engine.now = engine.now + Duration::from_millis(600);
         engine.tcp.handle_timeout(engine.now);
-        engine.tcp.neighbour_changed();
+        engine.tcp.neighbor_changed();
         engine.drain();
         assert_eq!(engine.only().flags, SYN);
         let due = engine.tcp.next_timeout(engine.now).map(|(at, _)| at);

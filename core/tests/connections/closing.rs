@@ -40,11 +40,11 @@ fn established_fin_at_closed_window_is_taken() {
         assert_eq!(verdict.rule, Rule::FinInOrder);
         assert_eq!(l.status().unwrap().state, State::CloseWait);
     });
-    // One octet beyond the window is not taken, and so is no FIN behind it.
+    // One byte beyond the window is not taken, and so is no FIN behind it.
     on(|l| {
         l.open();
         let verdict = l.inject(&Seg::new(FIN | ACK, l.model.rcv_nxt, l.model.snd_nxt, BUFFER + 1, 1_000));
-        assert_eq!(verdict.rule, Rule::TextInOrder);
+        assert_eq!(verdict.rule, Rule::PayloadInOrder);
         assert_eq!(l.status().unwrap().state, State::Established);
     });
 }

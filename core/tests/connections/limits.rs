@@ -225,7 +225,7 @@ fn established_silence_after_progress_is_told_again() {
             let stalls = l.engine.events.iter().filter(|event| matches!(event, Event::Stalled(_))).count();
             assert_eq!(stalls, n);
             l.peer_acks();
-            // A round trip that is measured takes the back-off away.
+            // A round trip that is measured takes the backoff away.
             l.send(5);
             l.peer_acks();
         }

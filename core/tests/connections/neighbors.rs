@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::link::{Interface, Link, Medium};
-use tcp_reset_core::{Config, ConnectionHandle, Error, Event, Hop, Instant, Timer};
+use tcp_reset_core::{Config, ConnectionHandle, Error, Event, Instant, LinkAddr, Timer};
 
 use crate::ms;
 use crate::support::family::{Family, over_each};
@@ -33,7 +33,7 @@ fn frames_with(test: impl Fn(&mut Link<'_>, Family)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
         let config = Config { delayed_ack: Duration::ZERO, ..Config::default() };
-        let mut frames = link(&mut *store, config, Medium::Ethernet(Hop(MAC)), &ours(family), router(family));
+        let mut frames = link(&mut *store, config, Medium::Ethernet(LinkAddr(MAC)), &ours(family), router(family));
         frames.tcp().listen(SocketAddr::new(family.unspecified(), 80), small_listener()).unwrap();
         test(&mut frames, family);
     });
@@ -92,7 +92,7 @@ fn establish(f: &mut Link<'_>, family: Family, now: Instant) -> (ConnectionHandl
 }
 
 #[test]
-fn after_r1_the_neighbour_is_asked_for_anew() {
+fn after_r1_the_neighbor_is_asked_for_anew() {
     frames_with(|f, family| {
         let (h, _) = establish(f, family, START);
         f.tcp().send(START, h, b"hello").unwrap();
@@ -108,7 +108,7 @@ fn after_r1_the_neighbour_is_asked_for_anew() {
             stalled += ev.iter().filter(|e| matches!(e, Event::Stalled(_))).count();
             due = d;
         }
-        assert!(arps > 0, "R1 told {stalled} times, neighbour never asked again");
+        assert!(arps > 0, "R1 told {stalled} times, neighbor never asked again");
     });
 }
 
@@ -166,11 +166,11 @@ fn a_connect_without_route_waits_for_one() {
 }
 
 #[test]
-fn a_segment_that_waits_for_its_neighbour_leaves_when_the_peer_speaks() {
+fn a_segment_that_waits_for_its_neighbor_leaves_when_the_peer_speaks() {
     frames_with(|f, family| {
         let (h, iss) = establish(f, family, START);
         let us = SocketAddr::new(us(family).ip(), 5000);
-        // forget the neighbour's cache entry by age
+        // forget the neighbor's cache entry by age
         let now = START + Duration::from_secs(70);
         f.tcp().send(now, h, b"hello").unwrap();
         let Drained { deadline: mut due, .. } = drain(f, now);
@@ -253,7 +253,7 @@ fn connecting_to_an_address_of_ours_is_refused() {
 }
 
 #[test]
-fn an_rst_does_not_wait_for_a_neighbour() {
+fn an_rst_does_not_wait_for_a_neighbor() {
     frames_with(|f, family| {
         let (h, _) = establish(f, family, START);
         let now = START + Duration::from_secs(70);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Action, Arrival, CloseReason, Config, Error, Event, Hop, InvalidSetting, ListenOptions, MAX_SYN_RECEIVED, Output,
-    PortRange, Rule, Setting, State, Storage, Tcp,
+    Action, Arrival, CloseReason, Config, Error, Event, InvalidSetting, LinkAddr, ListenOptions, MAX_SYN_RECEIVED,
+    Output, PortRange, Rule, Setting, State, Storage, Tcp,
 };
 
 use crate::support::family::over_each;
@@ -41,14 +41,14 @@ fn a_crossing_syn_does_not_rebind_the_next_hop() {
         let mut store = Box::new(Store::new());
         let mut tcp = Tcp::new(&mut *store, quick_config(), rig::key(1)).unwrap();
         let (us, peer) = (us(family), peer(family));
-        let good = Hop([2, 0, 0, 0, 0, 9]);
-        let evil = Hop([2, 6, 6, 6, 6, 6]);
+        let good = LinkAddr([2, 0, 0, 0, 0, 9]);
+        let evil = LinkAddr([2, 6, 6, 6, 6, 6]);
         tcp.connect(START, us, peer, Some(good), small_stream()).unwrap();
         let mut buf = [0; 2048];
         if let Output::Transmit(t) = tcp.poll_output(START) {
             t.emit(&mut buf).unwrap();
         }
-        let arrival = Arrival { src: peer.ip(), dst: us.ip(), hop: evil };
+        let arrival = Arrival { src: peer.ip(), dst: us.ip(), link_addr: evil };
         let _ = tcp.handle_segment(
             START,
             &arrival,
@@ -57,7 +57,7 @@ fn a_crossing_syn_does_not_rebind_the_next_hop() {
         loop {
             match tcp.poll_output(START) {
                 Output::Transmit(t) => {
-                    assert_eq!(t.hop(), Some(good));
+                    assert_eq!(t.link_addr(), Some(good));
                     t.emit(&mut buf).unwrap();
                 }
                 Output::Timeout(_) => break,
@@ -128,7 +128,7 @@ fn a_reset_from_syn_sent_goes_before_the_syn() {
         l.dial();
         let mut buffer = [0; 2_048];
         let mut flags_of_answers = |src: SocketAddr, dst: SocketAddr, raw: Raw<'_>| {
-            let arrival = Arrival { src: src.ip(), dst: dst.ip(), hop: Hop::default() };
+            let arrival = Arrival { src: src.ip(), dst: dst.ip(), link_addr: LinkAddr::default() };
             let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(src, dst));
             let mut flags = Vec::new();
             while l.engine.tcp.has_output() {
@@ -185,12 +185,12 @@ fn syn_sent_syn_that_waits_for_its_next_hop_survives_forgeries() {
         l.engine.tcp.connect(now, l.us, l.peer, None, small_stream()).unwrap();
         let Output::Transmit(transmit) = l.engine.tcp.poll_output(now) else { panic!("no SYN") };
         transmit.defer();
-        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop::default() };
+        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), link_addr: LinkAddr::default() };
         for (seq, flags) in [(500, SYN), (501, RST)] {
             let bytes = Raw { seq, flags, wnd: 100, ..Raw::default() }.bytes(l.peer, l.us);
             let _ = l.engine.tcp.handle_segment(now, &arrival, &bytes);
         }
-        l.engine.tcp.neighbour_changed();
+        l.engine.tcp.neighbor_changed();
         l.engine.drain();
         assert_eq!(l.engine.only().flags, SYN);
     });
@@ -221,7 +221,7 @@ fn ephemeral_ports_keep_to_their_range_and_leave_listeners_out() {
         l.engine.tcp.listen(SocketAddr::new(l.us.ip(), 2_001), options).unwrap();
         let local = SocketAddr::new(l.us.ip(), 0);
         let now = l.engine.now;
-        let mut connect = || l.engine.tcp.connect(now, local, l.peer, Some(Hop::default()), small_stream());
+        let mut connect = || l.engine.tcp.connect(now, local, l.peer, Some(LinkAddr::default()), small_stream());
         let handles: Vec<_> = (0..3).map(|_| connect().unwrap()).collect();
         assert_eq!(connect(), Err(Error::NoPort), "one beyond what the range has");
         let mut taken: Vec<u16> = handles.iter().map(|h| l.engine.tcp.status(*h).unwrap().local.port()).collect();
@@ -238,7 +238,7 @@ fn ephemeral_ports_are_spread_from_1024_on() {
             let remote = SocketAddr::new(l.peer.ip(), 5_000 + n);
             let local = SocketAddr::new(l.us.ip(), 0);
             let handle =
-                l.engine.tcp.connect(l.engine.now, local, remote, Some(Hop::default()), small_stream()).unwrap();
+                l.engine.tcp.connect(l.engine.now, local, remote, Some(LinkAddr::default()), small_stream()).unwrap();
             ports.push(l.engine.tcp.status(handle).unwrap().local.port());
             l.engine.tcp.abort(l.engine.now, handle).unwrap();
             l.engine.drain();

@@ -36,7 +36,7 @@ struct Path<'s> {
 }
 
 impl<'s> Path<'s> {
-    /// A connection over plain IPv4 whose peer takes 1,460 octets in a segment.
+    /// A connection over plain IPv4 whose peer takes 1,460 bytes in a segment.
     fn open(store: &'s mut LargeStore) -> Path<'s> {
         let (us, peer) = (rig::us(Family::V4), rig::peer(Family::V4));
         let mut frames = link(store, Config::default(), Medium::Ip, &[interface(Family::V4, 1)], None);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Config, Error, Hop, InvalidSetting, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2,
+    Config, Error, InvalidSetting, LinkAddr, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_R2,
     MAX_SYN_RECEIVED, MIN_PERIOD, MSS_FLOOR, Network, PortRange, Setting, StreamOptions, Tcp,
 };
 
@@ -62,7 +62,7 @@ fn option_out_of_its_bounds_is_refused() {
             (StreamOptions { r2: MAX_R2 + seconds(1), ..small_stream() }, Setting::R2),
         ];
         for (stream, setting) in refused {
-            let connected = l.engine.tcp.connect(START, l.us, l.peer, Some(Hop::default()), stream);
+            let connected = l.engine.tcp.connect(START, l.us, l.peer, Some(LinkAddr::default()), stream);
             assert_eq!(connected, Err(Error::InvalidSetting(setting)));
             let options = ListenOptions { stream, ..ListenOptions::default() };
             assert_eq!(l.engine.tcp.listen(l.us, options), Err(Error::InvalidSetting(setting)));
@@ -79,6 +79,6 @@ fn option_out_of_its_bounds_is_refused() {
         assert_eq!(l.engine.tcp.listen(l.us, options), Err(Error::NoBuffer), "more than the whole pool");
         assert_eq!(l.engine.tcp.in_use(), (0, 0, 0));
         let bounds = StreamOptions { r1: 255, r2: MAX_R2, ..small_stream() };
-        assert!(l.engine.tcp.connect(START, l.us, l.peer, Some(Hop::default()), bounds).is_ok());
+        assert!(l.engine.tcp.connect(START, l.us, l.peer, Some(LinkAddr::default()), bounds).is_ok());
     });
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tcp_reset_core::{Arrival, ConnectionHandle, Error, Hop, Output, Rule, Storage, StreamOptions};
+use tcp_reset_core::{Arrival, ConnectionHandle, Error, LinkAddr, Output, Rule, Storage, StreamOptions};
 
 use crate::on;
 use crate::support::family::{Family, over_each};
@@ -19,7 +19,7 @@ fn scan_of_ports_does_not_silence_a_connection() {
         let scan = |l: &mut Rig<'_>, n: u16| {
             let src = SocketAddr::new(l.peer.ip(), 10_000 + n);
             let raw = Raw { seq: 1, flags: SYN, wnd: 100, ..Raw::default() };
-            let arrival = Arrival { src: src.ip(), dst: l.us.ip(), hop: Hop::default() };
+            let arrival = Arrival { src: src.ip(), dst: l.us.ip(), link_addr: LinkAddr::default() };
             let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(src, l.us));
         };
         for n in 0..20 {
@@ -62,7 +62,7 @@ type Pool = Storage<16, 1, 1, 1, 16_384>;
 fn connect_to_port_on(family: Family) -> impl Fn(&mut Engine<'_>, u16, usize) -> Result<ConnectionHandle, Error> {
     move |w, n, size| {
         let remote = SocketAddr::new(rig::peer(family).ip(), 1_000 + n);
-        w.tcp.connect(START, rig::us(family), remote, Some(Hop::default()), of_size(size))
+        w.tcp.connect(START, rig::us(family), remote, Some(LinkAddr::default()), of_size(size))
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn of_size(size: usize) -> StreamOptions {
     StreamOptions { rx_buffer: size, tx_buffer: size, ..StreamOptions::default() }
 }
 
-/// Whatever order sizes come and go in: as long as enough octets are free, a connection gets its buffers, and what the others hold moves
+/// Whatever order sizes come and go in: as long as enough bytes are free, a connection gets its buffers, and what the others hold moves
 /// with them.
 #[test]
 fn pool_with_room_in_pieces_takes_a_connection() {
@@ -150,7 +150,7 @@ fn pool_grants_whatever_fits() {
         let size = sizes[pick / 3 % sizes.len()];
         let remote = SocketAddr::new(peer.ip(), 1 + (n % 60_000) as u16);
         let fits = w.tcp.pool_in_use() + 2 * size <= 16_384;
-        match w.tcp.connect(START, us, remote, Some(Hop::default()), of_size(size)) {
+        match w.tcp.connect(START, us, remote, Some(LinkAddr::default()), of_size(size)) {
             Ok(handle) => held.push(handle),
             Err(Error::NoSlot) => {}
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Over each family: when data, acknowledgements and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
+//! Over each family: when data, acknowledgments and window updates go out, and when not: what a peer with a clock would see (RFC 9293 §3.8).
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn schedule(rig: &mut Rig<'_>, start: Instant, end: Duration) -> Vec<(u64, u8, u
     seen
 }
 
-// Acknowledgements
+// Acknowledgments
 
 #[test]
 fn one_small_segment_is_acknowledged_after_the_delay() {

@@ -221,7 +221,7 @@ fn cable_out_data_written_meanwhile_arrives_when_it_is_back() {
 }
 
 #[test]
-fn cable_in_again_neighbours_are_asked_for_anew() {
+fn cable_in_again_neighbors_are_asked_for_anew() {
     let (mut world, host, raw) = World::host_and_raw();
     let connect = |world: &mut World, port| {
         let tcp = host.tcp;

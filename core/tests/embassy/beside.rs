@@ -85,7 +85,7 @@ fn udp_and_echo_requests_during_a_transfer_are_answered_once_each() {
     let (mut world, a, b) = World::two_hosts();
     let raw = world.raw(RAW);
     udp_echo(&mut world, &a);
-    // embassy-net asks for the neighbour first.
+    // embassy-net asks for the neighbor first.
     raw.send_packet(a.mac(), &packet::echo_request(RAW, HOST, b"x"));
     world.run_ms(10);
     raw.take();

@@ -90,7 +90,7 @@ fn connecting_dropped_leaves_nothing_and_resets_a_late_answer() {
 }
 
 #[test]
-fn connecting_dropped_while_asking_for_the_neighbour_leaves_nothing() {
+fn connecting_dropped_while_asking_for_the_neighbor_leaves_nothing() {
     let (mut world, host, raw) = World::host_and_raw();
     raw.port.set(|port| port.answers_for.clear());
     let tcp = host.tcp;

@@ -107,7 +107,7 @@ impl World {
         self.tasks.retain(|task| task.id != handle.id);
     }
 
-    /// Polls each task that was woken once; says whether there was one. The devices work beside the tasks.
+    /// Polls each task that was woken once; returns whether there was one. The devices work beside the tasks.
     fn turn(&mut self) -> bool {
         self.net.pump();
         let mut done = Vec::new();
@@ -137,7 +137,7 @@ impl World {
         assert!(self.polls_at_once < MOST_POLLS_AT_ONCE, "somebody spins: time stands still at {} us", self.at);
     }
 
-    /// Moves frames, or else lets time pass up to `limit`; says whether anything has happened.
+    /// Moves frames, or else lets time pass up to `limit`; returns whether anything has happened.
     fn advance(&mut self, limit: u64) -> bool {
         if self.net.pump() {
             return true;
@@ -189,7 +189,7 @@ impl World {
         handle.take().unwrap()
     }
 
-    /// Runs until the condition holds; says whether it does within this virtual time.
+    /// Runs until the condition holds; returns whether it does within this virtual time.
     pub fn run_until(&mut self, patience: Duration, mut is_done: impl FnMut() -> bool) -> bool {
         let limit = clock::now() + patience.as_micros() as u64;
         loop {

@@ -19,7 +19,7 @@ pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const RAW: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 
-/// A device's address, from the last octet of its IP address.
+/// A device's address, from the last byte of its IP address.
 pub fn mac_of(addr: impl Into<IpAddr>) -> Mac {
     let last = match addr.into() {
         IpAddr::V4(addr) => addr.octets()[3],
@@ -102,7 +102,7 @@ impl World {
         Host { tcp, stack, port, polls }
     }
 
-    /// Adds a peer made by hand, whose ARP or neighbour discovery the switch answers.
+    /// Adds a peer made by hand, whose ARP or neighbor discovery the switch answers.
     pub fn raw(&mut self, addr: impl Into<IpAddr>) -> Raw {
         let addr = addr.into();
         let port = PortRef::new(Some(mac_of(addr)));
@@ -294,7 +294,7 @@ impl Conn {
         self.raw.send_packet(self.to, &seg.packet());
     }
 
-    /// Takes this connection's segments; the others' are lost. What is in order moves the acknowledgement.
+    /// Takes this connection's segments; the others' are lost. What is in order moves the acknowledgment.
     pub fn take(&mut self) -> Vec<Seg> {
         let mut segments = self.raw.take_segments();
         segments.retain(|seg| seg.sport == self.them.1 && seg.dport == self.me.1);

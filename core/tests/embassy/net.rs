@@ -37,7 +37,7 @@ pub struct Port {
     pub handed_in: u64,
     /// Every frame the stack has given to the device, and when.
     pub sent: Vec<(u64, Vec<u8>)>,
-    /// For whom the switch answers ARP requests and neighbour solicitations in the device's place.
+    /// For whom the switch answers ARP requests and neighbor solicitations in the device's place.
     pub answers_for: Vec<IpAddr>,
     pub rx: VecDeque<Vec<u8>>,
     tx: VecDeque<Vec<u8>>,
@@ -233,7 +233,7 @@ impl Net {
         devices.chain(self.next_arrival()).min()
     }
 
-    /// Takes what the devices have sent, brings what has arrived; says whether there was anything.
+    /// Takes what the devices have sent, brings what has arrived; returns whether there was anything.
     pub fn pump(&mut self) -> bool {
         let mut has_moved = false;
         for (from, port) in self.ports.iter().enumerate() {
@@ -298,7 +298,7 @@ fn in_v6(addr: &IpAddr) -> Option<Ipv6Addr> {
     }
 }
 
-/// The same for neighbour discovery.
+/// The same for neighbor discovery.
 fn answers_v6(port: &PortRef, (mac, addrs): (Mac, &[Ipv6Addr]), frame: &[u8]) -> bool {
     let Some((asker, target)) = packet::solicitation_of(&packet::parse(frame).body) else { return false };
     if addrs.contains(&target) {

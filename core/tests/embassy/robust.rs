@@ -1,4 +1,4 @@
-//! Bad neighbours, bad peers, floods and garbage.
+//! Bad neighbors, bad peers, floods and garbage.
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -31,7 +31,7 @@ impl Numbers {
     }
 }
 
-/// One round trip of one octet, and how long it took in µs.
+/// One round trip of one byte, and how long it took in µs.
 fn round_trip(world: &mut World, stream: &mut TcpStream) -> u64 {
     let begin = clock::now();
     world.block_on(async {
@@ -41,7 +41,7 @@ fn round_trip(world: &mut World, stream: &mut TcpStream) -> u64 {
     clock::now() - begin
 }
 
-/// Connections to neighbours that are not there, more than are asked for at a time.
+/// Connections to neighbors that are not there, more than are asked for at a time.
 fn dead_ends(world: &mut World, host: &Host, count: u8) {
     for i in 0..count {
         let tcp = host.tcp;
@@ -51,7 +51,7 @@ fn dead_ends(world: &mut World, host: &Host, count: u8) {
 }
 
 #[test]
-fn dead_neighbours_established_connection_is_not_delayed() {
+fn dead_neighbors_established_connection_is_not_delayed() {
     let (mut world, a, b) = World::two_hosts();
     let (accepted, mut stream) = world.pair(&a, &b, 7, ListenOptions::default());
     world.spawn(echo(accepted));
@@ -63,7 +63,7 @@ fn dead_neighbours_established_connection_is_not_delayed() {
 }
 
 #[test]
-fn dead_neighbours_new_connection_waits_at_most_for_some_questions() {
+fn dead_neighbors_new_connection_waits_at_most_for_some_questions() {
     let (mut world, a, b) = World::two_hosts();
     let _listener = a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
     dead_ends(&mut world, &b, 7);
@@ -195,7 +195,7 @@ fn frames_of_every_length_panic_nowhere() {
     assert!(stream.status().unwrap().closed.is_none());
 }
 
-/// Good segments with some octets changed and the checksums put right again, so that they get far.
+/// Good segments with some bytes changed and the checksums put right again, so that they get far.
 #[test]
 fn segments_with_octets_changed_panic_nowhere() {
     let mut numbers = Numbers(10);

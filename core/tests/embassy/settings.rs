@@ -191,7 +191,7 @@ fn hardware_address_known_late_frames_carry_it() {
 fn hardware_address_changed_first_frame_to_it_draws_one_syn_ack() {
     let (mut world, host, raw) = World::host_and_raw();
     let _listener = host.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
-    // embassy-net knows the neighbour, and could answer.
+    // embassy-net knows the neighbor, and could answer.
     raw.send_packet(host.mac(), &crate::packet::echo_request(RAW, HOST, b""));
     world.run_ms(10);
     host.port.set(|port| port.mac = Some([2, 0, 0, 0, 0, 0x55]));

@@ -100,7 +100,7 @@ fn late_timer_is_met_at_its_time() {
     world.run_for(Duration::from_secs(10));
     world.block_on(stream.write(b"x")).unwrap();
     world.run_for(Duration::from_secs(20));
-    // A header is 54 octets: what is longer by one carries the text.
+    // A header is 54 bytes: what is longer by one carries the text.
     let port = host.port.0.borrow();
     let sent: Vec<_> = port.sent.iter().filter(|(_, frame)| frame.len() == 55).map(|(at, _)| *at).collect();
     let waits: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();

@@ -1,4 +1,4 @@
-//! Connections that work: octets in both directions, backlogs, several tasks.
+//! Connections that work: bytes in both directions, backlogs, several tasks.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 /// What `accept` gives.
 type Accepted = Result<TcpStream, Error>;
 
-/// Octets that tell where they belong.
+/// Bytes that tell where they belong.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -52,7 +52,7 @@ pub async fn echo(mut stream: TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-/// An echo through `b`'s connection to `a`: the octets that came back.
+/// An echo through `b`'s connection to `a`: the bytes that came back.
 pub fn echo_between(world: &mut World, a: &Host, b: &Host, len: usize, patience: Duration) {
     let pair = world.pair(a, b, 7, ListenOptions::default());
     echo_through(world, pair, len, patience);

@@ -89,7 +89,7 @@ fn device_stuck_forever_connection_times_out_by_r2() {
     }
 }
 
-/// The device was full before: not one octet of the connection has left.
+/// The device was full before: not one byte of the connection has left.
 #[test]
 fn device_full_before_the_first_octet_connection_waits_and_then_sends() {
     let (mut world, host, raw) = World::host_and_raw();
@@ -159,7 +159,7 @@ fn device_full_reader_is_told_what_came() {
     reads_while_full(&mut world, stream, &mut conn);
 }
 
-/// The same while a question for a neighbour waits for the device.
+/// The same while a question for a neighbor waits for the device.
 #[test]
 fn device_full_question_waiting_reader_is_told_what_came() {
     let (mut world, host, raw) = World::host_and_raw();

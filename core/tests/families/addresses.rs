@@ -107,7 +107,7 @@ fn asked(link: &mut Link<'_>, peer: &str) -> Result<[IpAddr; 3], Error> {
     let local = link.tcp_ref().status(handle).unwrap().local;
     link.tcp().abort(START, handle).unwrap();
     frames_out(link, 0xaa);
-    link.forget_neighbours();
+    link.forget_neighbors();
     Ok([local.ip(), asker, target])
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tcp_reset_core::link::{Interface, Medium, Received};
-use tcp_reset_core::{Action, Config, Error, Hop, ParseError, Segment, State};
+use tcp_reset_core::{Action, Config, Error, LinkAddr, ParseError, Segment, State};
 
 use crate::links::{frames_out, ip, web, with_link};
 use crate::support::packet::{ip_packet, upper_checksum};
@@ -18,7 +18,10 @@ fn calls_take_no_disguised_address() {
     let mut store = Box::new(Store::new());
     let mut engine = Engine::new(&mut *store, quick_config());
     let connect = |engine: &mut Engine<'_>, us: &str, peer: &str| {
-        engine.tcp.connect(START, SocketAddr::new(ip(us), 5_000), web(peer), Some(Hop::default()), small_stream()).err()
+        engine
+            .tcp
+            .connect(START, SocketAddr::new(ip(us), 5_000), web(peer), Some(LinkAddr::default()), small_stream())
+            .err()
     };
     let refused = Some(Error::InvalidAddress);
     assert_eq!(engine.tcp.listen(web(MAPPED), small_listener()).err(), refused);
@@ -54,7 +57,7 @@ fn state_of_a_disguised_endpoint_is_nobodys() {
     let mut store = Box::new(Store::new());
     let mut engine = Engine::new(&mut *store, quick_config());
     let (us, peer) = (SocketAddr::new(ip("10.0.0.1"), 5_000), web("10.0.0.2"));
-    engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
+    engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream()).unwrap();
     engine.tcp.listen(web("10.0.0.1"), small_listener()).unwrap();
     assert_eq!(engine.tcp.state_of(us, peer), State::SynSent);
     let disguised = SocketAddr::new(ip(MAPPED), 5_000);

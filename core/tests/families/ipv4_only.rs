@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link, LinkOutput, MAX_ADDRESSES, Medium, Received};
-use tcp_reset_core::{Action, ChecksumBy, Config, Error, Hop, Network, ParseError, Segment, State};
+use tcp_reset_core::{Action, ChecksumBy, Config, Error, LinkAddr, Network, ParseError, Segment, State};
 
 use crate::support::family::Family;
 use crate::support::packet::{ip_packet, on_ethernet};
@@ -27,7 +27,7 @@ fn calls_take_no_ipv6_address() {
     let mut store = Box::new(Store::new());
     let mut engine = Engine::new(&mut *store, quick_config());
     assert_eq!(engine.tcp.listen(us, small_listener()).err(), refused);
-    assert_eq!(engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).err(), refused);
+    assert_eq!(engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream()).err(), refused);
     assert_eq!(engine.tcp.state_of(us, peer), State::Closed);
     with_link(Medium::Ip, |link| {
         assert_eq!(link.connect(START, 0, peer, small_stream()).err(), refused);
@@ -72,7 +72,7 @@ fn segments_of_ipv6_are_dropped() {
 #[test]
 fn frames_of_ipv6_are_left_alone() {
     let (us, peer) = (us(Family::V6), peer(Family::V6));
-    for medium in [Medium::Ip, Medium::Ethernet(Hop(MAC))] {
+    for medium in [Medium::Ip, Medium::Ethernet(LinkAddr(MAC))] {
         with_link(medium, |link| {
             for flags in [SYN, ACK] {
                 let raw = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link, Medium};
-use tcp_reset_core::{Config, Hop};
+use tcp_reset_core::{Config, LinkAddr};
 
 use crate::support::packet::Mac;
 use crate::support::rig::{START, Store, frames};
@@ -41,7 +41,7 @@ pub(crate) fn with_link(
 }
 
 pub(crate) fn on_ethernet(ours: &[&str], routers: &[&str], test: impl FnOnce(&mut Link<'_>)) {
-    with_link(Medium::Ethernet(Hop(MAC)), Config::default(), ours, routers, test);
+    with_link(Medium::Ethernet(LinkAddr(MAC)), Config::default(), ours, routers, test);
 }
 
 /// Everything that wants to go out now, in buffers that were full of `fill`.

@@ -1,9 +1,9 @@
-//! What stands on the wire: the pseudo header of RFC 8200 §8.1, and every octet of the IPv6 header.
+//! What stands on the wire: the pseudo header of RFC 8200 §8.1, and every byte of the IPv6 header.
 
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Link, Medium, Received};
-use tcp_reset_core::{ChecksumBy, Config, Hop, Rule};
+use tcp_reset_core::{ChecksumBy, Config, LinkAddr, Rule};
 
 use crate::links::{ITS_MAC, MAC, frames_out, with_link};
 use crate::support::family::{Family, over_each};
@@ -35,7 +35,7 @@ fn with_sum(segment: &[u8], sum: u16) -> Vec<u8> {
     segment
 }
 
-/// Gives the rule that decides about a packet to a listener.
+/// Returns the rule that decides about a packet to a listener.
 fn rule_of(packet: &[u8]) -> Option<Rule> {
     let mut rule = None;
     with_link(Medium::Ip, Config::default(), &["fd00::1/64"], &[], |link| {
@@ -207,7 +207,7 @@ impl Talk<'_, '_> {
 }
 
 fn play(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
-    let (medium, ours) = (if is_ethernet { Medium::Ethernet(Hop(MAC)) } else { Medium::Ip }, us(family).ip());
+    let (medium, ours) = (if is_ethernet { Medium::Ethernet(LinkAddr(MAC)) } else { Medium::Ip }, us(family).ip());
     let mut all = Vec::new();
     with_link(medium, Config::default(), &[&format!("{ours}/{}", family.prefix())], &[], |link| {
         let mut talk = Talk { link, family, is_ethernet, fill, all: Vec::new() };
@@ -218,7 +218,7 @@ fn play(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
 }
 
 /// Nothing of an older frame shows, nothing of the peer's header comes back, and the header is what we document: no traffic class, no
-/// flow label, hop limit 64. [`read_ip`] and [`read_question`] compare every octet of the headers.
+/// flow label, hop limit 64. [`read_ip`] and [`read_question`] compare every byte of the headers.
 #[test]
 fn every_octet_sent_is_the_same_whatever_the_buffer_held() {
     over_each(|family| {

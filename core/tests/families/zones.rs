@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use tcp_reset_core::link::Medium;
-use tcp_reset_core::{Config, Error, Event, Hop, State};
+use tcp_reset_core::{Config, Error, Event, LinkAddr, State};
 
 use crate::links::with_link;
 use crate::support::rig::{Engine, Raw, START, Store, quick_config, small_listener, small_stream};
@@ -29,12 +29,12 @@ fn zone_may_be_ours_or_left_open() {
             let expected = if is_right { None } else { Some(Error::InvalidAddress) };
             with_world(zone, |engine| {
                 let (us, peer) = (at("fe80::1", 5_000, named), at("fe80::2", 80, 0));
-                let result = engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream());
+                let result = engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream());
                 assert_eq!(result.err(), expected, "{named} for {zone}");
             });
             with_world(zone, |engine| {
                 let (us, peer) = (at("fe80::1", 5_000, 0), at("fe80::2", 80, named));
-                let result = engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream());
+                let result = engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream());
                 assert_eq!(result.err(), expected, "{named} for {zone}");
             });
             with_world(zone, |engine| {
@@ -57,7 +57,7 @@ fn zone_makes_no_second_endpoint() {
         engine.tcp.listen(at("fe80::1", 80, 0), small_listener()).unwrap();
         assert_eq!(engine.tcp.listen(at("fe80::1", 80, ZONE), small_listener()), Err(Error::AddressInUse));
         let (us, peer) = (at("fe80::1", 5_000, ZONE), at("fe80::2", 80, 0));
-        engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
+        engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream()).unwrap();
         let again = engine.tcp.connect(START, at("fe80::1", 5_000, 0), at("fe80::2", 80, ZONE), None, small_stream());
         assert_eq!(again, Err(Error::AddressInUse));
         for zone in [0, ZONE] {
@@ -81,7 +81,7 @@ fn zone_is_told_of_link_local_endpoints_alone() {
     ] {
         with_world(ZONE, |engine| {
             let (us, peer) = (at(addr, 5_000, zone), at(other, 80, zone));
-            let handle = engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
+            let handle = engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream()).unwrap();
             engine.drain();
             assert_eq!((engine.only().src, engine.only().dst), (us, peer), "Transmit");
             let status = engine.tcp.status(handle).unwrap();
@@ -119,11 +119,13 @@ fn zone_is_told_of_what_the_peer_opens() {
 fn zone_told_is_a_zone_that_may_be_named() {
     with_world(ZONE, |engine| {
         let (us, peer) = (at("fe80::1", 0, 0), at("fe80::2", 80, 0));
-        let handle = engine.tcp.connect(START, us, peer, Some(Hop::default()), small_stream()).unwrap();
+        let handle = engine.tcp.connect(START, us, peer, Some(LinkAddr::default()), small_stream()).unwrap();
         let status = engine.tcp.status(handle).unwrap();
         assert_eq!(engine.tcp.state_of(status.local, status.remote), State::SynSent);
         engine.tcp.abort(START, handle).unwrap();
         engine.drain();
-        assert!(engine.tcp.connect(START, status.local, status.remote, Some(Hop::default()), small_stream()).is_ok());
+        assert!(
+            engine.tcp.connect(START, status.local, status.remote, Some(LinkAddr::default()), small_stream()).is_ok()
+        );
     });
 }

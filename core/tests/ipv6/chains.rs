@@ -151,7 +151,7 @@ fn beside_tcp(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<Row> {
     rows
 }
 
-/// Packets that end too early: their own length says so, and the octets are not there.
+/// Packets that end too early: their own length says so, and the bytes are not there.
 fn cut_short(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<Row> {
     let malformed = Want::Dropped(Rule::Malformed);
     let mut rows = Vec::new();
@@ -180,7 +180,7 @@ fn cut_short(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<Row> {
     rows
 }
 
-/// Says whether the link did what the table wants, and nothing else; `scene` is as before afterwards.
+/// Returns whether the link did what the table wants, and nothing else; `scene` is as before afterwards.
 fn check(scene: &mut Scene<'_>, name: &str, frame: &[u8], want: Want) {
     let before = scene.counters();
     let received = scene.handle(frame);
@@ -324,7 +324,7 @@ fn each_chain_in_a_frame_to_another_station_is_not_mine() {
     }
 }
 
-/// A packet that claims more octets than came is whole nowhere: RFC 8200 §3. One that claims fewer ends there.
+/// A packet that claims more bytes than came is whole nowhere: RFC 8200 §3. One that claims fewer ends there.
 #[test]
 fn wrong_payload_lengths_are_never_answered() {
     for medium in [ETHERNET, Medium::Ip] {
@@ -363,7 +363,7 @@ pub fn matches_walk(yields: Yields, octets: &[u8], received: Received) -> bool {
     }
 }
 
-/// Says whether TCP itself can have decided so about these octets.
+/// Returns whether TCP itself can have decided so about these bytes.
 fn is_segments_rule(rule: Rule, segment: &[u8]) -> bool {
     let offset = segment.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4);
     let is_whole = offset >= 20 && offset <= segment.len();

@@ -56,7 +56,7 @@ fn from_table() -> Vec<Seed> {
     rows.map(|row| seed(row.name, NOTHING, &wrap(OURS_MAC, PEER_MAC, &row.packet), fate(row.want))).collect()
 }
 
-/// Neighbour discovery, in a frame from the router or the peer.
+/// Neighbor discovery, in a frame from the router or the peer.
 fn discovery() -> Vec<Seed> {
     let message = |kind, src, dst, body: &[u8]| {
         wrap(OURS_MAC, PEER_MAC, &packet::ipv6_limited(src, dst, ICMPV6, 255, &icmpv6(src, dst, kind, 0, body)))
@@ -151,10 +151,10 @@ fn segments(family: &str, conn: &Conn) -> Vec<Seed> {
     vec![
         other("syn-to-the-listener", NOTHING, &syn(5_001, OPEN), Rule::ListenSyn, 1),
         other("ack-to-the-listener", NOTHING, &Seg { sport: 5_001, ..at(0, ACK, b"") }, Rule::ListenAck, 1),
-        other("text", RECEIVE, &at(0, ACK | PSH, b"some text"), Rule::TextInOrder, 0),
-        other("text-beyond-a-gap", NOTHING, &at(10, ACK | PSH, b"some text"), Rule::TextOutOfOrder, 1),
+        other("text", RECEIVE, &at(0, ACK | PSH, b"some text"), Rule::PayloadInOrder, 0),
+        other("text-beyond-a-gap", NOTHING, &at(10, ACK | PSH, b"some text"), Rule::PayloadOutOfOrder, 1),
         // Behind the FINs of both connections.
-        other("text-for-nobody", CLOSE, &at(0, ACK | PSH, b"some text"), Rule::TextReceiverGone, 3),
+        other("text-for-nobody", CLOSE, &at(0, ACK | PSH, b"some text"), Rule::PayloadReceiverGone, 3),
         other("ack-of-all", SEND, &Seg { ack: nxt, ..at(0, ACK, b"") }, Rule::AckAccepted, 1),
         other(
             "ack-of-the-future",
@@ -199,7 +199,7 @@ fn others(conns: &[Conn; 2]) -> Vec<Seed> {
         seed("arp-question", NOTHING, &arp(BROADCAST, 1, ([0; 6], OURS_V4)), Fate::PassedOn(0)),
         seed("arp-answer", NOTHING, &arp(OURS_MAC, 2, (OURS_MAC, OURS_V4)), Fate::PassedOn(0)),
         seed("v4-fragment", NOTHING, &wrap(OURS_MAC, PEER_MAC, &piece), Fate::Rule(Rule::Fragment, 0)),
-        seed("v6-text-behind-headers", NOTHING, &behind, Fate::Rule(Rule::TextInOrder, 0)),
+        seed("v6-text-behind-headers", NOTHING, &behind, Fate::Rule(Rule::PayloadInOrder, 0)),
         Seed { name: "v6-conversation".into(), octets: talk.concat(), fate: Fate::Rule(Rule::FinInOrder, 1) },
     ]
 }

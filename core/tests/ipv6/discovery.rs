@@ -1,4 +1,4 @@
-//! An attacker against neighbour discovery (RFC 4861): what an active open asks, whom it believes, and whom it does not.
+//! An attacker against neighbor discovery (RFC 4861): what an active open asks, whom it believes, and whom it does not.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -107,7 +107,7 @@ fn questions(out: Vec<Outgoing>) -> Vec<Question> {
         .collect()
 }
 
-/// Opens a connection for which the neighbour has to be asked for.
+/// Opens a connection for which the neighbor has to be asked for.
 fn ask(scene: &mut Scene<'_>, goal: &Goal) -> Question {
     scene.connect(SocketAddr::new(goal.remote.into(), 7));
     let asked = questions(scene.pump());
@@ -160,7 +160,7 @@ fn question_is_a_solicitation_to_the_octet() {
         assert_eq!(frame[54..56], [135, 0]);
         assert_eq!(frame[58..62], [0; 4], "reserved");
         assert_eq!(frame[78..80], [1, 1], "the source's link address, one unit");
-        assert_eq!(scene.counters().neighbour_solicitations, 1);
+        assert_eq!(scene.counters().neighbor_solicitations, 1);
         assert_eq!(scene.counters().arp_requests, 0);
     }
 }
@@ -184,13 +184,13 @@ fn question_is_repeated_at_most_once_a_second() {
             }
         }
         assert!(count >= 10, "{count} questions in {} us", scene.now - begin);
-        assert_eq!(scene.counters().neighbour_solicitations, count);
+        assert_eq!(scene.counters().neighbor_solicitations, count);
     }
 }
 
-/// Two opens to one neighbour ask once.
+/// Two opens to one neighbor ask once.
 #[test]
-fn opens_to_one_neighbour_share_the_question() {
+fn opens_to_one_neighbor_share_the_question() {
     let mut store = Store::new();
     let mut scene = Scene::new(&mut store, ETHERNET);
     ask(&mut scene, &BEHIND);
@@ -387,7 +387,7 @@ fn advertisement_to_another_hosts_address_teaches_nothing() {
     }
 }
 
-/// RFC 6980 §5: "Nodes MUST silently ignore" neighbour discovery with a fragment header, the whole packet's included.
+/// RFC 6980 §5: "Nodes MUST silently ignore" neighbor discovery with a fragment header, the whole packet's included.
 #[test]
 fn advertisement_behind_a_whole_packets_fragment_header_teaches_nothing() {
     for goal in GOALS {
@@ -438,9 +438,9 @@ fn advertisement_before_the_question_left_teaches_nothing() {
     }
 }
 
-/// A known neighbour cannot be bound elsewhere by what nobody asked for: at most it is asked for again, and the answer counts.
+/// A known neighbor cannot be bound elsewhere by what nobody asked for: at most it is asked for again, and the answer counts.
 #[test]
-fn unasked_advertisement_rebinds_no_known_neighbour() {
+fn unasked_advertisement_rebinds_no_known_neighbor() {
     for goal in GOALS {
         for (flags, dst) in [
             (SOLICITED | OVERRIDE, goal.ours),
@@ -465,7 +465,7 @@ fn unasked_advertisement_rebinds_no_known_neighbour() {
                 match sent {
                     Outgoing::Segment(sent) => assert_eq!(sent.to, Some(goal.mac), "{flags:x}"),
                     Outgoing::Question(question) => assert_eq!(question.target, goal.target),
-                    Outgoing::ArpQuestion(_) => panic!("ARP for an IPv6 neighbour"),
+                    Outgoing::ArpQuestion(_) => panic!("ARP for an IPv6 neighbor"),
                 }
             }
             scene.connect(SocketAddr::new(goal.remote.into(), 9));
@@ -500,7 +500,7 @@ fn unasked_advertisement_of_the_same_address_changes_nothing() {
 
 /// Wrong advertisements do not even make us doubt.
 #[test]
-fn wrong_advertisements_cast_no_doubt_on_a_known_neighbour() {
+fn wrong_advertisements_cast_no_doubt_on_a_known_neighbor() {
     for goal in GOALS {
         for (name, change) in WRONG {
             let mut evil = Advert::telling(&goal, EVIL_MAC);
@@ -551,7 +551,7 @@ fn plain_ip_asks_nobody_and_learns_nothing() {
         scene.connect(SocketAddr::new(goal.remote.into(), 7));
         let sent = scene.segments();
         assert_eq!((sent.len(), sent[0].to, sent[0].seg.flags), (1, None, SYN));
-        assert_eq!(scene.counters().neighbour_solicitations, 0);
+        assert_eq!(scene.counters().neighbor_solicitations, 0);
     }
 }
 
@@ -616,7 +616,7 @@ fn told_addresses(mut options: &[u8]) -> Option<Vec<(Mac, bool)>> {
     Some(told)
 }
 
-/// Says whether there is one that RFC 4861 defines for other messages. The options are well formed.
+/// Returns whether there is one that RFC 4861 defines for other messages. The options are well formed.
 fn has_foreign_option(mut options: &[u8]) -> bool {
     while let [kind, units, ..] = options {
         if (3..=5).contains(kind) {
@@ -627,7 +627,7 @@ fn has_foreign_option(mut options: &[u8]) -> bool {
     false
 }
 
-/// Octets changed, and how the frame's length changes.
+/// Bytes changed, and how the frame's length changes.
 #[derive(Clone, Debug)]
 struct Mutation {
     at: Vec<(prop::sample::Index, u8)>,

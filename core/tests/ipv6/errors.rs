@@ -118,7 +118,7 @@ fn syn_received(scene: &mut Scene<'_>) -> Staged {
     }
 }
 
-/// An established connection with `len` octets in flight.
+/// An established connection with `len` bytes in flight.
 fn sending(scene: &mut Scene<'_>, peer: Ipv6Addr, len: usize) -> Conn {
     let conn = scene.established(peer.into(), PORT);
     let now = scene.at();

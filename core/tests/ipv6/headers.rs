@@ -5,7 +5,7 @@ use crate::packet::{self, AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ICMPV6, NO
 /// The bound that the documentation names; the tests hold the constant to it.
 pub const MOST_HEADERS: usize = 8;
 
-/// A header or a payload: what the header before it calls it, and its octets. The first octet of an extension header says what follows
+/// A header or a payload: what the header before it calls it, and its bytes. The first byte of an extension header says what follows
 /// and is written when the chain is put together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
@@ -15,7 +15,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Says whether another part can follow.
+    /// Returns whether another part can follow.
     pub fn leads_on(&self) -> bool {
         matches!(self.protocol, HOP_BY_HOP | DESTINATION | ROUTING | FRAGMENT | AH)
     }
@@ -42,11 +42,11 @@ pub const LONG: [u8; 14] = [0x3e, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x1e, 0];
 pub const DISCARD: [u8; 6] = [0x5e, 4, 0, 0, 0, 0];
 pub const DISCARD_AND_TELL: [u8; 6] = [0x9e, 4, 0, 0, 0, 0];
 pub const DISCARD_AND_TELL_UNICAST: [u8; 6] = [0, 0, 0xde, 2, 0, 0];
-/// One octet more than there is.
+/// One byte more than there is.
 pub const OVERRUN: [u8; 6] = [1, 5, 0, 0, 0, 0];
-/// An option that has no length octet.
+/// An option that has no length byte.
 pub const NO_LENGTH: [u8; 6] = [1, 3, 0, 0, 0, 0x1e];
-/// RFC 2675, for a packet of 65,536 octets.
+/// RFC 2675, for a packet of 65,536 bytes.
 pub const JUMBO: [u8; 6] = [0xc2, 4, 0, 1, 0, 0];
 
 pub fn hop_by_hop(name: &'static str, octets: &[u8]) -> Part {
@@ -62,14 +62,14 @@ pub fn routing(name: &'static str, kind: u8, segments_left: u8, addresses: usize
     part(name, ROUTING, &[&head[..], &vec![0x20; 16 * addresses]].concat())
 }
 
-/// `offset` in units of eight octets.
+/// `offset` in units of eight bytes.
 pub fn fragment(name: &'static str, offset: u16, more: bool) -> Part {
     let field = (offset << 3) | u16::from(more);
     let [high, low] = field.to_be_bytes();
     part(name, FRAGMENT, &[0, 0, high, low, 0xde, 0xad, 0xbe, 0xef])
 }
 
-/// AH counts in units of four octets, less two (RFC 4302 §2.2).
+/// AH counts in units of four bytes, less two (RFC 4302 §2.2).
 pub fn ah(name: &'static str) -> Part {
     part(name, AH, &[0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9])
 }
@@ -78,7 +78,7 @@ pub fn upper(name: &'static str, protocol: u8, octets: &[u8]) -> Part {
     part(name, protocol, octets)
 }
 
-/// What the IPv6 header says of the first part, and all octets behind it.
+/// What the IPv6 header says of the first part, and all bytes behind it.
 pub fn chain(parts: &[Part]) -> (u8, Vec<u8>) {
     let mut octets = Vec::new();
     for (at, part) in parts.iter().enumerate() {
@@ -104,12 +104,12 @@ pub fn name(parts: &[Part]) -> String {
 /// What the documentation promises of a chain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Yields {
-    /// TCP, from this octet on.
+    /// TCP, from this byte on.
     Segment(usize),
     Fragment,
     TooMany,
     Malformed,
-    /// ICMPv6, from this octet on.
+    /// ICMPv6, from this byte on.
     Message(usize),
     /// Left to the IP stack.
     Left,
@@ -193,7 +193,7 @@ pub fn walk(first: u8, octets: &[u8]) -> Yields {
     }
 }
 
-/// Extension headers of every kind and behaviour, for enumerations.
+/// Extension headers of every kind and behavior, for enumerations.
 pub fn alphabet() -> Vec<Part> {
     vec![
         hop_by_hop("hop-by-hop", &PAD),

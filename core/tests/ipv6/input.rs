@@ -1,9 +1,9 @@
 //! What an input of the fuzz target means: a row of steps, each of them a wish of the application, a frame, and time that passes.
 //!
-//! | octets | mean |
+//! | bytes | mean |
 //! |---|---|
 //! | 1 | low three bits: the wish; the others: 2^n-1 ms pass afterwards, at most 2^17 |
-//! | 2 | the frame's length, the high octet first; 0: none |
+//! | 2 | the frame's length, the high byte first; 0: none |
 //! | as many | the frame; the input's end cuts it short |
 #![allow(dead_code, reason = "the fuzz target needs a part of it")]
 
@@ -31,7 +31,7 @@ pub const PEER_PORT: u16 = 5_000;
 /// How much each connection has in flight at the beginning.
 pub const IN_FLIGHT: usize = 100;
 
-/// One step, as octets.
+/// One step, as bytes.
 pub fn step(wish: u8, frame: &[u8]) -> Vec<u8> {
     [&[wish][..], &(frame.len() as u16).to_be_bytes(), frame].concat()
 }

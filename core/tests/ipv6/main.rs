@@ -1,4 +1,4 @@
-//! The link's IPv6 attacked from outside: header chains, neighbour discovery, ICMPv6 errors, frames of any shape. What is expected is
+//! The link's IPv6 attacked from outside: header chains, neighbor discovery, ICMPv6 errors, frames of any shape. What is expected is
 //! read from the RFCs and the public documentation; frames are written and read by hand.
 #![cfg(feature = "ipv6")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]

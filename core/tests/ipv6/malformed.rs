@@ -250,7 +250,7 @@ fn every_octet_that_goes_out_is_written() {
     }
 }
 
-/// Says whether a frame is to us and carries a segment with nothing wrong about it, by the book.
+/// Returns whether a frame is to us and carries a segment with nothing wrong about it, by the book.
 fn is_good_segment(frame: &[u8]) -> bool {
     let Some(packet) = frame.get(ETHERNET_HEADER..) else { return false };
     if frame[..6] != OURS_MAC || frame[12..14] != [0x86, 0xdd] || packet.len() < IPV6_HEADER || packet[0] >> 4 != 6 {
@@ -292,7 +292,7 @@ fn good_frames() -> Vec<Vec<u8>> {
     packets.iter().map(|packet| scene::wrap(OURS_MAC, PEER_MAC, packet)).collect()
 }
 
-/// Octets changed in good frames, checksums left alone: only what is still good is answered.
+/// Bytes changed in good frames, checksums left alone: only what is still good is answered.
 #[test]
 fn spoiled_frames_are_answered_only_if_they_are_still_good() {
     let change = (any::<prop::sample::Index>(), any::<u8>());
@@ -332,7 +332,7 @@ fn a_destination() -> impl Strategy<Value = Mac> {
     prop_oneof![6 => Just(OURS_MAC), 1 => Just(BROADCAST), 1 => Just([0x33, 0x33, 0, 0, 0, 1]), 1 => any::<Mac>()]
 }
 
-/// Octets at random, now and then with a beginning that leads somewhere.
+/// Bytes at random, now and then with a beginning that leads somewhere.
 fn some_octets() -> impl Strategy<Value = Vec<u8>> {
     let begin = prop::sample::select(good_frames()).prop_map(|frame| frame[ETHERNET_HEADER..][..IPV6_HEADER].to_vec());
     let begin = prop_oneof![Just(vec![]), begin];

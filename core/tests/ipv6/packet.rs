@@ -1,4 +1,4 @@
-//! The tests' codec, and frames that a link sent: read to the last octet.
+//! The tests' codec, and frames that a link sent: read to the last byte.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,7 +34,7 @@ pub enum Outgoing {
     Segment(Sent),
 }
 
-/// Reads a frame that a link sent; panics where it is not well formed to the last octet.
+/// Reads a frame that a link sent; panics where it is not well formed to the last byte.
 pub fn read(is_ethernet: bool, ours: Mac, frame: &[u8]) -> Outgoing {
     if !is_ethernet {
         return Outgoing::Segment(read_segment(None, frame));

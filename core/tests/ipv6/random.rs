@@ -1,4 +1,4 @@
-//! Random octets behind an IPv6 header, and random chains with octets changed, against the tests' own walker.
+//! Random bytes behind an IPv6 header, and random chains with bytes changed, against the tests' own walker.
 
 use std::cell::Cell;
 
@@ -18,12 +18,12 @@ fn a_protocol() -> impl Strategy<Value = u8> {
     prop_oneof![6 => known, 1 => any::<u8>()]
 }
 
-/// Octets as they stand in headers: many small ones, many protocol numbers.
+/// Bytes as they stand in headers: many small ones, many protocol numbers.
 fn an_octet() -> impl Strategy<Value = u8> {
     prop_oneof![3 => a_protocol(), 3 => 0u8..8, 1 => any::<u8>()]
 }
 
-/// A chain of up to eleven headers, any of them of any behaviour.
+/// A chain of up to eleven headers, any of them of any behavior.
 fn a_chain() -> impl Strategy<Value = Vec<Part>> {
     let segment = syn(5_000, SHUT).octets(PEER, OURS);
     let message = packet::icmpv6(PEER, OURS, packet::ECHO_REQUEST, 0, &[0; 8]);
@@ -46,7 +46,7 @@ fn is_beyond_the_bound(yields: Yields, received: Received) -> bool {
         }
 }
 
-/// Both walks over the same octets; nothing but a whole segment is answered.
+/// Both walks over the same bytes; nothing but a whole segment is answered.
 fn compare(medium: Medium, next: u8, octets: &[u8]) -> Result<Yields, TestCaseError> {
     let mut store = Store::new();
     let mut scene = Scene::new(&mut store, medium);

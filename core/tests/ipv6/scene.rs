@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link, LinkCounters, LinkOutput, Medium, Received};
 use tcp_reset_core::{
-    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, SecretKey,
-    Status, Storage, StreamOptions, Tcp,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Instant, LinkAddr, ListenOptions, ListenerHandle,
+    SecretKey, Status, Storage, StreamOptions, Tcp,
 };
 
 use crate::packet::{self, ACK, ETHERNET_HEADER, Mac, Outgoing, SYN, Seg, Sent};
@@ -14,7 +14,7 @@ use crate::packet::{self, ACK, ETHERNET_HEADER, Mac, Outgoing, SYN, Seg, Sent};
 pub const OURS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0x11, 0x2233);
 pub const OURS_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x11, 0x2233);
 pub const OURS_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// A neighbour, and its two other addresses.
+/// A neighbor, and its two other addresses.
 pub const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xaabb, 0xccdd);
 pub const PEER_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xaabb, 0xccdd);
 pub const PEER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -46,7 +46,7 @@ const START: u64 = 77 * SECOND;
 /// More outputs than this without a time are taken for an endless loop.
 const MOST_OUTPUTS: usize = 2_000;
 
-pub const ETHERNET: Medium = Medium::Ethernet(Hop(OURS_MAC));
+pub const ETHERNET: Medium = Medium::Ethernet(LinkAddr(OURS_MAC));
 
 pub type Store = Storage<4, 2, 4, 4, 65_536>;
 
@@ -58,7 +58,7 @@ pub struct Scene<'s> {
     pub now: u64,
     /// What stands in the buffers that frames are written to.
     pub dirt: u8,
-    /// Every frame that went out, to the octet.
+    /// Every frame that went out, to the byte.
     pub wire: Vec<Vec<u8>>,
     /// Every end that was told.
     pub ends: Vec<(ConnectionHandle, CloseReason)>,
@@ -153,7 +153,7 @@ impl<'s> Scene<'s> {
     /// A packet with the link header that the medium has, from `from`.
     pub fn frame_from(&self, from: Mac, packet: &[u8]) -> Vec<u8> {
         match self.medium {
-            Medium::Ethernet(Hop(ours)) => wrap(ours, from, packet),
+            Medium::Ethernet(LinkAddr(ours)) => wrap(ours, from, packet),
             Medium::Ip => packet.to_vec(),
         }
     }

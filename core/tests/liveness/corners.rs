@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tcp_reset_core::{
-    CloseReason, Config, EvictBy, Eviction, Hop, ListenOptions, Peer, State, Storage, StreamOptions, Timer,
+    CloseReason, Config, EvictBy, Eviction, LinkAddr, ListenOptions, Peer, State, Storage, StreamOptions, Timer,
 };
 
 use crate::support::family::over_each;
@@ -182,7 +182,7 @@ fn evicted(engine: &Engine<'_>) -> u32 {
 fn fill(engine: &mut Engine<'_>, us: SocketAddr, peer: impl Fn(u16) -> SocketAddr) {
     for n in 0..3 {
         let local = SocketAddr::new(us.ip(), 0);
-        engine.tcp.connect(engine.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
+        engine.tcp.connect(engine.now, local, peer(500 + n), Some(LinkAddr::default()), small_stream()).unwrap();
         engine.drain();
         let (local, ack) = (engine.only().src, engine.only().end());
         say(engine, peer(500 + n), local, SYN | ACK, 7, ack);
@@ -223,7 +223,7 @@ fn who_waits_for_a_backlog_counts_as_no_newcomer() {
         engine.tcp.listen(free, small_listener()).unwrap();
         for n in 1..3 {
             let local = SocketAddr::new(full.ip(), 0);
-            engine.tcp.connect(engine.now, local, peer(500 + n), Some(Hop::default()), small_stream()).unwrap();
+            engine.tcp.connect(engine.now, local, peer(500 + n), Some(LinkAddr::default()), small_stream()).unwrap();
             engine.drain();
             let (local, ack) = (engine.only().src, engine.only().end());
             say(&mut engine, peer(500 + n), local, SYN | ACK, 7, ack);
@@ -257,7 +257,7 @@ fn idle_for_fifty_days_is_longer_than_for_ten() {
         engine.tcp.listen(us, small_listener()).unwrap();
         let open = |engine: &mut Engine<'_>, n: u16| {
             let local = SocketAddr::new(us.ip(), 0);
-            engine.tcp.connect(engine.now, local, peer(n), Some(Hop::default()), small_stream()).unwrap();
+            engine.tcp.connect(engine.now, local, peer(n), Some(LinkAddr::default()), small_stream()).unwrap();
             engine.drain();
             let (local, ack) = (engine.only().src, engine.only().end());
             say(engine, peer(n), local, SYN | ACK, 7, ack);

@@ -40,7 +40,7 @@ fn who_moves_no_byte_is_ended_exactly_then() {
     }
 }
 
-/// An octet taken by either side puts the end off; nothing else does.
+/// An byte taken by either side puts the end off; nothing else does.
 #[test]
 fn bytes_of_both_sides_count_and_words_without_do_not() {
     on_link(|rig| {
@@ -99,7 +99,7 @@ fn the_idle_timeout_is_changed_on_a_live_connection() {
         assert_eq!(left(rig, Timer::Idle), Some(secs(1_000)));
         let set_at = rig.engine.now;
         rig.engine.wait(secs(500));
-        // Else from the last octet.
+        // Else from the last byte.
         set_idle(rig, Some(secs(2_000)));
         assert_eq!(left(rig, Timer::Idle), Some(secs(1_500)));
         set_idle(rig, None);

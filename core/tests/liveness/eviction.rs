@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    CloseReason, Config, ConnectionHandle, Error, Event, EvictBy, Eviction, Hop, ListenOptions, ListenerHandle,
+    CloseReason, Config, ConnectionHandle, Error, Event, EvictBy, Eviction, LinkAddr, ListenOptions, ListenerHandle,
     ResetReason, State, Storage,
 };
 
@@ -354,7 +354,8 @@ fn connect_makes_room_and_says_that_there_is_none_yet() {
         let to = SocketAddr::new(crowd.family.host(9), 7);
         let dial = |crowd: &mut Crowd<'_>| {
             let from = SocketAddr::new(crowd.family.host(1), 0);
-            let dialed = crowd.engine.tcp.connect(crowd.engine.now, from, to, Some(Hop::default()), small_stream());
+            let dialed =
+                crowd.engine.tcp.connect(crowd.engine.now, from, to, Some(LinkAddr::default()), small_stream());
             crowd.engine.drain();
             dialed
         };
@@ -383,10 +384,10 @@ fn connect_names_what_is_wanting() {
             let to = |n: usize| SocketAddr::new(family.host(2), 1_000 + n as u16);
             let from = SocketAddr::new(family.host(1), 0);
             for n in 0..SLOTS {
-                engine.tcp.connect(engine.now, from, to(n), Some(Hop::default()), small_stream()).unwrap();
+                engine.tcp.connect(engine.now, from, to(n), Some(LinkAddr::default()), small_stream()).unwrap();
                 engine.drain();
             }
-            engine.tcp.connect(engine.now, from, to(SLOTS), Some(Hop::default()), small_stream())
+            engine.tcp.connect(engine.now, from, to(SLOTS), Some(LinkAddr::default()), small_stream())
         };
         let mut store = Box::new(FewSlots::new());
         assert_eq!(fill(Engine::new(&mut *store, config(EvictBy::Idle))), Err(Error::NoSlot));

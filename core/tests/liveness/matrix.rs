@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tcp_reset_core::{CloseReason, Hop, Instant, Peer, ResetReason, State, Timer};
+use tcp_reset_core::{CloseReason, Instant, LinkAddr, Peer, ResetReason, State, Timer};
 
 use crate::drawn::Drawn;
 use crate::holds::Hold;
@@ -200,7 +200,7 @@ impl<'l, 's> Run<'l, 's> {
         self.assert_slot_is_free();
     }
 
-    /// What the documentation promises, from the last sign of life or the last octet on.
+    /// What the documentation promises, from the last sign of life or the last byte on.
     fn assert_within_budget(&self) {
         let (drawn, kind) = (&self.drawn, self.actor.kind());
         let is_row_of_open = matches!(self.hold.state(), State::Established | State::CloseWait | State::FinWait2);
@@ -231,7 +231,7 @@ impl<'l, 's> Run<'l, 's> {
         assert_eq!((rig.engine.tcp.in_use().0, rig.engine.tcp.pool_in_use()), (0, 0), "a free slot");
         let mut other = rig.peer;
         other.set_port(rig.peer.port() + 1);
-        let opened = rig.engine.tcp.connect(rig.engine.now, rig.us, other, Some(Hop::default()), small_stream());
+        let opened = rig.engine.tcp.connect(rig.engine.now, rig.us, other, Some(LinkAddr::default()), small_stream());
         rig.engine.drain();
         let ack = rig.engine.only().end();
         let raw = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: 100, ..Raw::default() };

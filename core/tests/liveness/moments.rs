@@ -17,9 +17,9 @@ fn eviction_needs_no_listener() {
         let mut engine = Engine::new(&mut *store, Config { eviction, ..quick_config() });
         let local = SocketAddr::new(us(family).ip(), 0);
         let peer = |port| SocketAddr::new(family.host(2), port);
-        let h = engine.tcp.connect(engine.now, local, peer(1), Some(Hop::default()), small_stream()).unwrap();
+        let h = engine.tcp.connect(engine.now, local, peer(1), Some(LinkAddr::default()), small_stream()).unwrap();
         engine.drain();
-        let _ = engine.tcp.connect(engine.now, local, peer(2), Some(Hop::default()), small_stream());
+        let _ = engine.tcp.connect(engine.now, local, peer(2), Some(LinkAddr::default()), small_stream());
         engine.drain();
         let _ = engine.tcp.abort(engine.now, h);
         engine.drain();
@@ -90,7 +90,7 @@ fn a_flap_that_the_device_does_not_see_restarts_no_user_timeout() {
             for wnd in [100, 0] {
                 let raw = Raw { seq: m.rcv_nxt, ack: m.snd_una, flags: ACK, wnd, ..Raw::default() };
                 let bytes = raw.bytes(rig.peer, rig.us);
-                let arrival = Arrival { src: rig.peer.ip(), dst: rig.us.ip(), hop: Hop::default() };
+                let arrival = Arrival { src: rig.peer.ip(), dst: rig.us.ip(), link_addr: LinkAddr::default() };
                 let _ = rig.engine.tcp.handle_segment(rig.engine.now, &arrival, &bytes);
             }
             rig.engine.drain();
@@ -156,10 +156,10 @@ fn keepalive_asks_for_the_next_hop_anew() {
             rig.engine.now = at;
             rig.engine.tcp.handle_timeout(at);
             let offered = match rig.engine.tcp.poll_output(at) {
-                Output::Transmit(probe) => Some(probe.hop()),
+                Output::Transmit(probe) => Some(probe.link_addr()),
                 Output::Event(_) | Output::Timeout(_) => None,
             };
-            let hop = offered.unwrap_or_else(|| panic!("probe {n} is not offered first"));
+            let link_addr = offered.unwrap_or_else(|| panic!("probe {n} is not offered first"));
             // R1 is 3: the fourth does not trust what the first ones were sent to, nor do the others.
             assert_eq!(hop.is_none(), n >= 3, "probe {n}: {hop:?}");
             rig.engine.drain();

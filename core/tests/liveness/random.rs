@@ -21,7 +21,7 @@ struct Run<'l, 's> {
     rig: &'l mut Rig<'s>,
     drawn: Drawn,
     kind: Peer,
-    /// The last sign of life, or the last octet.
+    /// The last sign of life, or the last byte.
     since: Instant,
     steps: usize,
 }

@@ -78,7 +78,7 @@ pub(crate) fn try_segment(
     report.cases += 1;
     report.meets(verdict.rule);
     if model.is_contradicted_by(seg)
-        && [Rule::FinInOrder, Rule::FinOutOfOrder, Rule::TextInOrder].contains(&expected_rule)
+        && [Rule::FinInOrder, Rule::FinOutOfOrder, Rule::PayloadInOrder].contains(&expected_rule)
     {
         report.contradictions += 1;
         assert!(rig.engine.sent.iter().all(|sent| sent.flags & RST == 0), "a contradiction resets nothing");
@@ -148,7 +148,7 @@ fn check_status(case: &Case) -> Result<(), Wrong> {
         return expect("STATUS of a connection that is over", status, before);
     }
     if case.effect.after == case.model {
-        // An acknowledgement that was held back leaves with whatever is sent.
+        // An acknowledgment that was held back leaves with whatever is sent.
         let is_ack_gone = !case.sent.is_empty() && before.timer.is_some_and(|(_, timer)| timer == Timer::DelayedAck);
         let timer = if is_ack_gone { None } else { before.timer };
         let is_asking = status.timer.is_some_and(|(_, timer)| timer == Timer::Challenge);
@@ -226,7 +226,7 @@ fn check_numbers(case: &Case, rig: &mut Rig<'_>) -> Result<(), Wrong> {
     expect("RCV.NXT afterwards", reply.ack, after.rcv_nxt)
 }
 
-/// Says whether the record answers a question after its numbers, and with numbers that the model knows.
+/// Returns whether the record answers a question after its numbers, and with numbers that the model knows.
 fn answers_questions(m: &Model) -> bool {
     match m.state {
         State::Closed | State::Listen | State::SynSent => false,

@@ -79,7 +79,7 @@ fn leads_on(model: &Model, seg: &Seg) -> bool {
     let reopens = row.rule == Some(Rule::SynTimeWaitReopens);
     let remembers_fin = row.rule == Some(Rule::FinOutOfOrder);
     let returns = effect.after.over_time_wait && effect.after.state == State::TimeWait;
-    let second_gap = row.rule == Some(Rule::TextOutOfOrder) && model.held.is_some();
+    let second_gap = row.rule == Some(Rule::PayloadOutOfOrder) && model.held.is_some();
     let vague = model.is_contradicted_by(seg);
     effect.after != *model && !(reopens || returns || remembers_fin || second_gap || vague)
 }

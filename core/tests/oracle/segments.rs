@@ -19,7 +19,7 @@ fn sequence_numbers(m: &Model) -> Vec<u32> {
     positions(&around)
 }
 
-/// Acknowledgement numbers around both ends of what may be acknowledged, around SND.UNA, and half the circle away.
+/// Acknowledgment numbers around both ends of what may be acknowledged, around SND.UNA, and half the circle away.
 fn acknowledgement_numbers(m: &Model) -> Vec<u32> {
     let lowest = m.snd_una.wrapping_sub(m.max_snd_wnd);
     let far = |seq: u32| seq.wrapping_add(1 << 31);

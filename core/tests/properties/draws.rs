@@ -1,14 +1,14 @@
-//! Hosts, families and octets that the properties draw.
+//! Hosts, families and bytes that the properties draw.
 
 use proptest::prelude::*;
 use std::net::IpAddr;
 
-use tcp_reset_core::{ChecksumBy, Hop, StreamOptions};
+use tcp_reset_core::{ChecksumBy, LinkAddr, StreamOptions};
 
 use crate::support::family::Family;
 use crate::support::packet::tcp_checksum;
 
-pub(crate) const HOP: Hop = Hop([2, 0, 0, 0, 0, 9]);
+pub(crate) const HOP: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 9]);
 
 /// Hosts of the tests: two that the engines are on, and one that nobody knows.
 pub(crate) fn a(family: Family) -> IpAddr {
@@ -41,7 +41,7 @@ pub(crate) fn mend(bytes: &mut [u8], src: IpAddr, dst: IpAddr) {
     bytes[16..18].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Option areas that have broken other stacks, each a multiple of four octets.
+/// Option areas that have broken other stacks, each a multiple of four bytes.
 pub(crate) fn nasty_options() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<Vec<u8>> = vec![
         vec![],

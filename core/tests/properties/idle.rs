@@ -24,7 +24,7 @@ fn connected<'s>(stack: Stack, a: &'s mut BStore, b: &'s mut BStore, begin: u64)
     (life, handles)
 }
 
-/// Both sides send and receive 64 octets, with time enough for delayed acknowledgements.
+/// Both sides send and receive 64 bytes, with time enough for delayed acknowledgments.
 fn talk(life: &mut Life<'_>, handles: [ConnectionHandle; 2]) {
     for i in 0..2 {
         let at = life.at();

@@ -1,10 +1,10 @@
-//! Octets, segments and frames of any content against an engine with something in every state.
+//! Bytes, segments and frames of any content against an engine with something in every state.
 
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::link::{Interface, Link, Medium};
-use tcp_reset_core::{ChecksumBy, Config, Hop, Instant, State};
+use tcp_reset_core::{ChecksumBy, Config, Instant, LinkAddr, State};
 
 use crate::draws::{HOP, a, b, cases, family, mend, small, stranger};
 use crate::support::family::{Family, over_each};
@@ -116,13 +116,13 @@ proptest! {
     }
 }
 
-const MAC: Hop = Hop([2, 0, 0, 0, 0, 1]);
+const MAC: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 1]);
 
 fn framed(packet: &[u8], is_ethernet: bool) -> Vec<u8> {
     if is_ethernet { on_ethernet(MAC.0, HOP.0, packet) } else { packet.to_vec() }
 }
 
-/// A message of ARP or of neighbour discovery whose content is noise; its checksum is right.
+/// A message of ARP or of neighbor discovery whose content is noise; its checksum is right.
 fn noise_about_neighbors(home: Habitat, noise: &[u8], is_ethernet: bool) -> Vec<u8> {
     let (IpAddr::V6(us), IpAddr::V6(them)) = (home.us, home.them) else {
         return ethernet(MAC.0, HOP.0, ARP, noise);
@@ -146,7 +146,7 @@ fn drain_link(link: &mut Link<'_>, now: Instant, home: Habitat, is_ethernet: boo
     }
 }
 
-/// Every octet of a frame is written: what stood in the buffer before never shows.
+/// Every byte of a frame is written: what stood in the buffer before never shows.
 #[test]
 fn frames_do_not_depend_on_what_the_buffer_held() {
     over_each(|family| {

@@ -1,4 +1,4 @@
-//! The parser: it takes any octets, and what is written is what is read.
+//! The parser: it takes any bytes, and what is written is what is read.
 
 use proptest::prelude::*;
 use tcp_reset_core::{ChecksumBy, Control, Header, ParseError, Segment, Seq};

@@ -55,7 +55,7 @@ fn lookalikes(ip: IpAddr) -> Vec<IpAddr> {
 }
 
 /// A habitat of each family, on the same ports.
-fn neighbouring() -> impl Strategy<Value = [Habitat; 2]> {
+fn neighboring() -> impl Strategy<Value = [Habitat; 2]> {
     let v4 = Habitat::of(Family::V4);
     (prop::sample::select(lookalikes(v4.us)), prop::sample::select(lookalikes(v4.them)))
         .prop_map(move |(us, them)| [v4, Habitat { us, them }])
@@ -64,10 +64,10 @@ fn neighbouring() -> impl Strategy<Value = [Habitat; 2]> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// What an engine does for one family is what it would do without the other, octet for octet.
+    /// What an engine does for one family is what it would do without the other, byte for byte.
     #[test]
     fn families_in_one_engine_live_as_if_alone(
-        homes in neighbouring(),
+        homes in neighboring(),
         one_listener in any::<bool>(),
         rounds in prop::collection::vec((any::<bool>(), near(), 0_u64..1_500), 1..30),
     ) {
@@ -99,7 +99,7 @@ proptest! {
     /// verifies checksums here: the addresses alone decide.
     #[test]
     fn disguised_address_reaches_nothing(
-        homes in neighbouring(),
+        homes in neighboring(),
         (port, mut seg) in near(),
         which in any::<prop::sample::Index>(),
         is_v6 in any::<bool>(),

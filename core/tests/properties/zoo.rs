@@ -162,7 +162,7 @@ impl<'s> Zookeeper<'s> {
     }
 
     pub(crate) fn arrive(&mut self, home: Habitat, bytes: &[u8]) -> Verdict {
-        let arrival = Arrival { src: home.them, dst: home.us, hop: HOP };
+        let arrival = Arrival { src: home.them, dst: home.us, link_addr: HOP };
         let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
         self.drain();
         verdict

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tcp_reset_core::link::{Link, LinkOutput, Medium, Received};
-use tcp_reset_core::{Action, Hop, Rule, State, Verdict};
+use tcp_reset_core::{Action, LinkAddr, Rule, State, Verdict};
 
 use crate::checks::{assert_silent, config, on_link, on_link_of, on_link_with, seg};
 use crate::support::family::{Family, over_each};
@@ -131,7 +131,7 @@ fn deliver(frames: &mut Link<'_>, frame: &[u8]) -> (Option<Rule>, bool) {
 
 #[test]
 fn any_state_fragment_is_dropped() {
-    // 24 octets: all parts but the last are multiples of eight.
+    // 24 bytes: all parts but the last are multiples of eight.
     let syn = Raw { seq: 1, flags: SYN, wnd: 100, options: &[1; 4], ..Raw::default() };
     let parts = [(0, true), (1, false), (1, true), (0x1fff, false)];
     over_each(|family| {
@@ -190,7 +190,7 @@ fn frame_to_or_from_a_group_draws_nothing() {
                 let segment = Raw { seq: 1, ack: 1, flags, wnd: 100, ..Raw::default() };
                 let segment = segment.bytes(SocketAddr::new(src, 80), SocketAddr::new(dst, 80));
                 let frame = packet::on_ethernet(to, [2, 0, 0, 0, 0, 2], &packet::ip_packet(src, dst, &segment));
-                on_frames_of(family, Medium::Ethernet(Hop(mac)), |frames| {
+                on_frames_of(family, Medium::Ethernet(LinkAddr(mac)), |frames| {
                     let (rule, sends) = deliver(frames, &frame);
                     assert_eq!(sends, answered, "{to:?} {src} {dst}");
                     assert!(answered || rule.is_none() || rule == Some(Rule::NotAnswerable), "{rule:?}");
@@ -259,7 +259,7 @@ fn malformed_options_never_reset() {
             let blind = seg(l, ACK, -1_000, 0);
             assert_eq!(arrive_with(l, &blind, options).rule, Rule::SeqUnacceptable, "{name}");
             let (before, text) = (l.model.rcv_nxt, seg(l, ACK, 0, 3));
-            assert_eq!(arrive_with(l, &text, options).rule, Rule::TextInOrder, "{name}");
+            assert_eq!(arrive_with(l, &text, options).rule, Rule::PayloadInOrder, "{name}");
             assert_eq!(l.recv(), rig::stream(before, 3), "{name}");
             assert_eq!(l.state(), State::Established, "{name}");
         });

@@ -106,7 +106,7 @@ pub(crate) fn with_window(seg: Seg, wnd: u32) -> Seg {
     Seg { wnd, ..seg }
 }
 
-/// Acknowledgements of something never sent.
+/// Acknowledgments of something never sent.
 pub(crate) fn bad_acks(rig: &Rig<'_>) -> [u32; 4] {
     let iss = rig.model.iss;
     [iss, iss.wrapping_sub(1), iss.wrapping_add(2), iss.wrapping_add(1 << 31)]

@@ -31,7 +31,7 @@ fn close_wait_rst_before_fin_resets_by_policy() {
 }
 
 #[test]
-fn close_wait_text_after_fin_is_ignored() {
+fn close_wait_payload_after_fin_is_ignored() {
     for build in [close_wait, closing, last_ack] as [Script; 3] {
         on_link(|l| {
             build(l);

@@ -105,7 +105,7 @@ fn established_old_segment_does_not_change_the_window() {
         l.open();
         l.send(10);
         let beyond_gap = with_window(seg(l, ACK, 4, 2), 500);
-        assert_eq!(l.inject(&beyond_gap).rule, Rule::TextOutOfOrder);
+        assert_eq!(l.inject(&beyond_gap).rule, Rule::PayloadOutOfOrder);
         assert_eq!(l.status().unwrap().snd_wnd, 500);
         let earlier = with_window(seg(l, ACK, 0, 0), 5);
         assert_eq!(l.inject(&earlier).rule, Rule::AckAccepted);
@@ -127,7 +127,7 @@ fn established_old_ack_keeps_its_text() {
         let before = l.model.rcv_nxt;
         let old = with_ack(seg(l, ACK, 0, 6), l.model.snd_una - 10);
         let verdict = l.inject(&old);
-        assert_verdict(l, verdict, Rule::TextInOrder, Action::Accepted, State::Established);
+        assert_verdict(l, verdict, Rule::PayloadInOrder, Action::Accepted, State::Established);
         assert_eq!(l.recv(), rig::stream(before, 6));
     });
 }
@@ -205,7 +205,7 @@ impl Rig<'_> {
     /// The window that reading opened admits the text that was refused.
     fn open_window_takes_text(&mut self) {
         let before = self.model.rcv_nxt;
-        assert_eq!(self.say(ACK, 3).rule, Rule::TextInOrder);
+        assert_eq!(self.say(ACK, 3).rule, Rule::PayloadInOrder);
         assert_eq!(self.recv(), rig::stream(before, 3));
     }
 }
@@ -263,22 +263,22 @@ fn established_fin_beyond_gap_is_remembered() {
 }
 
 #[test]
-fn established_text_in_order_is_taken() {
+fn established_payload_in_order_is_taken() {
     for build in [knock, open, fin_wait_1, fin_wait_2] as [Script; 4] {
         on_link(|l| {
             build(l);
             let (state, before) = (l.state(), l.model.rcv_nxt);
             let verdict = l.say(ACK | PSH, 5);
-            assert_verdict(l, verdict, Rule::TextInOrder, Action::Accepted, state);
+            assert_verdict(l, verdict, Rule::PayloadInOrder, Action::Accepted, state);
             assert_sent(l, ACK, l.model.snd_nxt, before + 5);
             match l.handle {
                 None => l.accept(),
                 Some(handle) => assert!(l.engine.events.contains(&Event::Readable(handle))),
             }
             let overlapping = seg(l, ACK, -3, 4);
-            assert_eq!(l.inject(&overlapping).rule, Rule::TextInOrder);
+            assert_eq!(l.inject(&overlapping).rule, Rule::PayloadInOrder);
             let too_much = Seg::new(ACK, before + 6, l.model.snd_nxt, BUFFER, l.peer_wnd);
-            assert_eq!(l.inject(&too_much).rule, Rule::TextInOrder);
+            assert_eq!(l.inject(&too_much).rule, Rule::PayloadInOrder);
             assert_eq!(l.engine.only().ack, before + BUFFER, "trimmed to the window");
             assert_eq!(l.recv(), rig::stream(before, BUFFER));
         });
@@ -286,13 +286,13 @@ fn established_text_in_order_is_taken() {
 }
 
 #[test]
-fn established_text_beyond_gap_is_held() {
+fn established_payload_beyond_gap_is_held() {
     on_link(|l| {
         l.open();
         let before = l.model.rcv_nxt;
         for offset in [8, 4, 6] {
             let verdict = l.inject(&seg(l, ACK, offset, 2));
-            assert_verdict(l, verdict, Rule::TextOutOfOrder, Action::Accepted, State::Established);
+            assert_verdict(l, verdict, Rule::PayloadOutOfOrder, Action::Accepted, State::Established);
             assert_empty_ack(l);
         }
         assert_eq!(l.recv(), [], "nothing is readable yet");
@@ -316,7 +316,7 @@ fn established_sender_respects_the_window() {
 }
 
 #[test]
-fn established_lost_text_is_sent_again() {
+fn established_lost_payload_is_sent_again() {
     on_link(|l| {
         l.open();
         l.send(10);

@@ -24,7 +24,7 @@ fn fin_wait_1_ack_of_fin_enters_fin_wait_2() {
 }
 
 #[test]
-fn fin_wait_text_for_closed_application_resets() {
+fn fin_wait_payload_for_closed_application_resets() {
     for build in [fin_wait_1_gone, fin_wait_2_gone] as [Script; 2] {
         for (offset, text) in [(0, 1), (-1, 2), (3, 1)] {
             on_link(|l| {
@@ -33,7 +33,7 @@ fn fin_wait_text_for_closed_application_resets() {
                 let bad = with_ack(seg(l, ACK, offset, text), l.model.snd_nxt + 1);
                 assert_untouched(l, &bad, Rule::AckUnacceptable, Action::Challenged);
                 let verdict = l.inject(&seg(l, ACK, offset, text));
-                assert_verdict(l, verdict, Rule::TextReceiverGone, Action::Reset(ResetReason::ReceiverGone), state);
+                assert_verdict(l, verdict, Rule::PayloadReceiverGone, Action::Reset(ResetReason::ReceiverGone), state);
                 assert_reset(l, RST | ACK, l.model.snd_nxt, l.model.rcv_nxt, ResetReason::ReceiverGone);
                 assert_eq!(l.state(), State::Closed);
                 assert_closed(l, CloseReason::DataLost);
@@ -43,7 +43,7 @@ fn fin_wait_text_for_closed_application_resets() {
 }
 
 #[test]
-fn fin_wait_old_text_for_closed_application_is_acknowledged() {
+fn fin_wait_old_payload_for_closed_application_is_acknowledged() {
     on_link(|l| {
         l.open();
         let _ = l.say(ACK, 5);

@@ -38,7 +38,7 @@ fn established_rst_at_rcv_nxt_resets() {
     }
 }
 
-/// ESTABLISHED with five bytes received and their acknowledgement held back.
+/// ESTABLISHED with five bytes received and their acknowledgment held back.
 fn with_delayed_ack(rst_policy: RstPolicy, test: impl Fn(&mut Rig<'_>)) {
     on_link_with(Config { rst_policy, ..Config::default() }, |l| {
         l.open();

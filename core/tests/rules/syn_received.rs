@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcp_reset_core::{Action, Arrival, CloseReason, Event, Hop, ListenOptions, Output, ResetReason, Rule, State};
+use tcp_reset_core::{Action, Arrival, CloseReason, Event, LinkAddr, ListenOptions, Output, ResetReason, Rule, State};
 
 use crate::checks::{
     assert_closed, assert_empty_ack, assert_sent, assert_silent, assert_untouched, assert_verdict, bad_acks, on_link,
@@ -244,13 +244,13 @@ fn syn_received_abort_with_nowhere_to_go_frees_the_slot() {
         l.handle = Some(handle);
         let park = |l: &mut Rig<'_>| {
             while let Output::Transmit(transmit) = l.engine.tcp.poll_output(l.engine.now) {
-                assert_eq!(transmit.hop(), None);
+                assert_eq!(transmit.link_addr(), None);
                 transmit.defer();
             }
         };
         park(l);
         let raw = Raw { seq: PEER_ISN, flags: SYN, wnd: 100, ..Raw::default() };
-        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), hop: Hop([2; 6]) };
+        let arrival = Arrival { src: l.peer.ip(), dst: l.us.ip(), link_addr: LinkAddr([2; 6]) };
         let _ = l.engine.tcp.handle_segment(l.engine.now, &arrival, &raw.bytes(l.peer, l.us));
         park(l);
         assert_eq!(l.state(), State::SynReceived);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tcp_reset_core::{CloseReason, Config, ConnectionHandle, Event, Hop, ListenOptions, Rule, State, StreamOptions};
+use tcp_reset_core::{
+    CloseReason, Config, ConnectionHandle, Event, LinkAddr, ListenOptions, Rule, State, StreamOptions,
+};
 
 use crate::checks::config;
 use crate::support::family::{Family, over_each};
@@ -33,7 +35,7 @@ fn on_pair(test: impl Fn(&mut Pair<'_>, ConnectionHandle, ConnectionHandle)) {
 
 fn dial_from(engine: &mut Engine<'_>, family: Family) -> ConnectionHandle {
     let (local, remote) = (peer(family), us(family));
-    let handle = engine.tcp.connect(engine.now, local, remote, Some(Hop::default()), stream_options()).unwrap();
+    let handle = engine.tcp.connect(engine.now, local, remote, Some(LinkAddr::default()), stream_options()).unwrap();
     engine.drain();
     handle
 }
@@ -122,7 +124,7 @@ fn take<'s>(pair: &mut Pair<'s>) -> Engine<'s> {
 }
 
 #[test]
-fn crashed_peer_text_draws_rst_and_ends() {
+fn crashed_peer_payload_draws_rst_and_ends() {
     on_pair(|pair, at_a, _| {
         let mut fresh = Box::new(LargeStore::new());
         let a = take(pair);

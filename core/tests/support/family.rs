@@ -122,7 +122,7 @@ impl Family {
         }
     }
 
-    /// Returns whether a checksum covers this octet of a packet with a segment. IPv6's header has none of its own: traffic class, flow
+    /// Returns whether a checksum covers this byte of a packet with a segment. IPv6's header has none of its own: traffic class, flow
     /// label and hop limit may change unnoticed.
     pub(crate) fn is_guarded(self, at: usize) -> bool {
         self == Family::V4 || at >= IPV6_HEADER || !matches!(at, 0..4 | 7)

@@ -22,7 +22,7 @@ pub(crate) struct Check {
     test: &'static str,
     /// The states it applies in.
     pub(crate) on: &'static [State],
-    /// Says whether the row decides, given that no earlier one does.
+    /// Returns whether the row decides, given that no earlier one does.
     holds: fn(&Model, &Seg) -> bool,
     /// Says what happens.
     effect: fn(&Model, &Seg) -> Effect,
@@ -95,7 +95,7 @@ pub(crate) struct Model {
     pub(crate) irs: u32,
     pub(crate) rcv_nxt: u32,
     pub(crate) rcv_wnd: u32,
-    /// The last acknowledgement that went out, while a later one is held back.
+    /// The last acknowledgment that went out, while a later one is held back.
     pub(crate) delayed_from: Option<u32>,
     pub(crate) held: Option<Held>,
     pub(crate) policy: RstPolicy,
@@ -256,13 +256,13 @@ checks! {
     [last_ack_ack_of_fin_closes; LAST_ACK; Model::acks_our_fin; close_after_peer]
     [established_zero_window_processes_ack_only; SYNCHRONIZED; Model::meets_zero_window; take_ack_only]
     // Seventh and eighth step.
-    [fin_wait_text_for_closed_application_resets; FIN_WAITS; |m, s| m.app_gone && m.has_new_text(s); reset_data_lost]
-    [close_wait_text_after_fin_is_ignored; AFTER_FIN; |_, s| s.len() > 0; |m, s| if s.has(FIN) { take_ack_and_answer(m, s) } else { take_ack_quietly(m, s) }]
+    [fin_wait_payload_for_closed_application_resets; FIN_WAITS; |m, s| m.app_gone && m.has_new_text(s); reset_data_lost]
+    [close_wait_payload_after_fin_is_ignored; AFTER_FIN; |_, s| s.len() > 0; |m, s| if s.has(FIN) { take_ack_and_answer(m, s) } else { take_ack_quietly(m, s) }]
     [established_fin_in_order_enters_close_wait; FROM_SYN_RECEIVED; Model::has_fin_in_order; take_all]
     [established_fin_beyond_gap_is_remembered; FROM_SYN_RECEIVED; Model::has_fin_in_window; take_all]
-    [established_text_in_order_is_taken; FROM_SYN_RECEIVED; Model::has_text_in_order; take_all]
-    [established_text_beyond_gap_is_held; FROM_SYN_RECEIVED; |_, s| s.text > 0; take_all]
-    // A bare acknowledgement.
+    [established_payload_in_order_is_taken; FROM_SYN_RECEIVED; Model::has_text_in_order; take_all]
+    [established_payload_beyond_gap_is_held; FROM_SYN_RECEIVED; |_, s| s.text > 0; take_all]
+    // A bare acknowledgment.
     [fin_wait_1_ack_of_fin_enters_fin_wait_2; FIN_WAIT_1; Model::acks_our_fin; take_ack_quietly]
     [established_ack_at_right_edge_is_taken; SYNCHRONIZED; Model::is_ack_at_right_edge; take_ack_quietly]
     [syn_received_ack_establishes; SYN_RECEIVED; |_, _| true; take_ack_quietly]
@@ -399,7 +399,7 @@ impl Model {
         self.has_fin_in_window(s) && s.fin_at() == with_text(*self, s).rcv_nxt
     }
 
-    /// Says whether the segment ends the stream before text that was sent already: no rule tells which of them to believe.
+    /// Returns whether the segment ends the stream before text that was sent already: no rule tells which of them to believe.
     pub(crate) fn is_contradicted_by(&self, s: &Seg) -> bool {
         let Some(held) = self.held else { return false };
         s.has(FIN) && ahead(s.fin_at(), held.start.wrapping_add(held.len)) < 0
@@ -415,7 +415,7 @@ impl Model {
         Model { state, ..*self }
     }
 
-    /// Says whether an unacceptable segment is answered without limit: one of a peer that proves by its ACK that it sees what we
+    /// Returns whether an unacceptable segment is answered without limit: one of a peer that proves by its ACK that it sees what we
     /// send, and that repeats text or asks whether we live.
     fn owes_answer(&self, s: &Seg) -> bool {
         let proves =
@@ -426,7 +426,7 @@ impl Model {
 
 // The steps that change a record.
 
-/// Fifth check: the acknowledgement and the window.
+/// Fifth check: the acknowledgment and the window.
 fn with_ack(m: Model, s: &Seg) -> Model {
     let mut next = m;
     if m.acks_in(s.ack, m.ack_limit()) {
@@ -521,7 +521,7 @@ fn settled(m: Model) -> Model {
     Model { max_snd_wnd, ..m }
 }
 
-/// Queued text that the peer's window now admits; it carries the acknowledgement.
+/// Queued text that the peer's window now admits; it carries the acknowledgment.
 fn released(m: &mut Model) -> Option<Reply> {
     let usable = ahead(m.snd_una.wrapping_add(m.snd_wnd), m.snd_nxt);
     let wanted = m.queued + u32::from(m.fin_queued);

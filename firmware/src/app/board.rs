@@ -6,7 +6,7 @@ pub struct Board {
     pub name: &'static str,
     /// Why the chip started.
     pub reset_cause: &'static str,
-    /// 16 octets of a true random source, new at each start.
+    /// 16 bytes of a true random source, new at each start.
     pub key: [u8; 16],
     /// The same source's seed for embassy-net (ports, DHCP's transaction numbers).
     pub seed: u64,

@@ -86,7 +86,7 @@ pub(super) fn client() -> StreamOptions {
 pub(super) struct Bound {
     /// From its last sign of life, in seconds.
     silent_s: u32,
-    /// From the last octet that either side took, in seconds.
+    /// From the last byte that either side took, in seconds.
     stalling_s: u32,
 }
 

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use heapless::String;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, Compact, Instant, ResetKind, ResetReason, Rule, State, Status, Timer};
+use tcp_reset_core::{CloseReason, Instant, RecordStatus, ResetKind, ResetReason, Rule, State, Status, Timer};
 
 use super::last_ends::LastEnds;
 use super::liveness::KEEP_ALIVE_ENDS;
@@ -22,14 +22,14 @@ use super::shared::ClientState;
 use super::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
 use super::stack_use::StackUse;
 
-/// The longest part, in octets: a table of all rules' counters.
+/// The longest part, in bytes: a table of all rules' counters.
 pub(super) const LONGEST_PART: usize = 2_560;
-/// Octets around a counter's name: markup, and ten digits.
+/// Bytes around a counter's name: markup, and ten digits.
 const AROUND_COUNTER: usize = "<tr><td><td>".len() + 10;
-/// Octets around a table of counters.
+/// Bytes around a table of counters.
 const AROUND_TABLE: usize = 64;
 const _: () = assert!(longest_table() <= LONGEST_PART, "the rules' counters do not fit a part of the page");
-/// An overview's deepest stack is rounded up to a multiple of this, in octets: the mark must not tell one path through the rules from
+/// An overview's deepest stack is rounded up to a multiple of this, in bytes: the mark must not tell one path through the rules from
 /// another.
 const STACK_STEP: usize = 4_096;
 
@@ -341,7 +341,7 @@ impl Page<'_> {
     }
 
     /// The `n`th half-open or TIME-WAIT record, if there is one; a list begins with its first.
-    fn record(&mut self, list: &str, record: Option<Compact>, n: usize) -> fmt::Result {
+    fn record(&mut self, list: &str, record: Option<RecordStatus>, n: usize) -> fmt::Result {
         match self.format {
             Format::Html if n == 0 => {
                 write!(self.text, "</table><h2>{list}</h2><table><tr><th>local<th>remote<th>ends in")?;
@@ -349,7 +349,7 @@ impl Page<'_> {
             Format::Json if n == 0 => write!(self.text, "],\"{list}\":[")?,
             Format::Html | Format::Json => {}
         }
-        let Some(Compact { local, remote, left, .. }) = record else { return Ok(()) };
+        let Some(RecordStatus { local, remote, left, .. }) = record else { return Ok(()) };
         self.comma_unless(n == 0)?;
         let in_ms = whole_ms(left);
         match self.format {

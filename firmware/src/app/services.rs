@@ -8,7 +8,7 @@ use super::shared::App;
 
 /// How many clients are echoed to at once; as many more wait in the backlog.
 pub(super) const ECHOES: usize = 3;
-/// What is moved at a time, in octets.
+/// What is moved at a time, in bytes.
 const CHUNK: usize = 512;
 
 #[embassy_executor::task(pool_size = ECHOES)]

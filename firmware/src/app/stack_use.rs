@@ -1,6 +1,6 @@
 //! How deep the stack has ever been: the runtime paints it at the start, and what was used lost its paint.
 
-/// The stack, in octets.
+/// The stack, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct StackUse {
     /// All there is.

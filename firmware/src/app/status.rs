@@ -15,7 +15,7 @@ use super::stack_use::{StackUse, stack_use};
 
 /// How many requests are answered at once; as many more wait in the backlog.
 pub(super) const PAGES: usize = 2;
-/// The longest request, in octets.
+/// The longest request, in bytes.
 const LONGEST_REQUEST: usize = 1_024;
 /// How long a client may take for all of it, and then to close: a slow one must not keep others out.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
         None => return Ok(()),
     }
     stream.shutdown()?;
-    // Reads on until the client closes: an RST for unread octets could overtake the answer (RFC 9112 §9.6).
+    // Reads on until the client closes: an RST for unread bytes could overtake the answer (RFC 9112 §9.6).
     let rest = async {
         while stream.read(&mut buf).await? > 0 {}
         Ok(())

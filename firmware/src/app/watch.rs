@@ -47,7 +47,7 @@ pub(super) async fn watch(app: &'static App) {
     }
 }
 
-/// Says whether resets were among the news.
+/// Returns whether resets were among the news.
 fn tell_news(told: &mut Told, counters: &Counters) -> bool {
     let mut has_resets = false;
     for (&rule, told) in Rule::ALL.iter().zip(&mut told.rules) {

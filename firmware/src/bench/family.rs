@@ -53,7 +53,7 @@ impl Family {
         }
     }
 
-    /// Octets of text in a full segment.
+    /// Bytes of text in a full segment.
     pub(super) fn mss(self) -> u16 {
         match self {
             Family::Ipv4 => 1_460,

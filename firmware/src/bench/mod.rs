@@ -17,7 +17,7 @@ pub use family::{Family, config};
 pub use peer::{PORT, Script};
 pub use wire::Wire;
 
-/// Buffers of a connection, in octets, in each stack.
+/// Buffers of a connection, in bytes, in each stack.
 pub const BUFFER: usize = 4_096;
 
 /// A stack as the measurement needs it.

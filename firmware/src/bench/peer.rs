@@ -23,7 +23,7 @@ const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// Where nobody listens.
 const CLOSED_PORT: u16 = 9;
 const FIRST_PORT: u16 = 20_000;
-/// Octets of an echo's text.
+/// Bytes of an echo's text.
 const ECHO: u16 = 64;
 const TCP_HEADER: usize = 20;
 const ETHERNET_HEADER: usize = 14;
@@ -59,7 +59,7 @@ impl Script {
         }
     }
 
-    /// Says whether there is a connection to be accepted.
+    /// Returns whether there is a connection to be accepted.
     pub fn has_connection(self) -> bool {
         self != Script::SynToClosedPort
     }
@@ -122,7 +122,7 @@ impl Peer {
     pub(super) fn begin(&mut self, script: Script, family: Family) {
         let port = self.port + 1;
         let state = if script.has_connection() { State::SynDue } else { State::Established };
-        // embassy-net forgets an answer over asking for the neighbour: it is told before it asks.
+        // embassy-net forgets an answer over asking for the neighbor: it is told before it asks.
         *self = Peer { family, script, state, port, seq: u32::from(port) << 12, is_address_due: true, ..Peer::new() };
     }
 
@@ -135,7 +135,7 @@ impl Peer {
         self.state == State::Idle
     }
 
-    /// Says whether the frame just given is one of those that are measured.
+    /// Returns whether the frame just given is one of those that are measured.
     pub(super) fn is_measurable(&self) -> bool {
         self.state == State::Established
     }
@@ -199,7 +199,7 @@ impl Peer {
         Some(self.emit(buf, PORT, ACK, self.seq, 0))
     }
 
-    /// Takes a frame of the stack's; says whether it is a segment.
+    /// Takes a frame of the stack's; returns whether it is a segment.
     pub(super) fn take_frame(&mut self, frame: &[u8]) -> bool {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
         match ethernet.ethertype() {

@@ -107,13 +107,13 @@ impl Wire {
         WAKER.wake();
     }
 
-    /// Says whether the script is at its end, its connection closed.
+    /// Returns whether the script is at its end, its connection closed.
     pub fn is_done(&self) -> bool {
         let shared = self.shared.borrow();
         shared.is_done && shared.peer.is_idle()
     }
 
-    /// Gives what the last script has cost.
+    /// Returns what the last script has cost.
     pub fn result(&self) -> Outcome {
         let shared = self.shared.borrow();
         Outcome {

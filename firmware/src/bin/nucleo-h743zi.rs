@@ -159,7 +159,7 @@ fn reset_cause() -> &'static str {
     }
 }
 
-/// Octets that the hardware vouches for; where it does not, the watchdog restarts a board that never had a key.
+/// Bytes that the hardware vouches for; where it does not, the watchdog restarts a board that never had a key.
 async fn random<const N: usize>(rng: &mut Rng<'_, RNG>) -> [u8; N] {
     let mut octets = [0; N];
     while let Err(error) = rng.async_fill_bytes(&mut octets).await {

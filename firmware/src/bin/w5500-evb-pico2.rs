@@ -154,7 +154,7 @@ fn restart_whole_chip_on_timeout() {
     pac::PSM.wdsel().write_value(stages);
 }
 
-/// embassy-rp leaves it as the boot ROM did, perhaps with octets that were used already.
+/// embassy-rp leaves it as the boot ROM did, perhaps with bytes that were used already.
 fn restart_random_source() {
     pac::RESETS.reset().modify(|w| w.set_trng(true));
     pac::RESETS.reset().modify(|w| w.set_trng(false));

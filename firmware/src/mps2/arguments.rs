@@ -8,7 +8,7 @@ use semihosting::experimental::env;
 use super::clock;
 use crate::app::{End, Settings};
 
-/// The longest command line, in octets.
+/// The longest command line, in bytes.
 const LONGEST_ARGUMENTS: usize = 256;
 
 /// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `address_v6=fd10:69::2`, `server=10.69.0.1:7000`,

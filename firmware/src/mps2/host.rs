@@ -1,4 +1,4 @@
-//! What the host gives by semihosting: random octets. The log is `defmt-semihosting`'s.
+//! What the host gives by semihosting: random bytes. The log is `defmt-semihosting`'s.
 
 use defmt_semihosting as _;
 use semihosting::experimental::random as host_random;
@@ -8,7 +8,7 @@ pub(super) fn stop() -> ! {
     semihosting::process::exit(1)
 }
 
-/// Octets of the host's random source: the board has none. Ends the machine where the host has none to give: a constant key would be
+/// Bytes of the host's random source: the board has none. Ends the machine where the host has none to give: a constant key would be
 /// worse than none.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut octets = [0; N];

@@ -45,7 +45,7 @@ const INT_RSFL: u32 = 1 << 3;
 /// What always wakes the task.
 const INT_NEWS: u32 = INT_PHY | INT_RXE | INT_TXE | INT_RXDF | INT_RSFF | INT_RSFL;
 
-/// TX data FIFO space that counts as room, in units of 64 octets: a whole frame with its commands.
+/// TX data FIFO space that counts as room, in units of 64 bytes: a whole frame with its commands.
 const ROOM_UNITS: u32 = 25;
 const ROOM: u32 = ROOM_UNITS * 64;
 const _: () = assert!(ROOM as usize >= MAX_FRAME + 2 * size_of::<u32>());
@@ -91,7 +91,7 @@ const RX_STATUS_ERROR: u32 = 1 << 15;
 const TX_CMD_FIRST_SEGMENT: u32 = 1 << 13;
 const TX_CMD_LAST_SEGMENT: u32 = 1 << 12;
 
-/// Octets of the check sequence behind each frame in the RX FIFO.
+/// Bytes of the check sequence behind each frame in the RX FIFO.
 const CHECK_SEQUENCE: usize = 4;
 /// The longest frame without check sequence.
 const MAX_FRAME: usize = 1_514;
@@ -108,7 +108,7 @@ static BASE: AtomicUsize = AtomicUsize::new(0);
 /// Frames that came in damaged, with a length that no frame has, or found no room in the chip. It wraps.
 static LOST: AtomicU32 = AtomicU32::new(0);
 
-/// Gives how many frames were lost: damaged, of a length that no frame has, or without room in the chip. It wraps.
+/// Returns how many frames were lost: damaged, of a length that no frame has, or without room in the chip. It wraps.
 pub fn frames_lost() -> u32 {
     LOST.load(Ordering::Relaxed)
 }
@@ -249,12 +249,12 @@ impl Lan9118 {
         Ok(chip)
     }
 
-    /// Gives the chip's identity, as ID_REV has it.
+    /// Returns the chip's identity, as ID_REV has it.
     pub fn id(&self) -> u32 {
         self.registers.read(ID_REV)
     }
 
-    /// Gives the Ethernet address that the chip loaded from its EEPROM.
+    /// Returns the Ethernet address that the chip loaded from its EEPROM.
     pub fn address(&self) -> [u8; 6] {
         self.addr
     }
@@ -339,7 +339,7 @@ impl Lan9118 {
         }
     }
 
-    /// Says whether a whole frame can go out; if not, the task is woken when it can.
+    /// Returns whether a whole frame can go out; if not, the task is woken when it can.
     fn has_room(&mut self, waker: &mut Context<'_>) -> bool {
         // What became of earlier frames is of no interest, but a full status FIFO stops the transmitter.
         while self.registers.read(TX_FIFO_INF) >> 16 & 0xff != 0 {
@@ -361,9 +361,9 @@ impl Lan9118 {
     }
 }
 
-/// A frame's octets, in the order they have on the wire.
+/// A frame's bytes, in the order they have on the wire.
 fn octets(buffer: &mut Buffer, len: usize) -> &mut [u8] {
-    // SAFETY: any octets are a valid `u32` and the other way round, and `u8` has no alignment to keep: nothing is left over.
+    // SAFETY: any bytes are a valid `u32` and the other way round, and `u8` has no alignment to keep: nothing is left over.
     let (_, octets, _) = unsafe { buffer.align_to_mut::<u8>() };
     &mut octets[..len]
 }

@@ -1,4 +1,4 @@
-//! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, and logs and random octets by semihosting.
+//! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, and logs and random bytes by semihosting.
 
 #[cfg(feature = "app")]
 mod arguments;

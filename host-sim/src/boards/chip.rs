@@ -36,7 +36,7 @@ pub(super) fn check(chip: &str, image: &Image) -> Result<Vec<String>> {
         }
     }
     match image.symbol("_stack_start") {
-        // The stack grows down from here: the octet below must be RAM.
+        // The stack grows down from here: the byte below must be RAM.
         Some(top) if is_in(top - 1, 1, is_ram) => {}
         Some(top) => faults.push(format!("the stack begins at {top:#x}, where there is no RAM")),
         None => faults.push("the image names no stack".into()),

@@ -16,7 +16,7 @@ pub(super) struct Image {
     symbols: Vec<(String, u64)>,
 }
 
-/// A run of octets that a probe writes.
+/// A run of bytes that a probe writes.
 pub(super) struct Segment {
     /// Where it is written.
     #[cfg_attr(not(feature = "probe-rs"), expect(dead_code, reason = "asked for by the check against the chip"))]
@@ -28,7 +28,7 @@ pub(super) struct Segment {
 struct Section {
     len: u64,
     is_writable: bool,
-    /// It has octets in the image: flash pays for them.
+    /// It has bytes in the image: flash pays for them.
     is_stored: bool,
 }
 
@@ -64,18 +64,18 @@ impl Image {
         Ok(Image { segments, sections: sections.collect(), symbols: symbols.collect() })
     }
 
-    /// Octets of flash: code, constants, and what RAM is filled from at the start.
+    /// Bytes of flash: code, constants, and what RAM is filled from at the start.
     pub(super) fn flash(&self) -> u64 {
         self.segments.iter().map(|segment| segment.octets.len() as u64).sum()
     }
 
-    /// Octets of RAM, the stack aside.
+    /// Bytes of RAM, the stack aside.
     pub(super) fn ram(&self) -> u64 {
         let is_in_ram = |section: &&Section| section.is_writable || !section.is_stored;
         self.sections.iter().filter(is_in_ram).map(|section| section.len).sum()
     }
 
-    /// Octets left for the stack.
+    /// Bytes left for the stack.
     pub(super) fn stack(&self) -> Option<u64> {
         self.symbol("_stack_start")?.checked_sub(self.symbol("_stack_end")?)
     }

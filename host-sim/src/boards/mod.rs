@@ -54,7 +54,7 @@ impl Budgets {
     }
 }
 
-/// What a binary may take, in octets.
+/// What a binary may take, in bytes.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Budget {
@@ -62,7 +62,7 @@ struct Budget {
     ram: u64,
 }
 
-/// Builds, prints and checks; says whether everything fits.
+/// Builds, prints and checks; returns whether everything fits.
 ///
 /// # Errors
 /// If a binary cannot be built or read, or the budget names none for it.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::family::Family;
 
-/// The last octet of the first host's address.
+/// The last byte of the first host's address.
 pub(super) const FIRST: u8 = 10;
 /// The same of the address a host has while it is without its own.
 pub(super) const ELSEWHERE: u8 = 100;

@@ -408,7 +408,7 @@ impl World<'_> {
             | Timer::Reset
             | Timer::Challenge
             | Timer::TimeWait
-            | Timer::Neighbour => return Some("no such end".into()),
+            | Timer::Neighbor => return Some("no such end".into()),
         };
         let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
         if !has_jumped && u128::from(age) < least.as_millis() {
@@ -489,7 +489,7 @@ fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
             && status.snd_una != status.snd_nxt;
     let stuck = ms - conn.rested_ms.max(conn.moved_ms).max(conn.changed_ms).min(ms);
     // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
-    let advised = if conn.options.user_timeout_option { config.longest_advice } else { Duration::ZERO };
+    let advised = if conn.options.user_timeout_option { config.user_timeout_limit } else { Duration::ZERO };
     let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2.max(advised)).as_millis() as u64;
     (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS)
         .then(|| format!("late end: {local} makes no progress for {stuck} ms in {state}, R2 is {r2} ms"))

@@ -45,9 +45,9 @@ pub(super) struct Conn {
     pub last: Option<Status>,
     /// When SND.UNA last moved, on its host's clock.
     pub moved_ms: u64,
-    /// When an octet was last taken by either side, or the connection became open, on its host's clock.
+    /// When an byte was last taken by either side, or the connection became open, on its host's clock.
     pub octet_ms: u64,
-    /// The octets taken by both sides.
+    /// The bytes taken by both sides.
     pub octets: u64,
     /// When nothing was last unacknowledged, on its host's clock.
     pub drained_ms: u64,

@@ -155,7 +155,7 @@ impl Draw {
             let idle_for = self.pick(&[None, Some(1_000), Some(10_000)]).map(Duration::from_millis);
             config.eviction = idle_for.map(|idle_for| Eviction { by, idle_for });
         }
-        config.longest_advice = Duration::from_secs(self.pick(&[600, 600, 30, 200]));
+        config.user_timeout_limit = Duration::from_secs(self.pick(&[600, 600, 30, 200]));
         config.rst_policy = RstPolicy { at_last_ack_sent: policy, before_fin: policy };
         config
     }

@@ -158,14 +158,14 @@ impl World<'_> {
         self.note(|| format!("{count} SYNs to {}:{port}", name(h)));
         let mut rng = fastrand::Rng::with_seed(self.plan.seed ^ self.now);
         for _ in 0..count {
-            let (ip, hop) = match other {
+            let (ip, link_addr) = match other {
                 Some(other) => (address(other, family), mac(other)),
                 None => (family.host(NOBODY + rng.u8(..40)), mac(90)),
             };
             let from = std::net::SocketAddr::new(ip, rng.u16(10_000..));
             let to = Ep::new(h, family, port).addr();
             let seen = Seen { from, to, seq: Seq(rng.u32(..)), ack: Seq(0), control: Control::SYN, wnd: 1_000, len: 0 };
-            self.inject(h, seen.forge(hop, mac(h)));
+            self.inject(h, seen.forge(link_addr, mac(h)));
         }
     }
 }

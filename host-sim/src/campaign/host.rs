@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{
-    ChecksumBy, Config, Hop, Instant, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions, Tcp,
+    ChecksumBy, Config, Instant, LinkAddr, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions, Tcp,
 };
 
 use super::addresses::{ELSEWHERE, Ep, FIRST, mac};
@@ -133,7 +133,7 @@ impl<'b> Host<'b> {
         self.lost_until[usize::from(family == Family::Ipv6)] <= world
     }
 
-    /// Gives the engine the addresses it has now.
+    /// Returns the engine the addresses it has now.
     pub(super) fn set_addresses(&mut self, n: usize, world: u64) {
         let interfaces = Family::ALL.map(|family| {
             let last = if self.has_address(family, world) { FIRST } else { ELSEWHERE };
@@ -183,7 +183,7 @@ fn boot<'b>(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64, boots: u32) ->
         3 => engine(bump.alloc_with(Storage::<6, 3, 8, 4, 16_384>::new), config, key),
         _ => engine(bump.alloc_with(Storage::<8, 4, 16, 8, 65_536>::new), config, key),
     };
-    Link::new(tcp, Medium::Ethernet(Hop(mac(n))), ChecksumBy::Software)
+    Link::new(tcp, Medium::Ethernet(LinkAddr(mac(n))), ChecksumBy::Software)
 }
 
 fn engine<'b, const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(

@@ -70,7 +70,7 @@ impl World<'_> {
     fn r2(&self) -> u64 {
         let own = self.conns.iter().map(|c| c.options.r2.as_micros() as u64).max().unwrap_or(0).max(100 * SECOND);
         let advised = self.conns.iter().any(|c| c.options.user_timeout_option);
-        if advised { own.max(self.most(|c| c.longest_advice)) } else { own }
+        if advised { own.max(self.most(|c| c.user_timeout_limit)) } else { own }
     }
 
     /// Every unanswered segment was sent again, every half-open record has expired, and what was written has arrived.

@@ -32,7 +32,7 @@ impl Story {
         }
     }
 
-    /// Gives the lines.
+    /// Returns the lines.
     pub(super) fn lines(&self) -> &[String] {
         self.lines.as_deref().unwrap_or_default()
     }

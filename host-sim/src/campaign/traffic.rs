@@ -65,7 +65,7 @@ impl World<'_> {
         }
     }
 
-    /// A host's engine sent a segment. Gives how deep in a row of answering ACKs it stands.
+    /// A host's engine sent a segment. Returns how deep in a row of answering ACKs it stands.
     pub(super) fn sent(&mut self, h: usize, seen: &Seen) -> u16 {
         let (from, to) = (Ep::of(seen.from), Ep::of(seen.to));
         if from.host() != h && !self.hosts[h].listeners.is_empty() && from.host() < self.hosts.len() {

@@ -23,7 +23,7 @@ use crate::family::Family;
 use crate::frame::Seen;
 use crate::resolve;
 
-/// Octets of an Ethernet header.
+/// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
 /// Outputs of one engine in a row; more is a loop.
 const OUTPUTS: usize = 20_000;

@@ -89,7 +89,7 @@ impl Netlink {
         self.change_link(change, format!("set the MAC of {}", link.name))
     }
 
-    /// Gives the device an address, which is used at once: nobody is asked whether it is free.
+    /// Returns the device an address, which is used at once: nobody is asked whether it is free.
     pub(super) fn add_address(&mut self, link: &Link, address: IpAddr, prefix: u8) -> Result<(), Forbidden> {
         let mut message = AddressMessage::default();
         message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };

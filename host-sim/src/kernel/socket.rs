@@ -97,7 +97,7 @@ impl KernelStream {
         Ok(self.state()?.is_synchronized())
     }
 
-    /// Gives data to send, returns how many bytes were taken, `None` if the
+    /// Returns data to send, returns how many bytes were taken, `None` if the
     /// buffer has no room now.
     pub fn send(&self, data: &[u8]) -> io::Result<Option<usize>> {
         unless_blocked(self.socket.send_with_flags(data, libc::MSG_NOSIGNAL))

@@ -76,7 +76,7 @@ pub struct Wire {
 impl Wire {
     /// Lays the wire in the namespace entered: gives the kernel's end its
     /// address in `network`, and leaves our address and `our_mac` to our stack,
-    /// which must answer ARP or neighbour solicitations for them.
+    /// which must answer ARP or neighbor solicitations for them.
     ///
     /// Without a `kind`, tries a TAP and falls back to a veth pair.
     pub fn open(network: &Network, our_mac: Mac, kind: Option<WireKind>) -> Result<Self, Forbidden> {
@@ -133,7 +133,7 @@ impl Wire {
         })
     }
 
-    /// Gives the kernel one frame, header included; it need not be padded.
+    /// Returns the kernel one frame, header included; it need not be padded.
     ///
     /// A frame without a whole header or beyond the MTU is an error of kind
     /// "invalid input". One of kind "would block", or `ENOBUFS`, means that the
@@ -232,7 +232,7 @@ fn is_group(mac: Mac) -> bool {
     mac[0] & 1 != 0
 }
 
-/// Makes an address of the kernel's end from the last octets of its IP address,
+/// Makes an address of the kernel's end from the last bytes of its IP address,
 /// so that captures of different runs compare; locally administered, and never
 /// `ours`.
 fn mac_for(kernel_addr: IpAddr, ours: Mac) -> Mac {

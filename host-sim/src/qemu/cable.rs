@@ -164,7 +164,7 @@ impl Cable {
         Ok(())
     }
 
-    /// Gives the kernel's Ethernet address.
+    /// Returns the kernel's Ethernet address.
     pub(super) fn kernel_mac(&self) -> [u8; 6] {
         self.shared.kernel_mac
     }
@@ -174,14 +174,14 @@ impl Cable {
         lock(&self.shared.seen).iter().filter(|(way, seen)| is_wanted(*way, seen)).count()
     }
 
-    /// Gives the last segment of the board's on a connection.
+    /// Returns the last segment of the board's on a connection.
     pub(super) fn last_from_board(&self, board: SocketAddr, kernel: SocketAddr) -> Option<Seen> {
         let seen = lock(&self.shared.seen);
         let is_it = |(way, seen): &&(Way, Seen)| *way == Way::ToPeer && (seen.from, seen.to) == (board, kernel);
         seen.iter().rev().find(is_it).map(|(_, seen)| *seen)
     }
 
-    /// Says whether the capture has everything, if there is one.
+    /// Returns whether the capture has everything, if there is one.
     ///
     /// # Errors
     /// The first that writing it met.
@@ -189,7 +189,7 @@ impl Cable {
         lock(&self.shared.capture_failure).take().map_or(Ok(()), Err)
     }
 
-    /// Gives how often the board has called TCP unreachable by ICMP.
+    /// Returns how often the board has called TCP unreachable by ICMP.
     pub(super) fn unreachables(&self) -> u32 {
         self.shared.unreachables.load(Ordering::Relaxed)
     }
@@ -313,7 +313,7 @@ fn is_tcp_unreachable_v4(packet: &[u8]) -> bool {
         return false;
     }
     let Ok(icmp) = Icmpv4Packet::new_checked(ipv4.payload()) else { return false };
-    // The packet it is about follows the eight octets of the message's head.
+    // The packet it is about follows the eight bytes of the message's head.
     let quoted = ipv4.payload().get(8..).map(Ipv4Packet::new_unchecked);
     icmp.msg_type() == Icmpv4Message::DstUnreachable
         && quoted.is_some_and(|quoted| quoted.check_len().is_ok() && quoted.next_header() == IpProtocol::Tcp)

@@ -192,7 +192,7 @@ fn stay(lab: &mut Lab) -> Result<i32> {
     Ok(0)
 }
 
-/// Says whether the ids of this process are mapped, as in a namespace that an ordinary user made.
+/// Returns whether the ids of this process are mapped, as in a namespace that an ordinary user made.
 fn is_own_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().nth(2).is_some_and(|count| count == "1")

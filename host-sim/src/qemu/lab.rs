@@ -51,7 +51,7 @@ pub(super) struct Lab {
     machine: Option<Machine>,
     /// Whom a board powered on shows the whole status page; `None`: nobody.
     status_from: Option<String>,
-    /// The deepest use of the stack that any board has told, in octets.
+    /// The deepest use of the stack that any board has told, in bytes.
     deepest_stack: Cell<u64>,
     next_port: Cell<u16>,
 }
@@ -89,7 +89,7 @@ impl Lab {
         })
     }
 
-    /// Gives the board's name, as its log says it.
+    /// Returns the board's name, as its log says it.
     pub(super) fn board_name(&self) -> &'static str {
         self.board.binary()
     }
@@ -151,7 +151,7 @@ impl Lab {
         self.cable.unplug();
     }
 
-    /// Gives the running machine.
+    /// Returns the running machine.
     ///
     /// # Errors
     /// If none runs.
@@ -159,7 +159,7 @@ impl Lab {
         self.machine.as_ref().context("the board is not powered on")
     }
 
-    /// Gives the board's address.
+    /// Returns the board's address.
     pub(super) fn board_addr(&self) -> IpAddr {
         board_addr(self.family)
     }
@@ -169,22 +169,22 @@ impl Lab {
         self.status_from = Some(networks);
     }
 
-    /// Gives the address of the kernel's that the scenarios do not let see everything.
+    /// Returns the address of the kernel's that the scenarios do not let see everything.
     pub(super) fn stranger_addr(&self) -> IpAddr {
         strangers_network(self.family).kernel
     }
 
-    /// Gives the board's endpoint at a port.
+    /// Returns the board's endpoint at a port.
     pub(super) fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.board_addr(), port)
     }
 
-    /// Gives the kernel's endpoint at a port.
+    /// Returns the kernel's endpoint at a port.
     pub(super) fn kernel_at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.family.peer_addr(), port)
     }
 
-    /// Gives the kernel's zone of link-local addresses on the wire.
+    /// Returns the kernel's zone of link-local addresses on the wire.
     pub(super) fn zone(&self) -> u32 {
         self.zone
     }
@@ -223,7 +223,7 @@ impl Lab {
         Ok(status)
     }
 
-    /// Gives a port of the kernel's that no connection has used lately: with one that the kernel draws, a page would
+    /// Returns a port of the kernel's that no connection has used lately: with one that the kernel draws, a page would
     /// now and then reopen a TIME-WAIT of the board's, which then counts one less.
     pub(super) fn own_port(&self) -> u16 {
         let port = self.next_port.get();
@@ -232,7 +232,7 @@ impl Lab {
         port
     }
 
-    /// Gives the deepest use of the stack that any board has told so far, in octets.
+    /// Returns the deepest use of the stack that any board has told so far, in bytes.
     pub(super) fn deepest_stack(&self) -> u64 {
         self.deepest_stack.get()
     }
@@ -304,7 +304,7 @@ pub(super) fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr)> {
     Ok((stream.local_addr()?, stream.peer_addr()?))
 }
 
-/// Sends octets to the echo service, and sees them come back.
+/// Sends bytes to the echo service, and sees them come back.
 ///
 /// # Errors
 /// If they do not, or others do.

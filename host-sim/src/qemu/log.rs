@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Table};
 
-/// Octets read at a time.
+/// Bytes read at a time.
 const CHUNK: usize = 4_096;
 
 /// One line.
@@ -113,12 +113,12 @@ impl Log {
         self.lines.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives what was logged.
+    /// Returns what was logged.
     pub(super) fn lines(&self) -> Vec<Line> {
         self.lock().lines.clone()
     }
 
-    /// Gives how many lines there are.
+    /// Returns how many lines there are.
     pub(super) fn len(&self) -> usize {
         self.lock().lines.len()
     }

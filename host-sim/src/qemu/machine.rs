@@ -78,12 +78,12 @@ impl Machine {
         bail!("QEMU's Ethernet did not come up in {} s", PATIENCE.as_secs())
     }
 
-    /// Gives the process's number.
+    /// Returns the process's number.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Gives how much of the processor the machine has taken so far.
+    /// Returns how much of the processor the machine has taken so far.
     ///
     /// # Errors
     /// If the system does not tell.

@@ -9,7 +9,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, Ipv4Packet};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How long a reply is waited for, and how often the request is repeated: a board that has just started knows no neighbour, asks for the
+/// How long a reply is waited for, and how often the request is repeated: a board that has just started knows no neighbor, asks for the
 /// address, and forgets the request over it (embassy-net keeps none).
 const PATIENCE: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 5;
@@ -70,7 +70,7 @@ fn await_reply(socket: &mut Socket, from: IpAddr, seq_no: u16) -> Option<Vec<u8>
     None
 }
 
-/// The identifier, number and octets of a reply, which comes with its IP header.
+/// The identifier, number and bytes of a reply, which comes with its IP header.
 fn reply_v4(packet: &[u8]) -> Option<((u16, u16), &[u8])> {
     let ipv4 = Ipv4Packet::new_checked(packet).ok()?;
     let icmp = Icmpv4Packet::new_checked(ipv4.payload()).ok()?;

@@ -10,7 +10,7 @@ use crate::script::{
 use crate::world::World;
 
 const MEBIBYTE: usize = 1 << 20;
-/// What the side that still may sends after the other has half-closed, in octets.
+/// What the side that still may sends after the other has half-closed, in bytes.
 const REST: usize = 64 * 1_024;
 
 pub(super) fn we_close_first(w: &mut World<'_>) -> Result<()> {

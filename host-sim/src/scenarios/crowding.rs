@@ -17,7 +17,7 @@ const QUOTA: usize = 10;
 pub(super) const ROUNDS: usize = 70;
 /// The first of the soak's clients' ports.
 const CLIENTS: u16 = 4;
-/// Octets each served client echoes.
+/// Bytes each served client echoes.
 const FEW: usize = 10;
 
 pub(super) fn quota(w: &mut World<'_>) -> Result<()> {

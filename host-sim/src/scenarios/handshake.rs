@@ -1,4 +1,4 @@
-//! RST and wrong acknowledgements before a connection is synchronised.
+//! RST and wrong acknowledgments before a connection is synchronized.
 
 use anyhow::{Result, anyhow, ensure};
 use tcp_reset_core::{Control, Seq, State};
@@ -10,7 +10,7 @@ use crate::script::{
 use crate::trace::Way;
 use crate::world::{Pair, World};
 
-/// How far behind the right number a wrong acknowledgement is: outside every window, so that the RST it draws harms nobody.
+/// How far behind the right number a wrong acknowledgment is: outside every window, so that the RST it draws harms nobody.
 const BEHIND: u32 = 100_000;
 /// A port of the peer's that it knows nothing of.
 const STRANGE: u16 = 9;

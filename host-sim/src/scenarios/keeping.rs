@@ -28,7 +28,7 @@ const PEER_WAITS: Duration = Duration::from_secs(1);
 const WHILE: Duration = Duration::from_millis(2_500);
 /// How soon a probe is answered.
 const AT_ONCE: Duration = Duration::from_millis(150);
-/// Octets that are sent to a silent side.
+/// Bytes that are sent to a silent side.
 const SOME: usize = 20;
 
 /// Returns whether a segment asks whether the other side is there: an empty one, at a number that was acknowledged already.
@@ -101,7 +101,7 @@ pub(super) fn peer_asks(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &pair)
 }
 
-/// A probe that we answer is no octet: our idle timeout counts on.
+/// A probe that we answer is no byte: our idle timeout counts on.
 pub(super) fn peer_asks_idle(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
     is_alive(w, &pair)?;
@@ -128,7 +128,7 @@ pub(super) fn peer_asks_in_vain(w: &mut World<'_>) -> Result<()> {
     get_power(w)
 }
 
-/// We lose power while the peer's octets are in flight: its user timeout tells its process.
+/// We lose power while the peer's bytes are in flight: its user timeout tells its process.
 pub(super) fn peer_waits_in_vain(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
     is_alive(w, &pair)?;
@@ -164,7 +164,7 @@ fn get_power(w: &mut World<'_>) -> Result<()> {
     is_alive(w, &fresh)
 }
 
-/// The peer fills our window. Returns how many octets wait at our application.
+/// The peer fills our window. Returns how many bytes wait at our application.
 fn fill_our_window(w: &mut World<'_>, pair: &Pair) -> Result<usize> {
     w.note("the peer sends until our window, which nobody reads from, is closed");
     let mut sent = 0;

@@ -51,7 +51,7 @@ pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
     Ok(())
 }
 
-/// We send until the peer takes no more. Returns how many octets our application has sent, most of which wait.
+/// We send until the peer takes no more. Returns how many bytes our application has sent, most of which wait.
 pub(super) fn fill_window(w: &mut World<'_>, pair: &Pair) -> Result<usize> {
     let mut sent = 0;
     w.note("we send until the peer, which does not read, closes its window");

@@ -17,7 +17,7 @@ use crate::script::{
 use crate::trace::{Step, Way};
 use crate::world::{Pair, World};
 
-/// Octets that are sent to a peer without power.
+/// Bytes that are sent to a peer without power.
 const SOME: usize = 20;
 
 /// The story of a power loss, from the moment on that the timer counts from.

@@ -18,7 +18,7 @@ use crate::world::{Pair, World};
 
 /// The port of a client of ours beside [`crate::script::OUR_CLIENT`].
 const SECOND_CLIENT: u16 = 4;
-/// Octets that are sent into the silence.
+/// Bytes that are sent into the silence.
 const SOME: usize = 20;
 /// Retransmissions that are measured.
 const MEASURED: usize = 4;
@@ -129,7 +129,7 @@ pub(super) fn closed_window(w: &mut World<'_>) -> Result<()> {
     Ok(())
 }
 
-/// One octet, which a closed window has no room for.
+/// One byte, which a closed window has no room for.
 pub(super) fn is_probe(step: &Step) -> bool {
     step.way == Way::ToPeer && step.seen.is(Control::ACK) && step.seen.len == 1
 }

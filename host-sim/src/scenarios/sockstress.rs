@@ -24,7 +24,7 @@ const HOSTS: usize = 3;
 const HONEST: u16 = 4;
 /// Those of the honest clients that each find it full.
 const HONEST_ONES: [u16; 3] = [12, 13, 14];
-/// Octets of what it asks for, and of our answer.
+/// Bytes of what it asks for, and of our answer.
 const QUESTION: usize = 10;
 const ANSWER: usize = 500;
 /// Between two looks at everything.
@@ -43,7 +43,7 @@ enum Manner {
     Deaf,
     /// It asks with a closed window, and answers each of our probes: still closed.
     Shut,
-    /// It asks with a window of three octets, and never acknowledges them.
+    /// It asks with a window of three bytes, and never acknowledges them.
     Tiny,
     /// It asks, acknowledges the answer, and says that again and again.
     Repeating,
@@ -68,7 +68,7 @@ impl Manner {
         !matches!(self, Manner::Mute | Manner::Waiting)
     }
 
-    /// What ends it, and how long after its last octet or its handshake.
+    /// What ends it, and how long after its last byte or its handshake.
     fn bound(self) -> (Timer, Duration) {
         match self {
             Manner::Mute => (Timer::FirstByte, FIRST_BYTE),
@@ -86,7 +86,7 @@ struct Attacker {
     us: SocketAddr,
     seq: Seq,
     ack: Seq,
-    /// When its handshake was done, our answer was sent, or an octet of it acknowledged.
+    /// When its handshake was done, our answer was sent, or an byte of it acknowledged.
     since: Instant,
     /// Our end, if our application has it.
     ours: Option<ConnectionHandle>,

@@ -198,7 +198,7 @@ fn starting_connect_once_embassy_net_is_configured_has_a_route() {
     assert_eq!(world.join(&connecting), None);
 }
 
-/// What was opened in the family that goes on keeps its neighbour's address or learns it anew: nothing is stuck.
+/// What was opened in the family that goes on keeps its neighbor's address or learns it anew: nothing is stuck.
 #[test]
 fn v4_replaced_text_on_its_way_over_ipv6_arrives() {
     let (mut world, host, v4, mut v6) = World::dual_connected();

@@ -38,7 +38,7 @@ fn answers(world: &mut World, host: &Host, raw: &Raw, packet: &[u8]) -> Vec<Pack
     everything_after(world, raw, on_ethernet(host.mac(), raw.mac, packet))
 }
 
-/// embassy-net asks for the neighbour first, and loses what it wanted to say.
+/// embassy-net asks for the neighbor first, and loses what it wanted to say.
 fn make_known(world: &mut World, host: &Host, raw: &Raw) {
     let question = solicitation((raw.mac, RAW_V6), HOST_V6, solicited_group(HOST_V6));
     raw.send_packet(host.mac(), &question);
@@ -90,7 +90,7 @@ fn echo_request_of_a_stranger_embassy_net_asks_for_it_and_answers_the_next() {
     world.run_ms(5);
     let got = answers(&mut world, &host, &raw, &request);
     assert!(matches!(&got[..], [Packet { body: Body::Icmpv6 { kind: ECHO_REPLY, .. }, .. }]), "{got:?}");
-    assert_eq!(host.tcp.inspect(|link| link.counters().neighbour_solicitations), 0, "it was not ours to ask");
+    assert_eq!(host.tcp.inspect(|link| link.counters().neighbor_solicitations), 0, "it was not ours to ask");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn advertisements(host: &Host) -> usize {
 fn client_of_a_second_host_octets_come_back_unchanged() {
     let (mut world, a, b) = World::two_dual_hosts();
     let (accepted, connected) = world.pair_v6(&a, &b, 7);
-    assert_eq!(b.tcp.inspect(|link| link.counters().neighbour_solicitations), 1);
+    assert_eq!(b.tcp.inspect(|link| link.counters().neighbor_solicitations), 1);
     assert_eq!(advertisements(&a), 1, "embassy-net tells the client where its host is");
     assert_eq!(connected.remote_endpoint(), Some((HOST_V6, 7).into()));
     assert_eq!(connected.local_endpoint().map(|local| local.ip()), Some(OTHER_V6.into()));
@@ -184,7 +184,7 @@ fn plain_ip_device_connects_echoes_and_pings() {
     world.run_ms(5);
     let got: Vec<_> = a.port.sent_since(mark).iter().map(|bytes| packet::parse_ip(bytes)).collect();
     assert!(matches!(&got[..], [Body::Icmpv6 { kind: super::frames::ECHO_REPLY, .. }]), "{got:?}");
-    assert_eq!(b.tcp.inspect(|link| link.counters().neighbour_solicitations), 0);
+    assert_eq!(b.tcp.inspect(|link| link.counters().neighbor_solicitations), 0);
 }
 
 #[test]

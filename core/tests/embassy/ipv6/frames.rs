@@ -55,7 +55,7 @@ pub fn error(router: Ipv6Addr, dst: Ipv6Addr, kind: u8, number: u32, about: &[u8
     icmpv6_packet(router, dst, 64, [kind, 0], &[&number.to_be_bytes(), quote].concat())
 }
 
-/// A part of a packet; the offset is in units of 8 octets.
+/// A part of a packet; the offset is in units of 8 bytes.
 pub fn fragment(next: u8, offset: u16, more_follow: bool, payload: &[u8]) -> Vec<u8> {
     let field = offset << 3 | u16::from(more_follow);
     let mut bytes = vec![next, 0];
@@ -75,7 +75,7 @@ pub fn behind(src: Ipv6Addr, dst: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8>
     ipv6(src, dst, next, payload)
 }
 
-/// Changes an octet of an ICMPv6 message and mends nothing: the checksum is wrong then.
+/// Changes an byte of an ICMPv6 message and mends nothing: the checksum is wrong then.
 pub fn spoiled(mut packet: Vec<u8>) -> Vec<u8> {
     assert_eq!(packet[6], ICMPV6);
     packet[42] ^= 0x01;

@@ -28,7 +28,7 @@ use crate::packet::{ACK, PSH};
 
 const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x01);
 const OTHER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x02);
-/// Its last octet is not that of the peer made by hand over IPv4, so that both may be there.
+/// Its last byte is not that of the peer made by hand over IPv4, so that both may be there.
 const RAW_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0xa, 0xb, 0x00c1, 0xd219);
 /// Another address for a host.
 const NEW_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77);
@@ -102,7 +102,7 @@ impl Live {
         Live { stream, conn }
     }
 
-    /// Carries octets both ways.
+    /// Carries bytes both ways.
     fn exchange(&mut self, world: &mut World) {
         let Live { stream, conn } = self;
         conn.take();

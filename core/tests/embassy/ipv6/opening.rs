@@ -40,11 +40,11 @@ fn syns_since(host: &Host, mark: usize) -> Vec<(Mac, packet::Seg)> {
 }
 
 fn solicitations(host: &Host) -> u32 {
-    host.tcp.inspect(|link| link.counters().neighbour_solicitations)
+    host.tcp.inspect(|link| link.counters().neighbor_solicitations)
 }
 
 #[test]
-fn connecting_neighbour_is_solicited_and_the_syn_goes_where_it_says() {
+fn connecting_neighbor_is_solicited_and_the_syn_goes_where_it_says() {
     let (mut world, host, raw) = host_and_silent_raw();
     let mark = host.port.mark();
     let _connecting = connect(&mut world, &host, RAW_V6, 7);
@@ -138,7 +138,7 @@ fn connecting_beyond_the_network_goes_through_the_router() {
         let mut config = embassy_net::Config::ipv4_static(crate::hosts::static_config(HOST, None));
         config.ipv6 = embassy_net::ConfigV6::Static(static_v6(HOST_V6, Some(router)));
         let host = world.host_with(PortRef::new(Some(mac_of(HOST))), config, Default::default());
-        let (raw, neighbour) = (world.raw(router), world.raw(RAW_V6));
+        let (raw, neighbor) = (world.raw(router), world.raw(RAW_V6));
         let mark = host.port.mark();
         let connecting = connect(&mut world, &host, FAR_V6, 7);
         let conn = raw.answer(&mut world, &host);
@@ -148,8 +148,8 @@ fn connecting_beyond_the_network_goes_through_the_router() {
         assert_eq!(*to, mac_of(router));
 
         let near = connect(&mut world, &host, RAW_V6, 7);
-        let _conn = neighbour.answer(&mut world, &host);
-        assert!(world.join(&near).is_ok(), "a neighbour is spoken to without it");
+        let _conn = neighbor.answer(&mut world, &host);
+        assert!(world.join(&near).is_ok(), "a neighbor is spoken to without it");
     }
 }
 
@@ -176,7 +176,7 @@ fn connecting_to_an_address_of_nobody_is_an_error() {
 }
 
 #[test]
-fn cable_in_again_neighbours_are_asked_for_anew() {
+fn cable_in_again_neighbors_are_asked_for_anew() {
     let (mut world, host, raw) = World::dual_host_and_raw();
     let open = |world: &mut World, port| {
         let connecting = connect(world, &host, RAW_V6, port);

@@ -12,7 +12,7 @@ use crate::hosts::{Conn, HOST, Host, RAW, Raw, mac_of};
 use crate::net::PortRef;
 use crate::packet::{ACK, RST, SYN, Seg};
 
-/// A host on a device that carries this many octets of IP.
+/// A host on a device that carries this many bytes of IP.
 fn host_with_mtu(ip_mtu: usize, tcp: Config) -> (World, Host, Raw, Raw) {
     let mut world = World::new();
     let port = PortRef::new(Some(mac_of(HOST)));
@@ -65,7 +65,7 @@ fn announced_mss_is_twenty_less_than_over_ipv4() {
     }
 }
 
-/// RFC 8200 §5: a link that carries less than 1,280 octets is none for IPv6.
+/// RFC 8200 §5: a link that carries less than 1,280 bytes is none for IPv6.
 #[test]
 fn device_below_the_minimum_speaks_ipv4_alone() {
     let (mut world, host, raw_v4, raw_v6) = host_with_mtu(1_279, Config::default());
@@ -124,7 +124,7 @@ fn peers_mss_and_the_device_bound_what_is_sent() {
     }
 }
 
-/// A connection with segments of 1,440 octets in flight, none of which has arrived.
+/// A connection with segments of 1,440 bytes in flight, none of which has arrived.
 fn in_flight() -> (World, Host, Live, Vec<u8>, Vec<Seg>) {
     let (mut world, host, raw) = World::dual_host_and_raw();
     let mut live = Live::accept(&mut world, &host, &raw);

@@ -32,7 +32,7 @@ fn v6_of_no_host_set_counts_as_none_and_ipv4_goes_on() {
         host.stack.set_config_v6(fixed_v6(bad));
         assert!(host.tcp.follow_address(), "{bad}");
         assert_eq!(v6.read_now(&mut world), LOST, "{bad}");
-        // The last would be a neighbour of the unspecified address.
+        // The last would be a neighbor of the unspecified address.
         for addr in [RAW_V6, Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 9)] {
             assert_eq!(connect(&mut world, &host, addr), Some(Error::NoRoute), "{addr} from {bad}");
         }

@@ -151,8 +151,8 @@ impl<'s> Host<'s> {
                 }
                 format!("{result:?}")
             }
-            Call::Connect { family, to, port, sizes, hop } => {
-                self.connect(now, self.family(family), to, port, &stream(sizes), hop)
+            Call::Connect { family, to, port, sizes, link_addr } => {
+                self.connect(now, self.family(family), to, port, &stream(sizes), link_addr)
             }
             Call::Send(which, len) => {
                 let handle = self.handle(which);
@@ -223,7 +223,7 @@ impl<'s> Host<'s> {
         to: u8,
         port: u8,
         stream: &StreamOptions,
-        hop: bool,
+        link_addr: bool,
     ) -> String {
         let nobodies = family.nobodies();
         let (ip, remote_port) = match to {
@@ -237,7 +237,7 @@ impl<'s> Host<'s> {
         let remote = SocketAddr::new(ip, remote_port);
         // Port 80 on both sides makes simultaneous opens.
         let local = SocketAddr::new(self.addr(family), [0, 80, 80, 5_000][usize::from(port)]);
-        let result = self.tcp.connect(now, local, remote, hop.then_some(HOP), *stream);
+        let result = self.tcp.connect(now, local, remote, link_addr.then_some(HOP), *stream);
         if let Ok(handle) = result {
             assert!(to <= 6, "connected to {remote}");
             assert!(stream.rx_buffer.is_power_of_two() && stream.rx_buffer <= 32_768);

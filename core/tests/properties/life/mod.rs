@@ -95,13 +95,13 @@ impl<'s> Life<'s> {
                     if let Some(before) = offered.take() {
                         assert_eq!(before, what, "something else is offered");
                     }
-                    if transmit.hop().is_none() {
+                    if transmit.link_addr().is_none() {
                         if host.defers {
                             host.has_deferred = true;
                             transmit.defer();
                             continue;
                         }
-                        transmit.set_hop(HOP);
+                        transmit.set_link_addr(HOP);
                     }
                     if host.drops > 0 && is_busy_honoured {
                         host.drops -= 1;
@@ -137,7 +137,7 @@ impl<'s> Life<'s> {
         let was_drained = self.hosts[to].is_drained && self.hold == 0;
         let from = self.seen.len();
         let host = &mut self.hosts[to];
-        let verdict = host.tcp.handle_segment(at, &Arrival { src, dst, hop: HOP }, bytes);
+        let verdict = host.tcp.handle_segment(at, &Arrival { src, dst, link_addr: HOP }, bytes);
         host.is_drained = false;
         host.track();
         self.seen.push(Seen::Called(to == 1, format!("{verdict:?}")));
@@ -303,7 +303,7 @@ impl<'s> Life<'s> {
             Op::Busy { drops, is_small, defer } => {
                 for host in &mut self.hosts {
                     (host.drops, host.is_small, host.defers) = (drops, is_small, defer);
-                    host.tcp.neighbour_changed();
+                    host.tcp.neighbor_changed();
                     host.has_deferred = false;
                     host.is_drained = false;
                 }
@@ -320,7 +320,7 @@ impl<'s> Life<'s> {
             let at = self.at();
             let host = &mut self.hosts[i];
             (host.drops, host.defers, host.has_deferred) = (0, false, false);
-            host.tcp.neighbour_changed();
+            host.tcp.neighbor_changed();
             for (n, handle) in host.handles.clone().into_iter().enumerate() {
                 if host.is_live(handle) {
                     let call = if n % 3 == 0 { Call::Abort } else { Call::Close };

@@ -31,7 +31,7 @@ pub(crate) fn stack() -> impl Strategy<Value = Stack> {
 pub(crate) enum Call {
     Listen { family: u8, port: u8, any: bool, sizes: (u8, u8), backlog: u8, half_open: u8, refuse: bool },
     Unlisten(u8),
-    Connect { family: u8, to: u8, port: u8, sizes: (u8, u8), hop: bool },
+    Connect { family: u8, to: u8, port: u8, sizes: (u8, u8), link_addr: bool },
     Accept(u8),
     Send(u8, u16),
     Recv(u8, u16),
@@ -97,7 +97,7 @@ pub(crate) fn call() -> impl Strategy<Value = Call> {
         ),
         1 => any::<u8>().prop_map(Call::Unlisten),
         3 => (0_u8..2, 0_u8..12, 0_u8..4, sizes(), prop::bool::weighted(0.8)).prop_map(
-            |(family, to, port, sizes, hop)| Call::Connect { family, to, port, sizes, hop }
+            |(family, to, port, sizes, link_addr)| Call::Connect { family, to, port, sizes, link_addr }
         ),
         4 => any::<u8>().prop_map(Call::Accept),
         6 => (any::<u8>(), 0_u16..8).prop_map(|(h, n)| Call::Send(h, n)),
@@ -131,7 +131,7 @@ pub(crate) fn listen() -> Call {
 }
 
 pub(crate) fn dial(family: u8, port: u8) -> Call {
-    Call::Connect { family, to: 0, port, sizes: (0, 0), hop: true }
+    Call::Connect { family, to: 0, port, sizes: (0, 0), link_addr: true }
 }
 
 /// Most lives begin with somebody who listens and somebody who connects, or with two who connect to each other.

@@ -1,4 +1,4 @@
-//! Packets written and read octet by octet: no code is shared with what is judged, so that nothing of the crate is trusted for it. The
+//! Packets written and read byte by byte: no code is shared with what is judged, so that nothing of the crate is trusted for it. The
 //! fuzz target writes and reads with this too.
 #![allow(dead_code, reason = "each test program, and the fuzz target, needs a part of it")]
 
@@ -59,7 +59,7 @@ pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     !(sum as u16)
 }
 
-/// What an upper layer's checksum covers beside its own octets (RFC 9293 §3.1, RFC 8200 §8.1).
+/// What an upper layer's checksum covers beside its own bytes (RFC 9293 §3.1, RFC 8200 §8.1).
 pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Vec<u8> {
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
@@ -80,7 +80,7 @@ pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) 
     }
 }
 
-/// The checksum of TCP, UDP or ICMPv6; zero where the right one stands in the octets.
+/// The checksum of TCP, UDP or ICMPv6; zero where the right one stands in the bytes.
 pub(crate) fn upper_checksum(src: IpAddr, dst: IpAddr, protocol: u8, octets: &[u8]) -> u16 {
     checksum(&[&pseudo_header(src, dst, protocol, octets.len()), octets])
 }
@@ -149,7 +149,7 @@ pub(crate) fn ip_packet(src: IpAddr, dst: IpAddr, segment: &[u8]) -> Vec<u8> {
     ip(src, dst, TCP, segment)
 }
 
-/// A packet that says which part of a segment it carries, `offset` in units of eight octets. With `spare`, everything beside that is
+/// A packet that says which part of a segment it carries, `offset` in units of eight bytes. With `spare`, everything beside that is
 /// set which must not matter: IPv4's "don't fragment" and reserved bit, the reserved bits of IPv6's fragment header.
 pub(crate) fn ip_part(src: IpAddr, dst: IpAddr, offset: u16, more: bool, spare: bool, segment: &[u8]) -> Vec<u8> {
     if let (IpAddr::V4(src), IpAddr::V4(dst)) = (src, dst) {
@@ -162,7 +162,7 @@ pub(crate) fn ip_part(src: IpAddr, dst: IpAddr, offset: u16, more: bool, spare: 
     ip(src, dst, FRAGMENT, &[&header, segment].concat())
 }
 
-/// Reads a packet around a segment that we sent: every octet of its header is what it must be.
+/// Reads a packet around a segment that we sent: every byte of its header is what it must be.
 pub(crate) fn read_ip(packet: &[u8]) -> (IpAddr, IpAddr, &[u8]) {
     if packet[0] >> 4 == 4 {
         let (header, segment) = packet.split_at(IPV4_HEADER);

@@ -119,7 +119,7 @@ pub(crate) fn answer(owner: (Mac, IpAddr), asker: (Mac, IpAddr)) -> Vec<u8> {
     }
 }
 
-/// Returns who asks for which address, if the frame is a question; each octet of it is what it must be.
+/// Returns who asks for which address, if the frame is a question; each byte of it is what it must be.
 pub(crate) fn read_question(frame: &[u8]) -> Option<((Mac, IpAddr), IpAddr)> {
     let mac = mac_at(frame, 6);
     let (asker, target): ((Mac, IpAddr), IpAddr) = match u16_at(frame, 12) {

@@ -1,4 +1,4 @@
-//! TCP segments (RFC 9293 §3.1) as octets and as plain numbers.
+//! TCP segments (RFC 9293 §3.1) as bytes and as plain numbers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use super::{ACK, FIN, RST, SYN, URG, tcp_checksum, u16_at, u32_at};
 
 /// The header without options.
 pub(crate) const HEADER: usize = 20;
-/// The most octets of options.
+/// The most bytes of options.
 const MOST_OPTIONS: usize = 40;
 
 /// What is to be written, between two endpoints.
@@ -23,7 +23,7 @@ pub(crate) struct Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// The segment's octets. Without a checksum the field is zero.
+    /// The segment's bytes. Without a checksum the field is zero.
     pub(crate) fn octets(&self, src: SocketAddr, dst: SocketAddr, has_checksum: bool) -> Vec<u8> {
         let header = HEADER + self.options.len().next_multiple_of(4);
         assert!(header <= HEADER + MOST_OPTIONS, "options that no header holds");
@@ -46,7 +46,7 @@ impl Raw<'_> {
         out
     }
 
-    /// The segment's octets with a right checksum.
+    /// The segment's bytes with a right checksum.
     pub(crate) fn bytes(&self, src: SocketAddr, dst: SocketAddr) -> Vec<u8> {
         self.octets(src, dst, true)
     }
@@ -96,7 +96,7 @@ impl Seg {
         }
     }
 
-    /// The segment's octets between two addresses of one family.
+    /// The segment's bytes between two addresses of one family.
     pub(crate) fn octets(&self, src: impl Into<IpAddr>, dst: impl Into<IpAddr>) -> Vec<u8> {
         let Seg { sport, dport, seq, ack, flags, wnd, urgent, ref options, ref text } = *self;
         let raw = Raw { seq, ack, flags, wnd, urgent, options, text };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Arrival, ChecksumBy, Config, Event, Hop, Instant, Output, ResetReason, SecretKey, Storage, Tcp, Timer, Verdict,
+    Arrival, ChecksumBy, Config, Event, Instant, LinkAddr, Output, ResetReason, SecretKey, Storage, Tcp, Timer, Verdict,
 };
 
 use super::{MOST_DEADLINES, MOST_OUTPUTS, START, key};
@@ -92,7 +92,7 @@ impl<'s> Engine<'s> {
 
     /// Delivers bytes as they are and collects what follows.
     pub(crate) fn arrive_bytes(&mut self, src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Verdict {
-        let arrival = Arrival { src, dst, hop: Hop::default() };
+        let arrival = Arrival { src, dst, link_addr: LinkAddr::default() };
         let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
         self.drain();
         verdict
@@ -163,7 +163,7 @@ impl<'s> Engine<'s> {
         timer
     }
 
-    /// Gives the only segment that the last call sent.
+    /// Returns the only segment that the last call sent.
     pub(crate) fn only(&self) -> &Sent {
         assert_eq!(self.sent.len(), 1, "segments sent: {:?}", self.sent);
         &self.sent[0]

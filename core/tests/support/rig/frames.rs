@@ -10,7 +10,7 @@ use crate::support::family::Family;
 
 /// What stands in the buffers that frames are written to.
 const DIRT: u8 = 0xaa;
-/// Octets of the buffer beyond the frame.
+/// Bytes of the buffer beyond the frame.
 const SPARE: usize = 7;
 
 /// A link with these addresses and routers around a new engine.

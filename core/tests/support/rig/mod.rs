@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcp_reset_core::{
-    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Hop, Instant, ListenOptions, ListenerHandle, SecretKey,
-    State, Status, Storage, StreamOptions, Timers, Verdict,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Instant, LinkAddr, ListenOptions, ListenerHandle,
+    SecretKey, State, Status, Storage, StreamOptions, Timers, Verdict,
 };
 
 use crate::support::family::Family;
@@ -84,12 +84,12 @@ pub(crate) fn small_listener() -> ListenOptions {
     ListenOptions { stream: small_stream(), ..ListenOptions::default() }
 }
 
-/// Gives the byte that stands at `seq` in every stream of these tests.
+/// Returns the byte that stands at `seq` in every stream of these tests.
 pub(crate) fn byte_at(seq: u32) -> u8 {
     (seq ^ (seq >> 8)) as u8
 }
 
-/// Gives `len` bytes of the stream from `seq` on.
+/// Returns `len` bytes of the stream from `seq` on.
 pub(crate) fn stream(seq: u32, len: u32) -> Vec<u8> {
     (0..len).map(|i| byte_at(seq.wrapping_add(i))).collect()
 }
@@ -193,7 +193,7 @@ impl<'s> Rig<'s> {
     }
 
     pub(crate) fn dial_with(&mut self, options: StreamOptions) {
-        let handle = self.engine.tcp.connect(self.engine.now, self.us, self.peer, Some(Hop::default()), options);
+        let handle = self.engine.tcp.connect(self.engine.now, self.us, self.peer, Some(LinkAddr::default()), options);
         self.handle = Some(handle.unwrap());
         self.engine.drain();
         self.look();

@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     pub(crate) shuts_first: bool,
     /// Never shuts down by itself.
     pub(crate) stays: bool,
-    /// Gives the handle up as soon as both directions are done for it, not when the end is told.
+    /// Returns the handle up as soon as both directions are done for it, not when the end is told.
     pub(crate) closes_early: bool,
     pub(crate) stream: StreamOptions,
 }
@@ -142,7 +142,7 @@ impl App {
         }
     }
 
-    /// Says whether nothing is left to read and nothing will come.
+    /// Returns whether nothing is left to read and nothing will come.
     pub(crate) fn read(&mut self, tcp: &mut Tcp<'_>, handle: ConnectionHandle, now: u64, rng: &mut Rng) -> bool {
         while now >= self.reads_from {
             let mut buf = vec![0; 1 + rng.below(self.plan.read_chunk as u64) as usize];

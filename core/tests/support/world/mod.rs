@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
-use tcp_reset_core::{ChecksumBy, Config, Event, Hop, Instant, ListenOptions, Rule, SecretKey, Storage, Tcp};
+use tcp_reset_core::{ChecksumBy, Config, Event, Instant, LinkAddr, ListenOptions, Rule, SecretKey, Storage, Tcp};
 
 use crate::support::family::Family;
 use crate::support::packet;
@@ -77,7 +77,7 @@ impl Path {
 }
 
 /// The sides' Ethernet addresses.
-pub(crate) const MACS: [Hop; 2] = [Hop([2, 0, 0, 0, 0, 1]), Hop([2, 0, 0, 0, 0, 2])];
+pub(crate) const MACS: [LinkAddr; 2] = [LinkAddr([2, 0, 0, 0, 0, 1]), LinkAddr([2, 0, 0, 0, 0, 2])];
 
 /// The sides' endpoints.
 pub(crate) fn sides(family: Family) -> [SocketAddr; 2] {
@@ -242,7 +242,7 @@ impl<'s> World<'s> {
         }
     }
 
-    /// Says whether a frame is about an address on the link.
+    /// Returns whether a frame is about an address on the link.
     fn is_about_neighbors(&self, frame: &[u8]) -> bool {
         self.header() > 0 && is_about_neighbors(frame)
     }
@@ -303,7 +303,7 @@ impl<'s> World<'s> {
         }
     }
 
-    /// Changes one octet of those that a checksum covers.
+    /// Changes one byte of those that a checksum covers.
     fn corrupt(&mut self, packet: &mut [u8]) {
         loop {
             let at = self.rng.below(packet.len() as u64) as usize;

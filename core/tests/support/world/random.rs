@@ -1,4 +1,4 @@
-//! Numbers and streams of octets that repeat from a seed.
+//! Numbers and streams of bytes that repeat from a seed.
 
 /// splitmix64: small, fast, and the same everywhere.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ const ECHO: u16 = 7;
 const FLOOD: u32 = 4_000;
 const BURST: u32 = 100;
 
-/// Octets of an IPv6 frame that no checksum covers and any router may change: traffic class, flow label, hop limit. With others there the
+/// Bytes of an IPv6 frame that no checksum covers and any router may change: traffic class, flow label, hop limit. With others there the
 /// segment is as good as before.
 const UNCHECKED: [usize; 5] = [14, 15, 16, 17, 21];
 
@@ -148,7 +148,7 @@ pub(super) fn garbage(lab: &mut Lab) -> Result<()> {
     };
     for round in 0..60_usize {
         for _ in 0..20 {
-            // A frame that is nearly right: cut short, one octet changed, or both.
+            // A frame that is nearly right: cut short, one byte changed, or both.
             let mut frame = good.clone();
             let at = 12 + next() as usize % (frame.len() - 12);
             let at = if lab.family == Family::Ipv6 && UNCHECKED.contains(&at) { 12 } else { at };

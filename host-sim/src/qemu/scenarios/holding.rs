@@ -18,7 +18,7 @@ const DISCARD: u16 = 9;
 const SERVER: u16 = 7_000;
 /// Seconds of the board's in one of ours.
 const SPEED: u32 = 60;
-/// The same where the kernel repeats a request that found no slot: after 200 ms, which must be less than a page waits for its first octet.
+/// The same where the kernel repeats a request that found no slot: after 200 ms, which must be less than a page waits for its first byte.
 const SLOWER: u32 = 10;
 /// How long a connection must have been idle to leave for another, and a little more, in the board's seconds.
 const EVICTABLE_S: u32 = 21;

@@ -251,7 +251,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Plays scenarios, each in its families or in the one that is asked for; says whether all hold.
+/// Plays scenarios, each in its families or in the one that is asked for; returns whether all hold.
 pub(super) fn play_all(lab: &mut Lab, scenarios: &[&'static Scenario], only: Option<Family>) -> bool {
     // The scenarios judge by counters; strangers come from another address.
     lab.show_everything_to(Family::ALL.map(|family| family.peer_addr().to_string()).join(","));

@@ -26,7 +26,7 @@ const CLOSED: u16 = 4_321;
 const TWIN: u16 = 23_459;
 /// Where the client's server is.
 const SERVER: u16 = 7_000;
-/// The most of the stack that the application may ever use, in octets.
+/// The most of the stack that the application may ever use, in bytes.
 const STACK_BUDGET: u64 = 16 * 1_024;
 /// How long the board is left alone.
 const IDLE: Duration = Duration::from_secs(3);
@@ -259,7 +259,7 @@ pub(super) fn link_local(lab: &mut Lab) -> Result<()> {
     let mut stream = connect(kernel, board, PATIENCE).context("the echo service's link-local address")?;
     echo(&mut stream, &[0x5a; 4_096])?;
     close_orderly(stream)?;
-    // And the other way round: the board asks for the kernel's by neighbour discovery.
+    // And the other way round: the board asks for the kernel's by neighbor discovery.
     let listener = TcpListener::bind(on_wire(lab.cable.kernel_mac(), SERVER)).context("the server's address")?;
     let server = SocketAddr::new(kernel.ip(), SERVER);
     lab.power_on(&[format!("server={server}")])?;
