@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use crate::rules::verdict::{CloseReason, ResetReason, Rule, Verdict};
 use crate::time::Instant;
+use crate::wire::addr::{Tuple, endpoints};
 use crate::wire::seq::Seq;
 
 /// How many of the last resets are kept.
@@ -103,6 +104,23 @@ pub struct ResetRecord {
     pub seq: Seq,
     /// Which way, and why.
     pub what: ResetKind,
+}
+
+/// The same as it is kept: written for every reset that ends something, read seldom.
+#[derive(Clone, Copy)]
+pub(crate) struct LoggedReset {
+    pub(crate) at: Instant,
+    pub(crate) tuple: Tuple,
+    pub(crate) seq: Seq,
+    pub(crate) what: ResetKind,
+}
+
+impl LoggedReset {
+    pub(crate) fn record(&self, zone: u32) -> ResetRecord {
+        let LoggedReset { at, tuple, seq, what } = self;
+        let (local, remote) = endpoints(tuple, zone);
+        ResetRecord { at: *at, local, remote, seq: *seq, what: *what }
+    }
 }
 
 /// Which way a reset went, and why.

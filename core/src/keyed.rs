@@ -18,13 +18,24 @@ enum Purpose {
     Index = 3,
 }
 
+impl Purpose {
+    /// A hasher that has taken this in already: no use gives away another's values.
+    fn hasher(self, key: &SecretKey) -> SipHasher13 {
+        let mut hasher = SipHasher13::new_with_key(key.bytes());
+        hasher.write_u64(self as u64);
+        hasher
+    }
+}
+
 pub(crate) struct Keyed {
-    hasher: SipHasher13,
+    isn: SipHasher13,
+    port: SipHasher13,
+    index: SipHasher13,
 }
 
 impl Keyed {
     pub(crate) fn new(key: SecretKey) -> Keyed {
-        Keyed { hasher: SipHasher13::new_with_key(key.bytes()) }
+        Keyed { isn: Purpose::Isn.hasher(&key), port: Purpose::Port.hasher(&key), index: Purpose::Index.hasher(&key) }
     }
 
     /// ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M one step every 4 µs (RFC 6528 §3).
@@ -35,26 +46,39 @@ impl Keyed {
     /// kept here, a reopened connection begins beyond the old numbers whatever M says.
     pub(crate) fn initial_seq(&self, now: Instant, tuple: &Tuple) -> Seq {
         let m = (now.as_micros() / 4) as u32;
-        Seq(m) + self.hash(Purpose::Isn, tuple, true) as u32
+        Seq(m) + hash(self.isn, tuple, tuple.local_port) as u32
     }
 
     /// Where the search for a port towards this peer starts, modulo the number of ports.
     pub(crate) fn port_offset(&self, tuple: &Tuple) -> u32 {
-        self.hash(Purpose::Port, tuple, false) as u32
+        hash(self.port, tuple, 0) as u32
     }
 
+    /// Where a connection is looked for. Our own address is left out: a host has few, and the hash is worked out for most segments.
     pub(crate) fn index_hash(&self, tuple: &Tuple) -> u32 {
-        self.hash(Purpose::Index, tuple, true) as u32
-    }
-
-    fn hash(&self, purpose: Purpose, tuple: &Tuple, with_local_port: bool) -> u64 {
-        let mut hasher = self.hasher;
-        let local_port = if with_local_port { tuple.local_port } else { 0 };
-        let ports = u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32;
-        hasher.write_u64(ports);
-        for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
-            hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+        let mut hasher = self.index;
+        let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+        match *tuple.remote_addr.all_words() {
+            #[cfg(not(feature = "ipv6"))]
+            [addr] => hasher.write_u64(u64::from(ports) << 32 | u64::from(addr)),
+            // What stands before an IPv4 address is the same for all.
+            #[cfg(feature = "ipv6")]
+            [_, _, _, addr] if tuple.remote_addr.is_v4() => hasher.write_u64(u64::from(ports) << 32 | u64::from(addr)),
+            #[cfg(feature = "ipv6")]
+            [a, b, c, d] => {
+                hasher.write_u64(u64::from(a) << 32 | u64::from(b));
+                hasher.write_u64(u64::from(c) << 32 | u64::from(d));
+                hasher.write_u64(ports.into());
+            }
         }
-        hasher.finish()
+        hasher.finish() as u32
     }
+}
+
+fn hash(mut hasher: SipHasher13, tuple: &Tuple, local_port: u16) -> u64 {
+    hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port));
+    for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
+        hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+    }
+    hasher.finish()
 }

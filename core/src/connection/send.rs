@@ -5,7 +5,6 @@ use crate::connection::receive;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::rules::reset;
-use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State};
 use crate::time::Millis;
@@ -40,7 +39,7 @@ pub(crate) enum Kind {
     Probe,
     /// Nothing, at a number the peer has had: it answers if it lives.
     KeepAlive,
-    Reset(Reset),
+    Reset(ResetReason),
 }
 
 /// The send queue seen from SND.NXT.
@@ -80,7 +79,7 @@ pub(crate) fn is_waiting(c: &Connection) -> bool {
 }
 
 /// Returns whether anything is queued, sent or not: most segments meet a connection where nothing is, and are spared the rest.
-fn has_queue(c: &Connection) -> bool {
+pub(crate) fn has_queue(c: &Connection) -> bool {
     c.tx_len > 0 || c.has(Flags::FIN_QUEUED)
 }
 
@@ -94,7 +93,7 @@ pub(crate) fn next(c: &Connection) -> Option<Plan> {
 fn next_of_some(c: &Connection) -> Option<Plan> {
     if c.has(Due::RESET) {
         let reset = reset::abort(&c.tcb, reason_of_reset(c));
-        return Some(Plan { kind: Kind::Reset(reset), seq: reset.seq, len: 0, fin: false, push: false });
+        return Some(Plan { kind: Kind::Reset(reset.reason), seq: reset.seq, len: 0, fin: false, push: false });
     }
     match c.tcb.state() {
         State::Closed | State::Listen | State::TimeWait => None,

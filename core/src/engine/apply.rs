@@ -40,7 +40,7 @@ impl Tcp<'_> {
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
-            c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.mss);
+            c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.options.mss);
         }
         if establishes {
             establish(c, seg, ms);
@@ -60,7 +60,7 @@ impl Tcp<'_> {
         }
         #[cfg(feature = "user-timeout-option")]
         if ack {
-            self.connections[i].process_user_timeout_option(seg.header.user_timeout, &self.settings);
+            self.connections[i].process_user_timeout_option(seg.header.options.user_timeout, &self.settings);
         }
         if receiver_gone {
             self.end(i, CloseReason::DataLost, true);
@@ -244,6 +244,19 @@ impl Tcp<'_> {
             self.connections.arm_by(i, at);
         }
         self.free_if_done(i);
+    }
+
+    /// The same after a segment has left that ends nothing: no event has come of it.
+    pub(crate) fn settle_sent(&mut self, i: Id<Connection>) {
+        let c = &self.connections[i];
+        // Whether there is more to send is found out when its turn comes.
+        let has_more = !c.due.is_empty() || send::has_queue(c);
+        if let Some(at) = c.deadline(&self.settings) {
+            self.connections.arm_by(i, at);
+        }
+        if has_more {
+            self.queue_ready(i);
+        }
     }
 
     /// Frees a slot that nobody holds and that has nothing left to say.

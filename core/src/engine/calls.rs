@@ -565,8 +565,8 @@ impl Tcp<'_> {
 
     /// Lists the last resets that ended a connection, the oldest first. What strangers send, or are sent, is counted alone: a scan of ports
     /// must not push out what a reader looks for.
-    pub fn last_resets(&self) -> impl Iterator<Item = &ResetRecord> {
-        self.last_resets.oldest_ordered()
+    pub fn last_resets(&self) -> impl Iterator<Item = ResetRecord> {
+        self.last_resets.oldest_ordered().map(|reset| reset.record(self.settings.zone))
     }
 
     pub(crate) fn handle(&self, i: Id<Connection>) -> ConnectionHandle {

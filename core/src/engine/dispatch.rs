@@ -101,6 +101,10 @@ impl Tcp<'_> {
 
     fn dispatch_by_hash(&mut self, arriving: &Arriving<'_>) -> Verdict {
         let tuple = arriving.tuple;
+        if self.connections.len() + self.half_open.len() + self.time_wait.len() == 0 {
+            // Nobody is known: no hash is worth its time.
+            return self.on_stranger(arriving);
+        }
         let hash = self.keyed.index_hash(tuple);
         if let Some(i) = self.connections.find(tuple, hash) {
             self.last_connection = Some(i);
@@ -112,10 +116,15 @@ impl Tcp<'_> {
             }
         } else if let Some(w) = self.time_wait.find(tuple, hash) {
             self.on_time_wait(w, arriving)
-        } else if let Some(l) = self.listeners.find(tuple) {
-            self.on_listener(l, arriving)
         } else {
-            self.on_nothing(arriving)
+            self.on_stranger(arriving)
+        }
+    }
+
+    fn on_stranger(&mut self, arriving: &Arriving<'_>) -> Verdict {
+        match self.listeners.find(arriving.tuple) {
+            Some(l) => self.on_listener(l, arriving),
+            None => self.on_nothing(arriving),
         }
     }
 

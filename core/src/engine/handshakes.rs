@@ -18,6 +18,7 @@ use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, RESET_HELD_MS};
 use crate::wire::addr::{Addr, LinkAddr};
+use crate::wire::options::Options;
 use crate::wire::seq::Seq;
 
 /// The SYN,ACK's first timeout; it doubles.
@@ -40,7 +41,7 @@ impl Tcp<'_> {
         let half = HalfOpen {
             tuple: **tuple,
             link_addr: *link_addr,
-            mss: self.settings.send_mss(tuple.remote_addr, seg.header.mss),
+            mss: self.settings.send_mss(tuple.remote_addr, seg.header.options.mss),
             iss,
             irs: seg.header.seq,
             listener: l,
@@ -56,13 +57,14 @@ impl Tcp<'_> {
 
     pub(crate) fn reply_syn_ack(&mut self, h: Id<HalfOpen>) {
         let half = &self.half_open[h];
-        let mss = self.settings.receive_mss(half.tuple.remote_addr);
-        let reply = Reply::syn_ack(half, self.first_window(half.listener), mss);
+        let mut options = Options::NONE;
+        options.mss = Some(self.settings.receive_mss(half.tuple.remote_addr));
         #[cfg(feature = "user-timeout-option")]
-        let reply = {
+        {
             let stream = &self.listeners[half.listener].options.stream;
-            Reply { user_timeout: stream.limits.user_timeout_to_announce(stream.marks), ..reply }
-        };
+            options.user_timeout = stream.limits.user_timeout_to_announce(stream.marks);
+        }
+        let reply = Reply::syn_ack(half, self.first_window(half.listener), options);
         self.reply(reply);
     }
 

@@ -10,14 +10,14 @@ use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
 use crate::counters::{ResetKind, count};
 use crate::engine::event::Event;
-use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
 use crate::wire::checksum::Sum;
-use crate::wire::segment::{BufferTooSmall, Control, Header};
+use crate::wire::options::Options;
+use crate::wire::segment::{BufferTooSmall, Control, HEADER_LEN, Header};
 use crate::wire::seq::Seq;
 
 /// The next thing to do, as [`crate::Tcp::poll_output`] says it.
@@ -44,7 +44,7 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     /// The first of the queued replies.
-    Reply(Reply),
+    Reply,
     /// The first ready slot's.
     Segment(Id<Connection>, Plan),
 }
@@ -53,15 +53,15 @@ impl What {
     /// The pair of endpoints it goes between.
     pub(crate) fn tuple<'a>(&'a self, tcp: &'a Tcp<'_>) -> &'a Tuple {
         match self {
-            What::Reply(reply) => &reply.tuple,
+            What::Reply => &tcp.first_reply().tuple,
             What::Segment(i, _) => &tcp.connections[*i].tcb.tuple,
         }
     }
 
-    pub(crate) fn reset_reason(&self) -> Option<ResetReason> {
+    pub(crate) fn reset_reason(&self, tcp: &Tcp<'_>) -> Option<ResetReason> {
         match self {
-            What::Reply(reply) => reply.reason,
-            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
+            What::Reply => tcp.first_reply().reason,
+            What::Segment(_, Plan { kind: Kind::Reset(reason), .. }) => Some(*reason),
             What::Segment(..) => None,
         }
     }
@@ -105,9 +105,9 @@ impl<'s> Tcp<'s> {
     /// The same where no event waits.
     pub(crate) fn next_but_events(&mut self) -> Next {
         // By turns, so that neither a scan of ports silences connections, nor they the answers.
-        let reply = self.replies.front().map(|reply| Next::Transmit(What::Reply(*reply)));
-        if let (Some(reply), false) = (reply, self.is_segments_turn) {
-            return reply;
+        let has_reply = !self.replies.is_empty();
+        if has_reply && !self.is_segments_turn {
+            return Next::Transmit(What::Reply);
         }
         while let Some(i) = self.ready.first() {
             if let Some(plan) = send::next(&self.connections[i]) {
@@ -115,8 +115,8 @@ impl<'s> Tcp<'s> {
             }
             self.pop_ready();
         }
-        if let Some(reply) = reply {
-            return reply;
+        if has_reply {
+            return Next::Transmit(What::Reply);
         }
         self.is_segments_turn = false;
         Next::Timeout(self.next_due())
@@ -139,11 +139,32 @@ impl<'s> Tcp<'s> {
         has_news || !self.replies.is_empty() || self.ready.first().is_some()
     }
 
-    pub(crate) fn len_of(&self, what: What) -> usize {
+    pub(crate) fn len_of(&self, what: &What) -> usize {
         match what {
-            What::Reply(reply) => reply.header().wire_len(),
-            What::Segment(i, plan) => self.header_of(i, &plan).wire_len() + usize::from(plan.len),
+            What::Reply => HEADER_LEN + self.first_reply().options.wire_len(),
+            What::Segment(i, plan) => {
+                HEADER_LEN + self.options_of(&self.connections[*i], plan).wire_len() + usize::from(plan.len)
+            }
         }
+    }
+
+    fn options_of(&self, c: &Connection, plan: &Plan) -> Options {
+        let mut options = Options::default();
+        match plan.kind {
+            Kind::Syn | Kind::SynAck => {
+                options.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
+                #[cfg(feature = "user-timeout-option")]
+                {
+                    options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
+                }
+            }
+            #[cfg(feature = "user-timeout-option")]
+            Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => {
+                options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
+            }
+            Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => {}
+        }
+        options
     }
 
     fn header_of(&self, i: Id<Connection>, plan: &Plan) -> Header {
@@ -156,23 +177,15 @@ impl<'s> Tcp<'s> {
             control: Control::ACK,
             wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
             urgent: 0,
-            mss: None,
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: match plan.kind {
-                Kind::Syn | Kind::SynAck => c.limits.user_timeout_to_announce(c.marks),
-                Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => c.limits.user_timeout_to_announce(c.marks),
-                Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => None,
-            },
+            options: self.options_of(c, plan),
         };
         match plan.kind {
             Kind::Syn => {
                 header.control = Control::SYN;
                 header.ack = Seq(0);
-                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
             }
             Kind::SynAck => {
                 header.control = Control::SYN | Control::ACK;
-                header.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
             }
             Kind::Reset(_) => {
                 header.control = Control::RST | Control::ACK;
@@ -222,7 +235,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns the segment's length in bytes, TCP header included.
     #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
-        self.tcp.len_of(self.what)
+        self.tcp.len_of(&self.what)
     }
 
     /// Returns our endpoint.
@@ -238,7 +251,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns the link address to send to; `None` if it must be resolved first, see [`Transmit::set_link_addr`] and [`Transmit::defer`].
     pub fn link_addr(&self) -> Option<LinkAddr> {
         match &self.what {
-            What::Reply(reply) => Some(reply.link_addr),
+            What::Reply => Some(self.tcp.first_reply().link_addr),
             What::Segment(i, _) => {
                 let c = self.connection(*i);
                 c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr)
@@ -249,7 +262,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns the link address the peer's frames last came from, or were last sent to.
     pub(crate) fn last_link_addr(&self) -> LinkAddr {
         match &self.what {
-            What::Reply(reply) => reply.link_addr,
+            What::Reply => self.tcp.first_reply().link_addr,
             What::Segment(i, _) => self.connection(*i).link_addr,
         }
     }
@@ -257,7 +270,11 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Tells the link address to send to, from now on.
     pub fn set_link_addr(&mut self, link_addr: LinkAddr) {
         match &mut self.what {
-            What::Reply(reply) => reply.link_addr = link_addr,
+            What::Reply => {
+                if let Some(reply) = self.tcp.replies.front_mut() {
+                    reply.link_addr = link_addr;
+                }
+            }
             What::Segment(i, _) => {
                 let c = &mut self.tcp.connections[*i];
                 c.link_addr = link_addr;
@@ -276,7 +293,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 self.tcp.drop_reset(i);
             }
             What::Segment(..) => self.tcp.park_ready(),
-            What::Reply(_) => {
+            What::Reply => {
                 self.tcp.pop_reply();
                 count(&mut self.tcp.counters.replies_lost);
             }
@@ -286,24 +303,20 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns whether the segment's path is in doubt: R1 attempts were in vain.
     pub(crate) fn is_path_doubted(&self) -> bool {
         match &self.what {
-            What::Reply(_) => false,
+            What::Reply => false,
             What::Segment(i, _) => self.connection(*i).has(Marks::DOUBTED),
         }
     }
 
     /// Returns the reason, if the segment is an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
-        match &self.what {
-            What::Reply(reply) => reply.reason,
-            What::Segment(_, Plan { kind: Kind::Reset(reset), .. }) => Some(reset.reason),
-            What::Segment(..) => None,
-        }
+        self.what.reset_reason(self.tcp)
     }
 
     /// Returns whether it was sent before: a retransmission or a window probe.
     pub fn is_again(&self) -> bool {
         match &self.what {
-            What::Reply(_) => false,
+            What::Reply => false,
             What::Segment(i, plan) => match plan.kind {
                 Kind::Again | Kind::Probe => true,
                 Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
@@ -321,17 +334,19 @@ impl<'t, 's> Transmit<'t, 's> {
         let len = self.len();
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         match self.what {
-            What::Reply(reply) => self.emit_reply(&reply, buf)?,
+            What::Reply => self.emit_reply(buf)?,
             What::Segment(i, plan) => self.emit_segment(i, &plan, buf)?,
         }
         Ok(len)
     }
 
-    fn emit_reply(self, reply: &Reply, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        self.write(&reply.header(), Sum::ZERO, &reply.tuple, buf)?;
+    fn emit_reply(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        let reply = self.tcp.first_reply();
+        let (tuple, reason) = (&reply.tuple, reply.reason);
+        self.write(&reply.header(), Sum::ZERO, tuple, buf)?;
         self.tcp.pop_reply();
         self.tcp.is_segments_turn = true;
-        self.finish(reply.reason);
+        self.finish(reason);
         Ok(())
     }
 
@@ -347,8 +362,7 @@ impl<'t, 's> Transmit<'t, 's> {
             ring.read(plan.seq, payload);
             Sum::ZERO
         };
-        let tuple = self.tuple();
-        self.write(&header, payload, &tuple, buf)?;
+        self.write(&header, payload, &self.connection(i).tcb.tuple, buf)?;
         if self.is_again() {
             count(&mut self.tcp.counters.retransmissions);
         }
@@ -356,12 +370,19 @@ impl<'t, 's> Transmit<'t, 's> {
         send::sent(c, plan, self.tcp.clock.ms(), &self.tcp.settings);
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
-        self.tcp.settle(i);
         self.tcp.is_segments_turn = false;
-        let reason = self.reset_reason();
-        if let Some(reason) = reason {
-            self.tcp.log_reset(self.now, &tuple, plan.seq, ResetKind::Sent(reason));
-        }
+        let reason = match plan.kind {
+            Kind::Reset(reason) => {
+                let tuple = self.tuple();
+                self.tcp.log_reset(self.now, &tuple, plan.seq, ResetKind::Sent(reason));
+                self.tcp.settle(i);
+                Some(reason)
+            }
+            Kind::Syn | Kind::SynAck | Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
+                self.tcp.settle_sent(i);
+                None
+            }
+        };
         self.finish(reason);
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::rules::verdict::ResetReason;
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::wire::addr::{LinkAddr, Tuple};
+use crate::wire::options::Options;
 use crate::wire::segment::{Control, Header};
 use crate::wire::seq::Seq;
 
@@ -20,15 +21,25 @@ pub(crate) struct Reply {
     pub(crate) ack: Seq,
     pub(crate) wnd: u16,
     pub(crate) control: Control,
-    pub(crate) mss: Option<u16>,
-    #[cfg(feature = "user-timeout-option")]
-    pub(crate) user_timeout: Option<u16>,
+    pub(crate) options: Options,
     pub(crate) reason: Option<ResetReason>,
     /// It is the last word of a half-open record.
     pub(crate) is_of_retired: bool,
 }
 
 impl Reply {
+    pub(crate) const TO_NOBODY: Reply = Reply {
+        tuple: Tuple::ZERO,
+        link_addr: LinkAddr([0; 6]),
+        seq: Seq(0),
+        ack: Seq(0),
+        wnd: 0,
+        control: Control::empty(),
+        options: Options::NONE,
+        reason: None,
+        is_of_retired: false,
+    };
+
     pub(crate) fn reset(tuple: &Tuple, link_addr: LinkAddr, reset: Reset) -> Reply {
         let control = if reset.ack.is_some() { Control::RST | Control::ACK } else { Control::RST };
         Reply {
@@ -38,15 +49,13 @@ impl Reply {
             ack: reset.ack.unwrap_or_default(),
             wnd: 0,
             control,
-            mss: None,
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: None,
+            options: Options::NONE,
             reason: Some(reset.reason),
             is_of_retired: false,
         }
     }
 
-    pub(crate) fn syn_ack(half: &HalfOpen, wnd: u16, mss: u16) -> Reply {
+    pub(crate) fn syn_ack(half: &HalfOpen, wnd: u16, options: Options) -> Reply {
         Reply {
             tuple: half.tuple,
             link_addr: half.link_addr,
@@ -54,9 +63,7 @@ impl Reply {
             ack: half.irs + 1,
             wnd,
             control: Control::SYN | Control::ACK,
-            mss: Some(mss),
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: None,
+            options,
             reason: None,
             is_of_retired: false,
         }
@@ -79,9 +86,7 @@ impl Reply {
             ack,
             wnd,
             control: Control::ACK,
-            mss: None,
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: None,
+            options: Options::NONE,
             reason: None,
             is_of_retired: false,
         }
@@ -96,9 +101,7 @@ impl Reply {
             control: self.control,
             wnd: self.wnd,
             urgent: 0,
-            mss: self.mss,
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: self.user_timeout,
+            options: self.options,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::connection::list::List;
 use crate::connection::pool::Pool;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{Counters, LAST_RESETS, ResetKind, ResetRecord, count};
+use crate::counters::{Counters, LAST_RESETS, LoggedReset, ResetKind, count};
 use crate::engine::arriving::Arriving;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::id::Id;
@@ -20,7 +20,7 @@ use crate::tables::storage::Storage;
 use crate::tables::table::Table;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Clock, Instant};
-use crate::wire::addr::{Tuple, endpoints};
+use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
 
 /// A TCP endpoint without I/O, clock or heap.
@@ -59,7 +59,7 @@ pub struct Tcp<'s> {
     /// Ephemeral ports handed out.
     pub(crate) ports_used: u32,
     pub(crate) counters: Counters,
-    pub(crate) last_resets: HistoryBuf<ResetRecord, LAST_RESETS>,
+    pub(crate) last_resets: HistoryBuf<LoggedReset, LAST_RESETS>,
 }
 
 impl<'s> Tcp<'s> {
@@ -102,6 +102,11 @@ impl<'s> Tcp<'s> {
         Action::Reset(reset.reason)
     }
 
+    /// The reply that goes next; one to nobody where none waits.
+    pub(crate) fn first_reply(&self) -> &Reply {
+        self.replies.front().unwrap_or(&Reply::TO_NOBODY)
+    }
+
     /// Takes the first reply out of the queue, and what has waited for a place in.
     pub(crate) fn pop_reply(&mut self) {
         self.replies.pop_front();
@@ -115,7 +120,6 @@ impl<'s> Tcp<'s> {
     }
 
     pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
-        let (local, remote) = endpoints(tuple, self.settings.zone);
-        self.last_resets.write(ResetRecord { at, local, remote, seq, what });
+        self.last_resets.write(LoggedReset { at, tuple: *tuple, seq, what });
     }
 }

@@ -113,7 +113,7 @@ impl<'s> Link<'s> {
         let (last, is_doubted) = (transmit.last_link_addr(), transmit.is_path_doubted());
         let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
-        let is_last_word = what.reset_reason().is_some();
+        let is_last_word = what.reset_reason(&self.tcp).is_some();
         let was_heard = (last != LinkAddr::default()).then_some(last);
         let found = match self.next_hop(remote) {
             Some(next) if !is_last_word => self.neighbors.resolve(next, local, now, is_doubted),
@@ -140,7 +140,7 @@ impl Frame<'_, '_> {
                     true => headers::ip_header_len(what.tuple(&self.link.tcp).remote_addr),
                     false => headers::IPV4_HEADER,
                 };
-                header + ip_header + self.link.tcp.len_of(what)
+                header + ip_header + self.link.tcp.len_of(&what)
             }
         }
     }
@@ -149,7 +149,7 @@ impl Frame<'_, '_> {
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
             Content::Question { .. } => None,
-            Content::Segment(what, _) => what.reset_reason(),
+            Content::Segment(what, _) => what.reset_reason(&self.link.tcp),
         }
     }
 

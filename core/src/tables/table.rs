@@ -67,6 +67,9 @@ impl<'s, R: Record> Table<'s, R> {
 
     #[inline]
     pub(crate) fn find(&self, tuple: &Tuple, hash: u32) -> Option<Id<R>> {
+        if self.len() == 0 {
+            return None;
+        }
         let found = self.index.find(hash, |at| self.records.get(at).is_some_and(|record| record.tuple() == tuple));
         found.and_then(|id| Id::new(usize::from(id)))
     }

@@ -2,5 +2,6 @@
 
 pub(crate) mod addr;
 pub(crate) mod checksum;
+pub(crate) mod options;
 pub(crate) mod segment;
 pub(crate) mod seq;

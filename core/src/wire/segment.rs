@@ -4,11 +4,10 @@ use core::fmt;
 use core::net::IpAddr;
 use core::ops::Range;
 
-use smoltcp::wire::TcpOption;
-
 use crate::wire::addr::Addr;
 use crate::wire::checksum;
 use crate::wire::checksum::{ChecksumBy, Sum};
+use crate::wire::options::Options;
 use crate::wire::seq::Seq;
 
 /// Bytes of a header without options.
@@ -139,29 +138,14 @@ pub struct Header {
     pub wnd: u16,
     /// SEG.UP. Read, never acted upon.
     pub urgent: u16,
-    /// The MSS option, if there is one that can be read; the last counts.
-    pub mss: Option<u16>,
-    /// The user timeout option, if there is one that can be read: one bit for minutes, 15 for how many of them, or of seconds (RFC 5482
-    /// §3.4). The last counts.
-    #[cfg(feature = "user-timeout-option")]
-    pub user_timeout: Option<u16>,
+    /// The options.
+    pub options: Options,
 }
-
-/// The MSS option's kind, and its length on the wire in bytes.
-const MAX_SEGMENT_SIZE: (u8, usize) = (2, 4);
-/// The user timeout option's kind, and its length on the wire in bytes.
-#[cfg(feature = "user-timeout-option")]
-const USER_TIMEOUT: (u8, usize) = (28, 4);
 
 impl Header {
     /// Returns the bytes the header takes on the wire.
     pub const fn wire_len(&self) -> usize {
-        let len = if self.mss.is_some() { HEADER_WITH_MSS_LEN } else { HEADER_LEN };
-        #[cfg(feature = "user-timeout-option")]
-        if self.user_timeout.is_some() {
-            return len + USER_TIMEOUT.1;
-        }
-        len
+        HEADER_LEN + self.options.wire_len()
     }
 
     /// Writes the header at the beginning of `buf`; `payload` is the sum of what stands behind it there.
@@ -183,7 +167,9 @@ impl Header {
         *ack = self.ack.0.to_be_bytes();
         *control = (words_of_all << 28 | u32::from(self.control.bits()) << 16 | u32::from(self.wnd)).to_be_bytes();
         *urgent = u32::from(self.urgent).to_be_bytes();
-        self.emit_options(options);
+        if !options.is_empty() {
+            self.options.emit(options);
+        }
         if checksum.is_filled_here() {
             let mut sum = Sum::of_pseudo_header(src, dst, len);
             sum.add(header);
@@ -191,22 +177,6 @@ impl Header {
             header[CHECKSUM].copy_from_slice(&sum.complement());
         }
         Ok(())
-    }
-
-    /// Each takes one word (§3.1, RFC 5482 §3.4): there are as many as [`Header::wire_len`] counts.
-    fn emit_options(&self, words: &mut [[u8; 4]]) {
-        let option = |(kind, len): (u8, usize), field: u16| {
-            let [high, low] = field.to_be_bytes();
-            [kind, len as u8, high, low]
-        };
-        let options = [
-            self.mss.map(|mss| option(MAX_SEGMENT_SIZE, mss)),
-            #[cfg(feature = "user-timeout-option")]
-            self.user_timeout.map(|field| option(USER_TIMEOUT, field)),
-        ];
-        for (to, from) in words.iter_mut().zip(options.into_iter().flatten()) {
-            *to = from;
-        }
     }
 }
 
@@ -249,7 +219,7 @@ impl<'b> Segment<'b> {
         }
         let wnd = control as u16;
         let control = Control::from_bits_truncate((control >> 16) as u8);
-        let options = read_options(options);
+        let options = if options.is_empty() { Options::NONE } else { Options::read(options) };
         let header = Header {
             src_port: (ports >> 16) as u16,
             dst_port: ports as u16,
@@ -258,9 +228,7 @@ impl<'b> Segment<'b> {
             control,
             wnd,
             urgent: u32::from_be_bytes(*urgent) as u16,
-            mss: options.mss,
-            #[cfg(feature = "user-timeout-option")]
-            user_timeout: options.user_timeout,
+            options,
         };
         Ok(Segment { header, payload })
     }
@@ -304,36 +272,4 @@ impl<'b> Segment<'b> {
 pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
     let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))
-}
-
-/// The options that are read.
-#[derive(Default)]
-struct Options {
-    mss: Option<u16>,
-    #[cfg(feature = "user-timeout-option")]
-    user_timeout: Option<u16>,
-}
-
-/// Walks the options until the list ends or stops making sense: what was read before stays, and nothing is reset for it.
-/// (RFC 9293 MUST-7 lets a stack reset on a malformed option; that would let anyone reset blindly, CVE-2019-12258.)
-fn read_options(mut options: &[u8]) -> Options {
-    let mut read = Options::default();
-    while let Ok((rest, option)) = TcpOption::parse(options) {
-        match option {
-            TcpOption::EndOfList => break,
-            TcpOption::MaxSegmentSize(value) => read.mss = Some(value),
-            #[cfg(feature = "user-timeout-option")]
-            TcpOption::Unknown { kind, data: &[high, low] } if kind == USER_TIMEOUT.0 => {
-                read.user_timeout = Some(u16::from_be_bytes([high, low]));
-            }
-            TcpOption::NoOperation
-            | TcpOption::WindowScale(_)
-            | TcpOption::SackPermitted
-            | TcpOption::SackRange(_)
-            | TcpOption::TimeStamp { .. }
-            | TcpOption::Unknown { .. } => {}
-        }
-        options = rest;
-    }
-    read
 }

@@ -88,7 +88,7 @@ fn zone_is_told_of_link_local_endpoints_alone() {
             assert_eq!((status.local, status.remote), (us, peer), "Status");
             let ack = engine.only().end();
             let _ = engine.arrive(peer, us, &Raw { seq: 1, ack, flags: RST | ACK, ..Raw::default() });
-            let record = *engine.tcp.last_resets().last().unwrap();
+            let record = engine.tcp.last_resets().last().unwrap();
             assert_eq!((record.local, record.remote), (us, peer), "ResetRecord");
         });
     }
