@@ -51,7 +51,7 @@ impl Hops<'_> {
         loop {
             match self.tcp.poll_output(self.now) {
                 Output::Transmit(transmit) => {
-                    hops.push(transmit.hop().expect("the hop is known"));
+                    hops.push(transmit.link_addr().expect("the link address is known"));
                     let len = transmit.emit(&mut bytes).unwrap();
                     let seq = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
                     let controls = u32::from(bytes[13] & SYN != 0) + u32::from(bytes[13] & FIN != 0);

@@ -161,7 +161,7 @@ fn keepalive_asks_for_the_next_hop_anew() {
             };
             let link_addr = offered.unwrap_or_else(|| panic!("probe {n} is not offered first"));
             // R1 is 3: the fourth does not trust what the first ones were sent to, nor do the others.
-            assert_eq!(hop.is_none(), n >= 3, "probe {n}: {hop:?}");
+            assert_eq!(link_addr.is_none(), n >= 3, "probe {n}: {link_addr:?}");
             rig.engine.drain();
         }
     });

@@ -1,7 +1,7 @@
 //! The parser: it takes any bytes, and what is written is what is read.
 
 use proptest::prelude::*;
-use tcp_reset_core::{ChecksumBy, Control, Header, ParseError, Segment, Seq};
+use tcp_reset_core::{ChecksumBy, Control, Header, Options, ParseError, Segment, Seq};
 
 use crate::draws::{a, b, cases, checksum_by, family, mend};
 use crate::support::packet::tcp_checksum;
@@ -13,7 +13,9 @@ fn header() -> impl Strategy<Value = Header> {
         |((src_port, dst_port), (seq, ack, wnd, urgent), control, [mss, user_timeout])| {
             let control = Control::from_bits_truncate(control);
             let ack = if control.contains(Control::ACK) { ack } else { 0 };
-            Header { src_port, dst_port, seq: Seq(seq), ack: Seq(ack), control, wnd, urgent, mss, user_timeout }
+            let mut options = Options::NONE;
+            (options.mss, options.user_timeout) = (mss, user_timeout);
+            Header { src_port, dst_port, seq: Seq(seq), ack: Seq(ack), control, wnd, urgent, options }
         },
     )
 }
@@ -36,10 +38,10 @@ proptest! {
         match Segment::parse(&bytes, b, a, checksum) {
             Ok(seg) => {
                 let offset = usize::from(bytes[12] >> 4) * 4;
-                prop_assert_eq!(&bytes[offset..], seg.text);
+                prop_assert_eq!(&bytes[offset..], seg.payload);
                 prop_assert_eq!(bytes[13] & 0x3f, seg.header.control.bits());
                 let controls = u32::from(seg.has(Control::SYN)) + u32::from(seg.has(Control::FIN));
-                prop_assert_eq!(seg.len(), seg.text.len() as u32 + controls);
+                prop_assert_eq!(seg.len(), seg.payload.len() as u32 + controls);
             }
             Err(error) => {
                 prop_assert!(!is_mended, "{error:?}");
@@ -52,13 +54,13 @@ proptest! {
     fn emit_then_parse_is_identity_and_writes_every_octet(
         family in family(),
         header in header(),
-        text in prop::collection::vec(any::<u8>(), 0..1_500),
+        payload in prop::collection::vec(any::<u8>(), 0..1_500),
         checksum in checksum_by(),
         spare in 0_usize..8,
     ) {
         let (a, b) = (a(family), b(family));
-        let seg = Segment { header, text: &text };
-        let mut one = vec![0xaa; header.wire_len() + text.len() + spare];
+        let seg = Segment { header, payload: &payload };
+        let mut one = vec![0xaa; header.wire_len() + payload.len() + spare];
         let mut other = vec![0x55; one.len()];
         let len = seg.emit(&mut one, a, b, checksum).unwrap();
         prop_assert_eq!(seg.emit(&mut other, a, b, checksum), Ok(len));
@@ -78,15 +80,15 @@ proptest! {
     fn one_wrong_octet_never_passes_the_checksum(
         family in family(),
         header in header(),
-        text in prop::collection::vec(any::<u8>(), 0..60),
+        payload in prop::collection::vec(any::<u8>(), 0..60),
         at in any::<prop::sample::Index>(),
         flip in 1_u8..=255,
     ) {
         let (a, b) = (a(family), b(family));
-        let seg = Segment { header, text: &text };
-        let mut bytes = vec![0; header.wire_len() + text.len()];
+        let seg = Segment { header, payload: &payload };
+        let mut bytes = vec![0; header.wire_len() + payload.len()];
         seg.emit(&mut bytes, a, b, ChecksumBy::Software).unwrap();
-        bytes[at.index(header.wire_len() + text.len())] ^= flip;
+        bytes[at.index(header.wire_len() + payload.len())] ^= flip;
         prop_assert!(Segment::parse(&bytes, a, b, ChecksumBy::Software).is_err());
     }
 }
