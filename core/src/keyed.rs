@@ -18,24 +18,18 @@ enum Purpose {
     Index = 3,
 }
 
-impl Purpose {
-    /// A hasher that has taken this in already: no use gives away another's values.
-    fn hasher(self, key: &SecretKey) -> SipHasher13 {
-        let mut hasher = SipHasher13::new_with_key(key.bytes());
-        hasher.write_u64(self as u64);
-        hasher
-    }
-}
-
 pub(crate) struct Keyed {
-    isn: SipHasher13,
-    port: SipHasher13,
+    hasher: SipHasher13,
+    /// Has taken its purpose in already.
     index: SipHasher13,
 }
 
 impl Keyed {
     pub(crate) fn new(key: SecretKey) -> Keyed {
-        Keyed { isn: Purpose::Isn.hasher(&key), port: Purpose::Port.hasher(&key), index: Purpose::Index.hasher(&key) }
+        let hasher = SipHasher13::new_with_key(key.bytes());
+        let mut index = hasher;
+        index.write_u64(Purpose::Index as u64);
+        Keyed { hasher, index }
     }
 
     /// ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M one step every 4 µs (RFC 6528 §3).
@@ -46,12 +40,12 @@ impl Keyed {
     /// kept here, a reopened connection begins beyond the old numbers whatever M says.
     pub(crate) fn initial_seq(&self, now: Instant, tuple: &Tuple) -> Seq {
         let m = (now.as_micros() / 4) as u32;
-        Seq(m) + hash(self.isn, tuple, tuple.local_port) as u32
+        Seq(m) + self.hash(Purpose::Isn, tuple, tuple.local_port) as u32
     }
 
     /// Where the search for a port towards this peer starts, modulo the number of ports.
     pub(crate) fn port_offset(&self, tuple: &Tuple) -> u32 {
-        hash(self.port, tuple, 0) as u32
+        self.hash(Purpose::Port, tuple, 0) as u32
     }
 
     /// Where a connection is looked for. Our own address is left out: a host has few, and the hash is worked out for most segments.
@@ -73,12 +67,13 @@ impl Keyed {
         }
         hasher.finish() as u32
     }
-}
 
-fn hash(mut hasher: SipHasher13, tuple: &Tuple, local_port: u16) -> u64 {
-    hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port));
-    for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
-        hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+    fn hash(&self, purpose: Purpose, tuple: &Tuple, local_port: u16) -> u64 {
+        let mut hasher = self.hasher;
+        hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32);
+        for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
+            hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+        }
+        hasher.finish()
     }
-    hasher.finish()
 }
