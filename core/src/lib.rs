@@ -70,7 +70,15 @@ pub use wire::segment::{
 };
 pub use wire::seq::Seq;
 
-/// The README's examples are compiled as well.
+/// The documentation's examples are compiled as well.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod documentation {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/contract.md")]
+    struct Contract;
+    #[doc = include_str!("../../docs/embassy.md")]
+    struct Embassy;
+    #[doc = include_str!("../../docs/liveness.md")]
+    struct Liveness;
+}

@@ -2,7 +2,7 @@
 //! One application for all boards: echo, discard, a status page, and a client that reconnects, over `tcp-reset-core` on the board's
 //! Ethernet. A board's binary, in `src/bin`, has pins, clocks and memory only.
 //!
-//! | room | holds |
+//! | module | holds |
 //! |---|---|
 //! | `app` | feature `app`, with every board: the application, and what a board gives it |
 //! | `bench` | feature `bench`: what a segment costs, ours beside embassy-net's own TCP |

@@ -1,4 +1,4 @@
-//! `cargo run -p host-sim`: see the README.
+//! The simulator: see `docs/simulator.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

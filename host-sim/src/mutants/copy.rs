@@ -42,7 +42,7 @@ impl Copy {
             fs::create_dir_all(&root)?;
             fs::copy(from.join(file), root.join(file)).with_context(|| file.to_owned())?;
         }
-        for folder in ["core/src", "core/tests", "core/fuzz/corpus"] {
+        for folder in ["core/src", "core/tests", "core/fuzz/corpus", "docs"] {
             copy_folder(&from.join(folder), &root.join(folder))?;
         }
         fs::copy(from.join("core/Cargo.toml"), root.join("core/Cargo.toml"))?;
