@@ -1,39 +1,41 @@
 //! What the documentation names is there: files it links to, paths, and names of the code.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The pages, by their paths from the root.
-fn pages() -> Vec<(PathBuf, String)> {
-    let docs = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("docs").path());
-    let pages = docs.chain(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
-    let pages: Vec<_> = pages.map(|path| (path.clone(), fs::read_to_string(path).expect("a page"))).collect();
-    assert!(pages.len() > 6, "only {} pages", pages.len());
-    pages
+fn pages() -> io::Result<Vec<(PathBuf, String)>> {
+    let mut paths = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)).to_vec();
+    for entry in fs::read_dir(root().join("docs"))? {
+        paths.push(entry?.path());
+    }
+    assert!(paths.len() > 6, "only {} pages", paths.len());
+    paths.into_iter().map(|path| Ok((path.clone(), fs::read_to_string(path)?))).collect()
 }
 
 /// All sources, one behind the other.
-fn sources() -> String {
+fn sources() -> io::Result<String> {
     let mut text = String::new();
     for folder in ["core/src", "core/tests", "host-sim/src", "firmware/src"] {
-        collect(&root().join(folder), &mut text);
+        collect(&root().join(folder), &mut text)?;
     }
-    text
+    Ok(text)
 }
 
-fn collect(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("a source").path();
+fn collect(folder: &Path, text: &mut String) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            collect(&path, text);
+            collect(&path, text)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            *text += &fs::read_to_string(path).expect("a source");
+            *text += &fs::read_to_string(path)?;
         }
     }
+    Ok(())
 }
 
 /// What stands between backticks outside of blocks of code.
@@ -43,17 +45,18 @@ fn quoted(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_link_leads_to_a_file() {
+fn every_link_leads_to_a_file() -> io::Result<()> {
     let mut broken = Vec::new();
-    for (path, page) in pages() {
+    for (path, page) in pages()? {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();
-            if !file.contains("://") && !file.is_empty() && !path.parent().expect("a folder").join(file).exists() {
+            if !file.contains("://") && !file.is_empty() && !path.with_file_name(file).exists() {
                 broken.push(format!("{}: {link}", path.display()));
             }
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    Ok(())
 }
 
 /// A path of a source, seen from the root or from core's sources.
@@ -64,9 +67,9 @@ fn is_path(name: &str) -> bool {
 }
 
 #[test]
-fn every_path_is_there() {
+fn every_path_is_there() -> io::Result<()> {
     let mut missing = Vec::new();
-    for (page, text) in pages() {
+    for (page, text) in pages()? {
         for name in quoted(&text).into_iter().filter(|name| is_path(name)) {
             if ![root(), root().join("core/src")].iter().any(|base| base.join(name).exists()) {
                 missing.push(format!("{}: {name}", page.display()));
@@ -74,6 +77,7 @@ fn every_path_is_there() {
         }
     }
     assert!(missing.is_empty(), "paths that are not there:\n{}", missing.join("\n"));
+    Ok(())
 }
 
 /// A name of the code: `Tcp::dispatch`, `rst_not_exact`, `ForConnection`.
@@ -86,7 +90,7 @@ fn parts_of_name(name: &str) -> Option<Vec<&str>> {
     };
     let is_code = parts.len() > 1 || name.contains('_') || name.chars().filter(char::is_ascii_uppercase).count() > 1;
     let is_shouted = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    (parts.iter().all(|part| is_identifier(part)) && is_code && !is_shouted).then_some(parts)
+    (parts.iter().all(is_identifier) && is_code && !is_shouted).then_some(parts)
 }
 
 /// Names of other people's crates that the pages speak of.
@@ -107,8 +111,8 @@ const FOREIGN: [&str; 13] = [
 ];
 
 #[test]
-fn every_name_is_in_the_code() {
-    let sources = sources();
+fn every_name_is_in_the_code() -> io::Result<()> {
+    let sources = sources()?;
     let is_there = |part: &&str| {
         sources.match_indices(*part).any(|(at, _)| {
             let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
@@ -116,7 +120,7 @@ fn every_name_is_in_the_code() {
         })
     };
     let mut missing = Vec::new();
-    for (page, text) in pages() {
+    for (page, text) in pages()? {
         for name in quoted(&text) {
             let Some(parts) = parts_of_name(name) else { continue };
             if !parts.iter().any(|part| FOREIGN.contains(part)) && !parts.iter().all(is_there) {
@@ -125,6 +129,7 @@ fn every_name_is_in_the_code() {
         }
     }
     assert!(missing.is_empty(), "names that are not in the code:\n{}", missing.join("\n"));
+    Ok(())
 }
 
 #[test]
