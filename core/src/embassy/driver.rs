@@ -121,7 +121,7 @@ impl<D: Driver> TcpDriver<D> {
         state.sharing.begin_pass();
     }
 
-    /// Tells what has happened, and sends what the device has room for, where this pass is not embassy-net's.
+    /// Reports what has happened, and sends what the device has room for, where this pass is not embassy-net's.
     fn pump(&mut self, cx: &mut Context<'_>) {
         let mut state = self.shared.borrow_mut();
         if state.sharing.is_theirs {

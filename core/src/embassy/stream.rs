@@ -201,7 +201,7 @@ impl TcpStream {
         self.stack.state().link.tcp_ref().budget(self.handle)
     }
 
-    /// Tells how the connection stands.
+    /// Returns the status of the connection.
     ///
     /// # Errors
     /// None while the stream is held.

@@ -483,7 +483,7 @@ impl Tcp<'_> {
         self.forget_records_on(|addr| !is_ours(addr));
     }
 
-    /// Tells how a connection stands (§3.10.6). Works after close and abort too, until the end was told.
+    /// Returns the status of a connection (§3.10.6). Works after close and abort too, until the end was told.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].

@@ -3,12 +3,14 @@
 use crate::config::Overflow;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
+use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{ResetKind, count};
+use crate::counters::{Counters, ResetKind, count};
 use crate::engine::arriving::{Arrival, Arriving};
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
+use crate::rules::challenge::Quota;
 use crate::rules::judgement::{Answer, ForConnection, ForHandshake, ForListener, Judgement};
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
@@ -180,7 +182,12 @@ impl Tcp<'_> {
             }
             ForConnection::Handshake(ForHandshake::Answer(answer)) => self.answer(i, arriving, answer),
             ForConnection::Handshake(ForHandshake::SynAckAgain) => {
-                self.within_quota(arriving.now, i, Due::RESEND, Action::SynAcked)
+                let c = &mut self.connections[i];
+                let action = grant(Action::SynAcked, &mut c.quota, arriving.now, &self.settings, &mut self.counters);
+                if action == Action::SynAcked {
+                    c.set(Due::RESEND);
+                }
+                action
             }
             ForConnection::Handshake(ForHandshake::Reset(reset)) if state == State::SynSent => {
                 self.reset_and_try_again(i, arriving, reset)
@@ -198,22 +205,16 @@ impl Tcp<'_> {
 
     fn answer(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, answer: Answer) -> Action {
         let Arriving { now, seg, .. } = arriving;
-        match answer {
-            Answer::Drop => Action::Dropped,
-            Answer::Acknowledge { limited: false } => {
-                self.connections[i].set(Due::CHALLENGE);
-                Action::Acknowledged
-            }
-            Answer::Acknowledge { limited: true } => self.within_quota(*now, i, Due::CHALLENGE, Action::Acknowledged),
-            Answer::Challenge => {
-                let action = self.within_quota(*now, i, Due::CHALLENGE, Action::Challenged);
-                // Withheld, it is owed as much as one that was lost.
-                if seg.has(Control::RST) {
-                    self.expect_answer(i, seg.header.seq);
-                }
-                action
-            }
+        let c = &mut self.connections[i];
+        let action = grant_answer(answer, &mut c.quota, *now, &self.settings, &mut self.counters);
+        if action.is_empty_ack() {
+            c.set(Due::CHALLENGE);
         }
+        // Withheld, it is owed as much as one that was lost.
+        if answer == Answer::Challenge && seg.has(Control::RST) {
+            self.expect_answer(i, seg.header.seq);
+        }
+        action
     }
 
     /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
@@ -244,18 +245,37 @@ impl Tcp<'_> {
             c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));
         }
     }
+}
 
-    /// Marks an answer as due, if the connection's quota admits it.
-    fn within_quota(&mut self, now: Instant, i: Id<Connection>, due: Due, granted: Action) -> Action {
-        let c = &mut self.connections[i];
-        if c.quota.spend(now, self.settings.challenge_limit) {
-            c.set(due);
-            granted
-        } else {
-            count(&mut self.counters.limited);
-            Action::Limited
-        }
+/// Returns what becomes of an answer: dropped, withheld by the record's quota and counted, or an empty ACK.
+pub(super) fn grant_answer(
+    answer: Answer,
+    quota: &mut Quota,
+    now: Instant,
+    settings: &Settings,
+    counters: &mut Counters,
+) -> Action {
+    match answer {
+        Answer::Drop => Action::Dropped,
+        Answer::Acknowledge { limited: false } => Action::Acknowledged,
+        Answer::Acknowledge { limited: true } => grant(Action::Acknowledged, quota, now, settings, counters),
+        Answer::Challenge => grant(Action::Challenged, quota, now, settings, counters),
     }
+}
+
+/// Returns the action if the record's quota admits one more; what is withheld is counted.
+pub(super) fn grant(
+    action: Action,
+    quota: &mut Quota,
+    now: Instant,
+    settings: &Settings,
+    counters: &mut Counters,
+) -> Action {
+    if quota.spend(now, settings.challenge_limit) {
+        return action;
+    }
+    count(&mut counters.limited);
+    Action::Limited
 }
 
 /// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one

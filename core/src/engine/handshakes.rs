@@ -5,6 +5,7 @@ use crate::connection::settings::Stream;
 use crate::connection::slot::Connection;
 use crate::counters::count;
 use crate::engine::arriving::Arriving;
+use crate::engine::dispatch::{grant, grant_answer};
 use crate::engine::replies::{REPLIES, Reply};
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
@@ -201,28 +202,22 @@ impl Tcp<'_> {
     }
 
     fn answer_half_open(&mut self, h: Id<HalfOpen>, now: Instant, rcv_wnd: u16, answer: Answer) -> Action {
-        let (is_limited, granted) = match answer {
-            Answer::Drop => return Action::Dropped,
-            Answer::Acknowledge { limited } => (limited, Action::Acknowledged),
-            Answer::Challenge => (true, Action::Challenged),
-        };
         let half = &mut self.half_open[h];
-        if is_limited && !half.quota.spend(now, self.settings.challenge_limit) {
-            count(&mut self.counters.limited);
-            return Action::Limited;
+        let action = grant_answer(answer, &mut half.quota, now, &self.settings, &mut self.counters);
+        if action.is_empty_ack() {
+            let reply = Reply::ack_of_half_open(half, rcv_wnd);
+            self.reply(reply);
         }
-        let reply = Reply::ack_of_half_open(half, rcv_wnd);
-        self.reply(reply);
-        granted
+        action
     }
 
     fn syn_ack_again(&mut self, now: Instant, h: Id<HalfOpen>) -> Action {
-        if !self.half_open[h].quota.spend(now, self.settings.challenge_limit) {
-            count(&mut self.counters.limited);
-            return Action::Limited;
+        let quota = &mut self.half_open[h].quota;
+        let action = grant(Action::SynAcked, quota, now, &self.settings, &mut self.counters);
+        if action == Action::SynAcked {
+            self.reply_syn_ack(h);
         }
-        self.reply_syn_ack(h);
-        Action::SynAcked
+        action
     }
 
     /// The handshake is done: the connection gets its slot now, because payload may ride on the ACK. `None` if there is no room.
@@ -307,19 +302,13 @@ impl Tcp<'_> {
     }
 
     fn answer_time_wait(&mut self, w: Id<TimeWait>, arriving: &Arriving<'_>, answer: Answer) -> Action {
-        let (is_limited, granted) = match answer {
-            Answer::Drop => return Action::Dropped,
-            Answer::Acknowledge { limited } => (limited, Action::Acknowledged),
-            Answer::Challenge => (true, Action::Challenged),
-        };
         let wait = &mut self.time_wait[w];
-        if is_limited && !wait.quota.spend(arriving.now, self.settings.challenge_limit) {
-            count(&mut self.counters.limited);
-            return Action::Limited;
+        let action = grant_answer(answer, &mut wait.quota, arriving.now, &self.settings, &mut self.counters);
+        if action.is_empty_ack() {
+            let reply = Reply::ack_of_time_wait(wait, arriving.link_addr);
+            self.reply(reply);
         }
-        let reply = Reply::ack_of_time_wait(wait, arriving.link_addr);
-        self.reply(reply);
-        granted
+        action
     }
 
     /// A listener takes the SYN, with numbers the old connection never used. The old record stays: if the SYN was an old duplicate

@@ -149,7 +149,7 @@ impl<'s> Tcp<'s> {
     }
 
     fn options_of(&self, c: &Connection, plan: &Plan) -> Options {
-        let mut options = Options::default();
+        let mut options = Options::NONE;
         match plan.kind {
             Kind::Syn | Kind::SynAck => {
                 options.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
@@ -184,9 +184,7 @@ impl<'s> Tcp<'s> {
                 header.control = Control::SYN;
                 header.ack = Seq(0);
             }
-            Kind::SynAck => {
-                header.control = Control::SYN | Control::ACK;
-            }
+            Kind::SynAck => header.control = Control::SYN | Control::ACK,
             Kind::Reset(_) => {
                 header.control = Control::RST | Control::ACK;
                 header.wnd = 0;
@@ -267,7 +265,7 @@ impl<'t, 's> Transmit<'t, 's> {
         }
     }
 
-    /// Tells the link address to send to, from now on.
+    /// Sets the link address to send to, from now on.
     pub fn set_link_addr(&mut self, link_addr: LinkAddr) {
         match &mut self.what {
             What::Reply => {

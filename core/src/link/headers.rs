@@ -20,7 +20,7 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 
 /// What an IP packet carries, by protocol number.
-pub(super) const TCP: u8 = 6;
+pub(super) const TCP: u8 = checksum::TCP;
 pub(super) const ICMP: u8 = 1;
 #[cfg(feature = "ipv6")]
 pub(super) const ICMPV6: u8 = 58;

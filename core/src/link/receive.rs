@@ -144,7 +144,7 @@ impl Link<'_> {
     }
 
     #[cfg(not(feature = "ipv6"))]
-    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _hop: LinkAddr, _is_group: bool) -> Received {
+    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _link_addr: LinkAddr, _is_group: bool) -> Received {
         Received::NotMine
     }
 

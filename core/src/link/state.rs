@@ -96,7 +96,7 @@ impl<'s> Link<'s> {
         self.tcp.neighbor_changed();
     }
 
-    /// Tells our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
+    /// Sets our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
     pub fn set_hardware_address(&mut self, ours: LinkAddr) {
         if let Medium::Ethernet(addr) = &mut self.medium {
             *addr = ours;

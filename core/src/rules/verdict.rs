@@ -292,6 +292,13 @@ pub enum Action {
     Ended(CloseReason),
 }
 
+impl Action {
+    /// Returns whether an empty ACK answers the segment.
+    pub(crate) fn is_empty_ack(self) -> bool {
+        matches!(self, Action::Acknowledged | Action::Challenged)
+    }
+}
+
 /// What became of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

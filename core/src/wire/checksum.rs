@@ -30,7 +30,7 @@ impl ChecksumBy {
 }
 
 /// The protocol's number in the pseudo header.
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 /// Bytes of a machine's word.
 const WORD: usize = size_of::<usize>();
 /// Words that are taken without asking whether it was the last.
