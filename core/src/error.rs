@@ -23,8 +23,8 @@ pub enum Error {
     InvalidBufferSize,
     /// An option is out of its bounds.
     InvalidSetting(Setting),
-    /// The address is of a family this build does not speak, link-local in another zone than ours, unspecified, broadcast, multicast, an
-    /// IPv4 address in IPv6 guise, of another family than the peer's, or the port is 0.
+    /// The address is of a family this build does not speak, link-local in another zone than ours, unspecified, broadcast, multicast, the
+    /// loopback address where ours is none, an IPv4 address in IPv6 guise, of another family than the peer's, or the port is 0.
     InvalidAddress,
     /// The pair of endpoints, or the listening endpoint, is in use.
     AddressInUse,

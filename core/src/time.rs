@@ -147,6 +147,16 @@ impl Millis {
     }
 }
 
+/// The earlier of two moments, where there are any; of two that are the same, the first.
+#[inline]
+pub(crate) fn earlier<T>(a: Option<T>, b: Option<T>, is_before: impl FnOnce(&T, &T) -> bool) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) if is_before(&b, &a) => Some(b),
+        (None, b) => b,
+        (a, _) => a,
+    }
+}
+
 /// A period in two bytes: 14 bits of milliseconds, seconds or minutes. Zero stands for none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Period(u16);

@@ -297,6 +297,19 @@ impl Ring<'_> {
         copy(tail, &mut self.bytes[..tail.len()]);
     }
 
+    /// The same, and returns the sum of what was written.
+    pub(crate) fn write_and_sum(&mut self, seq: Seq, data: &[u8]) -> Sum {
+        let len = data.len().min(self.bytes.len());
+        let at = self.place(seq);
+        let first = len.min(self.bytes.len() - at);
+        let (head, tail) = data[..len].split_at(first);
+        let mut sum = copy_and_sum(head, &mut self.bytes[at..at + first]);
+        if !tail.is_empty() {
+            sum.append(copy_and_sum(tail, &mut self.bytes[..tail.len()]), first);
+        }
+        sum
+    }
+
     /// Reads as much of `out` as the ring can hold.
     pub(crate) fn read(&self, seq: Seq, out: &mut [u8]) {
         let len = out.len().min(self.bytes.len());

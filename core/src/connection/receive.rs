@@ -34,6 +34,11 @@ pub(crate) fn store_payload(
     pool.rx(c.buffers).write(at, payload);
     let fills_gap = !c.reassembly.is_empty();
     let n = c.reassembly.advance(len);
+    take(c, n, fills_gap, now, settings);
+}
+
+/// So many bytes from RCV.NXT on are there now, and stored.
+pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, now: Millis, settings: &Settings) {
     advance(c, n);
     c.rx_len += n;
     c.moved(now);

@@ -32,8 +32,9 @@ impl Rtt {
             // K = 4, and a clock granularity of 1 ms.
             (srtt, _) => u32::from(srtt) / 8 + u32::from(self.rttvar_quarters).max(1),
         };
-        let backed_off = u64::from(base.max(min).max(1)) << retries.min(MAX_DOUBLINGS);
-        backed_off.min(u64::from(max.max(1))) as u32
+        let (base, max) = (base.max(min).max(1), max.max(1));
+        let doublings = retries.min(MAX_DOUBLINGS);
+        if base > max >> doublings { max } else { base << doublings }
     }
 
     /// Starts timing a segment that ends `end` numbers after SND.UNA, unless one is being timed.

@@ -354,11 +354,12 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     let ack = seg.header.ack;
     c.heard_at = now;
     c.forget_keep_alive();
+    let is_new = c.tcb.is_ack_new(ack);
     // With the window open only progress counts, or a peer that repeats itself would hold the connection for ever.
-    if c.tcb.is_ack_new(ack) || !counts_progress(c) {
+    if c.marks.intersects(Marks::LAST_TRY | Marks::DOUBTED) && (is_new || !counts_progress(c)) {
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
-    if c.tcb.is_ack_new(ack) {
+    if is_new {
         advance_una(c, ack, now, settings);
     }
     if ack.ge(c.tcb.snd_una) {
@@ -434,7 +435,8 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
 /// alone is timed too: one that takes nothing must not hold the connection for ever.
 pub(crate) fn update_persist_timer(c: &mut Connection, now: Millis, settings: &Settings) {
-    if !has_queue(c) && !c.has(Marks::PERSIST) {
+    let is_in_flight = c.tcb.snd_nxt != c.tcb.snd_una;
+    if (is_in_flight || !has_queue(c)) && !c.has(Marks::PERSIST) {
         return;
     }
     let queue = Queue::of(c);

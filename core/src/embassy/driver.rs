@@ -184,7 +184,7 @@ impl<D: Driver> Driver for TcpDriver<D> {
         let Some((token, tx)) = device.receive(cx) else {
             *left = FRAMES_PER_PASS;
             // Deadlines do not wait for a device that takes nothing.
-            if let Some((at, _)) = shared.borrow_mut().link.next_timeout(*now) {
+            if let Some(at) = shared.borrow_mut().link.next_wake(*now) {
                 wake_at(at, cx);
             }
             return None;

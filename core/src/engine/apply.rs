@@ -14,9 +14,25 @@ use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
 use crate::rules::{reset, synchronized};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
+use crate::wire::addr::LinkAddr;
 use crate::wire::segment::{Control, Segment};
 
 impl Tcp<'_> {
+    /// Carries out what [`synchronized::predict`] admits, its payload stored already: nothing ends by it.
+    pub(crate) fn accept_expected(&mut self, i: Id<Connection>, link_addr: LinkAddr, seg: &Segment<'_>) {
+        let ms = self.clock.ms();
+        let c = &mut self.connections[i];
+        hear(c, link_addr, seg);
+        send::process_ack(c, seg, ms, &self.settings);
+        #[cfg(feature = "user-timeout-option")]
+        c.process_user_timeout_option(seg.header.options.user_timeout, &self.settings);
+        if !seg.payload.is_empty() {
+            // No more than the window.
+            receive::take(c, seg.payload.len() as u16, false, ms, &self.settings);
+        }
+        self.queue(i);
+    }
+
     /// Carries out what the rules admitted, in the standard's order: SYN, ACK, payload, FIN.
     pub(crate) fn accept_segment(
         &mut self,
@@ -29,13 +45,9 @@ impl Tcp<'_> {
         let Arriving { now: _, tuple: _, link_addr, seg } = arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
-        if c.has(Marks::ASKING) && !precedes_last_word(c, seg) {
-            c.clear(Marks::ASKING | Marks::ASKED_AGAIN);
-        }
-        // The segment is valid, so the peer is where it came from. Only a SYN that crosses ours proves nothing about its sender.
+        // Only a SYN that crosses ours proves nothing about its sender.
         if establishes || !syn {
-            c.link_addr = *link_addr;
-            c.set(Marks::LINK_ADDR_KNOWN);
+            hear(c, *link_addr, seg);
         }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
@@ -225,6 +237,12 @@ impl Tcp<'_> {
 
     /// Puts a slot into the lists its new state asks for, or frees it.
     pub(crate) fn settle(&mut self, i: Id<Connection>) {
+        self.queue(i);
+        self.free_if_done(i);
+    }
+
+    /// Puts a slot into the lists its new state asks for.
+    fn queue(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
         let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);
         let wants_out = send::next(c).is_some();
@@ -243,14 +261,12 @@ impl Tcp<'_> {
         if let Some(at) = deadline {
             self.connections.arm_by(i, at);
         }
-        self.free_if_done(i);
     }
 
     /// The same after a segment has left that ends nothing: no event has come of it.
     pub(crate) fn settle_sent(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
-        // Whether there is more to send is found out when its turn comes.
-        let has_more = !c.due.is_empty() || send::has_queue(c);
+        let has_more = send::next(c).is_some();
         if let Some(at) = c.deadline(&self.settings) {
             self.connections.arm_by(i, at);
         }
@@ -308,6 +324,15 @@ impl Tcp<'_> {
         self.pool.compact(self.connections.records_mut().map(|c| &mut c.buffers));
         self.pool.allocate(rx, tx)
     }
+}
+
+/// A segment is valid, so the peer is where it came from, and answers what it was asked.
+fn hear(c: &mut Connection, link_addr: LinkAddr, seg: &Segment<'_>) {
+    if c.has(Marks::ASKING) && !precedes_last_word(c, seg) {
+        c.clear(Marks::ASKING | Marks::ASKED_AGAIN);
+    }
+    c.link_addr = link_addr;
+    c.set(Marks::LINK_ADDR_KNOWN);
 }
 
 /// Returns whether payload or a FIN was sent before the RST that is challenged, and so is no answer: it was overtaken on the way.

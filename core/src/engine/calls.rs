@@ -22,7 +22,7 @@ use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::{CloseReason, State, Timer};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
-use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints};
+use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints, is_pair_answerable};
 
 impl Tcp<'_> {
     /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
@@ -154,8 +154,7 @@ impl Tcp<'_> {
 
     fn tuple_to_connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Tuple, Error> {
         let (local_addr, remote_addr) = (self.addr_of(local)?, self.addr_of(remote)?);
-        let is_usable = local_addr.is_one_host() && remote_addr.is_one_host() && local_addr != remote_addr;
-        if !is_usable || local_addr.is_v4() != remote_addr.is_v4() || remote.port() == 0 {
+        if !is_pair_answerable(local_addr, remote_addr) || local_addr.is_v4() != remote_addr.is_v4() || remote.port() == 0 {
             return Err(Error::InvalidAddress);
         }
         let mut tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };

@@ -20,7 +20,8 @@ use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, LinkAddr, Tuple};
-use crate::wire::segment::{Control, Header, ParseError, Segment};
+use crate::wire::checksum::{self, Sum};
+use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
@@ -43,13 +44,13 @@ impl Tcp<'_> {
     ) -> Verdict {
         self.catch_up(now);
         count(&mut self.counters.segments_in);
-        let verdict = match self.parse(&src, &dst, bytes) {
-            Ok(seg) => {
+        let verdict = match Segment::read(bytes) {
+            Some(seg) => {
                 let Header { dst_port: local_port, src_port: remote_port, .. } = seg.header;
                 let tuple = Tuple { local_addr: dst, remote_addr: src, local_port, remote_port };
-                self.dispatch(&Arriving { now, tuple: &tuple, link_addr, seg: &seg })
+                self.dispatch(&Arriving { now, tuple: &tuple, link_addr, seg: &seg }, bytes)
             }
-            Err(rule) => Verdict { rule, action: Action::Dropped, state: State::Closed },
+            None => dropped(Rule::Malformed),
         };
         self.counters.judged(&verdict);
         verdict
@@ -58,28 +59,33 @@ impl Tcp<'_> {
     /// Counts a segment that the IP layer could not let through.
     pub(crate) fn refuse(&mut self, rule: Rule) -> Verdict {
         count(&mut self.counters.segments_in);
-        let verdict = Verdict { rule, action: Action::Dropped, state: State::Closed };
+        let verdict = dropped(rule);
         self.counters.judged(&verdict);
         verdict
     }
 
-    /// Everything that can be wrong before a connection is looked for.
-    fn parse<'b>(&self, src: &Addr, dst: &Addr, bytes: &'b [u8]) -> Result<Segment<'b>, Rule> {
-        let parsed = Segment::parse_between(bytes, src, dst, self.settings.checksum);
-        let seg = parsed.map_err(|error| match error {
-            ParseError::Malformed => Rule::Malformed,
-            ParseError::ChecksumWrong => Rule::ChecksumWrong,
-            ParseError::UnknownFamily => Rule::NotAnswerable,
-        })?;
-        let has_ports = seg.header.src_port != 0 && seg.header.dst_port != 0;
-        if has_ports && is_pair_answerable(*src, *dst) { Ok(seg) } else { Err(Rule::NotAnswerable) }
-    }
-
-    fn dispatch(&mut self, arriving: &Arriving<'_>) -> Verdict {
+    /// Nothing is done for a segment before its checksum, over `bytes`, is found right; finding whose it would be changes nothing.
+    fn dispatch(&mut self, arriving: &Arriving<'_>, bytes: &[u8]) -> Verdict {
         let Arriving { now, tuple, link_addr: _, seg } = arriving;
-        let verdict = match self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
-            Some(i) => self.on_connection(i, arriving),
-            None => self.dispatch_by_hash(arriving),
+        let (connection, hash) = self.find_connection(tuple);
+        if let Some(i) = connection
+            && let Some(verdict) = self.on_expected(i, arriving, bytes)
+        {
+            return verdict;
+        }
+        if self.settings.checksum.is_verified_here()
+            && !checksum::is_segment_right(bytes, &tuple.remote_addr, &tuple.local_addr)
+        {
+            return dropped(Rule::ChecksumWrong);
+        }
+        let verdict = match connection {
+            // No connection is between endpoints that cannot be answered.
+            Some(i) => {
+                self.last_connection = Some(i);
+                self.on_connection(i, arriving)
+            }
+            None if tuple.is_answerable() => self.on_compact(hash, arriving),
+            None => dropped(Rule::NotAnswerable),
         };
         // What changes nothing is counted alone.
         if seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
@@ -101,17 +107,23 @@ impl Tcp<'_> {
         c.tcb.tuple == *tuple && c.closed().is_none()
     }
 
-    fn dispatch_by_hash(&mut self, arriving: &Arriving<'_>) -> Verdict {
-        let tuple = arriving.tuple;
+    /// Returns the connection between these endpoints, if there is one, and their hash where the tables of the others are to be asked.
+    fn find_connection(&self, tuple: &Tuple) -> (Option<Id<Connection>>, u32) {
+        if let Some(i) = self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
+            return (Some(i), 0);
+        }
         if self.connections.len() + self.half_open.len() + self.time_wait.len() == 0 {
             // Nobody is known: no hash is worth its time.
-            return self.on_stranger(arriving);
+            return (None, 0);
         }
         let hash = self.keyed.index_hash(tuple);
-        if let Some(i) = self.connections.find(tuple, hash) {
-            self.last_connection = Some(i);
-            self.on_connection(i, arriving)
-        } else if let Some(h) = self.half_open.find(tuple, hash) {
+        (self.connections.find(tuple, hash), hash)
+    }
+
+    /// A segment for none of the connections.
+    fn on_compact(&mut self, hash: u32, arriving: &Arriving<'_>) -> Verdict {
+        let tuple = arriving.tuple;
+        if let Some(h) = self.half_open.find(tuple, hash) {
             match self.find_old_incarnation(h, hash, arriving.seg) {
                 Some(w) => self.on_time_wait(w, arriving),
                 None => self.on_half_open(h, arriving),
@@ -165,16 +177,41 @@ impl Tcp<'_> {
         Verdict { rule, action, state: State::Listen }
     }
 
+    /// What nearly every segment is, see [`synchronized::predict`]: `None` if it is anything else. Payload is copied into the room that waits
+    /// for it while it is summed; where the sum is wrong, that room has nothing in it as before.
+    fn on_expected(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, bytes: &[u8]) -> Option<Verdict> {
+        let Arriving { now: _, tuple, link_addr, seg } = arriving;
+        let c = &mut self.connections[i];
+        if !c.reassembly.is_empty() {
+            return None;
+        }
+        let state = c.tcb.state();
+        let rule = synchronized::predict(&c.tcb, seg)?;
+        let mut ring = self.pool.rx(c.buffers);
+        if self.settings.checksum.is_verified_here() {
+            let mut sum = Sum::of_pseudo_header(&tuple.remote_addr, &tuple.local_addr, bytes.len());
+            if seg.payload.is_empty() {
+                sum = sum.with(bytes);
+            } else {
+                let (header, _) = bytes.split_at(bytes.len() - seg.payload.len());
+                sum = sum.with(header);
+                sum.append(ring.write_and_sum(c.tcb.rcv_nxt, seg.payload), 0);
+            }
+            if !sum.is_right() {
+                return Some(dropped(Rule::ChecksumWrong));
+            }
+        } else {
+            ring.write(c.tcb.rcv_nxt, seg.payload);
+        }
+        debug_assert_eq!(synchronized::expected(rule, seg), segment_arrives::judge(&c.tcb, seg, self.settings.rst_policy));
+        self.last_connection = Some(i);
+        self.accept_expected(i, *link_addr, seg);
+        Some(Verdict { rule, action: Action::Accepted, state })
+    }
+
     fn on_connection(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = &self.connections[i].tcb;
         let state = tcb.state();
-        if let Some(expected) = synchronized::predict(tcb, arriving.seg) {
-            debug_assert_eq!(expected.widen(), segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy));
-            let Judgement { rule, disposition } = expected;
-            let action = self.accept_segment(i, arriving, rule, &disposition);
-            self.settle(i);
-            return Verdict { rule, action, state };
-        }
         let Judgement { rule, disposition } = segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy);
         let action = match disposition {
             ForConnection::Handshake(ForHandshake::Accept(accepted)) => {
@@ -278,9 +315,6 @@ pub(super) fn grant(
     Action::Limited
 }
 
-/// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one
-/// host's; nor from ourselves over the wire (the LAND attack, CVE-1999-0016).
-fn is_pair_answerable(src: Addr, dst: Addr) -> bool {
-    let is_martian = src.is_loopback() && !dst.is_loopback();
-    src.is_one_host() && dst.is_one_host() && src != dst && !is_martian
+fn dropped(rule: Rule) -> Verdict {
+    Verdict { rule, action: Action::Dropped, state: State::Closed }
 }

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use crate::connection::flags::Due;
 use crate::connection::flags::Marks;
 use crate::connection::send::{Kind, Plan};
+use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
 use crate::counters::{ResetKind, count};
@@ -128,6 +129,13 @@ impl<'s> Tcp<'s> {
         self.next_due()
     }
 
+    /// The same without the reason.
+    #[cfg(feature = "embassy")]
+    pub(crate) fn next_wake_at(&mut self, now: Instant) -> Option<Instant> {
+        self.catch_up(now);
+        self.next_wake().map(|at| self.clock.expand(at))
+    }
+
     fn next_due(&mut self) -> Option<(Instant, Timer)> {
         self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
     }
@@ -143,58 +151,10 @@ impl<'s> Tcp<'s> {
         match what {
             What::Reply => HEADER_LEN + self.first_reply().options.wire_len(),
             What::Segment(i, plan) => {
-                HEADER_LEN + self.options_of(&self.connections[*i], plan).wire_len() + usize::from(plan.len)
+                let options = options_of(&self.connections[*i], plan, &self.settings);
+                HEADER_LEN + options.wire_len() + usize::from(plan.len)
             }
         }
-    }
-
-    fn options_of(&self, c: &Connection, plan: &Plan) -> Options {
-        let mut options = Options::NONE;
-        match plan.kind {
-            Kind::Syn | Kind::SynAck => {
-                options.mss = Some(self.settings.receive_mss(c.tcb.tuple.remote_addr));
-                #[cfg(feature = "user-timeout-option")]
-                {
-                    options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
-                }
-            }
-            #[cfg(feature = "user-timeout-option")]
-            Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => {
-                options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
-            }
-            Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => {}
-        }
-        options
-    }
-
-    fn header_of(&self, i: Id<Connection>, plan: &Plan) -> Header {
-        let c = &self.connections[i];
-        let mut header = Header {
-            src_port: c.tcb.tuple.local_port,
-            dst_port: c.tcb.tuple.remote_port,
-            seq: plan.seq,
-            ack: c.tcb.rcv_nxt,
-            control: Control::ACK,
-            wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
-            urgent: 0,
-            options: self.options_of(c, plan),
-        };
-        match plan.kind {
-            Kind::Syn => {
-                header.control = Control::SYN;
-                header.ack = Seq(0);
-            }
-            Kind::SynAck => header.control = Control::SYN | Control::ACK,
-            Kind::Reset(_) => {
-                header.control = Control::RST | Control::ACK;
-                header.wnd = 0;
-            }
-            Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
-                header.control.set(Control::FIN, plan.fin);
-                header.control.set(Control::PSH, plan.push);
-            }
-        }
-        header
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -315,12 +275,7 @@ impl<'t, 's> Transmit<'t, 's> {
     pub fn is_again(&self) -> bool {
         match &self.what {
             What::Reply => false,
-            What::Segment(i, plan) => match plan.kind {
-                Kind::Again | Kind::Probe => true,
-                Kind::Syn => self.connection(*i).tcb.snd_nxt != self.connection(*i).tcb.snd_una,
-                Kind::SynAck => self.connection(*i).retries > 0,
-                Kind::Ack | Kind::New | Kind::KeepAlive | Kind::Reset(_) => false,
-            },
+            What::Segment(i, plan) => is_again(self.connection(*i), plan),
         }
     }
 
@@ -330,18 +285,23 @@ impl<'t, 's> Transmit<'t, 's> {
     /// [`BufferTooSmall`] if `buf` is shorter than [`Transmit::len`]; nothing is sent or lost then.
     pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let len = self.len();
-        let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
-        match self.what {
-            What::Reply => self.emit_reply(buf)?,
-            What::Segment(i, plan) => self.emit_segment(i, &plan, buf)?,
-        }
+        self.emit_whole(buf.get_mut(..len).ok_or(BufferTooSmall)?)?;
         Ok(len)
+    }
+
+    /// The same into a buffer that is just as long.
+    pub(crate) fn emit_whole(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        match self.what {
+            What::Reply => self.emit_reply(buf),
+            What::Segment(i, plan) => self.emit_segment(i, &plan, buf),
+        }
     }
 
     fn emit_reply(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         let reply = self.tcp.first_reply();
         let (tuple, reason) = (&reply.tuple, reply.reason);
-        self.write(&reply.header(), Sum::ZERO, tuple, buf)?;
+        let checksum = self.tcp.settings.checksum;
+        reply.header().emit_before(buf, Sum::ZERO, &tuple.local_addr, &tuple.remote_addr, checksum)?;
         self.tcp.pop_reply();
         self.tcp.is_segments_turn = true;
         self.finish(reason);
@@ -350,22 +310,25 @@ impl<'t, 's> Transmit<'t, 's> {
 
     fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
-        let header = self.tcp.header_of(i, plan);
-        let buffers = self.connection(i).buffers;
-        let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
-        let ring = self.tcp.pool.tx(buffers);
-        let payload = if self.tcp.settings.checksum.is_filled_here() {
-            ring.read_and_sum(plan.seq, payload)
-        } else {
-            ring.read(plan.seq, payload);
-            Sum::ZERO
-        };
-        self.write(&header, payload, &self.connection(i).tcb.tuple, buf)?;
-        if self.is_again() {
-            count(&mut self.tcp.counters.retransmissions);
+        let Tcp { settings, connections, pool, clock, counters, .. } = &mut *self.tcp;
+        let c = &mut connections[i];
+        let header = header_of(c, plan, settings);
+        let mut sum = Sum::ZERO;
+        if plan.len > 0 {
+            let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
+            let ring = pool.tx(c.buffers);
+            if settings.checksum.is_filled_here() {
+                sum = ring.read_and_sum(plan.seq, payload);
+            } else {
+                ring.read(plan.seq, payload);
+            }
         }
-        let c = &mut self.tcp.connections[i];
-        send::sent(c, plan, self.tcp.clock.ms(), &self.tcp.settings);
+        let Tuple { local_addr, remote_addr, .. } = &c.tcb.tuple;
+        header.emit_before(buf, sum, local_addr, remote_addr, settings.checksum)?;
+        if is_again(c, plan) {
+            count(&mut counters.retransmissions);
+        }
+        send::sent(c, plan, clock.ms(), settings);
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
         self.tcp.is_segments_turn = false;
@@ -383,10 +346,6 @@ impl<'t, 's> Transmit<'t, 's> {
         };
         self.finish(reason);
         Ok(())
-    }
-
-    fn write(&self, header: &Header, payload: Sum, tuple: &Tuple, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        header.emit_before(buf, payload, &tuple.local_addr, &tuple.remote_addr, self.tcp.settings.checksum)
     }
 
     fn finish(self, reset: Option<ResetReason>) {
@@ -430,4 +389,61 @@ impl Tcp<'_> {
         let listens = self.listeners.find(&tuple).is_some();
         if listens { State::Listen } else { State::Closed }
     }
+}
+
+fn is_again(c: &Connection, plan: &Plan) -> bool {
+    match plan.kind {
+        Kind::Again | Kind::Probe => true,
+        Kind::Syn => c.tcb.snd_nxt != c.tcb.snd_una,
+        Kind::SynAck => c.retries > 0,
+        Kind::Ack | Kind::New | Kind::KeepAlive | Kind::Reset(_) => false,
+    }
+}
+
+fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
+    let mut options = Options::NONE;
+    match plan.kind {
+        Kind::Syn | Kind::SynAck => {
+            options.mss = Some(settings.receive_mss(c.tcb.tuple.remote_addr));
+            #[cfg(feature = "user-timeout-option")]
+            {
+                options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
+            }
+        }
+        #[cfg(feature = "user-timeout-option")]
+        Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => {
+            options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
+        }
+        Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => {}
+    }
+    options
+}
+
+fn header_of(c: &Connection, plan: &Plan, settings: &Settings) -> Header {
+    let mut header = Header {
+        src_port: c.tcb.tuple.local_port,
+        dst_port: c.tcb.tuple.remote_port,
+        seq: plan.seq,
+        ack: c.tcb.rcv_nxt,
+        control: Control::ACK,
+        wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
+        urgent: 0,
+        options: options_of(c, plan, settings),
+    };
+    match plan.kind {
+        Kind::Syn => {
+            header.control = Control::SYN;
+            header.ack = Seq(0);
+        }
+        Kind::SynAck => header.control = Control::SYN | Control::ACK,
+        Kind::Reset(_) => {
+            header.control = Control::RST | Control::ACK;
+            header.wnd = 0;
+        }
+        Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
+            header.control.set(Control::FIN, plan.fin);
+            header.control.set(Control::PSH, plan.push);
+        }
+    }
+    header
 }

@@ -8,7 +8,7 @@ use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, Timer};
-use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS};
+use crate::time::{Instant, MAX_AHEAD_US, Millis, RESET_HELD_MS, earlier};
 
 impl Tcp<'_> {
     /// Does everything that is due at `now`. Poll for output afterwards.
@@ -19,7 +19,15 @@ impl Tcp<'_> {
 
     /// Wrapping milliseconds tell late from early only within 24 days. A caller that comes later still is led there in steps no longer than
     /// the furthest deadline, so that each deadline is met as one that has passed.
+    #[inline]
     pub(crate) fn catch_up(&mut self, now: Instant) {
+        // A pass asks many times at one moment.
+        if now > self.clock.now() {
+            self.catch_up_to(now);
+        }
+    }
+
+    fn catch_up_to(&mut self, now: Instant) {
         if now >= self.age_at {
             self.catch_up_far(now);
         }
@@ -96,20 +104,32 @@ impl Tcp<'_> {
         }
     }
 
-    /// The earliest deadline of all, and whose it is. Deadlines that have moved out are put right on the way.
+    /// The earliest deadline of all, and whose it is.
     pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
-        let conn = self.next_connection_deadline();
-        let half = self.half_open.first_due().map(|(_, at)| (at, Timer::SynReceived));
-        let wait = self.time_wait.first_due().map(|(_, at)| (at, Timer::TimeWait));
-        [conn, half, wait].into_iter().flatten().reduce(|a, b| if b.0.is_before(a.0) { b } else { a })
+        let at = self.next_wake()?;
+        let conn = self.connections.first_due().filter(|(_, first)| *first == at);
+        let timer = match conn.and_then(|(i, _)| self.connections[i].next_timer(&self.settings)) {
+            Some((_, timer)) => timer,
+            None if self.half_open.first_due().is_some_and(|(_, first)| first == at) => Timer::SynReceived,
+            None => Timer::TimeWait,
+        };
+        Some((at, timer))
     }
 
-    fn next_connection_deadline(&mut self) -> Option<(Millis, Timer)> {
+    /// When that is. Deadlines that have moved out are put right on the way.
+    pub(crate) fn next_wake(&mut self) -> Option<Millis> {
+        let conn = self.next_connection_deadline();
+        let half = self.half_open.first_due().map(|(_, at)| at);
+        let wait = self.time_wait.first_due().map(|(_, at)| at);
+        let is_before = |at: &Millis, than: &Millis| at.is_before(*than);
+        earlier(earlier(conn, half, is_before), wait, is_before)
+    }
+
+    fn next_connection_deadline(&mut self) -> Option<Millis> {
         while let Some((i, at)) = self.connections.first_due() {
-            let c = &self.connections[i];
-            match c.next_timer(&self.settings) {
-                Some((due, timer)) if due == at => return Some((due, timer)),
-                Some((due, _)) => self.connections.arm(i, due),
+            match self.connections[i].deadline(&self.settings) {
+                Some(due) if due == at => return Some(due),
+                Some(due) => self.connections.arm(i, due),
                 None => self.connections.disarm(i),
             }
         }

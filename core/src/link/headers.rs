@@ -131,12 +131,12 @@ impl Medium {
 }
 
 /// Returns the bytes of the IP header in front of a segment between addresses of this one's family.
-pub(super) fn ip_header_len(addr: Addr) -> usize {
+pub(super) fn ip_header_len(addr: &Addr) -> usize {
     if addr.is_v4() { IPV4_HEADER } else { IPV6_HEADER }
 }
 
 /// Returns what Ethernet calls the family of this address.
-pub(super) fn ethertype(addr: Addr) -> u16 {
+pub(super) fn ethertype(addr: &Addr) -> u16 {
     if addr.is_v4() { IPV4 } else { IPV6 }
 }
 
@@ -160,9 +160,7 @@ fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, by: ChecksumBy) {
     *header = words;
     if by.is_filled_here() {
         let mut sum = Sum::ZERO;
-        for word in words {
-            sum.add_word(u32::from_ne_bytes(word) as usize);
-        }
+        sum.add_header(&words);
         let [_, _, protocol, _, _] = header;
         let [_, _, high, low] = protocol;
         [*high, *low] = sum.complement();

@@ -9,7 +9,7 @@ use crate::counters::count;
 use crate::engine::event::Event;
 use crate::engine::poll::{Next, What};
 use crate::rules::verdict::{ResetReason, Timer};
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::segment::BufferTooSmall;
 
@@ -33,6 +33,8 @@ pub enum LinkOutput<'t, 's> {
 pub struct Frame<'t, 's> {
     link: &'t mut Link<'s>,
     content: Content,
+    /// All of it, in bytes.
+    len: usize,
     now: Instant,
 }
 
@@ -64,7 +66,8 @@ impl<'s> Link<'s> {
         }
         loop {
             if let Some((addr, source)) = self.neighbors.question() {
-                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, now });
+                let len = self.medium.header_len() + question_len(addr);
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, len, now });
             }
             match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),
@@ -72,7 +75,9 @@ impl<'s> Link<'s> {
                 Next::Transmit(what) => match self.route(what, now) {
                     Some(link_addr) => {
                         let content = Content::Segment(what, link_addr);
-                        return LinkOutput::Transmit(Frame { link: self, content, now });
+                        let ip_header = headers::ip_header_len(&what.tuple(&self.tcp).remote_addr);
+                        let len = self.medium.header_len() + ip_header + self.tcp.len_of(&what);
+                        return LinkOutput::Transmit(Frame { link: self, content, len, now });
                     }
                     // The others go first.
                     None => self.tcp.transmit(what, now).defer(),
@@ -97,7 +102,13 @@ impl<'s> Link<'s> {
 
     fn earlier_timeout(&self, tcp: Option<(Instant, Timer)>) -> Option<(Instant, Timer)> {
         let neighbor = self.neighbors.next_timeout().map(|at| (at, Timer::Neighbor));
-        [tcp, neighbor].into_iter().flatten().min_by_key(|(at, _)| *at)
+        earlier(tcp, neighbor, |(at, _), (than, _)| at < than)
+    }
+
+    /// Says when [`Link::handle_timeout`] is due, without the reason.
+    #[cfg(feature = "embassy")]
+    pub(crate) fn next_wake(&mut self, now: Instant) -> Option<Instant> {
+        earlier(self.tcp.next_wake_at(now), self.neighbors.next_timeout(), |at, than| at < than)
     }
 
     /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again;
@@ -132,17 +143,7 @@ impl Frame<'_, '_> {
     /// Returns the frame's length in bytes, link header included, check sequence not.
     #[allow(clippy::len_without_is_empty, reason = "a frame is never empty")]
     pub fn len(&self) -> usize {
-        let header = self.link.medium.header_len();
-        match self.content {
-            Content::Question { addr, .. } => header + question_len(addr),
-            Content::Segment(what, _) => {
-                let ip_header = match cfg!(feature = "ipv6") {
-                    true => headers::ip_header_len(what.tuple(&self.link.tcp).remote_addr),
-                    false => headers::IPV4_HEADER,
-                };
-                header + ip_header + self.link.tcp.len_of(&what)
-            }
-        }
+        self.len
     }
 
     /// Returns the reason, if the frame carries an RST.
@@ -158,9 +159,8 @@ impl Frame<'_, '_> {
     /// # Errors
     /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
     pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let len = self.len();
+        let Frame { link, content, len, now } = self;
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
-        let Frame { link, content, now } = self;
         match content {
             Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
             Content::Segment(what, link_addr) => link.emit_segment(what, link_addr, now, buf)?,
@@ -200,9 +200,9 @@ impl Link<'_> {
         buf: &mut [u8],
     ) -> Result<(), BufferTooSmall> {
         let Tuple { local_addr, remote_addr, .. } = *what.tuple(&self.tcp);
-        let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(remote_addr));
-        let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(remote_addr)).ok_or(BufferTooSmall)?;
-        self.tcp.transmit(what, now).emit(segment)?;
+        let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(&remote_addr));
+        let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(&remote_addr)).ok_or(BufferTooSmall)?;
+        self.tcp.transmit(what, now).emit_whole(segment)?;
         headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
         Ok(())
     }

@@ -17,20 +17,26 @@ pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgemen
         .unwrap_or_else(|| accept(tcb, seg).widen())
 }
 
-/// Judges what nearly every segment is: an ACK, or payload in order, on an established connection where nothing is out of the ordinary. `None`:
-/// [`judge`] must; where there is a judgement, it is the same as that one's.
+/// Returns the rule for what nearly every segment is: an ACK, or payload in order, on an established connection where nothing is out of the
+/// ordinary. `None`: [`judge`] must. Where there is a rule, that one judges the same, see [`expected`].
 #[inline]
-pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Accepted>> {
+pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Rule> {
     let Header { seq, ack, control, .. } = seg.header;
     let is_plain = control.union(Control::PSH) == Control::ACK.union(Control::PSH);
-    let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(Flags::PROBE_OUT | Flags::APP_GONE);
+    let extraordinary = Flags::PROBE_OUT | Flags::APP_GONE | Flags::FIN_HELD;
+    let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(extraordinary);
     let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
-    let len = u16::try_from(seg.payload.len()).ok().filter(|len| *len <= tcb.rcv_wnd)?;
-    if !(is_plain && is_ordinary && seq == tcb.rcv_nxt && is_ack_of_flight) {
+    let is_admitted = seg.payload.len() <= usize::from(tcb.rcv_wnd);
+    if !(is_plain && is_ordinary && seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted) {
         return None;
     }
-    let rule = if len == 0 { Rule::AckAccepted } else { Rule::PayloadInOrder };
-    Some(rule.then(Accepted { ack: true, payload: Span { skip: 0, len, offset: 0 }, ..Accepted::default() }))
+    Some(if seg.payload.is_empty() { Rule::AckAccepted } else { Rule::PayloadInOrder })
+}
+
+/// What [`judge`] says of a segment that is predicted.
+pub(crate) fn expected(rule: Rule, seg: &Segment<'_>) -> Judgement<ForConnection> {
+    let payload = Span { skip: 0, len: seg.payload.len() as u16, offset: 0 };
+    rule.then(Accepted { ack: true, payload, ..Accepted::default() })
 }
 
 fn accept(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Accepted> {

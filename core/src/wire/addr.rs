@@ -14,22 +14,24 @@ const V4: usize = WORDS - 1;
 const MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 
 /// `::1`.
-const LOOPBACK: [u32; 4] = [0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])];
+#[cfg(feature = "ipv6")]
+const LOOPBACK: Addr = Addr([0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])]);
 
 /// An address: its bytes in their order, so that a checksum takes the words as they stand.
 #[derive(Clone, Copy, Eq, Debug)]
 pub(crate) struct Addr([u32; WORDS]);
 
-/// Word by word without a branch: the derived one is a call that looks at each byte.
+/// Word by word without a branch or a loop: the derived one is a call that looks at each byte.
 impl PartialEq for Addr {
+    #[inline]
     fn eq(&self, other: &Addr) -> bool {
-        differences(&self.0, &other.0) == 0
+        match (self.0, other.0) {
+            #[cfg(not(feature = "ipv6"))]
+            ([a], [b]) => a == b,
+            #[cfg(feature = "ipv6")]
+            ([a, b, c, d], [e, f, g, h]) => (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0,
+        }
     }
-}
-
-/// Zero where both are the same.
-fn differences(a: &[u32], b: &[u32]) -> u32 {
-    a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b))
 }
 
 impl Addr {
@@ -82,8 +84,14 @@ impl Addr {
         Ipv4Addr::from(self.0[V4].to_ne_bytes()).into()
     }
 
-    pub(crate) fn is_v4(self) -> bool {
-        differences(&self.0[..V4], &MAPPED) == 0
+    #[inline]
+    pub(crate) fn is_v4(&self) -> bool {
+        match self.0 {
+            #[cfg(not(feature = "ipv6"))]
+            [_] => true,
+            #[cfg(feature = "ipv6")]
+            [a, b, c, _] => a | b | (c ^ MAPPED[2]) == 0,
+        }
     }
 
     pub(crate) fn as_v4(self) -> Option<Ipv4Addr> {
@@ -128,7 +136,10 @@ impl Addr {
     pub(crate) fn is_loopback(self) -> bool {
         match self.as_v4() {
             Some(addr) => addr.is_loopback(),
-            None => differences(&self.0, &LOOPBACK) == 0,
+            #[cfg(feature = "ipv6")]
+            None => self == LOOPBACK,
+            #[cfg(not(feature = "ipv6"))]
+            None => false,
         }
     }
 
@@ -218,10 +229,22 @@ impl Tuple {
     pub(crate) const ZERO: Tuple =
         Tuple { local_addr: Addr::ZERO, remote_addr: Addr::ZERO, local_port: 0, remote_port: 0 };
 
+    /// Returns whether a segment between them may be believed and answered.
+    pub(crate) fn is_answerable(&self) -> bool {
+        self.local_port != 0 && self.remote_port != 0 && is_pair_answerable(self.local_addr, self.remote_addr)
+    }
+
     /// Returns whether it names anything: no peer has the address of [`Tuple::ZERO`].
     pub(crate) fn is_used(&self) -> bool {
         self.remote_addr != Addr::ZERO
     }
+}
+
+/// RFC 9293 §3.9.2.3 (MUST-57, MUST-63), RFC 1122 §3.2.1.3: nothing is said to, or believed from, an address that is not one host's; nor
+/// from ourselves over the wire (the LAND attack, CVE-1999-0016).
+pub(crate) fn is_pair_answerable(local: Addr, remote: Addr) -> bool {
+    let is_martian = remote.is_loopback() && !local.is_loopback();
+    remote.is_one_host() && local.is_one_host() && remote != local && !is_martian
 }
 
 /// Our endpoint and the peer's; `zone` belongs to what is good on one link only.

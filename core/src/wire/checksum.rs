@@ -33,6 +33,8 @@ impl ChecksumBy {
 pub(crate) const TCP: u8 = 6;
 /// Bytes of a machine's word.
 const WORD: usize = size_of::<usize>();
+/// Bytes of a header without options, IPv4's or TCP's.
+const HEADER: usize = 20;
 /// Words that are taken without asking whether it was the last.
 const CHAIN: usize = 8;
 
@@ -99,6 +101,19 @@ impl Sum {
         self.carries += usize::from(carry);
     }
 
+    /// Takes in the words of a header without options, IPv4's or TCP's.
+    #[inline]
+    pub(crate) fn add_header(&mut self, header: &[[u8; 4]; 5]) {
+        let [a, b, c, d, e] = header.map(|word| u32::from_ne_bytes(word) as usize);
+        let (sum, carry) = self.words.carrying_add(a, false);
+        let (sum, carry) = sum.carrying_add(b, carry);
+        let (sum, carry) = sum.carrying_add(c, carry);
+        let (sum, carry) = sum.carrying_add(d, carry);
+        let (sum, carry) = sum.carrying_add(e, carry);
+        self.words = sum;
+        self.carries += usize::from(carry);
+    }
+
     /// Takes in bytes that begin at an even place.
     pub(crate) fn add(&mut self, octets: &[u8]) {
         let (words, rest) = octets.as_chunks::<WORD>();
@@ -112,6 +127,16 @@ impl Sum {
         if !rest.is_empty() {
             self.add_rest(rest);
         }
+    }
+
+    /// The sum with a header, most often one without options, and what follows it.
+    #[inline]
+    pub(crate) fn with(mut self, octets: &[u8]) -> Sum {
+        match octets.as_chunks().0.first_chunk() {
+            Some(header) if octets.len() == HEADER => self.add_header(header),
+            _ => self.add(octets),
+        }
+        self
     }
 
     /// The last bytes, fewer than a word.
@@ -155,16 +180,12 @@ impl Sum {
 
 /// Returns whether a header or message that carries its own checksum is whole.
 pub(crate) fn is_right(octets: &[u8]) -> bool {
-    let mut sum = Sum::ZERO;
-    sum.add(octets);
-    sum.is_right()
+    Sum::ZERO.with(octets).is_right()
 }
 
 /// Returns whether a segment is whole.
 pub(crate) fn is_segment_right(segment: &[u8], src: &Addr, dst: &Addr) -> bool {
-    let mut sum = Sum::of_pseudo_header(src, dst, segment.len());
-    sum.add(segment);
-    sum.is_right()
+    Sum::of_pseudo_header(src, dst, segment.len()).with(segment).is_right()
 }
 
 /// Copies bytes of which there are as many on both sides.

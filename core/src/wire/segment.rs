@@ -171,8 +171,7 @@ impl Header {
             self.options.emit(options);
         }
         if checksum.is_filled_here() {
-            let mut sum = Sum::of_pseudo_header(src, dst, len);
-            sum.add(header);
+            let mut sum = Sum::of_pseudo_header(src, dst, len).with(header);
             sum.append(payload, 0);
             header[CHECKSUM].copy_from_slice(&sum.complement());
         }
@@ -197,26 +196,20 @@ impl<'b> Segment<'b> {
     /// [`ParseError`] says what is wrong. A bad option is never an error: it ends the option list (RFC 9293 §3.1).
     pub fn parse(bytes: &'b [u8], src: IpAddr, dst: IpAddr, checksum: ChecksumBy) -> Result<Segment<'b>, ParseError> {
         let (src, dst) = Addr::both(src, dst).ok_or(ParseError::UnknownFamily)?;
-        Segment::parse_between(bytes, &src, &dst, checksum)
-    }
-
-    pub(crate) fn parse_between(
-        bytes: &'b [u8],
-        src: &Addr,
-        dst: &Addr,
-        checksum: ChecksumBy,
-    ) -> Result<Segment<'b>, ParseError> {
-        let (words, _) = bytes.as_chunks::<4>();
-        let Some([ports, seq, ack, control, urgent]) = words.first_chunk() else { return Err(ParseError::Malformed) };
-        let [ports, ack, control] = [ports, ack, control].map(|word| u32::from_be_bytes(*word));
-        let header_len = (control >> 28) as usize * 4;
-        let (options, payload) = match (bytes.get(HEADER_LEN..header_len), bytes.get(header_len..)) {
-            (Some(options), Some(payload)) => (options, payload),
-            _ => return Err(ParseError::Malformed),
-        };
-        if checksum.is_verified_here() && !checksum::is_segment_right(bytes, src, dst) {
+        let segment = Segment::read(bytes).ok_or(ParseError::Malformed)?;
+        if checksum.is_verified_here() && !checksum::is_segment_right(bytes, &src, &dst) {
             return Err(ParseError::ChecksumWrong);
         }
+        Ok(segment)
+    }
+
+    /// The same without a look at the checksum; `None` where it is malformed.
+    pub(crate) fn read(bytes: &'b [u8]) -> Option<Segment<'b>> {
+        let (words, _) = bytes.as_chunks::<4>();
+        let [ports, seq, ack, control, urgent] = words.first_chunk()?;
+        let [ports, ack, control] = [ports, ack, control].map(|word| u32::from_be_bytes(*word));
+        let header_len = (control >> 28) as usize * 4;
+        let (options, payload) = (bytes.get(HEADER_LEN..header_len)?, bytes.get(header_len..)?);
         let wnd = control as u16;
         let control = Control::from_bits_truncate((control >> 16) as u8);
         let options = if options.is_empty() { Options::NONE } else { Options::read(options) };
@@ -230,7 +223,7 @@ impl<'b> Segment<'b> {
             urgent: u32::from_be_bytes(*urgent) as u16,
             options,
         };
-        Ok(Segment { header, payload })
+        Some(Segment { header, payload })
     }
 
     /// Returns SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included (§3.4).
