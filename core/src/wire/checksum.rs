@@ -86,6 +86,7 @@ impl Sum {
         }
     }
 
+    #[inline(always)]
     fn add_chain(&mut self, words: &[Word; CHAIN]) {
         let [a, b, c, d, e, f, g, h] = words.map(usize::from_ne_bytes);
         // Without a loop: at the optimization level for size none is unrolled.
@@ -207,7 +208,7 @@ pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
 /// a frame and a ring do. These processors load and store words anywhere, those without are no slower for it.
 #[cfg(any(test, target_pointer_width = "32"))]
 mod by_words {
-    use super::{CHAIN, Sum, WORD, Word};
+    use super::{Sum, Word};
 
     pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
         go::<false>(from, to);
@@ -217,45 +218,72 @@ mod by_words {
         go::<true>(from, to)
     }
 
+    // Nothing but the one loop goes word by word: of others the compiler makes calls of `memcpy`.
     fn go<const SUMS: bool>(from: &[u8], to: &mut [u8]) -> Sum {
         let mut sum = Sum::ZERO;
-        let (words, rest) = from.as_chunks::<WORD>();
-        let (chains, words) = words.as_chunks::<CHAIN>();
-        let (out_words, out_rest) = to.as_chunks_mut::<WORD>();
-        let (out_chains, out_words) = out_words.as_chunks_mut::<CHAIN>();
-        for (chain, out) in chains.iter().zip(out_chains) {
-            if SUMS {
-                sum.add_chain(chain);
+        let (words, rest) = from.as_chunks();
+        let (fours, words) = words.as_chunks();
+        let (eights, fours) = fours.as_chunks();
+        let (out_words, out_rest) = to.as_chunks_mut();
+        let (out_fours, out_words) = out_words.as_chunks_mut();
+        let (out_eights, out_fours) = out_fours.as_chunks_mut();
+        for ([a, b], [to_a, to_b]) in eights.iter().zip(out_eights) {
+            sum = copy_four::<SUMS>(sum, a, to_a);
+            sum = copy_four::<SUMS>(sum, b, to_b);
+        }
+        if let ([four], [out]) = (fours, out_fours) {
+            sum = copy_four::<SUMS>(sum, four, out);
+        }
+        match (words, out_words) {
+            ([a], [to_a]) => sum = copy_word::<SUMS>(sum, a, to_a),
+            ([a, b], [to_a, to_b]) => {
+                sum = copy_word::<SUMS>(sum, a, to_a);
+                sum = copy_word::<SUMS>(sum, b, to_b);
             }
-            copy_chain(chain, out);
-        }
-        for (word, out) in words.iter().zip(out_words) {
-            let word = usize::from_ne_bytes(*word);
-            if SUMS {
-                sum.add_word(word);
+            ([a, b, c], [to_a, to_b, to_c]) => {
+                sum = copy_word::<SUMS>(sum, a, to_a);
+                sum = copy_word::<SUMS>(sum, b, to_b);
+                sum = copy_word::<SUMS>(sum, c, to_c);
             }
-            *out = word.to_ne_bytes();
+            _ => {}
         }
-        for (octet, out) in rest.iter().zip(out_rest) {
-            *out = *octet;
+        match (rest, out_rest) {
+            ([a], [to_a]) => *to_a = *a,
+            ([a, b], [to_a, to_b]) => (*to_a, *to_b) = (*a, *b),
+            ([a, b, c], [to_a, to_b, to_c]) => (*to_a, *to_b, *to_c) = (*a, *b, *c),
+            _ => {}
         }
-        if SUMS {
+        if SUMS && !rest.is_empty() {
             sum.add_rest(rest);
         }
         sum
     }
 
-    fn copy_chain(from: &[Word; CHAIN], to: &mut [Word; CHAIN]) {
-        let [a, b, c, d, e, f, g, h] = from.map(usize::from_ne_bytes);
-        let [to_a, to_b, to_c, to_d, to_e, to_f, to_g, to_h] = to;
+    #[inline(always)]
+    fn copy_four<const SUMS: bool>(mut sum: Sum, from: &[Word; 4], to: &mut [Word; 4]) -> Sum {
+        let [a, b, c, d] = from.map(usize::from_ne_bytes);
+        let [to_a, to_b, to_c, to_d] = to;
+        if SUMS {
+            let (words, carry) = sum.words.carrying_add(a, false);
+            let (words, carry) = words.carrying_add(b, carry);
+            let (words, carry) = words.carrying_add(c, carry);
+            let (words, carry) = words.carrying_add(d, carry);
+            sum = Sum { words, carries: sum.carries + usize::from(carry) };
+        }
         *to_a = a.to_ne_bytes();
         *to_b = b.to_ne_bytes();
         *to_c = c.to_ne_bytes();
         *to_d = d.to_ne_bytes();
-        *to_e = e.to_ne_bytes();
-        *to_f = f.to_ne_bytes();
-        *to_g = g.to_ne_bytes();
-        *to_h = h.to_ne_bytes();
+        sum
+    }
+
+    #[inline(always)]
+    fn copy_word<const SUMS: bool>(mut sum: Sum, from: &Word, to: &mut Word) -> Sum {
+        if SUMS {
+            sum.add_word(usize::from_ne_bytes(*from));
+        }
+        *to = *from;
+        sum
     }
 }
 
