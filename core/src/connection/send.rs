@@ -78,6 +78,15 @@ pub(crate) fn is_waiting(c: &Connection) -> bool {
     queue.in_flight > 0 || queue.is_waiting()
 }
 
+/// Returns whether the connection may have a segment for [`next`]: whether window, Nagle's algorithm and the like let it go is found out when
+/// its turn comes.
+#[inline]
+pub(crate) fn may_have_next(c: &Connection) -> bool {
+    let in_flight = c.tcb.snd_nxt.since(c.tcb.snd_una);
+    let is_unsent = in_flight < u32::from(c.tx_len) + u32::from(c.has(Flags::FIN_QUEUED));
+    !c.due.is_empty() || is_unsent
+}
+
 /// Returns whether anything is queued, sent or not: most segments meet a connection where nothing is, and are spared the rest.
 pub(crate) fn has_queue(c: &Connection) -> bool {
     c.tx_len > 0 || c.has(Flags::FIN_QUEUED)
@@ -434,11 +443,15 @@ fn update_window(c: &mut Connection, seg: &Segment<'_>) {
 
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device
 /// alone is timed too: one that takes nothing must not hold the connection for ever.
+#[inline]
 pub(crate) fn update_persist_timer(c: &mut Connection, now: Millis, settings: &Settings) {
     let is_in_flight = c.tcb.snd_nxt != c.tcb.snd_una;
-    if (is_in_flight || !has_queue(c)) && !c.has(Marks::PERSIST) {
-        return;
+    if has_queue(c) && !is_in_flight || c.has(Marks::PERSIST) {
+        update_persist_timer_of_queue(c, now, settings);
     }
+}
+
+fn update_persist_timer_of_queue(c: &mut Connection, now: Millis, settings: &Settings) {
     let queue = Queue::of(c);
     // A user timeout counts from the beginning of the wait, however the window moves meanwhile.
     let goes_on = c.has(Marks::REXMIT | Marks::USER_TIMEOUT);

@@ -193,6 +193,12 @@ impl Connection {
         self.tcb.tuple.is_used()
     }
 
+    /// Returns whether the connection has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.0 != End::NOT_YET.0
+    }
+
+    /// Returns why it has ended, if it has.
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.end.reason()
     }

@@ -116,7 +116,7 @@ impl Connection {
 
     /// Calls `tell` for each armed timer that does nothing but end the connection; keepalive is one where its probes are spent.
     pub(crate) fn each_limit(&self, settings: &Settings, tell: &mut impl FnMut(Millis, Timer)) {
-        if self.closed().is_some() {
+        if self.is_over() {
             return;
         }
         if self.has(Flags::APP_GONE) {
@@ -168,10 +168,13 @@ impl Connection {
     }
 
     /// When that is.
+    #[inline]
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Millis> {
-        if !self.marks.intersects(TIMED) && !self.has(Flags::APP_GONE) && !self.has(Due::RESET) {
-            return None;
-        }
+        let is_timed = self.marks.intersects(TIMED) || self.has(Flags::APP_GONE) || self.has(Due::RESET);
+        if is_timed { self.earliest(settings) } else { None }
+    }
+
+    fn earliest(&self, settings: &Settings) -> Option<Millis> {
         let mut first: Option<Millis> = None;
         self.each_timer(settings, |at, _| first = Some(first.map_or(at, |earliest| earliest.earlier(at))));
         first

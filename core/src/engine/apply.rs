@@ -238,14 +238,16 @@ impl Tcp<'_> {
     /// Puts a slot into the lists its new state asks for, or frees it.
     pub(crate) fn settle(&mut self, i: Id<Connection>) {
         self.queue(i);
-        self.free_if_done(i);
+        if self.connections[i].is_over() {
+            self.free_if_done(i);
+        }
     }
 
-    /// Puts a slot into the lists its new state asks for.
-    fn queue(&mut self, i: Id<Connection>) {
+    /// Puts a slot that is not over into the lists its new state asks for.
+    pub(crate) fn queue(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
         let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);
-        let wants_out = send::next(c).is_some();
+        let wants_out = send::may_have_next(c);
         let deadline = c.deadline(&self.settings);
         if wants_out {
             // What has learned its next hop, or has only its RST left to say, waits no longer.
@@ -266,7 +268,7 @@ impl Tcp<'_> {
     /// The same after a segment has left that ends nothing: no event has come of it.
     pub(crate) fn settle_sent(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
-        let has_more = send::next(c).is_some();
+        let has_more = send::may_have_next(c);
         if let Some(at) = c.deadline(&self.settings) {
             self.connections.arm_by(i, at);
         }
@@ -278,7 +280,7 @@ impl Tcp<'_> {
     /// Frees a slot that nobody holds and that has nothing left to say.
     pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
         let c = &mut self.connections[i];
-        if c.closed().is_none() {
+        if !c.is_over() {
             return;
         }
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Marks::UNACCEPTED);

@@ -79,7 +79,7 @@ impl Tcp<'_> {
             self.half_open.iter().filter(|(_, half)| is_its(half)).count()
         };
         let unaccepted = |l| {
-            let is_its = |c: &Connection| c.listener == l && c.closed().is_none() && c.has(Marks::UNACCEPTED);
+            let is_its = |c: &Connection| c.listener == l && !c.is_over() && c.has(Marks::UNACCEPTED);
             self.connections.iter().filter(|(_, c)| is_its(c)).count()
         };
         self.listeners.audit(&self.connections, half_open, unaccepted)
@@ -94,7 +94,7 @@ fn audit_places(c: &Connection) -> Finding {
     let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);
     check(!has_event || places.contains(Places::EVENTFUL), "an event waits and its slot is in no list")?;
     let is_left = c.has(Flags::APP_GONE) || c.has(Marks::UNACCEPTED);
-    let is_over = c.closed().is_some() && is_left && !has_event && !c.has(Due::RESET);
+    let is_over = c.is_over() && is_left && !has_event && !c.has(Due::RESET);
     check(!is_over, "a connection that is over holds its slot for nobody")
 }
 
@@ -103,7 +103,7 @@ fn audit_timers(c: &Connection) -> Finding {
     check(!c.has(Marks::DELACK | Marks::ASKING), "one field holds two timers")?;
     let is_unsent = c.tcb.state() == State::SynSent && c.tcb.snd_nxt == c.tcb.snd_una;
     check(!is_unsent || c.has(Due::RESEND), "a SYN that never left is not due")?;
-    if c.closed().is_some() {
+    if c.is_over() {
         return check(!c.has(Marks::REXMIT), "what is over is sent again");
     }
     check(!c.has(Due::RESET), "an RST is due and the connection goes on")?;

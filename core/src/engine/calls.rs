@@ -214,7 +214,7 @@ impl Tcp<'_> {
         self.pool.tx(c.buffers).write(at, &data[..n]);
         c.tx_len += n as u16;
         send::update_persist_timer(c, self.clock.ms(), &self.settings);
-        self.settle(i);
+        self.queue(i);
         Ok(n)
     }
 
@@ -373,7 +373,7 @@ impl Tcp<'_> {
         let has_unread = c.rx_len > 0;
         let state = c.tcb.state();
         give_up(c);
-        if c.closed().is_none() {
+        if !c.is_over() {
             // The time an abandoned connection is given starts now.
             c.since = self.clock.ms();
         }
@@ -426,7 +426,7 @@ impl Tcp<'_> {
 
     fn abort_slot(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
-        if c.closed().is_none() {
+        if !c.is_over() {
             self.end(i, CloseReason::Aborted, reset::is_told(c.tcb.state()));
         }
     }
@@ -473,7 +473,7 @@ impl Tcp<'_> {
                 continue;
             }
             c.clear(Due::RESET);
-            if c.closed().is_none() {
+            if !c.is_over() {
                 self.end(i, CloseReason::AddressLost, false);
             } else {
                 self.settle(i);

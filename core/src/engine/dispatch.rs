@@ -98,13 +98,13 @@ impl Tcp<'_> {
     pub(crate) fn expects(&self, src: &Addr, dst: &Addr) -> bool {
         self.last_connection.is_some_and(|i| {
             let c = &self.connections[i];
-            c.tcb.tuple.remote_addr == *src && c.tcb.tuple.local_addr == *dst && c.closed().is_none()
+            c.tcb.tuple.remote_addr == *src && c.tcb.tuple.local_addr == *dst && !c.is_over()
         })
     }
 
     fn is_connection(&self, i: Id<Connection>, tuple: &Tuple) -> bool {
         let c = &self.connections[i];
-        c.tcb.tuple == *tuple && c.closed().is_none()
+        c.tcb.tuple == *tuple && !c.is_over()
     }
 
     /// Returns the connection between these endpoints, if there is one, and their hash where the tables of the others are to be asked.
@@ -187,21 +187,22 @@ impl Tcp<'_> {
         }
         let state = c.tcb.state();
         let rule = synchronized::predict(&c.tcb, seg)?;
-        let mut ring = self.pool.rx(c.buffers);
-        if self.settings.checksum.is_verified_here() {
-            let mut sum = Sum::of_pseudo_header(&tuple.remote_addr, &tuple.local_addr, bytes.len());
-            if seg.payload.is_empty() {
-                sum = sum.with(bytes);
+        let is_verified_here = self.settings.checksum.is_verified_here();
+        let (header, payload) = bytes.split_at(bytes.len() - seg.payload.len());
+        let mut sum = Sum::ZERO;
+        if is_verified_here {
+            sum = Sum::of_pseudo_header(&tuple.remote_addr, &tuple.local_addr, bytes.len()).with(header);
+        }
+        if !payload.is_empty() {
+            let mut ring = self.pool.rx(c.buffers);
+            if is_verified_here {
+                sum.append(ring.write_and_sum(c.tcb.rcv_nxt, payload), 0);
             } else {
-                let (header, _) = bytes.split_at(bytes.len() - seg.payload.len());
-                sum = sum.with(header);
-                sum.append(ring.write_and_sum(c.tcb.rcv_nxt, seg.payload), 0);
+                ring.write(c.tcb.rcv_nxt, payload);
             }
-            if !sum.is_right() {
-                return Some(dropped(Rule::ChecksumWrong));
-            }
-        } else {
-            ring.write(c.tcb.rcv_nxt, seg.payload);
+        }
+        if is_verified_here && !sum.is_right() {
+            return Some(dropped(Rule::ChecksumWrong));
         }
         debug_assert_eq!(synchronized::expected(rule, seg), segment_arrives::judge(&c.tcb, seg, self.settings.rst_policy));
         self.last_connection = Some(i);

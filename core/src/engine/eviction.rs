@@ -23,7 +23,7 @@ impl Tcp<'_> {
         let mut victim = None;
         let mut longest_ms = 0;
         for (i, c) in self.connections.iter() {
-            let is_open = c.closed().is_none() && c.tcb.state().is_synchronized();
+            let is_open = !c.is_over() && c.tcb.state().is_synchronized();
             let quiet_ms = now.since(c.moved_at);
             let (is_meant, idle_ms) = match by {
                 EvictBy::Idle => (true, quiet_ms),

@@ -20,7 +20,7 @@ impl Tcp<'_> {
         let Some(i) = self.connections.find(tuple, self.keyed.index_hash(tuple)) else { return false };
         let c = &mut self.connections[i];
         let in_flight = c.tcb.snd_nxt.since(c.tcb.snd_una);
-        if c.closed().is_some() || seq.since(c.tcb.snd_una) >= in_flight {
+        if c.is_over() || seq.since(c.tcb.snd_una) >= in_flight {
             return false;
         }
         let Some(mtu) = mtu else { return true };

@@ -180,7 +180,9 @@ impl<'s> Tcp<'s> {
             Events::STALLED => Event::Stalled(handle),
             _ => Event::Closed(handle, c.closed().unwrap_or(CloseReason::Aborted)),
         };
-        self.free_if_done(i);
+        if self.connections[i].is_over() {
+            self.free_if_done(i);
+        }
         Some(event)
     }
 

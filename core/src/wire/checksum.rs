@@ -131,7 +131,7 @@ impl Sum {
     }
 
     /// The sum with a header, most often one without options, and what follows it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with(mut self, octets: &[u8]) -> Sum {
         match octets.as_chunks().0.first_chunk() {
             Some(header) if octets.len() == HEADER => self.add_header(header),

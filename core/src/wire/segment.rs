@@ -207,7 +207,7 @@ impl<'b> Segment<'b> {
     pub(crate) fn read(bytes: &'b [u8]) -> Option<Segment<'b>> {
         let (words, _) = bytes.as_chunks::<4>();
         let [ports, seq, ack, control, urgent] = words.first_chunk()?;
-        let [ports, ack, control] = [ports, ack, control].map(|word| u32::from_be_bytes(*word));
+        let (ports, ack, control) = (u32::from_be_bytes(*ports), u32::from_be_bytes(*ack), u32::from_be_bytes(*control));
         let header_len = (control >> 28) as usize * 4;
         let (options, payload) = (bytes.get(HEADER_LEN..header_len)?, bytes.get(header_len..)?);
         let wnd = control as u16;
