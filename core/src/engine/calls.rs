@@ -233,7 +233,9 @@ impl Tcp<'_> {
             self.pool.rx(c.buffers).read(at, &mut buf[..n]);
             c.rx_len -= n as u16;
             receive::announce_window(c);
-            self.settle(i);
+            if c.has(Due::ACK_NOW) {
+                self.queue(i);
+            }
             return Ok(n);
         }
         if c.has(Flags::PEER_FIN) {

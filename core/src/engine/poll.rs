@@ -59,6 +59,11 @@ impl What {
         }
     }
 
+    /// Returns whether it goes over IPv4.
+    pub(crate) fn is_v4(&self, tcp: &Tcp<'_>) -> bool {
+        !cfg!(feature = "ipv6") || self.tuple(tcp).remote_addr.is_v4()
+    }
+
     pub(crate) fn reset_reason(&self, tcp: &Tcp<'_>) -> Option<ResetReason> {
         match self {
             What::Reply => tcp.first_reply().reason,
@@ -140,7 +145,7 @@ impl<'s> Tcp<'s> {
         self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
     }
 
-    /// Returns whether [`Tcp::poll_output`] has more to say than a time.
+    /// Returns whether [`Tcp::poll_output`] may have more to say than a time: where this says no, it has not.
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners.has_news();
         // Slots that wait for a neighbor have nothing to say now.

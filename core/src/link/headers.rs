@@ -130,14 +130,14 @@ impl Medium {
     }
 }
 
-/// Returns the bytes of the IP header in front of a segment between addresses of this one's family.
-pub(super) fn ip_header_len(addr: &Addr) -> usize {
-    if addr.is_v4() { IPV4_HEADER } else { IPV6_HEADER }
+/// Returns the bytes of the IP header in front of a segment.
+pub(super) fn ip_header_len(is_v4: bool) -> usize {
+    if is_v4 { IPV4_HEADER } else { IPV6_HEADER }
 }
 
-/// Returns what Ethernet calls the family of this address.
-pub(super) fn ethertype(addr: &Addr) -> u16 {
-    if addr.is_v4() { IPV4 } else { IPV6 }
+/// Returns what Ethernet calls the family.
+pub(super) fn ethertype(is_v4: bool) -> u16 {
+    if is_v4 { IPV4 } else { IPV6 }
 }
 
 /// Writes the IP header in front of a segment that fills the rest of `packet`.

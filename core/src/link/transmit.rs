@@ -75,7 +75,7 @@ impl<'s> Link<'s> {
                 Next::Transmit(what) => match self.route(what, now) {
                     Some(link_addr) => {
                         let content = Content::Segment(what, link_addr);
-                        let ip_header = headers::ip_header_len(&what.tuple(&self.tcp).remote_addr);
+                        let ip_header = headers::ip_header_len(what.is_v4(&self.tcp));
                         let len = self.medium.header_len() + ip_header + self.tcp.len_of(&what);
                         return LinkOutput::Transmit(Frame { link: self, content, len, now });
                     }
@@ -89,7 +89,7 @@ impl<'s> Link<'s> {
         }
     }
 
-    /// Returns whether [`Link::poll_output`] has more to say than a time.
+    /// Returns whether [`Link::poll_output`] may have more to say than a time: where this says no, it has not.
     pub fn has_output(&self) -> bool {
         self.tcp.has_output() || self.neighbors.question().is_some()
     }
@@ -200,8 +200,9 @@ impl Link<'_> {
         buf: &mut [u8],
     ) -> Result<(), BufferTooSmall> {
         let Tuple { local_addr, remote_addr, .. } = *what.tuple(&self.tcp);
-        let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(&remote_addr));
-        let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(&remote_addr)).ok_or(BufferTooSmall)?;
+        let is_v4 = remote_addr.is_v4();
+        let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(is_v4));
+        let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(is_v4)).ok_or(BufferTooSmall)?;
         self.tcp.transmit(what, now).emit_whole(segment)?;
         headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
         Ok(())
