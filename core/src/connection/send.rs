@@ -284,6 +284,7 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
 
 /// The timeout as it stands now (RFC 6298). Probes of a closed window are spaced by how many there were: what waits there is no sign of
 /// a slow path, and must not outlast the window's opening.
+#[inline]
 pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
     if !is_probing(c) {
         return rto_after(c, c.backoff, settings);
@@ -298,10 +299,12 @@ pub(crate) fn rto_ms(c: &Connection, settings: &Settings) -> u32 {
 }
 
 /// Returns whether what is sent again asks for a window, rather than replaces what was lost.
+#[inline]
 pub(crate) fn is_probing(c: &Connection) -> bool {
     c.has(Marks::PERSIST) || is_window_closed(c)
 }
 
+#[inline]
 fn is_window_closed(c: &Connection) -> bool {
     c.tcb.snd_wnd == 0 && c.tcb.state().is_synchronized()
 }
@@ -317,6 +320,7 @@ fn rto_after(c: &Connection, retries: u8, settings: &Settings) -> u32 {
 }
 
 /// R2 in force: how long without progress before the connection is given up.
+#[inline]
 pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
     if c.tcb.state().is_synchronized() { c.patience_ms() } else { settings.connect_ms }
 }
@@ -324,6 +328,7 @@ pub(crate) fn r2_ms(c: &Connection, settings: &Settings) -> u32 {
 /// Returns whether the connection must make progress to live. With the window closed it is enough that the peer answers (MUST-37). Not
 /// where it has opened the window, taken nothing of what is in flight, and closed it again: only a peer that shrinks its window can, and
 /// it could hold the connection for ever.
+#[inline]
 pub(crate) fn counts_progress(c: &Connection) -> bool {
     let is_flapping = c.has(Marks::REOPENED) && c.tcb.snd_nxt != c.tcb.snd_una;
     (!is_window_closed(c) || is_flapping) && !c.has(Marks::PERSIST)
@@ -331,6 +336,7 @@ pub(crate) fn counts_progress(c: &Connection) -> bool {
 
 /// Since when R2 counts. With the window open that is the last progress; with the window closed, or without an application, the last time the
 /// peer was heard: such a connection is never ended by R2 for making no progress (MUST-37).
+#[inline]
 pub(crate) fn silent_since(c: &Connection) -> Millis {
     if counts_progress(c) && !c.has(Flags::APP_GONE) { c.since } else { c.heard_at }
 }
@@ -346,6 +352,7 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
 }
 
 /// Sees that a long backoff does not overshoot R2. A user timeout is a limit of its own.
+#[inline]
 pub(crate) fn bound_by_r2(c: &mut Connection, settings: &Settings) {
     if c.has(Marks::REXMIT) && !c.has(Marks::LAST_TRY) && is_ended_by_r2(c) {
         c.rexmit_at = c.rexmit_at.earlier(silent_since(c).after(r2_ms(c, settings)));
