@@ -65,7 +65,7 @@ pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnos
         .with_context(|| format!("the firmware was not built; where the target is missing: rustup target add {target}"))
 }
 
-/// Builds one of the minimal echo images, whose feature has the same name, with more features of its package.
+/// Builds one of the smallest echo servers, whose feature has the same name, with more features of its package.
 ///
 /// # Errors
 /// As [`build`].
@@ -76,7 +76,7 @@ pub(crate) fn build_echo(target: &str, binary: &str, features: &[&str]) -> Resul
         ["--package", "echo", "--profile", "firmware", "--bin", binary, "--features", &features, "--target", target];
     let built = build_binary(binary, &arguments, &name);
     built.with_context(|| {
-        format!("an echo image was not built; where the target is missing: rustup target add {target}")
+        format!("the echo server was not built; where the target is missing: rustup target add {target}")
     })
 }
 

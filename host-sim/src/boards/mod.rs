@@ -1,4 +1,4 @@
-//! `host-sim boards`: builds the firmware for every board and the minimal echo images, prints what they take, and checks it against the budget
+//! `host-sim boards`: builds the firmware for every board and the smallest echo servers, prints what they take, and checks it against the budget
 //! and, with feature `probe-rs`, against the chip.
 
 mod budget;
