@@ -70,7 +70,7 @@ pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnos
 /// # Errors
 /// As [`build`].
 pub(crate) fn build_echo(target: &str, binary: &str, features: &[&str]) -> Result<PathBuf> {
-    let name = [&[binary], features].concat().join("+");
+    let name = [&[binary, "image"], features].concat().join("-");
     let features = [&[binary], features].concat().join(",");
     let arguments =
         ["--package", "echo", "--profile", "firmware", "--bin", binary, "--features", &features, "--target", target];
