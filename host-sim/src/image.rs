@@ -26,6 +26,14 @@ impl Speaks {
         }
     }
 
+    /// The families as tables show them.
+    pub(crate) fn families(self) -> &'static str {
+        match self {
+            Speaks::Both => "IPv4, IPv6",
+            Speaks::Ipv4 => "IPv4",
+        }
+    }
+
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Speaks::Both => &[],
@@ -55,6 +63,21 @@ pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnos
     let built = build_binary(binary, &arguments, &name);
     built
         .with_context(|| format!("the firmware was not built; where the target is missing: rustup target add {target}"))
+}
+
+/// Builds one of the smallest echo servers, whose feature has the same name, with more features of its package.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_echo(target: &str, binary: &str, features: &[&str]) -> Result<PathBuf> {
+    let name = [&[binary, "image"], features].concat().join("-");
+    let features = [&[binary], features].concat().join(",");
+    let arguments =
+        ["--package", "echo", "--profile", "firmware", "--bin", binary, "--features", &features, "--target", target];
+    let built = build_binary(binary, &arguments, &name);
+    built.with_context(|| {
+        format!("the echo server was not built; where the target is missing: rustup target add {target}")
+    })
 }
 
 /// Builds the program of `host-sim measure`, for this machine.

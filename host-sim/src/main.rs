@@ -84,7 +84,7 @@ enum Command {
     #[cfg(feature = "mutants")]
     Mutants(host_sim::mutants::Options),
     Campaign(campaign::Options),
-    /// Build the firmware for every board, print its sizes, check them against the budget
+    /// Build the firmware for every board and the smallest echo servers, print their sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
     Bench,

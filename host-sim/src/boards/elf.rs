@@ -26,6 +26,7 @@ pub(super) struct Segment {
 
 /// A section that takes memory while the program runs.
 struct Section {
+    name: String,
     len: u64,
     is_writable: bool,
     /// It has bytes in the image: flash pays for them.
@@ -57,7 +58,8 @@ impl Image {
             let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
             let is = |flag: u32| sh_flags & u64::from(flag) != 0;
             let is_stored = section.file_range().is_some_and(|(_, len)| len > 0);
-            let section = Section { len: section.size(), is_writable: is(elf::SHF_WRITE), is_stored };
+            let name = section.name().unwrap_or_default().to_owned();
+            let section = Section { name, len: section.size(), is_writable: is(elf::SHF_WRITE), is_stored };
             is(elf::SHF_ALLOC).then_some(section)
         });
         let symbols = file.symbols().filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), symbol.address())));
@@ -67,6 +69,12 @@ impl Image {
     /// Bytes of flash: code, constants, and what RAM is filled from at the start.
     pub(super) fn flash(&self) -> u64 {
         self.segments.iter().map(|segment| segment.octets.len() as u64).sum()
+    }
+
+    /// Bytes of flash without the table of interrupt vectors, whose length is the chip's.
+    pub(super) fn flash_without_vectors(&self) -> u64 {
+        let vectors = self.sections.iter().filter(|section| section.name == ".vector_table");
+        self.flash() - vectors.map(|section| section.len).sum::<u64>()
     }
 
     /// Bytes of RAM, the stack aside.

@@ -1,22 +1,18 @@
-//! `host-sim boards`: builds the firmware for every board, prints what it takes of each, and checks it against the budget and, with
-//! feature `probe-rs`, against the chip.
+//! `host-sim boards`: builds the firmware for every board and the smallest echo servers, prints what they take, and checks it against the budget
+//! and, with feature `probe-rs`, against the chip.
 
+mod budget;
 #[cfg(feature = "probe-rs")]
 mod chip;
+mod echo;
 mod elf;
-
-use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Deserialize;
 
+use self::budget::{Budget, Budgets};
 use self::elf::Image;
 use crate::image::{self, Speaks};
-
-/// The most that each binary may take, beside the firmware's sources.
-const BUDGET: &str = "../firmware/budget.toml";
 
 /// One of the firmware's binaries.
 struct Binary {
@@ -35,46 +31,19 @@ const BINARIES: &[Binary] = &[
     Binary { name: "bench-embassy-net", target: "thumbv7m-none-eabi", chip: None },
 ];
 
-/// What the binaries may take, by the families they are built for and by name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Budgets {
-    both: BTreeMap<String, Budget>,
-    ipv4: BTreeMap<String, Budget>,
-}
-
-impl Budgets {
-    fn of(&self, binary: &Binary, speaks: Speaks) -> Result<Budget> {
-        let (table, budgets) = match speaks {
-            Speaks::Both => ("both", &self.both),
-            Speaks::Ipv4 => ("ipv4", &self.ipv4),
-        };
-        let budget = budgets.get(binary.name).copied();
-        budget.with_context(|| format!("{BUDGET} has no [{table}.{}]", binary.name))
-    }
-}
-
-/// What a binary may take, in bytes.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Budget {
-    flash: u64,
-    ram: u64,
-}
-
 /// Builds, prints and checks; returns whether everything fits.
 ///
 /// # Errors
 /// If a binary cannot be built or read, or the budget names none for it.
 pub fn run() -> Result<bool> {
-    let budgets = read_budgets(&Path::new(env!("CARGO_MANIFEST_DIR")).join(BUDGET))?;
+    let budgets = Budgets::read()?;
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["binary", "families", "flash", "budget", "RAM", "budget", "left for the stack"]);
     let mut faults = Vec::new();
     for binary in BINARIES {
         for speaks in [Speaks::Both, Speaks::Ipv4] {
-            let (row, found) = weigh(binary, speaks, budgets.of(binary, speaks)?)?;
+            let (row, found) = weigh(binary, speaks, budgets.of(binary.name, speaks)?)?;
             table.add_row(row);
             faults.extend(found);
         }
@@ -88,6 +57,7 @@ pub fn run() -> Result<bool> {
     if cfg!(not(feature = "probe-rs")) {
         anstream::println!("Not checked against the chips: that takes `--features probe-rs`.");
     }
+    faults.extend(echo::weigh(&budgets)?);
     for fault in &faults {
         anstream::println!("FAULT: {fault}");
     }
@@ -98,22 +68,14 @@ pub fn run() -> Result<bool> {
 fn weigh(binary: &Binary, speaks: Speaks, budget: Budget) -> Result<([String; 7], Vec<String>)> {
     let path = image::build(binary.target, binary.name, speaks)?;
     let image = Image::read(&path)?;
-    let families = match speaks {
-        Speaks::Both => "IPv4, IPv6",
-        Speaks::Ipv4 => "IPv4",
-    };
     let name = binary.name;
-    let (flash, ram) = (image.flash(), image.ram());
     let mut faults = check_chip(binary, &image)?;
-    for (what, takes, may) in [("flash", flash, budget.flash), ("RAM", ram, budget.ram)] {
-        if takes > may {
-            faults.push(format!("{name} ({families}) takes {takes} octets of {what}, and may take {may}"));
-        }
-    }
+    let (flash, ram) = (image.flash(), image.ram());
+    faults.extend(budget.faults(name, speaks, flash, ram));
     let stack = image.stack().with_context(|| format!("{name} tells no end of its stack"))?;
     let [flash, flash_budget, ram, ram_budget, stack] =
         [flash, budget.flash, ram, budget.ram, stack].map(|octets| octets.to_string());
-    Ok(([name.to_owned(), families.to_owned(), flash, flash_budget, ram, ram_budget, stack], faults))
+    Ok(([name.to_owned(), speaks.families().to_owned(), flash, flash_budget, ram, ram_budget, stack], faults))
 }
 
 #[cfg(feature = "probe-rs")]
@@ -130,9 +92,4 @@ fn check_chip(binary: &Binary, image: &Image) -> Result<Vec<String>> {
 fn check_chip(binary: &Binary, _image: &Image) -> Result<Vec<String>> {
     let _ = binary.chip;
     Ok(Vec::new())
-}
-
-fn read_budgets(path: &Path) -> Result<Budgets> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the budget {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("the budget {} is not understood", path.display()))
 }
