@@ -1,5 +1,6 @@
 //! Everything keyed: initial sequence numbers (RFC 6528, RFC 9293 §3.4.1), ephemeral ports (RFC 6056 §3.3.3), and the
-//! hash that spreads connections over the index.
+//! hash that spreads connections over the index. The first two a peer sees: they are SipHash's. The third nobody sees: it is the universal hash of
+//! multiplication and addition, a tenth of the work, whose collisions nobody can choose without the key.
 
 use core::hash::Hasher;
 
@@ -7,7 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::config::SecretKey;
 use crate::time::Instant;
-use crate::wire::addr::Tuple;
+use crate::wire::addr::{Tuple, WORDS};
 use crate::wire::seq::Seq;
 
 /// What a hash is used for, so that no use gives away another's values.
@@ -20,15 +21,22 @@ enum Purpose {
 
 pub(crate) struct Keyed {
     hasher: SipHasher13,
-    /// Has taken its purpose in already.
-    index: SipHasher13,
+    /// One factor for each word of a tuple that takes part, and the summand.
+    index: [u64; FACTORS + 1],
 }
+
+/// The ports, and the words of the peer's address.
+const FACTORS: usize = 1 + WORDS;
 
 impl Keyed {
     pub(crate) fn new(key: SecretKey) -> Keyed {
         let hasher = SipHasher13::new_with_key(key.bytes());
-        let mut index = hasher;
-        index.write_u64(Purpose::Index as u64);
+        let mut index = [0; FACTORS + 1];
+        for (i, factor) in index.iter_mut().enumerate() {
+            let mut hasher = hasher;
+            hasher.write_u64((Purpose::Index as u64) << 32 | i as u64);
+            *factor = hasher.finish();
+        }
         Keyed { hasher, index }
     }
 
@@ -48,24 +56,24 @@ impl Keyed {
         self.hash(Purpose::Port, tuple, 0) as u32
     }
 
-    /// Where a connection is looked for. Our own address is left out: a host has few, and the hash is worked out for most segments.
+    /// Where a connection is looked for. Our own address is left out: a host has few.
+    ///
+    /// Two tuples that differ have the same hash for one key in 2^32 (multilinear, strongly universal).
     pub(crate) fn index_hash(&self, tuple: &Tuple) -> u32 {
-        let mut hasher = self.index;
         let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
-        match *tuple.remote_addr.all_words() {
+        let times = |factor: u64, word: u32| factor.wrapping_mul(u64::from(word));
+        let sum = match (self.index, *tuple.remote_addr.all_words()) {
             #[cfg(not(feature = "ipv6"))]
-            [addr] => hasher.write_u64(u64::from(ports) << 32 | u64::from(addr)),
-            // What stands before an IPv4 address is the same for all.
+            ([sum, p, q], [addr]) => sum.wrapping_add(times(p, ports)).wrapping_add(times(q, addr)),
             #[cfg(feature = "ipv6")]
-            [_, _, _, addr] if tuple.remote_addr.is_v4() => hasher.write_u64(u64::from(ports) << 32 | u64::from(addr)),
-            #[cfg(feature = "ipv6")]
-            [a, b, c, d] => {
-                hasher.write_u64(u64::from(a) << 32 | u64::from(b));
-                hasher.write_u64(u64::from(c) << 32 | u64::from(d));
-                hasher.write_u64(ports.into());
-            }
-        }
-        hasher.finish() as u32
+            ([sum, p, q, r, s, t], [a, b, c, d]) => sum
+                .wrapping_add(times(p, ports))
+                .wrapping_add(times(q, a))
+                .wrapping_add(times(r, b))
+                .wrapping_add(times(s, c))
+                .wrapping_add(times(t, d)),
+        };
+        (sum >> 32) as u32
     }
 
     fn hash(&self, purpose: Purpose, tuple: &Tuple, local_port: u16) -> u64 {

@@ -177,6 +177,7 @@ impl<'s> Tcp<'s> {
         let c = &mut self.connections[i];
         let flag = c.events.iter().next()?;
         c.events.remove(flag);
+        let (is_last, is_over) = (c.events.is_empty(), c.is_over());
         let event = match flag {
             Events::CONNECTED => Event::Connected(handle),
             Events::READABLE => Event::Readable(handle),
@@ -185,7 +186,10 @@ impl<'s> Tcp<'s> {
             Events::STALLED => Event::Stalled(handle),
             _ => Event::Closed(handle, c.closed().unwrap_or(CloseReason::Aborted)),
         };
-        if self.connections[i].is_over() {
+        if is_last {
+            self.pop_event();
+        }
+        if is_over {
             self.free_if_done(i);
         }
         Some(event)

@@ -106,30 +106,33 @@ impl Tcp<'_> {
 
     /// The earliest deadline of all, and whose it is.
     pub(crate) fn next_deadline(&mut self) -> Option<(Millis, Timer)> {
-        let at = self.next_wake()?;
-        let conn = self.connections.first_due().filter(|(_, first)| *first == at);
-        let timer = match conn.and_then(|(i, _)| self.connections[i].next_timer(&self.settings)) {
-            Some((_, timer)) => timer,
-            None if self.half_open.first_due().is_some_and(|(_, first)| first == at) => Timer::SynReceived,
-            None => Timer::TimeWait,
-        };
-        Some((at, timer))
+        let conn = self.first_connection_due(Connection::next_timer, |(at, _)| *at);
+        let half = self.half_open.first_due().map(|(_, at)| (at, Timer::SynReceived));
+        let wait = self.time_wait.first_due().map(|(_, at)| (at, Timer::TimeWait));
+        let is_before = |(at, _): &(Millis, Timer), (than, _): &(Millis, Timer)| at.is_before(*than);
+        earlier(earlier(conn, half, is_before), wait, is_before)
     }
 
-    /// When that is. Deadlines that have moved out are put right on the way.
+    /// The same without whose it is.
+    #[cfg(feature = "embassy")]
     pub(crate) fn next_wake(&mut self) -> Option<Millis> {
-        let conn = self.next_connection_deadline();
+        let conn = self.first_connection_due(Connection::deadline, |at| *at);
         let half = self.half_open.first_due().map(|(_, at)| at);
         let wait = self.time_wait.first_due().map(|(_, at)| at);
         let is_before = |at: &Millis, than: &Millis| at.is_before(*than);
         earlier(earlier(conn, half, is_before), wait, is_before)
     }
 
-    fn next_connection_deadline(&mut self) -> Option<Millis> {
+    /// What `look` says of the connection that is due first. Deadlines that have moved out are put right on the way.
+    fn first_connection_due<T>(
+        &mut self,
+        look: impl Fn(&Connection, &Settings) -> Option<T>,
+        at_of: impl Fn(&T) -> Millis,
+    ) -> Option<T> {
         while let Some((i, at)) = self.connections.first_due() {
-            match self.connections[i].deadline(&self.settings) {
-                Some(due) if due == at => return Some(due),
-                Some(due) => self.connections.arm(i, due),
+            match look(&self.connections[i], &self.settings) {
+                Some(due) if at_of(&due) == at => return Some(due),
+                Some(due) => self.connections.arm(i, at_of(&due)),
                 None => self.connections.disarm(i),
             }
         }

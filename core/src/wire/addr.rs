@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::net::Ipv6Addr;
 
 /// Words of an address: one where IPv4 is the only family.
-const WORDS: usize = if cfg!(feature = "ipv6") { 4 } else { 1 };
+pub(crate) const WORDS: usize = if cfg!(feature = "ipv6") { 4 } else { 1 };
 /// The word that an IPv4 address stands in.
 const V4: usize = WORDS - 1;
 /// What stands before it (RFC 4291 §2.5.5.2, IPv4-mapped). No packet may carry such an IPv6 address, so that neither family passes for

@@ -133,9 +133,13 @@ impl Sum {
     /// The sum with a header, most often one without options, and what follows it.
     #[inline(always)]
     pub(crate) fn with(mut self, octets: &[u8]) -> Sum {
-        match octets.as_chunks().0.first_chunk() {
-            Some(header) if octets.len() == HEADER => self.add_header(header),
-            _ => self.add(octets),
+        let (header, rest) = octets.split_at(octets.len().min(HEADER));
+        match header.as_chunks().0.first_chunk() {
+            Some(header) => self.add_header(header),
+            None => self.add(header),
+        }
+        if !rest.is_empty() {
+            self.add(rest);
         }
         self
     }
