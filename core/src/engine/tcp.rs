@@ -110,7 +110,9 @@ impl<'s> Tcp<'s> {
     /// Takes the first reply out of the queue, and what has waited for a place in.
     pub(crate) fn pop_reply(&mut self) {
         self.replies.pop_front();
-        self.tell_retired();
+        if self.retired > 0 {
+            self.tell_retired();
+        }
     }
 
     pub(crate) fn reply(&mut self, reply: Reply) {

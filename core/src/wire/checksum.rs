@@ -106,6 +106,10 @@ impl Sum {
     #[inline]
     pub(crate) fn add_header(&mut self, header: &[[u8; 4]; 5]) {
         let [a, b, c, d, e] = header.map(|word| u32::from_ne_bytes(word) as usize);
+        if usize::BITS > 32 {
+            // Five halves of a word carry nothing.
+            return self.add_word(a + b + c + d + e);
+        }
         let (sum, carry) = self.words.carrying_add(a, false);
         let (sum, carry) = sum.carrying_add(b, carry);
         let (sum, carry) = sum.carrying_add(c, carry);
@@ -133,13 +137,9 @@ impl Sum {
     /// The sum with a header, most often one without options, and what follows it.
     #[inline(always)]
     pub(crate) fn with(mut self, octets: &[u8]) -> Sum {
-        let (header, rest) = octets.split_at(octets.len().min(HEADER));
-        match header.as_chunks().0.first_chunk() {
-            Some(header) => self.add_header(header),
-            None => self.add(header),
-        }
-        if !rest.is_empty() {
-            self.add(rest);
+        match octets.as_chunks().0.first_chunk() {
+            Some(header) if octets.len() == HEADER => self.add_header(header),
+            _ => self.add(octets),
         }
         self
     }
