@@ -267,7 +267,7 @@ pub struct StreamOptions {
     /// Keepalive (§3.8.4). Default `None`: off (MUST-25).
     #[cfg(feature = "keepalive")]
     pub keep_alive: Option<KeepAlive>,
-    /// How long neither side may take an byte from the other before the connection is ended, whatever else the peer says. At most
+    /// How long neither side may take a byte from the other before the connection is ended, whatever else the peer says. At most
     /// [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: for ever (MUST-37).
     #[cfg(feature = "deadlines")]
     pub idle_timeout: Option<Duration>,
@@ -351,9 +351,9 @@ pub struct Eviction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EvictBy {
-    /// The time since an byte was last taken by either side, of all connections.
+    /// The time since a byte was last taken by either side, of all connections.
     Idle,
-    /// How long the peer has owed something without an byte being taken: an acknowledgment, room in its window, or its FIN after our
+    /// How long the peer has owed something without a byte being taken: an acknowledgment, room in its window, or its FIN after our
     /// application has left. Who owes nothing stays.
     WithoutProgress,
 }

@@ -738,7 +738,7 @@ fn small_writes_are_gathered_and_never_wait_for_a_timeout() {
             let mut stores = stores();
             let mut world = opened(family, &mut stores, plans, Medium::Ip);
             assert!(world.run_to(START + 60 * SECOND, has_all), "{}", world.describe());
-            println!("nagle {nagle}: {} ms, {} frames for 4000 octets", (world.now - START) / MS, world.frames());
+            println!("nagle {nagle}: {} ms, {} frames for 4000 bytes", (world.now - START) / MS, world.frames());
             assert_eq!(world.retransmissions(), 0);
         }
     });

@@ -57,7 +57,7 @@ async fn play(tcp: TcpStack, family: Family) -> Result<()> {
 
     let sent: Vec<u8> = (0..BODY_LEN).map(|i| ((i * 31) >> 3) as u8).collect();
     let (status, body) = request(tcp, Method::POST, &url, Some(&sent)).await.context("POST")?;
-    println!("POST {url}: {status}, {} of {BODY_LEN} octets came back", body.len());
+    println!("POST {url}: {status}, {} of {BODY_LEN} bytes came back", body.len());
     ensure!(status == 200 && body == sent, "this is not what was sent");
 
     let url = format!("http://{host}:{CLOSED_PORT}/");

@@ -233,11 +233,11 @@ mod tests {
     #[test]
     fn a_perfect_cable_delivers_at_once_and_in_order() {
         let mut cable = Cable::new(None);
-        for octet in 0..10 {
-            assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &[octet]), Fate::Arrives);
+        for byte in 0..10 {
+            assert_eq!(cable.carry(Instant::ZERO, Toward::Us, &[byte]), Fate::Arrives);
         }
-        for octet in 0..10 {
-            assert_eq!(cable.take(Instant::ZERO, Toward::Us), Some(vec![octet]));
+        for byte in 0..10 {
+            assert_eq!(cable.take(Instant::ZERO, Toward::Us), Some(vec![byte]));
         }
         assert_eq!(cable.next_arrival(), None);
     }
@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn some_frames_are_overtaken() {
         let mut cable = Cable::new(Some(Hostility { reorder: 20, loss: 0, ..Hostility::moderate(1) }));
-        for octet in 0..100 {
-            cable.carry(Instant::from_micros(u64::from(octet) * 500), Toward::Us, &[octet]);
+        for byte in 0..100 {
+            cable.carry(Instant::from_micros(u64::from(byte) * 500), Toward::Us, &[byte]);
         }
         let end = Instant::from_micros(1_000_000);
         let arrived: Vec<_> = std::iter::from_fn(|| cable.take(end, Toward::Us)).collect();

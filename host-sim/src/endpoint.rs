@@ -155,6 +155,6 @@ fn random_key() -> Result<SecretKey> {
     let mut bytes = [0; 16];
     let source = "/dev/urandom";
     let mut file = std::fs::File::open(source).with_context(|| format!("cannot open {source} for the engine's key"))?;
-    std::io::Read::read_exact(&mut file, &mut bytes).with_context(|| format!("cannot read 16 octets of {source}"))?;
+    std::io::Read::read_exact(&mut file, &mut bytes).with_context(|| format!("cannot read 16 bytes of {source}"))?;
     Ok(SecretKey::new(bytes)?)
 }

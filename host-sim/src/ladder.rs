@@ -73,11 +73,11 @@ fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, star
     }
     if hidden > 0 {
         let hidden_steps = &run[head..run.len() - tail];
-        let octets = |way| -> usize {
+        let bytes = |way| -> usize {
             hidden_steps.iter().filter(|(_, step)| step.way == way).map(|(_, step)| step.seen.len).sum()
         };
-        let (to_us, to_peer) = (octets(Way::ToUs), octets(Way::ToPeer));
-        let _ = writeln!(out, " {:>TIME$} ⋮ {hidden} segments more: {to_us} octets to the core, {to_peer} from it", "");
+        let (to_us, to_peer) = (bytes(Way::ToUs), bytes(Way::ToPeer));
+        let _ = writeln!(out, " {:>TIME$} ⋮ {hidden} segments more: {to_us} bytes to the core, {to_peer} from it", "");
         for (place, step) in &run[run.len() - tail..] {
             draw_step(out, trace, *place, step, start);
         }

@@ -85,7 +85,7 @@ pub(crate) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let size = if w.is_hostile() { size.min(HOSTILE_SIZE) } else { size };
     let (mut sent, mut returned) = (0, 0);
     let mut kept = Vec::new();
-    w.until("every octet has come back", |w| {
+    w.until("every byte has come back", |w| {
         if sent < size {
             let chunk = pattern(sent, size.min(sent + CHUNK));
             sent += peer_sends(w, pair, &chunk)?;
@@ -98,14 +98,14 @@ pub(crate) fn echo(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
             kept.drain(..n);
         }
         let got = peer_receives(w, pair)?;
-        ensure!(got == pattern(returned, returned + got.len()), "octets near {returned} came back changed");
+        ensure!(got == pattern(returned, returned + got.len()), "bytes near {returned} came back changed");
         returned += got.len();
         Ok(returned == size)
     })?;
-    ensure!(sent == size, "the peer sent {sent} of {size} octets");
+    ensure!(sent == size, "the peer sent {sent} of {size} bytes");
     // What comes next must meet a wire without stragglers.
     w.until("the peer has acknowledged everything", |w| Ok(w.status(pair.ours)?.unacknowledged == 0))?;
-    w.note(format!("{size} octets went to the core and came back"));
+    w.note(format!("{size} bytes went to the core and came back"));
     Ok(())
 }
 
@@ -117,13 +117,13 @@ pub(crate) fn is_alive(w: &mut World<'_>, pair: &Pair) -> Result<()> {
 /// The peer sends `size` bytes, our application reads them all.
 pub(crate) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
-    w.until("every octet of the peer's has arrived", |w| {
+    w.until("every byte of the peer's has arrived", |w| {
         if sent < size {
             sent += peer_sends(w, pair, &pattern(sent, size.min(sent + CHUNK)))?;
         }
-        let octets = receive(w, pair)?;
-        ensure!(octets == pattern(got, got + octets.len()), "octets near {got} arrived changed");
-        got += octets.len();
+        let bytes = receive(w, pair)?;
+        ensure!(bytes == pattern(got, got + bytes.len()), "bytes near {got} arrived changed");
+        got += bytes.len();
         Ok(got == size)
     })
 }
@@ -131,7 +131,7 @@ pub(crate) fn peer_to_us(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
 /// The peer reads `size` bytes that we have sent or still hold, whatever they are.
 pub(crate) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let mut got = 0;
-    w.until("our octets have arrived", |w| {
+    w.until("our bytes have arrived", |w| {
         if let Ok(Read::Data(n)) = w.peer().recv(pair.theirs, &mut [0; 2_048])? {
             got += n;
         }
@@ -142,13 +142,13 @@ pub(crate) fn peer_reads(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<
 /// Our application sends `size` bytes, the peer reads them all.
 pub(crate) fn us_to_peer(w: &mut World<'_>, pair: &Pair, size: usize) -> Result<()> {
     let (mut sent, mut got) = (0, 0);
-    w.until("every octet of ours has arrived", |w| {
+    w.until("every byte of ours has arrived", |w| {
         if sent < size {
             sent += w.send_some(pair.ours, &pattern(sent, size.min(sent + CHUNK)))?;
         }
-        let octets = peer_receives(w, pair)?;
-        ensure!(octets == pattern(got, got + octets.len()), "octets near {got} arrived changed");
-        got += octets.len();
+        let bytes = peer_receives(w, pair)?;
+        ensure!(bytes == pattern(got, got + bytes.len()), "bytes near {got} arrived changed");
+        got += bytes.len();
         Ok(got == size)
     })
 }
@@ -182,7 +182,7 @@ pub(crate) fn expect_our_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Result
     w.until("our application sees the end of the stream", |w| match w.recv(pair.ours, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),
         Ok(Read::Nothing) => Ok(false),
-        Ok(Read::Data(n)) => bail!("{n} octets came where the stream should end"),
+        Ok(Read::Data(n)) => bail!("{n} bytes came where the stream should end"),
         Err(error) => {
             bail!("our application saw an error where the stream should end: {error}")
         }
@@ -194,7 +194,7 @@ pub(crate) fn expect_their_end_of_stream(w: &mut World<'_>, pair: &Pair) -> Resu
     w.until("the peer's process sees the end of the stream", |w| match w.peer().recv(pair.theirs, &mut [0; CHUNK])? {
         Ok(Read::End) => Ok(true),
         Ok(Read::Nothing) => Ok(false),
-        Ok(Read::Data(n)) => bail!("{n} octets came where the stream should end"),
+        Ok(Read::Data(n)) => bail!("{n} bytes came where the stream should end"),
         Err(failure) => bail!("the peer saw {failure} where the stream should end"),
     })
 }

@@ -126,7 +126,7 @@ fn client_gets_posts_and_is_refused() {
     for host in ["kernel-by-ipv4", "kernel-by-ipv6"] {
         for told in [
             format!("GET http://{host}:8080/: 200, \"Hello from the kernel.\\n\""),
-            format!("POST http://{host}:8080/: 200, 65536 of 65536 octets came back"),
+            format!("POST http://{host}:8080/: 200, 65536 of 65536 bytes came back"),
             format!("GET http://{host}:8081/: Network(ConnectionRefused)"),
         ] {
             assert!(text.contains(&told), "{}", shown(&output));

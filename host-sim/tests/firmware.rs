@@ -151,9 +151,9 @@ fn a_capture_holds_what_passed_and_what_was_forged() {
     let name = path.to_str().expect("a UTF-8 path");
     let output = host_sim(&["qemu", "--forge", "rst", "--pcap", name]);
     assert!(output.status.success(), "{}", told(&output));
-    let octets = std::fs::read(&path).expect("the capture");
-    let holds = |what: &[u8]| octets.windows(what.len()).any(|window| window == what);
-    assert!(holds(b"before the attack") && holds(b"forged in the kernel's name"), "{} octets", octets.len());
+    let bytes = std::fs::read(&path).expect("the capture");
+    let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    assert!(holds(b"before the attack") && holds(b"forged in the kernel's name"), "{} bytes", bytes.len());
 }
 
 #[test]

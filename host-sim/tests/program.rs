@@ -132,7 +132,7 @@ fn a_capture_holds_the_frames_and_says_which_are_forged() {
     for_each_packet(&path, |packet| {
         frames += 1;
         comments += packet.options.iter().filter(|option| format!("{option:?}").contains("forged in")).count();
-        assert!(packet.data.len() >= 42, "a frame of {} octets", packet.data.len());
+        assert!(packet.data.len() >= 42, "a frame of {} bytes", packet.data.len());
     });
     // Two of ARP, three to open, the forged one, and what goes between and after.
     assert!(frames >= 8, "{frames} frames");

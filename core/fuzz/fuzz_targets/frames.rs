@@ -1,5 +1,5 @@
-//! Octets of any kind to a link with both families, a listener and a connection of each family: nothing panics, whatever goes out is well
-//! formed to the last octet, polling ends, and records do not stay when nobody speaks any more.
+//! Bytes of any kind to a link with both families, a listener and a connection of each family: nothing panics, whatever goes out is well
+//! formed to the last byte, polling ends, and records do not stay when nobody speaks any more.
 //!
 //! `cargo fuzz run -s none frames -- -max_len=2048`, in `core/`. The seeds in `corpus/frames` are written by the test `ipv6`, which also
 //! says what an input means.
@@ -21,7 +21,7 @@ mod support {
 }
 
 // Nobody guesses checksums, so they are taken on trust here; smoltcp does the same where it is built for fuzzing.
-fuzz_target!(|octets: &[u8]| {
+fuzz_target!(|bytes: &[u8]| {
     let mut store = Box::new(scene::Store::new());
-    input::play(&mut store, ChecksumBy::HardwareOnReceive, octets);
+    input::play(&mut store, ChecksumBy::HardwareOnReceive, bytes);
 });

@@ -1,6 +1,6 @@
 //! The byte pool: every connection's two buffers are one run of it.
 //!
-//! A buffer is a ring whose size is a power of two; an byte's place in it is its sequence number modulo that size, so a
+//! A buffer is a ring whose size is a power of two; a byte's place in it is its sequence number modulo that size, so a
 //! record needs no ring indices. The numbers are shifted by so little that the stream's first byte stands at a word's beginning: what an
 //! application moves in words is copied in words then, which halves the instructions.
 

@@ -91,7 +91,7 @@ mod tests {
 
     /// Every order of arrival of pieces from a small world, against a plain set of bytes.
     #[test]
-    fn add_and_advance_agree_with_a_set_of_octets() {
+    fn add_and_advance_agree_with_a_set_of_bytes() {
         const SPAN: u16 = 9;
         let pieces: [(u16, u16); 10] = [(0, 1), (1, 3), (2, 4), (3, 4), (4, 6), (5, 9), (6, 7), (7, 9), (8, 9), (0, 3)];
         for code in 0..10_000_u32 {
@@ -104,8 +104,8 @@ mod tests {
                     continue;
                 }
                 let start = start.max(nxt);
-                for octet in start..end {
-                    had[usize::from(octet)] = true;
+                for byte in start..end {
+                    had[usize::from(byte)] = true;
                 }
                 if start == nxt {
                     nxt += reassembly.advance(end - nxt);

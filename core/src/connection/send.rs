@@ -126,7 +126,7 @@ fn next_synchronized(c: &Connection) -> Option<Plan> {
         .or_else(|| keep_alive(c))
 }
 
-/// §3.8.4. Without an byte: some peers do not answer one that has none, but every peer of the last decades does, and one with an byte that
+/// §3.8.4. Without a byte: some peers do not answer one that has none, but every peer of the last decades does, and one with a byte that
 /// was never sent would change its stream.
 fn keep_alive(c: &Connection) -> Option<Plan> {
     let is_due = cfg!(feature = "keepalive") && c.has(Due::KEEP_ALIVE);
@@ -404,8 +404,8 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
 
 fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     let n = ack.since(c.tcb.snd_una);
-    let octets = n.min(u32::from(c.tx_len)) as u16;
-    c.tx_len -= octets;
+    let bytes = n.min(u32::from(c.tx_len)) as u16;
+    c.tx_len -= bytes;
     c.tcb.snd_una = ack;
     // The window's right edge stays where the peer put it: this segment may be older than the one that did (WL1), and then
     // nothing else corrects SND.WND. Deviates from §3.10.7.4, where SND.WND would stay and the edge move right with SND.UNA, into
@@ -416,7 +416,7 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
         c.tcb.snd_nxt = ack;
         c.clear(Flags::PROBE_OUT);
     }
-    if octets > 0 {
+    if bytes > 0 {
         c.moved(now);
         if c.has_reader() {
             c.events.insert(Events::WRITABLE);

@@ -138,7 +138,7 @@ pub(crate) struct Connection {
     /// When the wait for an application to accept, or else for the peer's first byte, is over: armed by `DEADLINE`.
     #[cfg(feature = "deadlines")]
     pub(crate) phase_at: Millis,
-    /// When an byte was last taken, by either side.
+    /// When a byte was last taken, by either side.
     #[cfg(feature = "deadlines")]
     pub(crate) moved_at: Millis,
     pub(crate) end: End,
@@ -230,7 +230,7 @@ impl Connection {
         }
     }
 
-    /// An byte was taken, by the peer or by us.
+    /// A byte was taken, by the peer or by us.
     #[inline]
     pub(crate) fn moved(&mut self, now: Millis) {
         #[cfg(feature = "deadlines")]
@@ -252,7 +252,7 @@ impl Connection {
         let _ = now;
     }
 
-    /// The peer has sent an byte in order, or its FIN: nothing is waited for any more.
+    /// The peer has sent a byte in order, or its FIN: nothing is waited for any more.
     #[inline]
     pub(crate) fn peer_spoke(&mut self) {
         #[cfg(feature = "deadlines")]

@@ -45,7 +45,7 @@ impl Tcp<'_> {
         check(retired == usize::from(self.retired), "retired half-open records are counted wrong")?;
         check(retired == 0 || !self.replies.is_empty(), "nothing would tell the peers of retired half-open records")?;
         let buffers = self.connections.iter().map(|(_, c)| c.buffers);
-        check(self.pool.is_accounted_for(buffers), "the pool's octets are counted wrong")?;
+        check(self.pool.is_accounted_for(buffers), "the pool's bytes are counted wrong")?;
         for h in self.half_open.ids() {
             let is_used = self.half_open[h].tuple.is_used();
             check(is_used == self.half_open.deadline_of(h).is_some(), "a half-open record's timer is wrong")?;

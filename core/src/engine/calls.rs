@@ -154,7 +154,10 @@ impl Tcp<'_> {
 
     fn tuple_to_connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Tuple, Error> {
         let (local_addr, remote_addr) = (self.addr_of(local)?, self.addr_of(remote)?);
-        if !is_pair_answerable(local_addr, remote_addr) || local_addr.is_v4() != remote_addr.is_v4() || remote.port() == 0 {
+        if !is_pair_answerable(local_addr, remote_addr)
+            || local_addr.is_v4() != remote_addr.is_v4()
+            || remote.port() == 0
+        {
             return Err(Error::InvalidAddress);
         }
         let mut tuple = Tuple { local_addr, remote_addr, local_port: local.port(), remote_port: remote.port() };

@@ -204,7 +204,10 @@ impl Tcp<'_> {
         if is_verified_here && !sum.is_right() {
             return Some(dropped(Rule::ChecksumWrong));
         }
-        debug_assert_eq!(synchronized::expected(rule, seg), segment_arrives::judge(&c.tcb, seg, self.settings.rst_policy));
+        debug_assert_eq!(
+            synchronized::expected(rule, seg),
+            segment_arrives::judge(&c.tcb, seg, self.settings.rst_policy)
+        );
         self.last_connection = Some(i);
         self.accept_expected(i, *link_addr, seg);
         Some(Verdict { rule, action: Action::Accepted, state })

@@ -67,7 +67,12 @@ impl<'s> Link<'s> {
         loop {
             if let Some((addr, source)) = self.neighbors.question() {
                 let len = self.medium.header_len() + question_len(addr);
-                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, len, now });
+                return LinkOutput::Transmit(Frame {
+                    link: self,
+                    content: Content::Question { addr, source },
+                    len,
+                    now,
+                });
             }
             match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),

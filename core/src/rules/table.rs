@@ -307,9 +307,9 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      a_syn_is_given_up_exactly_then]
     [-; L3; "ESTABLISHED"; "the peer's user timeout option"; "R2 is lengthened, up to the limit"; "RFC 5482 3.1";
      a_peer_that_bears_longer_is_borne_longer_up_to_the_limit]
-    [-; L4; "ESTABLISHED to LAST-ACK"; "no octet either way for the idle timeout"; "RST"; "3.8.4";
+    [-; L4; "ESTABLISHED to LAST-ACK"; "no byte either way for the idle timeout"; "RST"; "3.8.4";
      who_moves_no_byte_is_ended_exactly_then]
-    [-; L4; "ESTABLISHED"; "no first octet in time"; "RST"; "3.8.4";
+    [-; L4; "ESTABLISHED"; "no first byte in time"; "RST"; "3.8.4";
      who_is_accepted_and_says_nothing_is_ended_exactly_then]
     [-; L4; "ESTABLISHED, CLOSE-WAIT"; "nobody accepts in time"; "RST"; "3.10.5";
      who_is_not_accepted_is_reset_exactly_then]

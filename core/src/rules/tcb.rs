@@ -18,7 +18,7 @@ bitflags::bitflags! {
         const FIN_QUEUED = 1 << 3;
         /// Our FIN was sent at least once; it is the last number there is.
         const FIN_OUT = 1 << 4;
-        /// An byte beyond SND.NXT went out as a window probe.
+        /// A byte beyond SND.NXT went out as a window probe.
         const PROBE_OUT = 1 << 5;
         /// The peer's FIN was seen beyond a gap.
         const FIN_HELD = 1 << 6;

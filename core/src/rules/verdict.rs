@@ -388,7 +388,7 @@ reasons! {
         UserTimeout = "user timeout",
         /// An idle peer is asked whether it is there (§3.8.4); when it ends a connection, no probe was answered.
         KeepAlive = "keepalive",
-        /// Neither side has taken an byte for too long.
+        /// Neither side has taken a byte for too long.
         Idle = "idle",
         /// The peer's first byte did not come in time.
         FirstByte = "first byte",

@@ -44,12 +44,12 @@ impl Addr {
 
     /// The same from its bytes.
     #[inline]
-    pub(crate) fn from_v4_octets(octets: [u8; 4]) -> Addr {
+    pub(crate) fn from_v4_octets(bytes: [u8; 4]) -> Addr {
         let mut words = [0; WORDS];
         for (word, mapped) in words[..V4].iter_mut().zip(MAPPED) {
             *word = mapped;
         }
-        words[V4] = u32::from_ne_bytes(octets);
+        words[V4] = u32::from_ne_bytes(bytes);
         Addr(words)
     }
 
@@ -180,8 +180,8 @@ impl Addr {
     }
 
     /// The same from its bytes.
-    pub(crate) fn from_v6_octets(octets: &[u8; 16]) -> Option<Addr> {
-        let (words, _) = octets.as_chunks::<4>();
+    pub(crate) fn from_v6_octets(bytes: &[u8; 16]) -> Option<Addr> {
+        let (words, _) = bytes.as_chunks::<4>();
         let [a, b, c, d] = words else { return None };
         let addr = Addr([a, b, c, d].map(|word| u32::from_ne_bytes(*word)));
         if addr.is_v4() { None } else { Some(addr) }
@@ -191,11 +191,11 @@ impl Addr {
         if self.is_v4() {
             return None;
         }
-        let mut octets = [0; 16];
-        for (to, from) in octets.as_chunks_mut::<4>().0.iter_mut().zip(&self.0) {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&self.0) {
             *to = from.to_ne_bytes();
         }
-        Some(octets.into())
+        Some(bytes.into())
     }
 }
 

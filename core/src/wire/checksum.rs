@@ -120,8 +120,8 @@ impl Sum {
     }
 
     /// Takes in bytes that begin at an even place.
-    pub(crate) fn add(&mut self, octets: &[u8]) {
-        let (words, rest) = octets.as_chunks::<WORD>();
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<WORD>();
         let (chains, words) = words.as_chunks::<CHAIN>();
         for chain in chains {
             self.add_chain(chain);
@@ -136,10 +136,10 @@ impl Sum {
 
     /// The sum with a header, most often one without options, and what follows it.
     #[inline(always)]
-    pub(crate) fn with(mut self, octets: &[u8]) -> Sum {
-        match octets.as_chunks().0.first_chunk() {
-            Some(header) if octets.len() == HEADER => self.add_header(header),
-            _ => self.add(octets),
+    pub(crate) fn with(mut self, bytes: &[u8]) -> Sum {
+        match bytes.as_chunks().0.first_chunk() {
+            Some(header) if bytes.len() == HEADER => self.add_header(header),
+            _ => self.add(bytes),
         }
         self
     }
@@ -184,8 +184,8 @@ impl Sum {
 }
 
 /// Returns whether a header or message that carries its own checksum is whole.
-pub(crate) fn is_right(octets: &[u8]) -> bool {
-    Sum::ZERO.with(octets).is_right()
+pub(crate) fn is_right(bytes: &[u8]) -> bool {
+    Sum::ZERO.with(bytes).is_right()
 }
 
 /// Returns whether a segment is whole.
@@ -315,101 +315,101 @@ mod tests {
         }
     }
 
-    fn sum_of(octets: &[u8]) -> Sum {
+    fn sum_of(bytes: &[u8]) -> Sum {
         let mut sum = Sum::ZERO;
-        sum.add(octets);
+        sum.add(bytes);
         sum
     }
 
-    fn sum_of_segment(octets: &[u8], src: &Addr, dst: &Addr) -> Sum {
-        let mut sum = Sum::of_pseudo_header(src, dst, octets.len());
-        sum.add(octets);
+    fn sum_of_segment(bytes: &[u8], src: &Addr, dst: &Addr) -> Sum {
+        let mut sum = Sum::of_pseudo_header(src, dst, bytes.len());
+        sum.add(bytes);
         sum
     }
 
-    fn agrees(octets: &mut [u8], src: IpAddr, dst: IpAddr) -> Result<(), TestCaseError> {
+    fn agrees(bytes: &mut [u8], src: IpAddr, dst: IpAddr) -> Result<(), TestCaseError> {
         let Some((from, to)) = Addr::both(src, dst) else { return Err(TestCaseError::reject("IPv4-mapped")) };
-        octets[16..18].fill(0);
-        let ours = sum_of_segment(octets, &from, &to).complement();
-        let mut packet = TcpPacket::new_unchecked(octets.to_vec());
+        bytes[16..18].fill(0);
+        let ours = sum_of_segment(bytes, &from, &to).complement();
+        let mut packet = TcpPacket::new_unchecked(bytes.to_vec());
         packet.fill_checksum(&as_smoltcp(src), &as_smoltcp(dst));
         prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
-        octets[16..18].copy_from_slice(&ours);
-        prop_assert!(is_segment_right(octets, &from, &to));
-        for at in 0..octets.len() {
-            octets[at] ^= 0x10;
-            prop_assert!(!is_segment_right(octets, &from, &to));
-            octets[at] ^= 0x10;
+        bytes[16..18].copy_from_slice(&ours);
+        prop_assert!(is_segment_right(bytes, &from, &to));
+        for at in 0..bytes.len() {
+            bytes[at] ^= 0x10;
+            prop_assert!(!is_segment_right(bytes, &from, &to));
+            bytes[at] ^= 0x10;
         }
         Ok(())
     }
 
     proptest! {
         #[test]
-        fn copies_are_whole_and_bring_the_sum(octets in prop::collection::vec(any::<u8>(), 0..200), at in 0..9_usize) {
-            let octets = &octets[at.min(octets.len())..];
+        fn copies_are_whole_and_bring_the_sum(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..9_usize) {
+            let bytes = &bytes[at.min(bytes.len())..];
             for (copy, with_sum) in [(false, false), (true, false), (false, true), (true, true)] {
-                let mut to = std::vec![0; octets.len()];
+                let mut to = std::vec![0; bytes.len()];
                 match (copy, with_sum) {
-                    (false, false) => super::copy(octets, &mut to),
-                    (true, false) => by_words::copy(octets, &mut to),
-                    (false, true) => prop_assert_eq!(super::copy_and_sum(octets, &mut to).complement(), sum_of(octets).complement()),
-                    (true, true) => prop_assert_eq!(by_words::copy_and_sum(octets, &mut to).complement(), sum_of(octets).complement()),
+                    (false, false) => super::copy(bytes, &mut to),
+                    (true, false) => by_words::copy(bytes, &mut to),
+                    (false, true) => prop_assert_eq!(super::copy_and_sum(bytes, &mut to).complement(), sum_of(bytes).complement()),
+                    (true, true) => prop_assert_eq!(by_words::copy_and_sum(bytes, &mut to).complement(), sum_of(bytes).complement()),
                 }
-                prop_assert_eq!(&to[..], octets);
+                prop_assert_eq!(&to[..], bytes);
             }
         }
 
         #[test]
-        fn sums_of_parts_make_the_whole(octets in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
-            let (first, second) = octets.split_at(at.min(octets.len()));
+        fn sums_of_parts_make_the_whole(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            let (first, second) = bytes.split_at(at.min(bytes.len()));
             let mut sum = sum_of(first);
             sum.append(sum_of(second), first.len());
-            prop_assert_eq!(sum.complement(), sum_of(&octets).complement());
+            prop_assert_eq!(sum.complement(), sum_of(&bytes).complement());
         }
 
         #[test]
-        fn segment_sums_agree_with_smoltcp(mut octets in prop::collection::vec(any::<u8>(), 20..200), src: u32, dst: u32) {
+        fn segment_sums_agree_with_smoltcp(mut bytes in prop::collection::vec(any::<u8>(), 20..200), src: u32, dst: u32) {
             let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
-            agrees(&mut octets, src.into(), dst.into())?;
+            agrees(&mut bytes, src.into(), dst.into())?;
         }
 
         #[cfg(feature = "ipv6")]
         #[test]
         fn segment_sums_over_ipv6_agree_with_smoltcp(
-            mut octets in prop::collection::vec(any::<u8>(), 20..200), src: u128, dst: u128,
+            mut bytes in prop::collection::vec(any::<u8>(), 20..200), src: u128, dst: u128,
         ) {
             let (src, dst) = (core::net::Ipv6Addr::from_bits(src), core::net::Ipv6Addr::from_bits(dst));
-            agrees(&mut octets, src.into(), dst.into())?;
+            agrees(&mut bytes, src.into(), dst.into())?;
         }
 
         #[test]
-        fn header_sums_agree_with_smoltcp(mut octets in prop::collection::vec(any::<u8>(), 20..=20)) {
-            octets[0] = 0x45;
-            octets[10..12].fill(0);
-            let ours = sum_of(&octets).complement();
-            let mut packet = Ipv4Packet::new_unchecked(octets.clone());
+        fn header_sums_agree_with_smoltcp(mut bytes in prop::collection::vec(any::<u8>(), 20..=20)) {
+            bytes[0] = 0x45;
+            bytes[10..12].fill(0);
+            let ours = sum_of(&bytes).complement();
+            let mut packet = Ipv4Packet::new_unchecked(bytes.clone());
             packet.fill_checksum();
             prop_assert_eq!(packet.checksum().to_be_bytes(), ours);
-            octets[10..12].copy_from_slice(&ours);
-            prop_assert!(is_right(&octets));
+            bytes[10..12].copy_from_slice(&ours);
+            prop_assert!(is_right(&bytes));
         }
     }
 
     #[test]
     fn sums_of_extremes_fold_right() {
         for len in [20, 1_460, 65_515] {
-            for octet in [0x00, 0xff] {
-                let mut octets = std::vec![octet; len];
-                octets[16..18].fill(0);
+            for byte in [0x00, 0xff] {
+                let mut bytes = std::vec![byte; len];
+                bytes[16..18].fill(0);
                 let most = Addr::v4(Ipv4Addr::BROADCAST);
-                let ours = sum_of_segment(&octets, &most, &most).complement();
-                let mut packet = TcpPacket::new_unchecked(octets.clone());
+                let ours = sum_of_segment(&bytes, &most, &most).complement();
+                let mut packet = TcpPacket::new_unchecked(bytes.clone());
                 let ip = IpAddress::Ipv4(Ipv4Addr::BROADCAST);
                 packet.fill_checksum(&ip, &ip);
-                assert_eq!(packet.checksum().to_be_bytes(), ours, "{len} octets {octet:#x}");
-                octets[16..18].copy_from_slice(&ours);
-                assert!(is_segment_right(&octets, &most, &most), "{len} octets {octet:#x}");
+                assert_eq!(packet.checksum().to_be_bytes(), ours, "{len} bytes {byte:#x}");
+                bytes[16..18].copy_from_slice(&ours);
+                assert!(is_segment_right(&bytes, &most, &most), "{len} bytes {byte:#x}");
             }
         }
     }

@@ -207,7 +207,8 @@ impl<'b> Segment<'b> {
     pub(crate) fn read(bytes: &'b [u8]) -> Option<Segment<'b>> {
         let (words, _) = bytes.as_chunks::<4>();
         let [ports, seq, ack, control, urgent] = words.first_chunk()?;
-        let (ports, ack, control) = (u32::from_be_bytes(*ports), u32::from_be_bytes(*ack), u32::from_be_bytes(*control));
+        let (ports, ack, control) =
+            (u32::from_be_bytes(*ports), u32::from_be_bytes(*ack), u32::from_be_bytes(*control));
         let header_len = (control >> 28) as usize * 4;
         let (options, payload) = (bytes.get(HEADER_LEN..header_len)?, bytes.get(header_len..)?);
         let wnd = control as u16;
@@ -262,7 +263,7 @@ impl<'b> Segment<'b> {
 }
 
 /// The ports and SEG.SEQ of a segment that may be cut off behind them, as ICMP quotes it.
-pub(crate) fn names(octets: &[u8]) -> Option<(u16, u16, Seq)> {
-    let [s0, s1, d0, d1, seq @ ..] = *octets.first_chunk::<8>()?;
+pub(crate) fn names(bytes: &[u8]) -> Option<(u16, u16, Seq)> {
+    let [s0, s1, d0, d1, seq @ ..] = *bytes.first_chunk::<8>()?;
     Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), Seq(u32::from_be_bytes(seq))))
 }

@@ -15,7 +15,7 @@ fn nothing_is_taken_from_behind_a_held_fin() {
         let _ = l.inject(&Seg::new(FIN | ACK, m.rcv_nxt.wrapping_add(10), m.snd_nxt, 0, 1000));
         let _ = l.inject(&Seg::new(ACK, m.rcv_nxt, m.snd_nxt, 20, 1000));
         let acked = l.engine.sent.last().unwrap().ack.wrapping_sub(m.rcv_nxt);
-        assert_eq!(acked, 11, "the FIN is the number after the tenth octet");
+        assert_eq!(acked, 11, "the FIN is the number after the tenth byte");
     });
 }
 

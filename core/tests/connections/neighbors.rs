@@ -121,7 +121,7 @@ fn without_an_address_nobody_is_asked_for() {
         for o in &out {
             eprintln!("{o:x?}");
         }
-        assert!(out.iter().all(|o| !o.windows(4).any(|w| w == [0xAA; 4])), "octets of the buffer go out");
+        assert!(out.iter().all(|o| !o.windows(4).any(|w| w == [0xAA; 4])), "bytes of the buffer go out");
     });
 }
 

@@ -75,7 +75,7 @@ impl<'s> Path<'s> {
 }
 
 #[test]
-fn path_of_1400_octets_is_no_black_hole() {
+fn path_of_1400_bytes_is_no_black_hole() {
     let mut store = Box::new(LargeStore::new());
     let mut path = Path::open(&mut store);
     let frames = path.send(4_380);

@@ -93,7 +93,7 @@ fn pool_with_room_in_pieces_takes_a_connection() {
         for n in 20..24 {
             assert!(connect(&mut w, n, 1_024).is_ok(), "8 KiB are free");
         }
-        assert_eq!(connect(&mut w, 30, 64), Err(Error::NoBuffer), "and no octet more");
+        assert_eq!(connect(&mut w, 30, 64), Err(Error::NoBuffer), "and no byte more");
         assert_eq!(w.tcp.counters().pool_compactions, 1);
         w.drain();
         for n in (1..16).step_by(2) {

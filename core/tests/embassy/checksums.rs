@@ -89,7 +89,7 @@ fn device_capability_decides_what_is_verified() {
                 let got = raw.take_segments();
                 let is_taken = matches!(&got[..], [seg] if seg.flags == SYN | ACK);
                 assert!(is_taken || got.is_empty(), "{got:?}");
-                assert_eq!(is_taken, !is_verified_in_software(by), "octet {at}, IPv4 {ipv4:?}, TCP {tcp:?}");
+                assert_eq!(is_taken, !is_verified_in_software(by), "byte {at}, IPv4 {ipv4:?}, TCP {tcp:?}");
                 raw.port.send(good);
                 world.run_ms(2);
                 assert!(raw.take_segments().iter().all(|seg| !seg.has(RST)));

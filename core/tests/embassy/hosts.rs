@@ -87,7 +87,7 @@ impl World {
         tcp: tcp_reset_core::Config,
     ) -> Host {
         let resources: Box<TcpResources<8, 4, 16, 16, 131_072>> = Box::default();
-        let key = SecretKey::new(*b"an octet or 16..").unwrap();
+        let key = SecretKey::new(*b"sixteen bytes...").unwrap();
         let device = Device(port.clone());
         let (shared, driver) = tcp_reset_core::embassy::new(device, Box::leak(resources), tcp, key).unwrap();
         let storage: Box<StackResources<4>> = Box::new(StackResources::new());

@@ -187,7 +187,7 @@ impl TxToken for Tx {
         let mut frame = vec![0xa5; len];
         let result = f(&mut frame);
         let mut port = self.0.0.borrow_mut();
-        assert!(len <= port.mtu, "a frame of {len} octets, more than the MTU of {}", port.mtu);
+        assert!(len <= port.mtu, "a frame of {len} bytes, more than the MTU of {}", port.mtu);
         if port.tx.len() < port.tx_slots {
             port.sent.push((clock::now(), frame.clone()));
             port.tx.push_back(frame);

@@ -64,8 +64,8 @@ impl Seg {
     }
 
     /// Reads a segment that a stack has sent.
-    fn parse(src: IpAddr, dst: IpAddr, octets: &[u8]) -> Seg {
-        let seg = segment::Seg::parse(octets);
+    fn parse(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Seg {
+        let seg = segment::Seg::parse(bytes);
         let mss = seg.mss();
         let segment::Seg { sport, dport, seq, ack, flags, wnd, text, .. } = seg;
         Seg { src, dst, sport, dport, seq, ack, flags: flags & 0x3f, wnd, mss, text }

@@ -181,9 +181,9 @@ fn frames_of_every_length_panic_nowhere() {
     ];
     for len in 0..=200 {
         host.port.deliver(numbers.bytes(len));
-        for (ethertype, octet) in [(IPV4, 0x45), (ARP, 0), (0x86dd, 0x60)] {
+        for (ethertype, byte) in [(IPV4, 0x45), (ARP, 0), (0x86dd, 0x60)] {
             let mut frame = packet::ethernet(host.mac(), raw.mac, ethertype, &numbers.bytes(200));
-            frame[14] = octet;
+            frame[14] = byte;
             frame.truncate(len);
             host.port.deliver(frame);
         }
@@ -197,7 +197,7 @@ fn frames_of_every_length_panic_nowhere() {
 
 /// Good segments with some bytes changed and the checksums put right again, so that they get far.
 #[test]
-fn segments_with_octets_changed_panic_nowhere() {
+fn segments_with_bytes_changed_panic_nowhere() {
     let mut numbers = Numbers(10);
     for round in 0..40 {
         let (mut world, host, raw) = World::host_and_raw();

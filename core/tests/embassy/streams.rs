@@ -73,7 +73,7 @@ pub fn echo_through(world: &mut World, pair: (TcpStream, TcpStream), len: usize,
                 match reader.read(&mut buf).await {
                     Ok(0) => break,
                     Ok(n) => got.extend(&buf[..n]),
-                    Err(error) => panic!("{error} after {} octets", got.len()),
+                    Err(error) => panic!("{error} after {} bytes", got.len()),
                 }
             }
         };
@@ -84,7 +84,7 @@ pub fn echo_through(world: &mut World, pair: (TcpStream, TcpStream), len: usize,
         got
     });
     let got = world.join_for(patience, &client);
-    assert!(got == data, "{} octets came back, and not those that were sent", got.len());
+    assert!(got == data, "{} bytes came back, and not those that were sent", got.len());
     assert_eq!(world.join(&server), Ok(()));
 }
 
@@ -106,7 +106,7 @@ fn established_lossy_wire_echo_comes_back_unchanged() {
 }
 
 #[test]
-fn established_plain_read_and_write_carry_octets_both_ways() {
+fn established_plain_read_and_write_carry_bytes_both_ways() {
     let (mut world, a, b) = World::two_hosts();
     let (mut one, mut two) = world.pair(&a, &b, 7, ListenOptions::default());
     let there = world.spawn(async move {

@@ -91,7 +91,7 @@ fn device_stuck_forever_connection_times_out_by_r2() {
 
 /// The device was full before: not one byte of the connection has left.
 #[test]
-fn device_full_before_the_first_octet_connection_waits_and_then_sends() {
+fn device_full_before_the_first_byte_connection_waits_and_then_sends() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, _conn) = world.accepted(&host, &raw, 7);
     full_device(&mut world, &host, &raw);
@@ -103,7 +103,7 @@ fn device_full_before_the_first_octet_connection_waits_and_then_sends() {
     world.run_ms(10);
     let begin = pattern(4_000)[..100].to_vec();
     let frames = host.port.sent_since(mark);
-    assert!(frames.iter().any(|frame| frame.windows(100).any(|octets| octets == begin)), "the text does not leave");
+    assert!(frames.iter().any(|frame| frame.windows(100).any(|bytes| bytes == begin)), "the text does not leave");
 }
 
 /// A device that never takes anything again holds no connection for ever.

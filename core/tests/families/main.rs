@@ -12,13 +12,13 @@ mod ipv4_only;
 #[cfg(feature = "ipv6")]
 mod addresses;
 #[cfg(feature = "ipv6")]
+mod bytes;
+#[cfg(feature = "ipv6")]
 mod disguise;
 #[cfg(feature = "ipv6")]
 mod links;
 #[cfg(feature = "ipv6")]
 mod listeners;
-#[cfg(feature = "ipv6")]
-mod octets;
 #[cfg(feature = "ipv6")]
 mod sizes;
 #[cfg(feature = "ipv6")]

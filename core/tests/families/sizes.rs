@@ -45,7 +45,7 @@ fn without_option_a_small_mtu_of_ours_still_counts() {
 
 /// The setting is what fits over IPv4; what is announced and what is sent leaves room for the longer header.
 #[test]
-fn announced_and_sent_segments_are_twenty_octets_shorter() {
+fn announced_and_sent_segments_are_twenty_bytes_shorter() {
     over_each(|family| {
         for mss in [84, 536, 1_000, 1_280, 1_460] {
             let mut store = Box::new(LargeStore::new());

@@ -35,8 +35,8 @@ pub struct Row {
     pub want: Want,
 }
 
-fn row(name: impl Into<String>, src: Ipv6Addr, dst: Ipv6Addr, (next, octets): (u8, Vec<u8>), want: Want) -> Row {
-    Row { name: name.into(), packet: packet::ipv6(src, dst, next, &octets), want }
+fn row(name: impl Into<String>, src: Ipv6Addr, dst: Ipv6Addr, (next, bytes): (u8, Vec<u8>), want: Want) -> Row {
+    Row { name: name.into(), packet: packet::ipv6(src, dst, next, &bytes), want }
 }
 
 fn segment(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<u8> {
@@ -129,7 +129,7 @@ fn beside_tcp(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<Row> {
         upper("udp", UDP, &[0x12, 0x34, 0, 53, 0, 12, 0, 1, 7, 7, 7, 7]),
         upper("esp", ESP, &[0; 24]),
         upper("no-next-header", NO_NEXT, &[]),
-        upper("no-next-header-and-octets", NO_NEXT, &[6; 20]),
+        upper("no-next-header-and-bytes", NO_NEXT, &[6; 20]),
         upper("unknown", UNKNOWN, &[0; 16]),
         upper("mobility", 135, &[59, 0, 0, 0, 0, 0, 0, 0]),
     ];
@@ -163,9 +163,9 @@ fn cut_short(src: Ipv6Addr, dst: Ipv6Addr) -> Vec<Row> {
         fragment("fragment-whole", 0, false),
         fragment("fragment-later", 1, true),
     ] {
-        for (cut, keep) in [("none", 0), ("next", 1), ("length", 2), ("all-but-one", part.octets.len() - 1)] {
-            let octets = [&[TCP][..], &part.octets[1..]].concat()[..keep].to_vec();
-            rows.push(row(format!("{}-cut-{cut}", part.name), src, dst, (part.protocol, octets), malformed));
+        for (cut, keep) in [("none", 0), ("next", 1), ("length", 2), ("all-but-one", part.bytes.len() - 1)] {
+            let bytes = [&[TCP][..], &part.bytes[1..]].concat()[..keep].to_vec();
+            rows.push(row(format!("{}-cut-{cut}", part.name), src, dst, (part.protocol, bytes), malformed));
         }
     }
     let tcp = segment(src, dst);
@@ -266,7 +266,7 @@ fn each_chain_to_us_yields_what_the_table_says() {
 
 /// Ethernet fills short frames up (RFC 894); what is behind the packet is no part of it.
 #[test]
-fn each_chain_with_octets_behind_the_packet_yields_the_same() {
+fn each_chain_with_bytes_behind_the_packet_yields_the_same() {
     for medium in [ETHERNET, Medium::Ip] {
         let mut store = Store::new();
         let mut scene = Scene::new(&mut store, medium);
@@ -352,9 +352,9 @@ fn wrong_payload_lengths_are_never_answered() {
 }
 
 /// What the walker's result means for a packet to us.
-pub fn matches_walk(yields: Yields, octets: &[u8], received: Received) -> bool {
+pub fn matches_walk(yields: Yields, bytes: &[u8], received: Received) -> bool {
     match (yields, received) {
-        (Yields::Segment(at), Received::Taken(verdict)) => is_segments_rule(verdict.rule, &octets[at..]),
+        (Yields::Segment(at), Received::Taken(verdict)) => is_segments_rule(verdict.rule, &bytes[at..]),
         (Yields::Fragment, Received::Taken(verdict)) => verdict.rule == Rule::Fragment,
         (Yields::TooMany, Received::Taken(verdict)) => verdict.rule == Rule::TooManyHeaders,
         (Yields::Malformed, Received::Taken(verdict)) => verdict.rule == Rule::Malformed,
@@ -365,7 +365,7 @@ pub fn matches_walk(yields: Yields, octets: &[u8], received: Received) -> bool {
 
 /// Returns whether TCP itself can have decided so about these bytes.
 fn is_segments_rule(rule: Rule, segment: &[u8]) -> bool {
-    let offset = segment.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4);
+    let offset = segment.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
     let is_whole = offset >= 20 && offset <= segment.len();
     if rule == Rule::Malformed {
         return !is_whole;
@@ -396,13 +396,13 @@ fn enumerate(medium: Medium, dst: Ipv6Addr) -> BTreeMap<Yields, u32> {
     let mut seen = BTreeMap::new();
     for payload in payloads(&segment(PEER, dst), &echo(PEER, dst)) {
         for parts in short_chains(&payload) {
-            let (next, octets) = chain(&parts);
-            let yields = walk(next, &octets);
+            let (next, bytes) = chain(&parts);
+            let yields = walk(next, &bytes);
             let fragments = scene.counters().fragments;
-            let received = scene.deliver(&packet::ipv6(PEER, dst, next, &octets));
+            let received = scene.deliver(&packet::ipv6(PEER, dst, next, &bytes));
             let is_tcp = matches!(yields, Yields::Segment(_) | Yields::Fragment);
             let (is_right, counted) = if dst == OURS {
-                (matches_walk(yields, &octets, received), yields == Yields::Fragment)
+                (matches_walk(yields, &bytes, received), yields == Yields::Fragment)
             } else if dst.is_multicast() {
                 (matches!(received, Received::Taken(v) if v.rule == Rule::NotAnswerable) == is_tcp, false)
             } else {
@@ -447,8 +447,8 @@ fn nine_headers_are_too_many_whatever_the_ninth_says() {
         let mut scene = Scene::new(&mut store, ETHERNET);
         let mut parts = vec![destination("destination", &PAD); MOST_HEADERS];
         parts.extend([ninth.clone(), upper("tcp", TCP, &segment(PEER, OURS))]);
-        let (next, octets) = chain(&parts);
-        let received = scene.deliver(&packet::ipv6(PEER, OURS, next, &octets));
+        let (next, bytes) = chain(&parts);
+        let received = scene.deliver(&packet::ipv6(PEER, OURS, next, &bytes));
         assert_eq!(scene.pump(), []);
         if !matches!(received, Received::Taken(v) if v.rule == Rule::TooManyHeaders) {
             wrong.push(format!("{}: {received:?}", ninth.name));

@@ -38,12 +38,12 @@ enum Fate {
 
 struct Seed {
     name: String,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     fate: Fate,
 }
 
 fn seed(name: impl Into<String>, wish: u8, frame: &[u8], fate: Fate) -> Seed {
-    Seed { name: name.into(), octets: step(wish, frame), fate }
+    Seed { name: name.into(), bytes: step(wish, frame), fate }
 }
 
 fn from_table() -> Vec<Seed> {
@@ -189,18 +189,18 @@ fn others(conns: &[Conn; 2]) -> Vec<Seed> {
         step(SHUTDOWN | (11 << 3), &[]),
         step(NOTHING, &frame(&Seg { seq: conn.seq + 8, ack: nxt.wrapping_add(701), ..conn.segment(FIN | ACK, b"") })),
     ];
-    let (next, octets) = chain(&[
+    let (next, bytes) = chain(&[
         hop_by_hop("", &PAD),
         fragment("", 0, false),
         upper("", packet::TCP, &conn.segment(ACK | PSH, b"some text").octets(PEER, OURS)),
     ]);
-    let behind = wrap(OURS_MAC, PEER_MAC, &packet::ipv6(PEER, OURS, next, &octets));
+    let behind = wrap(OURS_MAC, PEER_MAC, &packet::ipv6(PEER, OURS, next, &bytes));
     vec![
         seed("arp-question", NOTHING, &arp(BROADCAST, 1, ([0; 6], OURS_V4)), Fate::PassedOn(0)),
         seed("arp-answer", NOTHING, &arp(OURS_MAC, 2, (OURS_MAC, OURS_V4)), Fate::PassedOn(0)),
         seed("v4-fragment", NOTHING, &wrap(OURS_MAC, PEER_MAC, &piece), Fate::Rule(Rule::Fragment, 0)),
         seed("v6-text-behind-headers", NOTHING, &behind, Fate::Rule(Rule::PayloadInOrder, 0)),
-        Seed { name: "v6-conversation".into(), octets: talk.concat(), fate: Fate::Rule(Rule::FinInOrder, 1) },
+        Seed { name: "v6-conversation".into(), bytes: talk.concat(), fate: Fate::Rule(Rule::FinInOrder, 1) },
     ]
 }
 
@@ -225,19 +225,19 @@ fn folder() -> PathBuf {
 
 /// What the fuzzer itself puts beside the seeds is named by its hash, and is not kept.
 fn is_the_fuzzers(name: &str) -> bool {
-    name.len() == 40 && name.bytes().all(|octet| octet.is_ascii_hexdigit())
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[test]
 fn corpus_on_disk_is_what_the_tables_make() {
-    let made: BTreeMap<String, Vec<u8>> = seeds().into_iter().map(|seed| (seed.name, seed.octets)).collect();
+    let made: BTreeMap<String, Vec<u8>> = seeds().into_iter().map(|seed| (seed.name, seed.bytes)).collect();
     assert_eq!(made.len(), seeds().len(), "names differ");
     assert!(made.keys().all(|name| !is_the_fuzzers(name)));
     if std::env::var_os("WRITE_CORPUS").is_some() {
         let _ = fs::remove_dir_all(folder());
         fs::create_dir_all(folder()).unwrap();
-        for (name, octets) in &made {
-            fs::write(folder().join(name), octets).unwrap();
+        for (name, bytes) in &made {
+            fs::write(folder().join(name), bytes).unwrap();
         }
     }
     let mut found = BTreeMap::new();
@@ -249,9 +249,9 @@ fn corpus_on_disk_is_what_the_tables_make() {
         }
     }
     assert!(made.keys().eq(found.keys()), "on disk: {:?}", found.keys());
-    for (name, octets) in &made {
-        assert_eq!(&found[name], octets, "{name}");
-        assert!(octets.len() < 1_000, "{name} is small");
+    for (name, bytes) in &made {
+        assert_eq!(&found[name], bytes, "{name}");
+        assert!(bytes.len() < 1_000, "{name} is small");
     }
 }
 
@@ -261,8 +261,8 @@ fn each_seed_is_received_as_expected() {
     for seed in seeds() {
         let mut store = Store::new();
         let (mut scene, _) = begin(&mut store, ChecksumBy::Software);
-        let octets = fs::read(folder().join(&seed.name)).unwrap();
-        let mut input = &octets[..];
+        let bytes = fs::read(folder().join(&seed.name)).unwrap();
+        let mut input = &bytes[..];
         let (mut received, mut out) = (None, Vec::new());
         while !input.is_empty() {
             (received, out) = play_step(&mut scene, &mut input);
@@ -292,7 +292,7 @@ fn each_seed_plays_to_its_end() {
     let mut store = Store::new();
     for seed in seeds() {
         for checksum in [ChecksumBy::Software, ChecksumBy::HardwareOnReceive] {
-            play(&mut store, checksum, &seed.octets);
+            play(&mut store, checksum, &seed.bytes);
         }
     }
 }

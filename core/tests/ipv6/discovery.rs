@@ -88,8 +88,8 @@ impl Advert {
     /// The same message behind headers.
     fn behind(&self, mut headers: Vec<Part>) -> Vec<u8> {
         headers.push(upper("", ICMPV6, &self.message()));
-        let (next, octets) = chain(&headers);
-        packet::ipv6_limited(self.src, self.dst, next, self.hop_limit, &octets)
+        let (next, bytes) = chain(&headers);
+        packet::ipv6_limited(self.src, self.dst, next, self.hop_limit, &bytes)
     }
 }
 
@@ -143,7 +143,7 @@ fn expect_nothing_learned(goal: &Goal, name: &str, frames: &[Vec<u8>]) {
 }
 
 #[test]
-fn question_is_a_solicitation_to_the_octet() {
+fn question_is_a_solicitation_to_the_byte() {
     for goal in GOALS {
         let mut store = Store::new();
         let mut scene = Scene::new(&mut store, ETHERNET);
@@ -258,7 +258,7 @@ const WRONG: &[(&str, Change)] = &[
     ("hop limit 64", |advert| advert.hop_limit = 64),
     ("hop limit 0", |advert| advert.hop_limit = 0),
     ("checksum", |advert| advert.off_by = 1),
-    ("checksum's high octet", |advert| advert.off_by = 0x100),
+    ("checksum's high byte", |advert| advert.off_by = 0x100),
     ("code 1", |advert| advert.code = 1),
     ("code 255", |advert| advert.code = 255),
     ("zero-length option behind", |advert| advert.options.extend([0; 8])),
@@ -300,9 +300,9 @@ const WRONG: &[(&str, Change)] = &[
     ("a redirect", |advert| advert.kind = REDIRECT),
     ("an echo reply", |advert| advert.kind = packet::ECHO_REPLY),
     ("an error", |advert| advert.kind = packet::UNREACHABLE),
-    ("23 octets", |advert| advert.keep = Some(23)),
-    ("8 octets", |advert| advert.keep = Some(8)),
-    ("4 octets", |advert| advert.keep = Some(4)),
+    ("23 bytes", |advert| advert.keep = Some(23)),
+    ("8 bytes", |advert| advert.keep = Some(8)),
+    ("4 bytes", |advert| advert.keep = Some(4)),
 ];
 
 #[test]
@@ -638,9 +638,9 @@ struct Mutation {
 }
 
 fn a_mutation() -> impl Strategy<Value = Mutation> {
-    let octet = prop_oneof![prop::sample::select(vec![0u8, 1, 2, 58, 135, 136, 254, 255]), any::<u8>()];
+    let byte = prop_oneof![prop::sample::select(vec![0u8, 1, 2, 58, 135, 136, 254, 255]), any::<u8>()];
     (
-        prop::collection::vec((any::<prop::sample::Index>(), octet), 0..4),
+        prop::collection::vec((any::<prop::sample::Index>(), byte), 0..4),
         prop_oneof![4 => Just(None), 1 => any::<prop::sample::Index>().prop_map(Some)],
         prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(0u8..4, 0..24)],
         prop::bool::weighted(0.8),
@@ -653,10 +653,10 @@ fn mutate(frame: &[u8], mutation: &Mutation) -> Vec<u8> {
     if let Some(len) = &mutation.len {
         frame.truncate(len.index(frame.len() + 1));
     }
-    for (at, octet) in &mutation.at {
+    for (at, byte) in &mutation.at {
         if !frame.is_empty() {
             let at = at.index(frame.len());
-            frame[at] = *octet;
+            frame[at] = *byte;
         }
     }
     let message = ETHERNET_HEADER + IPV6_HEADER;

@@ -287,9 +287,9 @@ fn numbers(scene: &Scene<'_>) -> Vec<tcp_reset_core::Status> {
 fn forged_quotes(staged: &Staged) -> Vec<(&'static str, Vec<u8>)> {
     let good = staged.quote(staged.una);
     let (ours, peer) = (v6(staged.local.ip()), v6(staged.remote.ip()));
-    let changed = |name, at: usize, octet: u8| {
+    let changed = |name, at: usize, byte: u8| {
         let mut quote = good.clone();
-        quote[at] ^= octet;
+        quote[at] ^= byte;
         (name, quote)
     };
     let between = |name, src: Ipv6Addr, dst: Ipv6Addr| {
@@ -313,7 +313,7 @@ fn forged_quotes(staged: &Staged) -> Vec<(&'static str, Vec<u8>)> {
         ("half a header", good[..20].to_vec()),
         ("a header", good[..40].to_vec()),
         ("ports", good[..44].to_vec()),
-        ("all but an octet of the number", good[..47].to_vec()),
+        ("all but a byte of the number", good[..47].to_vec()),
     ]
 }
 
@@ -455,7 +455,7 @@ fn packet_too_big_makes_segments_smaller_and_sends_again_at_once() {
             assert_eq!(scene.status(&conn).snd_nxt.0, staged.nxt);
             let text = text_at_once(&mut scene, &conn, staged.una, mss);
             assert_eq!(text.len(), 2_880, "all of it, MTU {mtu}");
-            assert!(text.iter().enumerate().all(|(at, &octet)| octet == at as u8));
+            assert!(text.iter().enumerate().all(|(at, &byte)| byte == at as u8));
             let status = scene.status(&conn);
             assert_eq!((status.state, status.snd_una.0), (State::Established, staged.nxt));
         }

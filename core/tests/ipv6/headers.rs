@@ -11,7 +11,7 @@ pub const MOST_HEADERS: usize = 8;
 pub struct Part {
     pub name: &'static str,
     pub protocol: u8,
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Part {
@@ -21,8 +21,8 @@ impl Part {
     }
 }
 
-fn part(name: &'static str, protocol: u8, octets: &[u8]) -> Part {
-    Part { name, protocol, octets: octets.to_vec() }
+fn part(name: &'static str, protocol: u8, bytes: &[u8]) -> Part {
+    Part { name, protocol, bytes: bytes.to_vec() }
 }
 
 /// Options in a header of whole units; they fill it.
@@ -49,12 +49,12 @@ pub const NO_LENGTH: [u8; 6] = [1, 3, 0, 0, 0, 0x1e];
 /// RFC 2675, for a packet of 65,536 bytes.
 pub const JUMBO: [u8; 6] = [0xc2, 4, 0, 1, 0, 0];
 
-pub fn hop_by_hop(name: &'static str, octets: &[u8]) -> Part {
-    options(name, HOP_BY_HOP, octets)
+pub fn hop_by_hop(name: &'static str, bytes: &[u8]) -> Part {
+    options(name, HOP_BY_HOP, bytes)
 }
 
-pub fn destination(name: &'static str, octets: &[u8]) -> Part {
-    options(name, DESTINATION, octets)
+pub fn destination(name: &'static str, bytes: &[u8]) -> Part {
+    options(name, DESTINATION, bytes)
 }
 
 pub fn routing(name: &'static str, kind: u8, segments_left: u8, addresses: usize) -> Part {
@@ -74,21 +74,21 @@ pub fn ah(name: &'static str) -> Part {
     part(name, AH, &[0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9])
 }
 
-pub fn upper(name: &'static str, protocol: u8, octets: &[u8]) -> Part {
-    part(name, protocol, octets)
+pub fn upper(name: &'static str, protocol: u8, bytes: &[u8]) -> Part {
+    part(name, protocol, bytes)
 }
 
 /// What the IPv6 header says of the first part, and all bytes behind it.
 pub fn chain(parts: &[Part]) -> (u8, Vec<u8>) {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for (at, part) in parts.iter().enumerate() {
-        let begin = octets.len();
-        octets.extend(&part.octets);
+        let begin = bytes.len();
+        bytes.extend(&part.bytes);
         if part.leads_on() {
-            octets[begin] = parts.get(at + 1).map_or(NO_NEXT, |next| next.protocol);
+            bytes[begin] = parts.get(at + 1).map_or(NO_NEXT, |next| next.protocol);
         }
     }
-    (parts.first().map_or(NO_NEXT, |part| part.protocol), octets)
+    (parts.first().map_or(NO_NEXT, |part| part.protocol), bytes)
 }
 
 /// The parts' names; what repeats more than once is counted.
@@ -126,12 +126,12 @@ struct Seen {
 }
 
 /// Reads the header of `protocol` at `at`, if all of it is there.
-fn look(octets: &[u8], protocol: u8, at: usize) -> Option<Seen> {
+fn look(bytes: &[u8], protocol: u8, at: usize) -> Option<Seen> {
     let len = match protocol {
         FRAGMENT => 8,
-        _ => (usize::from(*octets.get(at + 1)?) + 1) << 3,
+        _ => (usize::from(*bytes.get(at + 1)?) + 1) << 3,
     };
-    let header = octets.get(at..at + len)?;
+    let header = bytes.get(at..at + len)?;
     let mut seen = Seen { next: header[0], at: at + len, is_deep: false, piece: None };
     match protocol {
         FRAGMENT => seen.piece = Some((u16::from_be_bytes([header[2], header[3]]) / 8, header[3] % 2 == 1)),
@@ -158,7 +158,7 @@ fn all_skippable(header: &[u8]) -> bool {
 }
 
 /// The tests' own walk: collects headers first, and asks afterwards what they amount to.
-pub fn walk(first: u8, octets: &[u8]) -> Yields {
+pub fn walk(first: u8, bytes: &[u8]) -> Yields {
     let (mut protocol, mut at) = (first, 0);
     let mut pieces = Vec::new();
     for count in 0usize.. {
@@ -173,7 +173,7 @@ pub fn walk(first: u8, octets: &[u8]) -> Yields {
         if count == MOST_HEADERS {
             return Yields::TooMany;
         }
-        let Some(seen) = look(octets, protocol, at) else { return Yields::Malformed };
+        let Some(seen) = look(bytes, protocol, at) else { return Yields::Malformed };
         if seen.is_deep {
             return Yields::Left;
         }

@@ -186,10 +186,10 @@ fn frames_cut_anywhere_are_never_answered() {
         for headers in
             [vec![], vec![hop_by_hop("", &PAD1S), routing("", 4, 0, 2), fragment("", 0, false), destination("", &PAD)]]
         {
-            let (next, octets) = chain(&[headers, vec![segment.clone()]].concat());
-            let frame = scene.frame(&packet::ipv6(PEER, OURS, next, &octets));
+            let (next, bytes) = chain(&[headers, vec![segment.clone()]].concat());
+            let frame = scene.frame(&packet::ipv6(PEER, OURS, next, &bytes));
             for len in 0..frame.len() {
-                let _ = expect_silence(&mut scene, &format!("{len} octets"), &frame[..len]);
+                let _ = expect_silence(&mut scene, &format!("{len} bytes"), &frame[..len]);
             }
             let _ = scene.handle(&frame);
             assert_eq!(scene.pump().len(), 1, "the whole frame is answered");
@@ -231,7 +231,7 @@ fn wire_of(medium: Medium, dirt: u8) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_octet_that_goes_out_is_written() {
+fn every_byte_that_goes_out_is_written() {
     for medium in [ETHERNET, Medium::Ip] {
         let clean = wire_of(medium, 0);
         for dirt in [0xff, 0xa5] {
@@ -263,7 +263,7 @@ fn is_good_segment(frame: &[u8]) -> bool {
     let Yields::Segment(at) = walk(packet[6], payload) else { return false };
     let segment = &payload[at..];
     let pseudo = packet::pseudo_header(src.into(), dst.into(), TCP, segment.len());
-    let offset = segment.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4);
+    let offset = segment.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
     let is_host = !src.is_multicast() && !src.is_unspecified() && !src.is_loopback() && src.to_ipv4_mapped().is_none();
     let is_whole = (20..=segment.len()).contains(&offset) && packet::checksum(&[&pseudo, segment]) == 0;
     let has_ports = || segment[..2] != [0, 0] && segment[2..4] != [0, 0];
@@ -281,13 +281,13 @@ fn good_frames() -> Vec<Vec<u8>> {
     let quote = ip(OURS.into(), PEER.into(), &syn(OPEN, 5_000));
     let error = packet::icmpv6(FAR, OURS, packet::TOO_BIG, 0, &[&[0, 0, 5, 0][..], &quote].concat());
     let packets = [
-        packet::ipv6(PEER, OURS, TCP, &segment.octets),
-        packet::ipv6(PEER_LINK, OURS_LINK, TCP, &reset.octets),
+        packet::ipv6(PEER, OURS, TCP, &segment.bytes),
+        packet::ipv6(PEER_LINK, OURS_LINK, TCP, &reset.bytes),
         packet::ipv6(PEER, OURS, next, &behind),
         packet::ipv6(PEER, OURS, ICMPV6, &echo),
         packet::ipv6_limited(PEER, OURS, ICMPV6, 255, &advert),
         packet::ipv6(FAR, OURS, ICMPV6, &error),
-        packet::ipv6(PEER, ALL_NODES, TCP, &segment.octets),
+        packet::ipv6(PEER, ALL_NODES, TCP, &segment.bytes),
     ];
     packets.iter().map(|packet| scene::wrap(OURS_MAC, PEER_MAC, packet)).collect()
 }
@@ -303,9 +303,9 @@ fn spoiled_frames_are_answered_only_if_they_are_still_good() {
         .run(&(prop::sample::select(good_frames()), changes, len), |(mut frame, changes, len)| {
             let mut store = Store::new();
             let mut scene = Scene::new(&mut store, ETHERNET);
-            for (at, octet) in changes {
+            for (at, byte) in changes {
                 let at = at.index(frame.len());
-                frame[at] = octet;
+                frame[at] = byte;
             }
             if let Some(len) = len {
                 frame.truncate(len.index(frame.len() + 1));
@@ -333,16 +333,16 @@ fn a_destination() -> impl Strategy<Value = Mac> {
 }
 
 /// Bytes at random, now and then with a beginning that leads somewhere.
-fn some_octets() -> impl Strategy<Value = Vec<u8>> {
+fn some_bytes() -> impl Strategy<Value = Vec<u8>> {
     let begin = prop::sample::select(good_frames()).prop_map(|frame| frame[ETHERNET_HEADER..][..IPV6_HEADER].to_vec());
     let begin = prop_oneof![Just(vec![]), begin];
-    (begin, prop::collection::vec(any::<u8>(), 0..120)).prop_map(|(begin, octets)| [begin, octets].concat())
+    (begin, prop::collection::vec(any::<u8>(), 0..120)).prop_map(|(begin, bytes)| [begin, bytes].concat())
 }
 
 /// Series of random frames between the steps of connections of both families: nothing panics, and the connections live.
 #[test]
 fn random_frames_panic_nowhere() {
-    let frame = (a_destination(), an_ethertype(), some_octets());
+    let frame = (a_destination(), an_ethertype(), some_bytes());
     let frames = prop::collection::vec((frame, 0u64..50), 1..40);
     runner(2_000)
         .run(&(prop::bool::ANY, frames), |(is_ethernet, frames)| {
@@ -351,8 +351,8 @@ fn random_frames_panic_nowhere() {
             let conns = [scene.established(PEER.into(), 5_000), scene.established(PEER_V4.into(), 5_000)];
             let now = scene.at();
             let _ = scene.link.connect(now, 0, SocketAddr::new(FAR.into(), 7), Default::default());
-            for ((to, ethertype, octets), ms) in frames {
-                let frame = if is_ethernet { packet::ethernet(to, PEER_MAC, ethertype, &octets) } else { octets };
+            for ((to, ethertype, bytes), ms) in frames {
+                let frame = if is_ethernet { packet::ethernet(to, PEER_MAC, ethertype, &bytes) } else { bytes };
                 let _ = scene.handle(&frame);
                 let _ = scene.run(ms * MS);
             }

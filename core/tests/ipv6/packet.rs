@@ -56,8 +56,8 @@ pub fn read(is_ethernet: bool, ours: Mac, frame: &[u8]) -> Outgoing {
 }
 
 fn read_segment(to: Option<Mac>, packet: &[u8]) -> Sent {
-    let (src, dst, octets) = read_ip(packet);
-    let seg = Seg::read(octets, src, dst);
+    let (src, dst, bytes) = read_ip(packet);
+    let seg = Seg::read(bytes, src, dst);
     let _ = seg.mss();
     Sent { to, src, dst, seg }
 }

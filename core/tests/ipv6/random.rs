@@ -19,7 +19,7 @@ fn a_protocol() -> impl Strategy<Value = u8> {
 }
 
 /// Bytes as they stand in headers: many small ones, many protocol numbers.
-fn an_octet() -> impl Strategy<Value = u8> {
+fn a_byte() -> impl Strategy<Value = u8> {
     prop_oneof![3 => a_protocol(), 3 => 0u8..8, 1 => any::<u8>()]
 }
 
@@ -47,12 +47,12 @@ fn is_beyond_the_bound(yields: Yields, received: Received) -> bool {
 }
 
 /// Both walks over the same bytes; nothing but a whole segment is answered.
-fn compare(medium: Medium, next: u8, octets: &[u8]) -> Result<Yields, TestCaseError> {
+fn compare(medium: Medium, next: u8, bytes: &[u8]) -> Result<Yields, TestCaseError> {
     let mut store = Store::new();
     let mut scene = Scene::new(&mut store, medium);
-    let yields = walk(next, octets);
-    let received = scene.deliver(&packet::ipv6(PEER, OURS, next, octets));
-    let is_right = matches_walk(yields, octets, received) || is_beyond_the_bound(yields, received);
+    let yields = walk(next, bytes);
+    let received = scene.deliver(&packet::ipv6(PEER, OURS, next, bytes));
+    let is_right = matches_walk(yields, bytes, received) || is_beyond_the_bound(yields, received);
     prop_assert!(is_right, "{yields:?}, but {received:?}");
     let answers = scene.segments();
     prop_assert!(answers.len() <= usize::from(matches!(yields, Yields::Segment(_))));
@@ -64,38 +64,38 @@ fn a_medium() -> impl Strategy<Value = Medium> {
 }
 
 #[test]
-fn random_octets_are_walked_alike() {
+fn random_bytes_are_walked_alike() {
     let (depth, deepest) = (Cell::new(0), Cell::new(0));
-    let octets = prop::collection::vec(an_octet(), 0..160);
+    let bytes = prop::collection::vec(a_byte(), 0..160);
     runner(CASES)
-        .run(&(a_medium(), a_protocol(), octets), |(medium, next, octets)| {
-            if let Yields::Segment(at) | Yields::Message(at) = compare(medium, next, &octets)? {
+        .run(&(a_medium(), a_protocol(), bytes), |(medium, next, bytes)| {
+            if let Yields::Segment(at) | Yields::Message(at) = compare(medium, next, &bytes)? {
                 depth.set(depth.get() + u32::from(at > 0));
                 deepest.set(deepest.get().max(at));
             }
             Ok(())
         })
         .unwrap();
-    assert!(depth.get() > 10 && deepest.get() > 8, "{depth:?} went deep, up to {deepest:?} octets");
+    assert!(depth.get() > 10 && deepest.get() > 8, "{depth:?} went deep, up to {deepest:?} bytes");
 }
 
 #[test]
-fn random_chains_with_octets_changed_are_walked_alike() {
+fn random_chains_with_bytes_changed_are_walked_alike() {
     let seen = Cell::new([0u32; 4]);
-    let changes = prop::collection::vec((any::<prop::sample::Index>(), an_octet()), 0..4);
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), a_byte()), 0..4);
     let cut = prop_oneof![3 => Just(None), 1 => any::<prop::sample::Index>().prop_map(Some)];
     runner(CASES)
         .run(&(a_medium(), a_chain(), changes, cut), |(medium, parts, changes, cut)| {
-            let (next, mut octets) = chain(&parts);
-            for (at, octet) in changes.into_iter().filter(|_| !octets.is_empty()).collect::<Vec<_>>() {
-                let len = octets.len();
-                octets[at.index(len)] = octet;
+            let (next, mut bytes) = chain(&parts);
+            for (at, byte) in changes.into_iter().filter(|_| !bytes.is_empty()).collect::<Vec<_>>() {
+                let len = bytes.len();
+                bytes[at.index(len)] = byte;
             }
             if let Some(cut) = cut {
-                octets.truncate(cut.index(octets.len() + 1));
+                bytes.truncate(cut.index(bytes.len() + 1));
             }
             let mut counts = seen.get();
-            match compare(medium, next, &octets)? {
+            match compare(medium, next, &bytes)? {
                 Yields::Segment(_) => counts[0] += 1,
                 Yields::Fragment => counts[1] += 1,
                 Yields::TooMany => counts[2] += 1,

@@ -100,10 +100,10 @@ impl Conn {
 
 /// A segment in its IP packet.
 pub fn ip(src: IpAddr, dst: IpAddr, seg: &Seg) -> Vec<u8> {
-    let octets = seg.octets(src, dst);
+    let bytes = seg.octets(src, dst);
     match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => packet::ipv4(src, dst, packet::TCP, &octets),
-        (IpAddr::V6(src), IpAddr::V6(dst)) => packet::ipv6(src, dst, packet::TCP, &octets),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => packet::ipv4(src, dst, packet::TCP, &bytes),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => packet::ipv6(src, dst, packet::TCP, &bytes),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
             panic!("{src} and {dst} are of two families")
         }
@@ -129,7 +129,7 @@ impl<'s> Scene<'s> {
     }
 
     pub fn with(store: &'s mut Store, medium: Medium, checksum: ChecksumBy) -> Scene<'s> {
-        let key = SecretKey::new(*b"sixteen octets..").expect("they differ");
+        let key = SecretKey::new(*b"sixteen bytes...").expect("they differ");
         let tcp = Tcp::new(store, Config { checksum: Some(checksum), ..Config::default() }, key).unwrap();
         let mut link = Link::new(tcp, medium, checksum);
         link.set_addresses(&interfaces(), [ROUTER_V4.into(), ROUTER.into()]).expect("good addresses");

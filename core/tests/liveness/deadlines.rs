@@ -40,7 +40,7 @@ fn who_moves_no_byte_is_ended_exactly_then() {
     }
 }
 
-/// An byte taken by either side puts the end off; nothing else does.
+/// A byte taken by either side puts the end off; nothing else does.
 #[test]
 fn bytes_of_both_sides_count_and_words_without_do_not() {
     on_link(|rig| {

@@ -249,7 +249,7 @@ impl std::fmt::Display for Run<'_, '_> {
             f,
             "{hold:?} {actor:?} orphaned {is_orphaned}; {began:?} since its begin, {origin:?} since our last word, "
         )?;
-        write!(f, "{heard:?} since it was heard, {moved:?} since the last octet; {drawn:?}")
+        write!(f, "{heard:?} since it was heard, {moved:?} since the last byte; {drawn:?}")
     }
 }
 

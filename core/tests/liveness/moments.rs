@@ -179,7 +179,7 @@ fn a_probe_leaves_the_delayed_ack_due() {
         rig.engine.wait(secs(3));
         let plain =
             rig.engine.sent.iter().filter(|s| s.seq == rig.model.snd_nxt && s.ack == before.wrapping_add(7)).count();
-        assert!(plain > 0, "no acceptable ACK of the 7 octets in 3 s");
+        assert!(plain > 0, "no acceptable ACK of the 7 bytes in 3 s");
     });
 }
 

@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn same_script_gives_the_same_octets(stack in stack(), ops in script(), config in config()) {
+    fn same_script_gives_the_same_bytes(stack in stack(), ops in script(), config in config()) {
         let one = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
         let other = live::<3, 1, 2, 2, 1_024>(&ops, mode(stack, config));
         prop_assert_eq!(one, other);

@@ -94,7 +94,7 @@ proptest! {
         let medium = if is_ethernet { Medium::Ethernet(MAC) } else { Medium::Ip };
         let mut link = Link::new(tcp, medium, ChecksumBy::Software);
         link.set_addresses(&[Interface { addr: home.us, prefix: family.prefix() }], None).unwrap();
-        for ((noise, kind, at, octet, (_, mut seg)), end) in rounds.into_iter().zip(ends) {
+        for ((noise, kind, at, byte, (_, mut seg)), end) in rounds.into_iter().zip(ends) {
             seg.ack = seg.ack.wrapping_add(end);
             let mut frame = match kind {
                 0 => noise,
@@ -105,7 +105,7 @@ proptest! {
             };
             if kind >= 4 && !frame.is_empty() {
                 let at = at.index(frame.len());
-                frame[at] = octet;
+                frame[at] = byte;
             }
             if kind == 5 {
                 frame.truncate(at.index(frame.len() + 1));

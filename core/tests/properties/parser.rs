@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn emit_then_parse_is_identity_and_writes_every_octet(
+    fn emit_then_parse_is_identity_and_writes_every_byte(
         family in family(),
         header in header(),
         payload in prop::collection::vec(any::<u8>(), 0..1_500),
@@ -65,7 +65,7 @@ proptest! {
         let len = seg.emit(&mut one, a, b, checksum).unwrap();
         prop_assert_eq!(seg.emit(&mut other, a, b, checksum), Ok(len));
         prop_assert_eq!(&one[..len], &other[..len]);
-        prop_assert!(one[len..].iter().all(|&octet| octet == 0xaa), "beyond the end");
+        prop_assert!(one[len..].iter().all(|&byte| byte == 0xaa), "beyond the end");
         prop_assert_eq!(Segment::parse(&one[..len], a, b, checksum), Ok(seg));
         if checksum == ChecksumBy::Software {
             prop_assert_eq!(tcp_checksum(a, b, &one[..len]), 0);
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn one_wrong_octet_never_passes_the_checksum(
+    fn one_wrong_byte_never_passes_the_checksum(
         family in family(),
         header in header(),
         payload in prop::collection::vec(any::<u8>(), 0..60),

@@ -30,7 +30,7 @@ pub trait Panel {
 
 /// Makes an Ethernet address of a chip's own number: locally administered, one station's, the same at each start (FNV-1a).
 pub fn mac_address(chip: &[u8]) -> [u8; 6] {
-    let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let [a, b, c, d, e, f, g, h] = chip.iter().fold(0xcbf2_9ce4_8422_2325, step).to_be_bytes();
     [(a ^ g) & 0xfc | 0x02, b ^ h, c, d, e, f]
 }

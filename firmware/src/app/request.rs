@@ -39,10 +39,10 @@ impl Host {
 }
 
 /// Reads a request; `None`: there is more to come.
-pub(super) fn parse(octets: &[u8]) -> Option<Ask> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Ask> {
     let mut headers = [EMPTY_HEADER; MOST_HEADERS];
     let mut request = Request::new(&mut headers);
-    match request.parse(octets) {
+    match request.parse(bytes) {
         Ok(Status::Partial) => None,
         Err(_) => Some(Ask::Refused("400 Bad Request")),
         Ok(Status::Complete(_)) => Some(match (request.method, request.path) {

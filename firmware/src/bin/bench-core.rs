@@ -41,7 +41,7 @@ fn main() -> ! {
 
 fn start(spawner: Spawner) -> Result<(), embassy_executor::SpawnError> {
     let wire = Wire::lay();
-    let Ok(key) = SecretKey::new(mps2::random()) else { defmt::panic!("the host's random octets are all equal") };
+    let Ok(key) = SecretKey::new(mps2::random()) else { defmt::panic!("the host's random bytes are all equal") };
     let Ok((shared, driver)) = tcp_reset_core::embassy::new(wire, TCP.take(), Config::default(), key) else {
         defmt::panic!("the wire is no Ethernet")
     };

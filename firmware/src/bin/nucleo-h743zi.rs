@@ -161,10 +161,10 @@ fn reset_cause() -> &'static str {
 
 /// Bytes that the hardware vouches for; where it does not, the watchdog restarts a board that never had a key.
 async fn random<const N: usize>(rng: &mut Rng<'_, RNG>) -> [u8; N] {
-    let mut octets = [0; N];
-    while let Err(error) = rng.async_fill_bytes(&mut octets).await {
+    let mut bytes = [0; N];
+    while let Err(error) = rng.async_fill_bytes(&mut bytes).await {
         defmt::error!("random number generator: {}", error);
         embassy_time::Timer::after_millis(10).await;
     }
-    octets
+    bytes
 }

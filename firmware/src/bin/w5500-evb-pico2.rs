@@ -164,9 +164,9 @@ fn restart_random_source() {
 /// One block of the random source, for key and seed; where it gives none, the watchdog restarts a board that never had a key.
 async fn random(trng: &mut Trng<'_, TRNG>) -> [u8; 24] {
     loop {
-        let mut octets = [0; 24];
-        match with_timeout(TRNG_PATIENCE, trng.fill_bytes(&mut octets)).await {
-            Ok(()) if octets.iter().any(|&octet| octet != octets[0]) => return octets,
+        let mut bytes = [0; 24];
+        match with_timeout(TRNG_PATIENCE, trng.fill_bytes(&mut bytes)).await {
+            Ok(()) if bytes.iter().any(|&byte| byte != bytes[0]) => return bytes,
             Ok(()) => defmt::error!("the random source repeats itself"),
             Err(_) => defmt::error!("the random source gives nothing"),
         }

@@ -11,10 +11,10 @@ pub(super) fn stop() -> ! {
 /// Bytes of the host's random source: the board has none. Ends the machine where the host has none to give: a constant key would be
 /// worse than none.
 pub fn random<const N: usize>() -> [u8; N] {
-    let mut octets = [0; N];
-    if host_random::fill_bytes(&mut octets).is_err() {
-        defmt::error!("the host gives no random octets: start QEMU with -semihosting-config enable=on,target=native");
+    let mut bytes = [0; N];
+    if host_random::fill_bytes(&mut bytes).is_err() {
+        defmt::error!("the host gives no random bytes: start QEMU with -semihosting-config enable=on,target=native");
         stop()
     }
-    octets
+    bytes
 }

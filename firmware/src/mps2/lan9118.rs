@@ -362,10 +362,10 @@ impl Lan9118 {
 }
 
 /// A frame's bytes, in the order they have on the wire.
-fn octets(buffer: &mut Buffer, len: usize) -> &mut [u8] {
+fn bytes_of(buffer: &mut Buffer, len: usize) -> &mut [u8] {
     // SAFETY: any bytes are a valid `u32` and the other way round, and `u8` has no alignment to keep: nothing is left over.
-    let (_, octets, _) = unsafe { buffer.align_to_mut::<u8>() };
-    &mut octets[..len]
+    let (_, bytes, _) = unsafe { buffer.align_to_mut::<u8>() };
+    &mut bytes[..len]
 }
 
 fn read_address(registers: Registers) -> Result<[u8; 6], InitError> {
@@ -438,7 +438,7 @@ impl RxToken for Received<'_> {
     where
         F: FnOnce(&mut [u8]) -> R,
     {
-        f(octets(self.buffer, self.len))
+        f(bytes_of(self.buffer, self.len))
     }
 }
 
@@ -456,7 +456,7 @@ impl TxToken for Room<'_> {
     {
         let Room { registers, buffer } = self;
         let len = len.min(MAX_FRAME);
-        let result = f(octets(buffer, len));
+        let result = f(bytes_of(buffer, len));
         registers.write(TX_DATA_FIFO, TX_CMD_FIRST_SEGMENT | TX_CMD_LAST_SEGMENT | len as u32);
         registers.write(TX_DATA_FIFO, len as u32);
         for word in &buffer[..len.div_ceil(4)] {

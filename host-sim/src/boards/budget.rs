@@ -60,7 +60,7 @@ impl Budget {
         let mut faults = Vec::new();
         for (what, takes, may) in [("flash", flash, self.flash), ("RAM", ram, self.ram)] {
             if takes > may {
-                faults.push(format!("{name} ({families}) takes {takes} octets of {what}, and may take {may}"));
+                faults.push(format!("{name} ({families}) takes {takes} bytes of {what}, and may take {may}"));
             }
         }
         faults

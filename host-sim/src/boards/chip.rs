@@ -27,12 +27,12 @@ pub(super) fn check(chip: &str, image: &Image) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut loader = target.flash_loader();
     for segment in &image.segments {
-        let (at, len) = (segment.load_at, segment.octets.len() as u64);
+        let (at, len) = (segment.load_at, segment.bytes.len() as u64);
         if !is_in(at, len, is_nvm) {
-            faults.push(format!("{len} octets at {at:#x} are not in its flash"));
+            faults.push(format!("{len} bytes at {at:#x} are not in its flash"));
         }
-        if let Err(error) = loader.add_data(at, &segment.octets) {
-            faults.push(format!("probe-rs does not write {len} octets at {at:#x}: {error}"));
+        if let Err(error) = loader.add_data(at, &segment.bytes) {
+            faults.push(format!("probe-rs does not write {len} bytes at {at:#x}: {error}"));
         }
     }
     match image.symbol("_stack_start") {

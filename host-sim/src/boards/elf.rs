@@ -21,7 +21,7 @@ pub(super) struct Segment {
     /// Where it is written.
     #[cfg_attr(not(feature = "probe-rs"), expect(dead_code, reason = "asked for by the check against the chip"))]
     pub(super) load_at: u64,
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A section that takes memory while the program runs.
@@ -39,21 +39,21 @@ impl Image {
     /// # Errors
     /// If the file is no ELF for a 32-bit chip.
     pub(super) fn read(path: &Path) -> Result<Image> {
-        let octets = fs::read(path).with_context(|| format!("cannot read the image {}", path.display()))?;
-        Image::parse(&octets).with_context(|| format!("{} is no image for a 32-bit chip", path.display()))
+        let bytes = fs::read(path).with_context(|| format!("cannot read the image {}", path.display()))?;
+        Image::parse(&bytes).with_context(|| format!("{} is no image for a 32-bit chip", path.display()))
     }
 
-    fn parse(octets: &[u8]) -> Result<Image> {
-        let header = FileHeader32::<Endianness>::parse(octets)?;
+    fn parse(bytes: &[u8]) -> Result<Image> {
+        let header = FileHeader32::<Endianness>::parse(bytes)?;
         let endian = header.endian()?;
         let mut segments = Vec::new();
-        for program in header.program_headers(endian, octets)? {
+        for program in header.program_headers(endian, bytes)? {
             if program.p_type(endian) == PT_LOAD && program.p_filesz(endian) > 0 {
-                let data = program.data(endian, octets).ok().context("a segment lies outside the file")?;
-                segments.push(Segment { load_at: program.p_paddr(endian).into(), octets: data.to_vec() });
+                let data = program.data(endian, bytes).ok().context("a segment lies outside the file")?;
+                segments.push(Segment { load_at: program.p_paddr(endian).into(), bytes: data.to_vec() });
             }
         }
-        let file = File::parse(octets)?;
+        let file = File::parse(bytes)?;
         let sections = file.sections().filter_map(|section| {
             let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
             let is = |flag: u32| sh_flags & u64::from(flag) != 0;
@@ -68,7 +68,7 @@ impl Image {
 
     /// Bytes of flash: code, constants, and what RAM is filled from at the start.
     pub(super) fn flash(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.octets.len() as u64).sum()
+        self.segments.iter().map(|segment| segment.bytes.len() as u64).sum()
     }
 
     /// Bytes of flash without the table of interrupt vectors, whose length is the chip's.

@@ -52,7 +52,7 @@ pub fn run() -> Result<bool> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     anstream::println!(
-        "{table}\nOctets. RAM without the stack, which has the rest: its deepest use is on the status page."
+        "{table}\nBytes. RAM without the stack, which has the rest: its deepest use is on the status page."
     );
     if cfg!(not(feature = "probe-rs")) {
         anstream::println!("Not checked against the chips: that takes `--features probe-rs`.");
@@ -74,7 +74,7 @@ fn weigh(binary: &Binary, speaks: Speaks, budget: Budget) -> Result<([String; 7]
     faults.extend(budget.faults(name, speaks, flash, ram));
     let stack = image.stack().with_context(|| format!("{name} tells no end of its stack"))?;
     let [flash, flash_budget, ram, ram_budget, stack] =
-        [flash, budget.flash, ram, budget.ram, stack].map(|octets| octets.to_string());
+        [flash, budget.flash, ram, budget.ram, stack].map(|bytes| bytes.to_string());
     Ok(([name.to_owned(), speaks.families().to_owned(), flash, flash_budget, ram, ram_budget, stack], faults))
 }
 

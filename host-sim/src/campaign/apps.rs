@@ -266,8 +266,8 @@ impl World<'_> {
             last: Some(status),
             moved_ms: opened_ms,
             rested_ms: opened_ms,
-            octet_ms: opened_ms,
-            octets: status.readable as u64,
+            byte_ms: opened_ms,
+            bytes: status.readable as u64,
             drained_ms: opened_ms,
             changed_ms: opened_ms,
             is_synchronized: side == 1,
@@ -298,7 +298,7 @@ impl World<'_> {
                         // It exists since the handshake, whenever it was accepted.
                         self.conns[c].opened_ms -= (self.now - at) / 1_000;
                         self.conns[c].opened_at = at;
-                        self.conns[c].octet_ms = self.conns[c].opened_ms;
+                        self.conns[c].byte_ms = self.conns[c].opened_ms;
                     }
                     self.note(|| format!("{} accepts", name(h)));
                     if self.phase == Phase::Closing {
@@ -602,13 +602,13 @@ impl World<'_> {
             conn.rested_ms = ms;
         }
         if let Some(status) = status {
-            let octets =
+            let bytes =
                 (conn.written + conn.read + status.readable as u64).saturating_sub(status.unacknowledged as u64);
             let is_open = status.state.is_synchronized();
-            if octets > conn.octets || is_open && !conn.is_synchronized {
-                conn.octet_ms = ms;
+            if bytes > conn.bytes || is_open && !conn.is_synchronized {
+                conn.byte_ms = ms;
             }
-            conn.octets = conn.octets.max(octets);
+            conn.bytes = conn.bytes.max(bytes);
             conn.is_synchronized |= is_open;
             if status.unacknowledged == 0 || conn.last.is_some_and(|before| before.unacknowledged == 0) {
                 conn.drained_ms = ms;

@@ -45,10 +45,10 @@ pub(super) struct Conn {
     pub last: Option<Status>,
     /// When SND.UNA last moved, on its host's clock.
     pub moved_ms: u64,
-    /// When an byte was last taken by either side, or the connection became open, on its host's clock.
-    pub octet_ms: u64,
+    /// When a byte was last taken by either side, or the connection became open, on its host's clock.
+    pub byte_ms: u64,
     /// The bytes taken by both sides.
-    pub octets: u64,
+    pub bytes: u64,
     /// When nothing was last unacknowledged, on its host's clock.
     pub drained_ms: u64,
     /// When its limits were last changed, on its host's clock.

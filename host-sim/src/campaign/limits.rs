@@ -59,7 +59,7 @@ impl World<'_> {
         } else if timer == Timer::KeepAlive {
             (options.keep_alive.map(total), conn.opened_ms)
         } else if timer == Timer::Idle {
-            (options.idle_timeout, conn.octet_ms)
+            (options.idle_timeout, conn.byte_ms)
         } else {
             (options.first_byte_timeout, conn.opened_ms)
         };
@@ -70,7 +70,7 @@ impl World<'_> {
             return Some(format!("after {passed} ms only"));
         }
         if timer == Timer::FirstByte && conn.read > 0 {
-            return Some("the first octet has come".into());
+            return Some("the first byte has come".into());
         }
         self.is_kept_alive(c, conn, timer).then(|| "the peer is there, and nothing was lost".into())
     }
@@ -106,7 +106,7 @@ impl World<'_> {
         let Some(Eviction { by, idle_for }) = host.plan.config.eviction else {
             return Some("nobody evicts here".into());
         };
-        let idle = self.ms(conn.host) + 2 - conn.octet_ms;
+        let idle = self.ms(conn.host) + 2 - conn.byte_ms;
         if host.ahead_us == host.plan.clock_us && idle < ms(idle_for) {
             return Some(format!("idle for {idle} ms only"));
         }
@@ -130,7 +130,7 @@ pub(super) fn late_limit(conn: &Conn, now_ms: u64) -> Option<String> {
     let heard_ms = status.heard_at.as_micros() / 1_000;
     options
         .idle_timeout
-        .and_then(|limit| late("is idle", conn.octet_ms, limit))
+        .and_then(|limit| late("is idle", conn.byte_ms, limit))
         .or_else(|| {
             let keep_alive = options.keep_alive.filter(|_| is_quiet)?;
             late("hears nothing", heard_ms, total(keep_alive))

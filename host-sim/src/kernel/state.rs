@@ -87,13 +87,13 @@ fn parse_address(field: &str) -> Option<SocketAddr> {
     let (digits, port) = field.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let word = |at: usize| u32::from_str_radix(digits.get(at * WORD..(at + 1) * WORD)?, 16).ok();
-    let octets = |at: usize| word(at).map(u32::to_ne_bytes);
+    let bytes = |at: usize| word(at).map(u32::to_ne_bytes);
     let ip: IpAddr = match digits.len() / WORD {
-        1 => octets(0)?.into(),
+        1 => bytes(0)?.into(),
         4 => {
             let mut whole = [0; 16];
             for (at, part) in whole.as_chunks_mut().0.iter_mut().enumerate() {
-                *part = octets(at)?;
+                *part = bytes(at)?;
             }
             whole.into()
         }
@@ -111,11 +111,11 @@ mod tests {
     /// An entry in the kernel's notation on this machine.
     fn line(local: SocketAddr, remote: SocketAddr, state: &str) -> String {
         let hex = |address: SocketAddr| {
-            let octets = match address.ip() {
+            let bytes = match address.ip() {
                 IpAddr::V4(ip) => ip.octets().to_vec(),
                 IpAddr::V6(ip) => ip.octets().to_vec(),
             };
-            let words = octets.as_chunks().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word)));
+            let words = bytes.as_chunks().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word)));
             format!("{}:{:04X}", words.collect::<String>(), address.port())
         };
         format!("   0: {} {} {state} 00000000:00000000 00:00000000", hex(local), hex(remote))

@@ -52,8 +52,8 @@ pub fn run() -> Result<()> {
 
 fn measure(board: Board, binary: &str, speaks: Speaks) -> Result<Vec<Cost>> {
     let image = &image::build(board.target(), binary, speaks)?;
-    let octets = fs::read(image).with_context(|| format!("cannot read the image {}", image.display()))?;
-    let log = Log::of_image(&octets, false)?;
+    let bytes = fs::read(image).with_context(|| format!("cannot read the image {}", image.display()))?;
+    let log = Log::of_image(&bytes, false)?;
     let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
     let plan = Plan { board, image, arguments: Vec::new(), options: vec!["-icount".into(), "shift=0".into()] };
     let (mut machine, _ethernet, output) = Machine::start(&plan, folder.path())?;

@@ -280,8 +280,8 @@ fn source(frame: &[u8]) -> Option<IpAddr> {
         EthernetProtocol::Ipv6 => Some(Ipv6Packet::new_checked(ethernet.payload()).ok()?.src_addr().into()),
         EthernetProtocol::Arp => {
             let arp = ArpPacket::new_checked(ethernet.payload()).ok()?;
-            let octets: [u8; 4] = arp.source_protocol_addr().try_into().ok()?;
-            Some(octets.into())
+            let bytes: [u8; 4] = arp.source_protocol_addr().try_into().ok()?;
+            Some(bytes.into())
         }
         EthernetProtocol::Unknown(_) => None,
     }

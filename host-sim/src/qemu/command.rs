@@ -151,7 +151,7 @@ fn attack(lab: &Lab, forgery: Forgery) -> Result<()> {
     anstream::println!("forged: {} to {}: {control} at RCV.NXT+{distance}", forged.from, forged.to);
     lab.cable.forge(&forged)?;
     echo(&mut stream, b"after the attack").context("the forged segment has hurt the connection")?;
-    anstream::println!("the connection lives: octets still come back");
+    anstream::println!("the connection lives: bytes still come back");
     let rule = match forgery {
         Forgery::Rst => "RstInWindow",
         Forgery::Syn => "SynSynchronized",

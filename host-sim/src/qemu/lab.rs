@@ -62,8 +62,8 @@ impl Lab {
     /// # Errors
     /// If the namespace is refused, or the image cannot be read.
     pub(super) fn open(board: Board, image: PathBuf, capture: Option<&Path>, is_log_printed: bool) -> Result<Lab> {
-        let octets = fs::read(&image).with_context(|| format!("cannot read the image {}", image.display()))?;
-        let log = Log::of_image(&octets, is_log_printed)?;
+        let bytes = fs::read(&image).with_context(|| format!("cannot read the image {}", image.display()))?;
+        let log = Log::of_image(&bytes, is_log_printed)?;
         let folder = Some(tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?);
         let capture = capture.map(Capture::create).transpose()?;
         kernel::enter()?;
@@ -309,10 +309,10 @@ pub(super) fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr)> {
 /// # Errors
 /// If they do not, or others do.
 pub(super) fn echo(stream: &mut TcpStream, text: &[u8]) -> Result<()> {
-    stream.write_all(text).context("the echo service does not take octets")?;
+    stream.write_all(text).context("the echo service does not take bytes")?;
     let mut back = vec![0; text.len()];
-    stream.read_exact(&mut back).context("the echo service does not give octets back")?;
-    ensure!(back == text, "the echo service gives other octets back");
+    stream.read_exact(&mut back).context("the echo service does not give bytes back")?;
+    ensure!(back == text, "the echo service gives other bytes back");
     Ok(())
 }
 

@@ -142,7 +142,7 @@ impl Drop for Machine {
 }
 
 fn command(plan: &Plan<'_>, ethernet: &Path, monitor: &Path) -> Command {
-    let mac = BOARD_MAC.map(|octet| format!("{octet:02x}")).join(":");
+    let mac = BOARD_MAC.map(|byte| format!("{byte:02x}")).join(":");
     let mut semihosting = String::from("enable=on,target=native,arg=firmware");
     for argument in &plan.arguments {
         semihosting.push_str(",arg=");

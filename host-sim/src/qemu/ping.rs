@@ -31,7 +31,7 @@ pub(super) fn ping(to: IpAddr, seq_no: u16, data: &[u8]) -> Result<()> {
     for _ in 0..ATTEMPTS {
         socket.send_to(&packet, &SocketAddr::new(to, 0).into()).context("cannot send an echo request")?;
         if let Some(back) = await_reply(&mut socket, to, seq_no) {
-            ensure!(back == data, "{to} answered ping with other octets");
+            ensure!(back == data, "{to} answered ping with other bytes");
             return Ok(());
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn peer_half_closes(w: &mut World<'_>) -> Result<()> {
     w.note("the peer ends its direction");
     w.peer().shutdown(pair.theirs)?;
     expect_our_end_of_stream(w, &pair)?;
-    w.note(format!("we send {REST} octets more"));
+    w.note(format!("we send {REST} bytes more"));
     us_to_peer(w, &pair, REST)?;
     w.note("we close");
     w.close(pair.ours)?;
@@ -79,7 +79,7 @@ pub(super) fn we_half_close(w: &mut World<'_>) -> Result<()> {
     w.note("we end our direction");
     w.shutdown(pair.ours)?;
     expect_their_end_of_stream(w, &pair)?;
-    w.note(format!("the peer sends {REST} octets more"));
+    w.note(format!("the peer sends {REST} bytes more"));
     peer_to_us(w, &pair, REST)?;
     w.note("the peer closes");
     w.peer().close(pair.theirs)?;

@@ -192,7 +192,7 @@ pub(super) fn our_window_stays_closed(w: &mut World<'_>) -> Result<()> {
     let probes = probed(w, first)?;
     w.note(format!("{probes} window probes, each answered by a closed window; now we read"));
     let mut got = 0;
-    w.until("every octet of the peer's has arrived", |w| {
+    w.until("every byte of the peer's has arrived", |w| {
         if let Ok(Read::Data(n)) = w.recv(pair.ours, &mut [0; 4_096])? {
             got += n;
         }

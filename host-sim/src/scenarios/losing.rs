@@ -12,7 +12,7 @@ pub(super) fn close_with_unread(w: &mut World<'_>) -> Result<()> {
     let (pair, _) = peer_opens(w)?;
     is_alive(w, &pair)?;
     peer_sends(w, &pair, &[7; 100])?;
-    w.until("the octets are there", |w| Ok(w.status(pair.ours)?.readable == 100))?;
+    w.until("the bytes are there", |w| Ok(w.status(pair.ours)?.readable == 100))?;
     w.note("we close without reading them");
     w.close(pair.ours)?;
     expect_reset(w, pair.theirs)?;
@@ -42,7 +42,7 @@ pub(super) fn abort_into_closed_window(w: &mut World<'_>) -> Result<()> {
     let listener = w.listen(w.port(OUR_SERVER))?;
     let pair = peer_opens_again(w, listener, true)?;
     fill_window(w, &pair)?;
-    w.note("we abort: the RST is where the peer expects the next octet");
+    w.note("we abort: the RST is where the peer expects the next byte");
     let rst = (Way::ToPeer, format!("RST,ACK SEQ={} ACK=1", acknowledged(w)?));
     w.expected.push(rst);
     w.abort(pair.ours)?;

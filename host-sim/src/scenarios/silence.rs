@@ -53,7 +53,7 @@ pub(super) fn cable_pulled(w: &mut World<'_>) -> Result<()> {
     peer_sends(w, &pair, &[7; SOME])?;
     w.pass(Duration::from_secs(1))?;
     mend(w);
-    w.until("the peer's octets have arrived", |w| Ok(w.status(pair.ours)?.readable == SOME))?;
+    w.until("the peer's bytes have arrived", |w| Ok(w.status(pair.ours)?.readable == SOME))?;
     let Ok(Read::Data(SOME)) = w.recv(pair.ours, &mut [0; 2 * SOME])? else {
         return Err(anyhow!("we could not read them"));
     };
@@ -207,7 +207,7 @@ fn unheard_until_close_wait(w: &mut World<'_>) -> Result<Pair> {
     w.set_pulled(Toward::Peer, true);
     peer_sends(w, &pair, &[7; 100])?;
     w.peer().shutdown(pair.theirs)?;
-    w.until("we are in CLOSE-WAIT with octets unread", |w| {
+    w.until("we are in CLOSE-WAIT with bytes unread", |w| {
         Ok(w.state(&pair) == State::CloseWait && w.status(pair.ours)?.readable == 100)
     })?;
     Ok(pair)

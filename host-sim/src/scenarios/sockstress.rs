@@ -86,7 +86,7 @@ struct Attacker {
     us: SocketAddr,
     seq: Seq,
     ack: Seq,
-    /// When its handshake was done, our answer was sent, or an byte of it acknowledged.
+    /// When its handshake was done, our answer was sent, or a byte of it acknowledged.
     since: Instant,
     /// Our end, if our application has it.
     ours: Option<ConnectionHandle>,

@@ -174,11 +174,11 @@ fn tcp_in_fragments_draws_nothing() {
     let mut parts = 0;
     for dst in [HOST_V6, NOBODY] {
         let seg = Seg { dst: dst.into(), ..raw.conn(&host, 40_000, 7).segment(SYN, b"early text") };
-        let octets = seg.octets();
-        let (first, second) = octets.split_at(24);
+        let bytes = seg.octets();
+        let (first, second) = bytes.split_at(24);
         let plain = [fragment(TCP, 0, true, first), fragment(TCP, 3, false, second)];
-        let tiny = fragment(TCP, 0, true, &octets[..8]);
-        let hidden = fragment(DESTINATION, 0, true, &padding(TCP, &octets[..16]));
+        let tiny = fragment(TCP, 0, true, &bytes[..8]);
+        let hidden = fragment(DESTINATION, 0, true, &padding(TCP, &bytes[..16]));
         for part in plain.iter().chain([&tiny, &hidden]) {
             assert_eq!(answers(&mut world, &host, &raw, &behind(RAW_V6, dst, FRAGMENT, part)), [], "to {dst}");
         }
@@ -198,10 +198,10 @@ fn syn_behind_extension_headers_is_taken() {
     let _listener = host.tcp.listen((HOST_V6, 7), ListenOptions::default()).unwrap();
     own_tcp_listens(&mut world, &host, 7);
     for (i, next) in [HOP_BY_HOP, DESTINATION, FRAGMENT].into_iter().enumerate() {
-        let octets = raw.conn(&host, 40_000 + i as u16, 7).segment(SYN, b"").octets();
+        let bytes = raw.conn(&host, 40_000 + i as u16, 7).segment(SYN, b"").octets();
         let payload = match next {
-            FRAGMENT => fragment(TCP, 0, false, &octets),
-            _ => padding(TCP, &octets),
+            FRAGMENT => fragment(TCP, 0, false, &bytes),
+            _ => padding(TCP, &bytes),
         };
         let got = answers(&mut world, &host, &raw, &behind(RAW_V6, HOST_V6, next, &payload));
         assert!(matches!(&got[..], [Packet { body: Body::Tcp(seg), .. }] if seg.flags == SYN | ACK), "{got:?}");

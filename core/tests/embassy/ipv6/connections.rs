@@ -25,7 +25,7 @@ fn advertisements(host: &Host) -> usize {
 }
 
 #[test]
-fn client_of_a_second_host_octets_come_back_unchanged() {
+fn client_of_a_second_host_bytes_come_back_unchanged() {
     let (mut world, a, b) = World::two_dual_hosts();
     let (accepted, connected) = world.pair_v6(&a, &b, 7);
     assert_eq!(b.tcp.inspect(|link| link.counters().neighbor_solicitations), 1);
@@ -38,7 +38,7 @@ fn client_of_a_second_host_octets_come_back_unchanged() {
 }
 
 #[test]
-fn lossy_wire_octets_come_back_unchanged() {
+fn lossy_wire_bytes_come_back_unchanged() {
     let (mut world, a, b) = World::two_dual_hosts();
     let pair = world.pair_v6(&a, &b, 7);
     let mut count = 0_u32;
@@ -82,15 +82,15 @@ fn transfers_in_both_families_at_once_come_back_unchanged() {
         let (one, two) = both(listener.accept(), listener.accept()).await;
         both(echo(one.unwrap()), echo(two.unwrap())).await
     });
-    let client = |remote: SocketAddr, octet: u8| {
+    let client = |remote: SocketAddr, byte: u8| {
         let tcp = b.tcp;
         async move {
             let mut stream = tcp.connect_from(50_000, remote, StreamOptions::default()).await.unwrap();
             let mut buf = [0; 1_500];
             for i in 0..50 {
-                write_all(&mut stream, &[octet ^ i; 1_500]).await.unwrap();
+                write_all(&mut stream, &[byte ^ i; 1_500]).await.unwrap();
                 stream.read_exact(&mut buf).await.unwrap();
-                assert!(buf == [octet ^ i; 1_500], "the other family's octets");
+                assert!(buf == [byte ^ i; 1_500], "the other family's bytes");
             }
         }
     };

@@ -22,9 +22,9 @@ const MOST_OF_AN_ERROR: usize = 1_280 - 48;
 
 /// The group that listens for questions about an address (RFC 4291 §2.7.1).
 pub fn solicited_group(target: Ipv6Addr) -> Ipv6Addr {
-    let octets = target.octets();
+    let bytes = target.octets();
     let mut group = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff, 0, 0, 0];
-    group[13..].copy_from_slice(&octets[13..]);
+    group[13..].copy_from_slice(&bytes[13..]);
     group.into()
 }
 
@@ -75,7 +75,7 @@ pub fn behind(src: Ipv6Addr, dst: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8>
     ipv6(src, dst, next, payload)
 }
 
-/// Changes an byte of an ICMPv6 message and mends nothing: the checksum is wrong then.
+/// Changes a byte of an ICMPv6 message and mends nothing: the checksum is wrong then.
 pub fn spoiled(mut packet: Vec<u8>) -> Vec<u8> {
     assert_eq!(packet[6], ICMPV6);
     packet[42] ^= 0x01;

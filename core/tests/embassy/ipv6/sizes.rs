@@ -152,7 +152,7 @@ fn take_all(world: &mut World, live: &mut Live, data: &[u8]) -> usize {
         live.conn.send(ACK, b"");
         world.run_ms(100);
     }
-    assert!(live.conn.got == data, "{} octets arrived of {}", live.conn.got.len(), data.len());
+    assert!(live.conn.got == data, "{} bytes arrived of {}", live.conn.got.len(), data.len());
     live.conn.send(ACK, b"");
     world.run_ms(5);
     most

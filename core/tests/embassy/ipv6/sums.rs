@@ -76,7 +76,7 @@ fn device_capability_decides_what_is_verified() {
             let got = raw.take_segments();
             let is_taken = matches!(&got[..], [seg] if seg.flags == SYN | ACK);
             assert!(is_taken || got.is_empty(), "{got:?}");
-            assert_eq!(is_taken, !is_verified_in_software(tcp), "octet {at}, TCP {tcp:?}");
+            assert_eq!(is_taken, !is_verified_in_software(tcp), "byte {at}, TCP {tcp:?}");
             raw.send_packet(host.mac(), &syn);
             world.run_ms(2);
             assert!(raw.take_segments().iter().all(|seg| !seg.has(RST)));

@@ -63,16 +63,16 @@ pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
 pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Vec<u8> {
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let mut octets = [src.octets(), dst.octets()].concat();
-            octets.extend([0, protocol]);
-            octets.extend((len as u16).to_be_bytes());
-            octets
+            let mut bytes = [src.octets(), dst.octets()].concat();
+            bytes.extend([0, protocol]);
+            bytes.extend((len as u16).to_be_bytes());
+            bytes
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            let mut octets = [src.octets(), dst.octets()].concat();
-            octets.extend((len as u32).to_be_bytes());
-            octets.extend([0, 0, 0, protocol]);
-            octets
+            let mut bytes = [src.octets(), dst.octets()].concat();
+            bytes.extend((len as u32).to_be_bytes());
+            bytes.extend([0, 0, 0, protocol]);
+            bytes
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
             panic!("{src} and {dst} are of two families")
@@ -81,8 +81,8 @@ pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) 
 }
 
 /// The checksum of TCP, UDP or ICMPv6; zero where the right one stands in the bytes.
-pub(crate) fn upper_checksum(src: IpAddr, dst: IpAddr, protocol: u8, octets: &[u8]) -> u16 {
-    checksum(&[&pseudo_header(src, dst, protocol, octets.len()), octets])
+pub(crate) fn upper_checksum(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) -> u16 {
+    checksum(&[&pseudo_header(src, dst, protocol, bytes.len()), bytes])
 }
 
 pub(crate) fn tcp_checksum(src: IpAddr, dst: IpAddr, segment: &[u8]) -> u16 {
@@ -119,13 +119,13 @@ pub(crate) fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, payload: &[u8]) -
 
 /// An IPv6 packet with any hop limit.
 pub(crate) fn ipv6_limited(src: Ipv6Addr, dst: Ipv6Addr, next: u8, hop_limit: u8, payload: &[u8]) -> Vec<u8> {
-    let mut octets = vec![0x60, 0, 0, 0];
-    octets.extend((payload.len() as u16).to_be_bytes());
-    octets.extend([next, hop_limit]);
-    octets.extend(src.octets());
-    octets.extend(dst.octets());
-    octets.extend(payload);
-    octets
+    let mut bytes = vec![0x60, 0, 0, 0];
+    bytes.extend((payload.len() as u16).to_be_bytes());
+    bytes.extend([next, hop_limit]);
+    bytes.extend(src.octets());
+    bytes.extend(dst.octets());
+    bytes.extend(payload);
+    bytes
 }
 
 /// An IPv6 packet as hosts send it.
@@ -177,22 +177,22 @@ pub(crate) fn read_ip(packet: &[u8]) -> (IpAddr, IpAddr, &[u8]) {
     (v6_at(header, 8).into(), v6_at(header, 24).into(), segment)
 }
 
-pub(crate) fn u16_at(octets: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([octets[at], octets[at + 1]])
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-pub(crate) fn u32_at(octets: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(octets, at)) << 16 | u32::from(u16_at(octets, at + 2))
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) << 16 | u32::from(u16_at(bytes, at + 2))
 }
 
-pub(crate) fn v4_at(octets: &[u8], at: usize) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32_at(octets, at))
+pub(crate) fn v4_at(bytes: &[u8], at: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32_at(bytes, at))
 }
 
-pub(crate) fn v6_at(octets: &[u8], at: usize) -> Ipv6Addr {
-    <[u8; 16]>::try_from(&octets[at..at + 16]).expect("16 octets").into()
+pub(crate) fn v6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
+    <[u8; 16]>::try_from(&bytes[at..at + 16]).expect("16 bytes").into()
 }
 
-pub(crate) fn mac_at(octets: &[u8], at: usize) -> Mac {
-    octets[at..at + 6].try_into().expect("6 octets")
+pub(crate) fn mac_at(bytes: &[u8], at: usize) -> Mac {
+    bytes[at..at + 6].try_into().expect("6 bytes")
 }

@@ -37,21 +37,21 @@ const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
 
 pub(crate) fn arp(op: u16, sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Vec<u8> {
-    let mut octets = vec![0, 1, 8, 0, 6, 4];
-    octets.extend(op.to_be_bytes());
+    let mut bytes = vec![0, 1, 8, 0, 6, 4];
+    bytes.extend(op.to_be_bytes());
     for (mac, addr) in [sender, target] {
-        octets.extend(mac);
-        octets.extend(addr.octets());
+        bytes.extend(mac);
+        bytes.extend(addr.octets());
     }
-    octets
+    bytes
 }
 
 /// An ICMPv6 message with the right checksum.
 pub(crate) fn icmpv6(src: Ipv6Addr, dst: Ipv6Addr, kind: u8, code: u8, body: &[u8]) -> Vec<u8> {
-    let mut octets = vec![kind, code, 0, 0];
-    octets.extend(body);
-    seal_icmpv6(src, dst, &mut octets);
-    octets
+    let mut bytes = vec![kind, code, 0, 0];
+    bytes.extend(body);
+    seal_icmpv6(src, dst, &mut bytes);
+    bytes
 }
 
 /// Makes an ICMPv6 message's checksum right.
@@ -73,16 +73,16 @@ pub(crate) fn discovery_body(flags: u8, target: Ipv6Addr, options: &[u8]) -> Vec
 
 /// The group that listens for questions about an address (RFC 4291 §2.7.1).
 pub(crate) fn solicited_node(target: Ipv6Addr) -> Ipv6Addr {
-    let octets = target.octets();
+    let bytes = target.octets();
     let mut group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
-    group[13..].copy_from_slice(&octets[13..]);
+    group[13..].copy_from_slice(&bytes[13..]);
     group.into()
 }
 
 /// The Ethernet group of an IPv6 group (RFC 2464 §7).
 pub(crate) fn group_mac(group: Ipv6Addr) -> Mac {
-    let octets = group.octets();
-    [0x33, 0x33, octets[12], octets[13], octets[14], octets[15]]
+    let bytes = group.octets();
+    [0x33, 0x33, bytes[12], bytes[13], bytes[14], bytes[15]]
 }
 
 /// The packet with a neighbor discovery message.
@@ -129,7 +129,7 @@ pub(crate) fn read_question(frame: &[u8]) -> Option<((Mac, IpAddr), IpAddr)> {
         }
         _ => return None,
     };
-    assert_eq!(frame, question(asker, target), "each octet of a question");
+    assert_eq!(frame, question(asker, target), "each byte of a question");
     Some((asker, target))
 }
 

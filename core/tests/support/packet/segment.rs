@@ -104,29 +104,29 @@ impl Seg {
     }
 
     /// Reads the numbers; whether checksum and content are right is not looked at.
-    pub(crate) fn parse(octets: &[u8]) -> Seg {
-        assert!(octets.len() >= HEADER, "shorter than a header");
-        let header = usize::from(octets[12] >> 4) * 4;
-        assert!(header >= HEADER && header <= octets.len(), "data offset {header}");
+    pub(crate) fn parse(bytes: &[u8]) -> Seg {
+        assert!(bytes.len() >= HEADER, "shorter than a header");
+        let header = usize::from(bytes[12] >> 4) * 4;
+        assert!(header >= HEADER && header <= bytes.len(), "data offset {header}");
         Seg {
-            sport: u16_at(octets, 0),
-            dport: u16_at(octets, 2),
-            seq: u32_at(octets, 4),
-            ack: u32_at(octets, 8),
-            flags: octets[13],
-            wnd: u16_at(octets, 14),
-            urgent: u16_at(octets, 18),
-            options: octets[HEADER..header].to_vec(),
-            text: octets[header..].to_vec(),
+            sport: u16_at(bytes, 0),
+            dport: u16_at(bytes, 2),
+            seq: u32_at(bytes, 4),
+            ack: u32_at(bytes, 8),
+            flags: bytes[13],
+            wnd: u16_at(bytes, 14),
+            urgent: u16_at(bytes, 18),
+            options: bytes[HEADER..header].to_vec(),
+            text: bytes[header..].to_vec(),
         }
     }
 
     /// Reads what an engine wrote; whatever is not well formed fails the test.
-    pub(crate) fn read(octets: &[u8], src: IpAddr, dst: IpAddr) -> Seg {
-        let seg = Seg::parse(octets);
-        assert_eq!(tcp_checksum(src, dst, octets), 0, "checksum of {octets:?}");
-        assert_eq!(octets[12] & 0x0f, 0, "reserved bits");
-        assert_eq!(octets[13] & !0x3f, 0, "unknown control bits");
+    pub(crate) fn read(bytes: &[u8], src: IpAddr, dst: IpAddr) -> Seg {
+        let seg = Seg::parse(bytes);
+        assert_eq!(tcp_checksum(src, dst, bytes), 0, "checksum of {bytes:?}");
+        assert_eq!(bytes[12] & 0x0f, 0, "reserved bits");
+        assert_eq!(bytes[13] & !0x3f, 0, "unknown control bits");
         seg.assert_sane();
         seg
     }

@@ -34,10 +34,10 @@ impl Sent {
         self.seq.wrapping_add(self.text.len() as u32).wrapping_add(controls)
     }
 
-    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, octets: &[u8]) -> Sent {
-        let segment::Seg { sport, dport, seq, ack, flags, wnd, urgent: _, options, text } = segment::Seg::parse(octets);
+    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, bytes: &[u8]) -> Sent {
+        let segment::Seg { sport, dport, seq, ack, flags, wnd, urgent: _, options, text } = segment::Seg::parse(bytes);
         assert_eq!((sport, dport), (src.port(), dst.port()), "ports in the header");
-        Sent { src, dst, seq, ack, flags, wnd: wnd.into(), options, text, reason, checksum: u16_at(octets, 16) }
+        Sent { src, dst, seq, ack, flags, wnd: wnd.into(), options, text, reason, checksum: u16_at(bytes, 16) }
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn drain_over(link: &mut Link<'_>, now: Instant, fill: u8) -> Drained
                 let mut buffer = vec![fill; announced + SPARE];
                 assert_eq!(frame.emit(&mut buffer), Ok(announced), "announced and written length");
                 let beyond = buffer.split_off(announced);
-                assert!(beyond.iter().all(|&octet| octet == fill), "beyond the frame's end");
+                assert!(beyond.iter().all(|&byte| byte == fill), "beyond the frame's end");
                 frames.push(buffer);
             }
             LinkOutput::Event(event) => events.push(event),

@@ -128,7 +128,7 @@ pub(super) fn cable(lab: &mut Lab) -> Result<()> {
     lab.log.wait_for("address ", log_end, PATIENCE)?;
     let mut back = [0; 15];
     std::io::Read::read_exact(&mut stream, &mut back).context("what was sent while the cable was out")?;
-    ensure!(&back == b"while it is out", "other octets came back");
+    ensure!(&back == b"while it is out", "other bytes came back");
     echo(&mut stream, b"after the cable is in")
 }
 

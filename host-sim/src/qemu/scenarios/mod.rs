@@ -221,7 +221,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "trickle",
-        title: "an octet a minute keeps a connection for an hour; one that gives none ends by the idle timeout",
+        title: "a byte a minute keeps a connection for an hour; one that gives none ends by the idle timeout",
         families: BOTH,
         play: holding::trickle,
     },

@@ -59,7 +59,7 @@ pub(super) fn ping_answers(lab: &mut Lab) -> Result<()> {
     };
     for (seq_no, len) in [0, 1, 56, 500, 1_000, longest].into_iter().enumerate() {
         let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
-        ping(lab.board_addr(), seq_no as u16, &data).with_context(|| format!("{len} octets"))?;
+        ping(lab.board_addr(), seq_no as u16, &data).with_context(|| format!("{len} bytes"))?;
     }
     Ok(())
 }
@@ -82,13 +82,13 @@ pub(super) fn echo_service(lab: &mut Lab) -> Result<()> {
 fn close_orderly(mut stream: std::net::TcpStream) -> Result<()> {
     stream.shutdown(Shutdown::Write)?;
     let rest = stream.read(&mut [0; 16]).context("the board does not close in order")?;
-    ensure!(rest == 0, "the board sent octets where the stream should end");
+    ensure!(rest == 0, "the board sent bytes where the stream should end");
     Ok(())
 }
 
 pub(super) fn discard_service(lab: &mut Lab) -> Result<()> {
     let mut stream = lab.connect(DISCARD, 0)?;
-    stream.write_all(&[0x5a; 64 * 1_024]).context("the discard service does not take octets")?;
+    stream.write_all(&[0x5a; 64 * 1_024]).context("the discard service does not take bytes")?;
     close_orderly(stream)
 }
 
@@ -310,10 +310,10 @@ pub(super) fn both_families(lab: &mut Lab) -> Result<()> {
     for round in 0..16_u8 {
         v4.write_all(&[round; 700])?;
         v6.write_all(&[!round; 700])?;
-        for (stream, octet) in [(&mut *v4, round), (&mut *v6, !round)] {
+        for (stream, byte) in [(&mut *v4, round), (&mut *v6, !round)] {
             let mut back = [0; 700];
             stream.read_exact(&mut back).context("the echo")?;
-            ensure!(back == [octet; 700], "a connection got other octets than its own");
+            ensure!(back == [byte; 700], "a connection got other bytes than its own");
         }
     }
     // What ends the one does not touch the other.
@@ -339,7 +339,7 @@ pub(super) fn sleeps(lab: &mut Lab) -> Result<()> {
 pub(super) fn stack(lab: &mut Lab) -> Result<()> {
     lab.status()?;
     let used = lab.deepest_stack();
-    anstream::println!("    the stack: at most {used} octets used, {STACK_BUDGET} allowed");
-    ensure!(used > 0 && used <= STACK_BUDGET, "{used} of {STACK_BUDGET} octets");
+    anstream::println!("    the stack: at most {used} bytes used, {STACK_BUDGET} allowed");
+    ensure!(used > 0 && used <= STACK_BUDGET, "{used} of {STACK_BUDGET} bytes");
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::support::table::{ACK, FIN, PSH, RST, SYN};
 
 const DESTINATION_OPTIONS: u8 = 60;
 
-fn octets(addr: IpAddr) -> Vec<u8> {
+fn bytes(addr: IpAddr) -> Vec<u8> {
     match addr {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
@@ -62,12 +62,12 @@ fn checksum_covers_the_ipv6_pseudo_header_and_nothing_else() {
         ("off by one", sum.wrapping_add(1)),
         ("of the complement", !sum),
         ("without pseudo header", over(vec![])),
-        ("without source", over(vec![octets(dst), short(length)])),
+        ("without source", over(vec![bytes(dst), short(length)])),
         ("another source", upper_checksum(Family::V6.host(3), dst, TCP, &segment)),
         ("another destination", upper_checksum(src, Family::V6.host(7), TCP, &segment)),
         ("another protocol", upper_checksum(src, dst, DESTINATION_OPTIONS, &segment)),
-        ("another length", over(vec![octets(src), octets(dst), short(length + 40)])),
-        ("last words of the addresses alone", over(vec![octets(src)[12..].to_vec(), octets(dst)[12..].to_vec()])),
+        ("another length", over(vec![bytes(src), bytes(dst), short(length + 40)])),
+        ("last words of the addresses alone", over(vec![bytes(src)[12..].to_vec(), bytes(dst)[12..].to_vec()])),
     ];
     assert_eq!(rule_of(&ip_packet(src, dst, &with_sum(&segment, sum))), Some(Rule::ListenSyn));
     for (name, sum) in wrong {
@@ -220,7 +220,7 @@ fn play(family: Family, is_ethernet: bool, fill: u8) -> Vec<Vec<u8>> {
 /// Nothing of an older frame shows, nothing of the peer's header comes back, and the header is what we document: no traffic class, no
 /// flow label, hop limit 64. [`read_ip`] and [`read_question`] compare every byte of the headers.
 #[test]
-fn every_octet_sent_is_the_same_whatever_the_buffer_held() {
+fn every_byte_sent_is_the_same_whatever_the_buffer_held() {
     over_each(|family| {
         for is_ethernet in [false, true] {
             let [frames, others, zeros] = [0xaa, 0x55, 0].map(|fill| play(family, is_ethernet, fill));
