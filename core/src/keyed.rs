@@ -1,6 +1,7 @@
 //! Everything keyed: initial sequence numbers (RFC 6528, RFC 9293 §3.4.1), ephemeral ports (RFC 6056 §3.3.3), and the
 //! hash that spreads connections over the index. The first two a peer sees: they are SipHash's. The third nobody sees: it is the universal hash of
-//! multiplication and addition, a tenth of the work, whose collisions nobody can choose without the key.
+//! multiplication and addition, a tenth of the work. Without the key nobody can choose tuples that collide; who found some by timing would gain
+//! little, as a chain is never longer than the table.
 
 use core::hash::Hasher;
 
@@ -58,7 +59,7 @@ impl Keyed {
 
     /// Where a connection is looked for. Our own address is left out: a host has few.
     ///
-    /// Two tuples that differ have the same hash for one key in 2^32 (multilinear, strongly universal).
+    /// Two tuples whose ports or remote addresses differ have the same hash for one key in 2^32 (multilinear, strongly universal).
     pub(crate) fn index_hash(&self, tuple: &Tuple) -> u32 {
         let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
         let times = |factor: u64, word: u32| factor.wrapping_mul(u64::from(word));

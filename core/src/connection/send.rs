@@ -87,7 +87,7 @@ pub(crate) fn may_have_next(c: &Connection) -> bool {
     !c.due.is_empty() || is_unsent
 }
 
-/// Returns whether anything is queued, sent or not: most segments meet a connection where nothing is, and are spared the rest.
+/// Returns whether anything is queued, sent or not.
 pub(crate) fn has_queue(c: &Connection) -> bool {
     c.tx_len > 0 || c.has(Flags::FIN_QUEUED)
 }
@@ -96,7 +96,7 @@ pub(crate) fn has_queue(c: &Connection) -> bool {
 #[inline]
 pub(crate) fn next(c: &Connection) -> Option<Plan> {
     // Most segments meet a connection that has nothing to say.
-    if c.due.is_empty() && !has_queue(c) { None } else { next_of_some(c) }
+    if may_have_next(c) { next_of_some(c) } else { None }
 }
 
 fn next_of_some(c: &Connection) -> Option<Plan> {

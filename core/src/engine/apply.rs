@@ -220,6 +220,8 @@ impl Tcp<'_> {
         let hash = self.keyed.index_hash(&self.connections[i].tcb.tuple);
         self.connections.remove(i, hash);
         self.connections.disarm(i);
+        // The slot may be free or another's before the next segment comes.
+        self.last_connection = self.last_connection.filter(|last| *last != i);
         let c = &mut self.connections[i];
         c.clear(Due::ACK_NOW | Due::CHALLENGE | Due::RESEND | Due::PROBE | Due::KEEP_ALIVE);
         c.clear(Marks::REXMIT | Marks::PERSIST | Marks::DELACK | Marks::ASKING | Marks::DEADLINE);
@@ -243,7 +245,7 @@ impl Tcp<'_> {
         }
     }
 
-    /// Puts a slot that is not over into the lists its new state asks for.
+    /// Puts a slot into the lists its new state asks for, and frees nothing.
     pub(crate) fn queue(&mut self, i: Id<Connection>) {
         let c = &self.connections[i];
         let has_event = !c.events.is_empty() && !c.has(Marks::UNACCEPTED);

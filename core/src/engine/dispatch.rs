@@ -64,7 +64,7 @@ impl Tcp<'_> {
         verdict
     }
 
-    /// Nothing is done for a segment before its checksum, over `bytes`, is found right; finding whose it would be changes nothing.
+    /// No record changes before the checksum over `bytes` is found right.
     fn dispatch(&mut self, arriving: &Arriving<'_>, bytes: &[u8]) -> Verdict {
         let Arriving { now, tuple, link_addr: _, seg } = arriving;
         let (connection, hash) = self.find_connection(tuple);
@@ -98,18 +98,13 @@ impl Tcp<'_> {
     pub(crate) fn expects(&self, src: &Addr, dst: &Addr) -> bool {
         self.last_connection.is_some_and(|i| {
             let c = &self.connections[i];
-            c.tcb.tuple.remote_addr == *src && c.tcb.tuple.local_addr == *dst && !c.is_over()
+            c.tcb.tuple.remote_addr == *src && c.tcb.tuple.local_addr == *dst
         })
-    }
-
-    fn is_connection(&self, i: Id<Connection>, tuple: &Tuple) -> bool {
-        let c = &self.connections[i];
-        c.tcb.tuple == *tuple && !c.is_over()
     }
 
     /// Returns the connection between these endpoints, if there is one, and their hash where the tables of the others are to be asked.
     fn find_connection(&self, tuple: &Tuple) -> (Option<Id<Connection>>, u32) {
-        if let Some(i) = self.last_connection.filter(|i| self.is_connection(*i, tuple)) {
+        if let Some(i) = self.last_connection.filter(|i| self.connections[*i].tcb.tuple == *tuple) {
             return (Some(i), 0);
         }
         if self.connections.len() + self.half_open.len() + self.time_wait.len() == 0 {
@@ -177,11 +172,12 @@ impl Tcp<'_> {
         Verdict { rule, action, state: State::Listen }
     }
 
-    /// What nearly every segment is, see [`synchronized::predict`]: `None` if it is anything else. Payload is copied into the room that waits
-    /// for it while it is summed; where the sum is wrong, that room has nothing in it as before.
+    /// Recognizes an expected segment ([`synchronized::predict`]) and accepts it; returns `None` for any other. Payload is copied into the free
+    /// part of the receive ring while it is summed. If the checksum is wrong RCV.NXT does not move, so the copy is never read.
     fn on_expected(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, bytes: &[u8]) -> Option<Verdict> {
         let Arriving { now: _, tuple, link_addr, seg } = arriving;
         let c = &mut self.connections[i];
+        // What came out of order waits in the free part.
         if !c.reassembly.is_empty() {
             return None;
         }

@@ -33,10 +33,9 @@ pub enum Output<'t, 's> {
     Timeout(Option<(Instant, Timer)>),
 }
 
-/// What comes next, without a borrow of the engine.
+/// What comes next but events, without a borrow of the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
-    Event(Event),
     Transmit(What),
     Timeout(Option<(Instant, Timer)>),
 }
@@ -84,8 +83,10 @@ pub struct Transmit<'t, 's> {
 impl<'s> Tcp<'s> {
     /// Says what to do next. Call it again until it says [`Output::Timeout`].
     pub fn poll_output(&mut self, now: Instant) -> Output<'_, 's> {
-        match self.next_output(now) {
-            Next::Event(event) => Output::Event(event),
+        if let Some(event) = self.poll_event(now) {
+            return Output::Event(event);
+        }
+        match self.next_but_events() {
             Next::Transmit(what) => Output::Transmit(Transmit { tcp: self, what, now }),
             Next::Timeout(at) => Output::Timeout(at),
         }
@@ -101,14 +102,7 @@ impl<'s> Tcp<'s> {
         self.next_event()
     }
 
-    pub(crate) fn next_output(&mut self, now: Instant) -> Next {
-        match self.poll_event(now) {
-            Some(event) => Next::Event(event),
-            None => self.next_but_events(),
-        }
-    }
-
-    /// The same where no event waits.
+    /// Returns what comes next where no event waits.
     pub(crate) fn next_but_events(&mut self) -> Next {
         // By turns, so that neither a scan of ports silences connections, nor they the answers.
         let has_reply = !self.replies.is_empty();
@@ -134,7 +128,7 @@ impl<'s> Tcp<'s> {
         self.next_due()
     }
 
-    /// The same without the reason.
+    /// Returns when [`Tcp::handle_timeout`] is due.
     #[cfg(feature = "embassy")]
     pub(crate) fn next_wake_at(&mut self, now: Instant) -> Option<Instant> {
         self.catch_up(now);
@@ -145,7 +139,8 @@ impl<'s> Tcp<'s> {
         self.next_deadline().map(|(at, timer)| (self.clock.expand(at), timer))
     }
 
-    /// Returns whether [`Tcp::poll_output`] may have more to say than a time: where this says no, it has not.
+    /// Returns whether [`Tcp::poll_output`] may have more to say than a time. Where this is false, it has not, as of the last call that was
+    /// told the time.
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners.has_news();
         // Slots that wait for a neighbor have nothing to say now.
@@ -300,8 +295,9 @@ impl<'t, 's> Transmit<'t, 's> {
         Ok(len)
     }
 
-    /// The same into a buffer that is just as long.
+    /// Writes the segment into a buffer that is just as long.
     pub(crate) fn emit_whole(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+        debug_assert_eq!(buf.len(), self.len(), "the buffer is as long as the segment");
         match self.what {
             What::Reply => self.emit_reply(buf),
             What::Segment(i, plan) => self.emit_segment(i, &plan, buf),

@@ -27,7 +27,8 @@ use crate::wire::seq::Seq;
 ///
 /// # Contract
 /// 1. Segments go in by [`Tcp::handle_segment`], time by [`Tcp::handle_timeout`], the application's wishes by the calls.
-/// 2. After each of these call [`Tcp::poll_output`] again and again until it says [`crate::Output::Timeout`].
+/// 2. After each of these call [`Tcp::poll_output`] again and again until it says [`crate::Output::Timeout`]; or while [`Tcp::has_output`],
+///    and then ask [`Tcp::next_timeout`].
 /// 3. A [`crate::Transmit`] is written by `emit`. Until then nothing has changed: dropping it loses nothing, the next poll offers it again.
 /// 4. `now` never runs backwards. Call [`Tcp::handle_timeout`] at the time the last poll named, or later; too early or too often is
 ///    harmless.

@@ -113,7 +113,7 @@ impl Tcp<'_> {
         earlier(earlier(conn, half, is_before), wait, is_before)
     }
 
-    /// The same without whose it is.
+    /// Returns the earliest deadline of all.
     #[cfg(feature = "embassy")]
     pub(crate) fn next_wake(&mut self) -> Option<Millis> {
         let conn = self.first_connection_due(Connection::deadline, |at| *at);
@@ -123,7 +123,7 @@ impl Tcp<'_> {
         earlier(earlier(conn, half, is_before), wait, is_before)
     }
 
-    /// What `look` says of the connection that is due first. Deadlines that have moved out are put right on the way.
+    /// Returns what `look` gives for the connection that is due first. Deadlines that have moved out are put right on the way.
     fn first_connection_due<T>(
         &mut self,
         look: impl Fn(&Connection, &Settings) -> Option<T>,

@@ -75,7 +75,6 @@ impl<'s> Link<'s> {
                 });
             }
             match self.tcp.next_but_events() {
-                Next::Event(event) => return LinkOutput::Event(event),
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
                 Next::Transmit(what) => match self.route(what, now) {
                     Some(link_addr) => {
@@ -94,7 +93,8 @@ impl<'s> Link<'s> {
         }
     }
 
-    /// Returns whether [`Link::poll_output`] may have more to say than a time: where this says no, it has not.
+    /// Returns whether [`Link::poll_output`] may have more to say than a time. Where this is false, it has not, as of the last call that was
+    /// told the time.
     pub fn has_output(&self) -> bool {
         self.tcp.has_output() || self.neighbors.question().is_some()
     }
@@ -110,7 +110,7 @@ impl<'s> Link<'s> {
         earlier(tcp, neighbor, |(at, _), (than, _)| at < than)
     }
 
-    /// Says when [`Link::handle_timeout`] is due, without the reason.
+    /// Returns when [`Link::handle_timeout`] is due.
     #[cfg(feature = "embassy")]
     pub(crate) fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         earlier(self.tcp.next_wake_at(now), self.neighbors.next_timeout(), |at, than| at < than)

@@ -33,7 +33,7 @@ pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Rule> {
     Some(if seg.payload.is_empty() { Rule::AckAccepted } else { Rule::PayloadInOrder })
 }
 
-/// What [`judge`] says of a segment that is predicted.
+/// Returns the judgement that [`judge`] gives for a predicted segment.
 pub(crate) fn expected(rule: Rule, seg: &Segment<'_>) -> Judgement<ForConnection> {
     let payload = Span { skip: 0, len: seg.payload.len() as u16, offset: 0 };
     rule.then(Accepted { ack: true, payload, ..Accepted::default() })

@@ -203,7 +203,7 @@ impl<'b> Segment<'b> {
         Ok(segment)
     }
 
-    /// The same without a look at the checksum; `None` where it is malformed.
+    /// Reads a segment without a look at its checksum; `None` where it is malformed.
     pub(crate) fn read(bytes: &'b [u8]) -> Option<Segment<'b>> {
         let (words, _) = bytes.as_chunks::<4>();
         let [ports, seq, ack, control, urgent] = words.first_chunk()?;

@@ -6,6 +6,7 @@
 mod support;
 
 mod closing;
+mod freed;
 mod limits;
 mod neighbors;
 mod opening;

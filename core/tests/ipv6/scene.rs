@@ -129,7 +129,7 @@ impl<'s> Scene<'s> {
     }
 
     pub fn with(store: &'s mut Store, medium: Medium, checksum: ChecksumBy) -> Scene<'s> {
-        let key = SecretKey::new(*b"sixteen bytes...").expect("they differ");
+        let key = SecretKey::new(*b"sixteen octets..").expect("they differ");
         let tcp = Tcp::new(store, Config { checksum: Some(checksum), ..Config::default() }, key).unwrap();
         let mut link = Link::new(tcp, medium, checksum);
         link.set_addresses(&interfaces(), [ROUTER_V4.into(), ROUTER.into()]).expect("good addresses");

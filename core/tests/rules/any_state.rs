@@ -48,6 +48,7 @@ fn any_state_malformed_header_is_dropped() {
 fn any_state_wrong_checksum_is_dropped() {
     on_link(|l| {
         l.open();
+        expected_payload_with_wrong_checksum_changes_nothing(l);
         let raw = Raw { seq: l.model.rcv_nxt, flags: RST, text: b"odd", ..Raw::default() };
         let good = raw.bytes(l.peer, l.us);
         for bit in 0..good.len() * 8 {
@@ -67,6 +68,21 @@ fn any_state_wrong_checksum_is_dropped() {
         let verdict = l.engine.arrive_bytes(l.peer.ip(), l.us.ip(), &good);
         assert_eq!(verdict.rule, Rule::RstExact);
     });
+}
+
+/// Payload that is expected but for its checksum changes nothing: not what can be read, not a number, not a timer.
+fn expected_payload_with_wrong_checksum_changes_nothing(l: &mut Rig<'_>) {
+    let raw = Raw { seq: l.model.rcv_nxt, ack: l.model.snd_nxt, flags: ACK, wnd: 100, text: b"abcdefg", ..Raw::default() };
+    let good = raw.bytes(l.peer, l.us);
+    let before = l.engine.tcp.connections().next();
+    for bit in 16 * 8..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let verdict = l.engine.arrive_bytes(l.peer.ip(), l.us.ip(), &bytes);
+        assert_eq!((verdict.rule, verdict.action), (Rule::ChecksumWrong, Action::Dropped), "bit {bit}");
+        assert_silent(l);
+        assert_eq!(l.engine.tcp.connections().next(), before, "bit {bit}");
+    }
 }
 
 /// Pairs of source and destination that nobody may answer.
