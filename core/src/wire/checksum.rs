@@ -208,7 +208,10 @@ pub(crate) fn copy_and_sum(from: &[u8], to: &mut [u8]) -> Sum {
 /// a frame and a ring do. These processors load and store words anywhere, those without are no slower for it.
 #[cfg(any(test, target_pointer_width = "32"))]
 mod by_words {
-    use super::{Sum, Word};
+    use super::Sum;
+
+    /// A word of these processors, also where the tests run.
+    type Word = [u8; 4];
 
     pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
         go::<false>(from, to);
@@ -261,13 +264,13 @@ mod by_words {
 
     #[inline(always)]
     fn copy_four<const SUMS: bool>(mut sum: Sum, from: &[Word; 4], to: &mut [Word; 4]) -> Sum {
-        let [a, b, c, d] = from.map(usize::from_ne_bytes);
+        let [a, b, c, d] = from.map(u32::from_ne_bytes);
         let [to_a, to_b, to_c, to_d] = to;
         if SUMS {
-            let (words, carry) = sum.words.carrying_add(a, false);
-            let (words, carry) = words.carrying_add(b, carry);
-            let (words, carry) = words.carrying_add(c, carry);
-            let (words, carry) = words.carrying_add(d, carry);
+            let (words, carry) = sum.words.carrying_add(a as usize, false);
+            let (words, carry) = words.carrying_add(b as usize, carry);
+            let (words, carry) = words.carrying_add(c as usize, carry);
+            let (words, carry) = words.carrying_add(d as usize, carry);
             sum = Sum { words, carries: sum.carries + usize::from(carry) };
         }
         *to_a = a.to_ne_bytes();
@@ -280,7 +283,7 @@ mod by_words {
     #[inline(always)]
     fn copy_word<const SUMS: bool>(mut sum: Sum, from: &Word, to: &mut Word) -> Sum {
         if SUMS {
-            sum.add_word(usize::from_ne_bytes(*from));
+            sum.add_word(u32::from_ne_bytes(*from) as usize);
         }
         *to = *from;
         sum

@@ -10,10 +10,10 @@
 //! - the application's calls: listen, connect, accept, send, receive, close, and their copies of the data;
 //! - the driver's loop, the clock and the checks of the result, a few instructions for each packet.
 //!
-//! tcp-reset-core is driven by its contract: after each packet and each batch of calls, `poll_output` until it returns `Timeout`, which
-//! yields the events and the next deadline as well. smoltcp is driven by `poll`, which processes all waiting packets before it looks for output:
-//! where several packets arrive at once it looks, and acknowledges, less often. Its application asks the socket. Its `poll_at`, which a device
-//! that sleeps needs, is not part of the cost that ours is compared with; a third column includes it.
+//! tcp-reset-core is driven by its contract as its Embassy side does it: after each packet and each batch of calls, `poll_output` while there
+//! may be output, which yields the events as well; at the end `next_timeout`. smoltcp is driven by `poll`, which processes all waiting packets
+//! before it looks for output: where several packets arrive at once it looks, and acknowledges, less often. Its application asks the socket.
+//! Its `poll_at`, which a device that sleeps needs, is not part of the cost that ours is compared with; a third column includes it.
 //!
 //! Not counted: construction of the stacks and buffers, the handshakes of items that start from ESTABLISHED, and a warm-up.
 #![allow(clippy::expect_used, reason = "a set-up that fails leaves nothing to measure")]

@@ -1,4 +1,5 @@
-//! tcp-reset-core, driven by its contract: after each packet and each batch of calls, output is polled until `Timeout`.
+//! tcp-reset-core, driven by its contract as the Embassy side does it: after each packet and each batch of calls, output is polled until there
+//! is none; at the end the next deadline is asked for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,7 +32,7 @@ pub(crate) struct Ours {
 impl Ours {
     fn drain(&mut self, now: Instant, output: &mut Ring) {
         self.is_called = false;
-        loop {
+        while self.link.has_output() {
             match self.link.poll_output(now) {
                 LinkOutput::Transmit(packet) => {
                     let Some(free) = output.free() else {
@@ -43,10 +44,7 @@ impl Ours {
                     }
                 }
                 LinkOutput::Event(event) => self.note(event),
-                LinkOutput::Timeout(at) => {
-                    self.deadline = at.map(|(at, _why)| at);
-                    return;
-                }
+                LinkOutput::Timeout(_) => return,
             }
         }
     }
@@ -175,6 +173,7 @@ impl Stack for Ours {
             input.pop();
             self.drain(now, output);
         }
+        self.deadline = self.link.next_timeout(now).map(|(at, _why)| at);
     }
 
     fn deadline(&mut self, _now: Micros) -> Option<Micros> {
