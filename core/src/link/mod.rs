@@ -6,10 +6,13 @@
 
 pub(crate) mod addresses;
 mod arp;
+mod ethernet;
 #[cfg(feature = "ipv6")]
 pub(crate) mod ext_headers;
 mod headers;
 mod icmp;
+#[cfg(feature = "ipv6")]
+mod icmpv6;
 mod medium;
 #[cfg(feature = "ipv6")]
 pub(crate) mod ndp;

@@ -90,27 +90,6 @@ impl<'s> Link<'s> {
         self.forget_neighbors();
     }
 
-    /// Forgets what was learned about neighbors, because the cable may lead elsewhere now. Segments that waited for one ask anew.
-    pub fn forget_neighbors(&mut self) {
-        self.neighbors.forget_all();
-        self.tcp.neighbor_changed();
-    }
-
-    /// Sets our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
-    pub fn set_hardware_address(&mut self, ours: LinkAddr) {
-        if let Medium::Ethernet(addr) = &mut self.medium {
-            *addr = ours;
-        }
-    }
-
-    /// Returns our own Ethernet address, if the medium has such.
-    pub fn hardware_address(&self) -> Option<LinkAddr> {
-        match self.medium {
-            Medium::Ethernet(addr) => Some(addr),
-            Medium::Ip => None,
-        }
-    }
-
     /// Returns the engine, for calls.
     pub fn tcp(&mut self) -> &mut Tcp<'s> {
         &mut self.tcp

@@ -1,10 +1,9 @@
 //! Frames out: whose turn it is, where it goes, and its headers.
 
+use super::ethernet::question_len;
+use super::headers;
 use super::medium::Medium;
-#[cfg(feature = "ipv6")]
-use super::ndp;
 use super::state::Link;
-use super::{arp, headers};
 use crate::counters::count;
 use crate::engine::event::Event;
 use crate::engine::poll::{Next, What};
@@ -12,9 +11,6 @@ use crate::rules::verdict::{ResetReason, Timer};
 use crate::time::{Instant, earlier};
 use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::segment::BufferTooSmall;
-
-/// Where a frame for all goes.
-const EVERYBODY: LinkAddr = LinkAddr([0xff; 6]);
 
 /// The next thing to do, as [`Link::poll_output`] says it.
 #[derive(Debug)]
@@ -67,7 +63,12 @@ impl<'s> Link<'s> {
         loop {
             if let Some((addr, source)) = self.neighbors.question() {
                 let len = self.medium.header_len() + question_len(addr);
-                return LinkOutput::Transmit(Frame { link: self, content: Content::Question { addr, source }, len, now });
+                return LinkOutput::Transmit(Frame {
+                    link: self,
+                    content: Content::Question { addr, source },
+                    len,
+                    now,
+                });
             }
             match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),
@@ -171,27 +172,6 @@ impl Frame<'_, '_> {
 }
 
 impl Link<'_> {
-    fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
-        self.neighbors.asked(addr, now);
-        let Medium::Ethernet(ours) = self.medium else {
-            // Asked for only there.
-            return buf.fill(0);
-        };
-        if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {
-            count(&mut self.counters.arp_requests);
-            let payload = self.medium.emit_header(buf, EVERYBODY, headers::ARP);
-            arp::emit_request(payload, ours, source, target);
-        }
-        #[cfg(feature = "ipv6")]
-        if let (Some(source_v6), Some(target)) = (source.as_v6(), addr.as_v6()) {
-            count(&mut self.counters.neighbor_solicitations);
-            let (group, link_addr) = ndp::solicited_group(target);
-            let packet = self.medium.emit_header(buf, link_addr, headers::IPV6);
-            headers::emit_ipv6_header(packet, &source, &group, headers::ICMPV6, ndp::FROM_LINK);
-            ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
-        }
-    }
-
     fn emit_segment(
         &mut self,
         what: What,
@@ -207,14 +187,4 @@ impl Link<'_> {
         headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
         Ok(())
     }
-}
-
-/// Bytes of the packet that asks for an address.
-fn question_len(addr: Addr) -> usize {
-    #[cfg(feature = "ipv6")]
-    if !addr.is_v4() {
-        return headers::IPV6_HEADER + ndp::SOLICITATION_LEN;
-    }
-    let _ = addr;
-    arp::PACKET_LEN
 }
