@@ -1,15 +1,15 @@
 //! Ethernet II: frames in, questions for neighbors out, our own address, the header.
 
 use super::medium::Medium;
-#[cfg(feature = "ipv6")]
-use super::ndp;
-use super::neighbors::Lesson;
+use super::neighbors::{Lesson, Question};
 use super::receive::Received;
 use super::state::Link;
 use super::{arp, headers};
+#[cfg(feature = "ipv6")]
+use super::{ext_headers::ICMPV6, ndp};
 use crate::counters::count;
 use crate::time::Instant;
-use crate::wire::addr::{Addr, LinkAddr};
+use crate::wire::addr::LinkAddr;
 
 /// Bytes of an Ethernet II header.
 const HEADER: usize = 14;
@@ -89,7 +89,8 @@ impl Link<'_> {
         }
     }
 
-    pub(super) fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
+    pub(super) fn emit_question(&mut self, question: Question, now: Instant, buf: &mut [u8]) {
+        let Question { addr, source } = question;
         self.neighbors.asked(addr, now);
         let Medium::Ethernet(ours) = self.medium else {
             // Asked for only there.
@@ -105,20 +106,21 @@ impl Link<'_> {
             count(&mut self.counters.neighbor_solicitations);
             let (group, link_addr) = ndp::solicited_group(target);
             let packet = self.medium.emit_header(buf, link_addr, headers::IPV6);
-            headers::emit_ipv6_header(packet, &source, &group, headers::ICMPV6, ndp::FROM_LINK);
+            headers::emit_ipv6_header(packet, &source, &group, ICMPV6, ndp::FROM_LINK);
             ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
         }
     }
 }
 
-/// Bytes of the packet that asks for an address.
-pub(super) fn question_len(addr: Addr) -> usize {
-    #[cfg(feature = "ipv6")]
-    if !addr.is_v4() {
-        return headers::IPV6_HEADER + ndp::SOLICITATION_LEN;
+impl Question {
+    /// Returns the bytes of the packet that asks.
+    pub(super) fn len(&self) -> usize {
+        #[cfg(feature = "ipv6")]
+        if !self.addr.is_v4() {
+            return headers::IPV6_HEADER + ndp::SOLICITATION_LEN;
+        }
+        arp::PACKET_LEN
     }
-    let _ = addr;
-    arp::PACKET_LEN
 }
 
 impl Medium {

@@ -18,8 +18,6 @@ pub(super) const IPV6: u16 = 0x86dd;
 /// What an IP packet carries, by protocol number.
 pub(super) const TCP: u8 = checksum::TCP;
 pub(super) const ICMP: u8 = 1;
-#[cfg(feature = "ipv6")]
-pub(super) const ICMPV6: u8 = 58;
 
 /// IPv4's flags and fragment offset (RFC 791 §3.1).
 const DONT_FRAGMENT: u32 = 0x4000;

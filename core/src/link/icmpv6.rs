@@ -4,14 +4,15 @@ use smoltcp::wire::{Icmpv6Message, Icmpv6Packet, Ipv6Packet};
 
 use super::ext_headers::{self, Behind};
 use super::icmp::Undelivered;
-use super::ndp;
-use super::neighbors::Lesson;
+#[cfg(feature = "ethernet")]
+use super::{ndp, neighbors::Lesson};
 use crate::wire::addr::{Addr, Tuple};
 use crate::wire::segment;
 
 /// What a message is to us.
 pub(super) enum Message {
     /// It tells where a neighbor is.
+    #[cfg(feature = "ethernet")]
     Lesson(Lesson),
     /// A router or the peer's host could not deliver a segment of ours.
     Error(Undelivered),
@@ -25,9 +26,11 @@ pub(super) enum Message {
 pub(super) fn read(packet: &Ipv6Packet<&[u8]>, message: &[u8]) -> Message {
     let Ok(icmp) = Icmpv6Packet::new_checked(message) else { return Message::Other };
     let kind = icmp.msg_type();
+    #[cfg(feature = "ethernet")]
     if kind == Icmpv6Message::NeighborAdvert {
-        ndp::read_advertisement(packet, &icmp).map_or(Message::Noted, Message::Lesson)
-    } else if kind.is_error() {
+        return ndp::read_advertisement(packet, &icmp).map_or(Message::Noted, Message::Lesson);
+    }
+    if kind.is_error() {
         read_error(packet, &icmp).map_or(Message::Noted, Message::Error)
     } else if kind.is_ndisc() {
         Message::Noted

@@ -38,6 +38,7 @@ impl Link<'_> {
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) -> Received {
         count(&mut self.counters.frames_in);
         match self.medium {
+            #[cfg(feature = "ethernet")]
             Medium::Ethernet(ours) => self.handle_ethernet(now, ours, frame),
             Medium::Ip => match frame.first().map(|octet| octet >> 4) {
                 Some(6) => self.handle_ipv6(now, frame, LinkAddr::default(), false),
@@ -122,6 +123,7 @@ impl Link<'_> {
     #[cfg(feature = "ipv6")]
     fn handle_icmpv6(&mut self, now: Instant, packet: &[u8], message: &[u8], is_to_us: bool) -> Received {
         match icmpv6::read(&Ipv6Packet::new_unchecked(packet), message) {
+            #[cfg(feature = "ethernet")]
             Message::Lesson(lesson) => self.learn(lesson, now),
             // Nobody sends such to a group.
             Message::Error(_) if !is_to_us => count(&mut self.counters.icmp_errors_ignored),

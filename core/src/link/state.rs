@@ -23,9 +23,9 @@ pub struct LinkCounters {
     pub frames_out: u32,
     /// Fragments of TCP for us, dropped: a TCP segment is never fragmented on its way here unless somebody wants to hide it.
     pub fragments: u32,
-    /// IPv4 addresses asked for on the link.
+    /// IPv4 addresses asked for on the link; none on plain IP.
     pub arp_requests: u32,
-    /// IPv6 addresses asked for on the link.
+    /// IPv6 addresses asked for on the link; none on plain IP.
     pub neighbor_solicitations: u32,
     /// ICMP errors about a segment that a connection of ours has in flight. None ends it; "fragmentation needed" and "packet too big" make
     /// its segments smaller.
@@ -87,6 +87,7 @@ impl<'s> Link<'s> {
         self.addresses = addresses;
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
+        #[cfg(feature = "ethernet")]
         self.forget_neighbors();
     }
 
@@ -141,6 +142,7 @@ impl<'s> Link<'s> {
         let source = self.addresses.source_for(addr, next).ok_or(Error::NoRoute)?;
         let local = SocketAddr::new(source.ip(), local_port);
         let link_addr = match self.medium {
+            #[cfg(feature = "ethernet")]
             Medium::Ethernet(_) => None,
             Medium::Ip => Some(LinkAddr::default()),
         };
@@ -151,6 +153,7 @@ impl<'s> Link<'s> {
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         match self.medium {
             Medium::Ip => self.addresses.speaks_family_of(addr).then_some(addr),
+            #[cfg(feature = "ethernet")]
             Medium::Ethernet(_) => self.addresses.next_hop(addr),
         }
     }

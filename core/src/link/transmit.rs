@@ -1,15 +1,15 @@
 //! Frames out: whose turn it is, where it goes, and its headers.
 
-use super::ethernet::question_len;
 use super::headers;
 use super::medium::Medium;
+use super::neighbors::Question;
 use super::state::Link;
 use crate::counters::count;
 use crate::engine::event::Event;
 use crate::engine::poll::{Next, What};
 use crate::rules::verdict::{ResetReason, Timer};
 use crate::time::{Instant, earlier};
-use crate::wire::addr::{Addr, LinkAddr, Tuple};
+use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::segment::BufferTooSmall;
 
 /// The next thing to do, as [`Link::poll_output`] says it.
@@ -34,13 +34,8 @@ pub struct Frame<'t, 's> {
     now: Instant,
 }
 
-#[derive(Clone, Copy)]
 enum Content {
-    /// Who has this address? Tell this one of ours.
-    Question {
-        addr: Addr,
-        source: Addr,
-    },
+    Question(Question),
     Segment(What, LinkAddr),
 }
 
@@ -61,14 +56,9 @@ impl<'s> Link<'s> {
             return LinkOutput::Event(event);
         }
         loop {
-            if let Some((addr, source)) = self.neighbors.question() {
-                let len = self.medium.header_len() + question_len(addr);
-                return LinkOutput::Transmit(Frame {
-                    link: self,
-                    content: Content::Question { addr, source },
-                    len,
-                    now,
-                });
+            if let Some(question) = self.neighbors.question() {
+                let len = self.medium.header_len() + question.len();
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question(question), len, now });
             }
             match self.tcp.next_but_events() {
                 Next::Event(event) => return LinkOutput::Event(event),
@@ -150,7 +140,7 @@ impl Frame<'_, '_> {
     /// Returns the reason, if the frame carries an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
-            Content::Question { .. } => None,
+            Content::Question(_) => None,
             Content::Segment(what, _) => what.reset_reason(&self.link.tcp),
         }
     }
@@ -163,7 +153,7 @@ impl Frame<'_, '_> {
         let Frame { link, content, len, now } = self;
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         match content {
-            Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
+            Content::Question(question) => link.emit_question(question, now, buf),
             Content::Segment(what, link_addr) => link.emit_segment(what, link_addr, now, buf)?,
         }
         count(&mut link.counters.frames_out);
@@ -172,6 +162,11 @@ impl Frame<'_, '_> {
 }
 
 impl Link<'_> {
+    #[cfg(not(feature = "ethernet"))]
+    fn emit_question(&mut self, question: Question, _: Instant, _: &mut [u8]) {
+        match question {}
+    }
+
     fn emit_segment(
         &mut self,
         what: What,
