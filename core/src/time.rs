@@ -218,6 +218,7 @@ impl Period {
 }
 
 /// Rounds a setting up to whole milliseconds, at most the furthest deadline.
+#[inline(never)]
 pub(crate) fn as_ms(duration: Duration) -> u32 {
     let ms =
         duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_micros().div_ceil(1_000)));

@@ -67,6 +67,7 @@ impl<'s> Link<'s> {
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`super::MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
     /// a link, is shorter than its prefix or is of a family this build does not speak; the former ones stay then.
+    #[inline(never)]
     pub fn set_addresses(
         &mut self,
         interfaces: &[Interface],

@@ -50,6 +50,7 @@ impl<'s> Link<'s> {
     }
 
     /// Says what to do next. Call it again until it says [`LinkOutput::Timeout`].
+    #[inline(never)]
     pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
         // Before what may have to wait for the device.
         if let Some(event) = self.tcp.poll_event(now) {
@@ -149,6 +150,7 @@ impl Frame<'_, '_> {
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
+    #[inline(never)]
     pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let Frame { link, content, len, now } = self;
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
