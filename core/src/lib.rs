@@ -21,7 +21,7 @@
 //! | `connection` | a slot: send, receive, reassembly, round-trip time, timers, limits, the byte pool |
 //! | `tables` | [`Storage`], the records and how they are found and come due |
 //! | `engine` | [`Tcp`]: dispatch, apply, handshakes, calls, timeouts, poll, replies, events, ICMP, eviction, budget, audit |
-//! | `link` | frames to and from segments: receive, transmit, addresses, neighbors, ARP, NDP, extension headers |
+//! | `link` | frames to and from segments: receive, transmit, addresses, Ethernet, neighbors, ARP, NDP, ICMP, extension headers |
 //! | `embassy` | the driver seam and async sockets (feature) |
 //! | `format` | how the large types show themselves in a log |
 

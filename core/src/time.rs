@@ -52,7 +52,7 @@ impl fmt::Display for Instant {
 }
 
 /// How far the caller's clock has come, as an instant and as the milliseconds of records. It goes on from the last to the next without
-/// dividing 64 bits, which costs a small processor more than a whole step of the rules.
+/// dividing 64 bits, which costs a small processor more than a whole step of the rules, and nearly a kilobyte of flash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     now: Instant,
@@ -80,12 +80,12 @@ impl Clock {
         }
         self.now = now;
         let passed = now.0 - self.ms_began;
-        let (whole, us) = match u32::try_from(passed) {
-            Ok(passed) => (passed / 1_000, u64::from(passed / 1_000 * 1_000)),
-            Err(_) => ((passed / 1_000) as u32, passed / 1_000 * 1_000),
+        let (ms, us) = match u32::try_from(passed) {
+            Ok(passed) => (passed / 1_000, passed % 1_000),
+            Err(_) => split(passed),
         };
-        self.ms = Millis(self.ms.0.wrapping_add(whole));
-        self.ms_began += us;
+        self.ms = Millis(self.ms.0.wrapping_add(ms));
+        self.ms_began = now.0 - u64::from(us);
     }
 
     /// Expands a record's wrapping milliseconds, known to lie within 2^31 ms of now, to a full instant.
@@ -98,6 +98,18 @@ impl Clock {
     pub(crate) fn expand_past(&self, at: Millis) -> Instant {
         Instant(self.ms_began.saturating_sub(u64::from(self.ms.since(at)) * 1_000))
     }
+}
+
+/// Splits microseconds into milliseconds, which wrap, and the rest: a long division by digits of 16 bits, for which 32 bits are enough.
+#[cold]
+fn split(us: u64) -> (u32, u32) {
+    let (mut ms, mut rest) = (0, 0);
+    for digit in us.to_be_bytes().as_chunks().0 {
+        rest = rest << 16 | u32::from(u16::from_be_bytes(*digit));
+        ms = (ms << 16) | (rest / 1_000);
+        rest %= 1_000;
+    }
+    (ms, rest)
 }
 
 /// Wrapping milliseconds, as records keep them. Only moments less than 2^31 ms (24 days) apart may be compared, so a
@@ -206,8 +218,30 @@ impl Period {
 }
 
 /// Rounds a setting up to whole milliseconds, at most the furthest deadline.
+#[inline(never)]
 pub(crate) fn as_ms(duration: Duration) -> u32 {
     let ms =
         duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_micros().div_ceil(1_000)));
     u32::try_from(ms).unwrap_or(MAX_AHEAD_MS).min(MAX_AHEAD_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_goes_on_as_a_plain_division_says() {
+        let bits = (0..u64::BITS).map(|bit| 1_u64 << bit);
+        let edges = bits.flat_map(|at| [at - 1, at, at + 1, at / 1_000 * 1_000, at.saturating_mul(1_000)]);
+        let edges: std::vec::Vec<u64> = edges.chain([0, MAX_AHEAD_US, u64::MAX - 999, u64::MAX]).collect();
+        for first in &edges {
+            for last in edges.iter().filter(|last| *last >= first) {
+                let mut clock = Clock::START;
+                clock.advance(Instant(*first));
+                clock.advance(Instant(*last));
+                assert_eq!(clock.ms(), Millis((last / 1_000) as u32), "{first}, {last}");
+                assert_eq!((clock.now(), clock.ms_began), (Instant(*last), last / 1_000 * 1_000), "{first}, {last}");
+            }
+        }
+    }
 }

@@ -204,10 +204,14 @@ impl<'s> Pool<'s> {
         free
     }
 
+    /// Piece by piece, the lowest first: `copy_within` would bring `memmove`, which nothing else in a small image calls.
     fn move_down(&mut self, from: u16, until: u16, by: u16) {
-        let place = |granule: u16| usize::from(granule) * self.granule;
-        let (from, until, to) = (place(from), place(until), place(from - by));
-        self.bytes.copy_within(from..until, to);
+        let place = |granule: u16| usize::from(granule) * self.granule / MIN_BUFFER;
+        let (pieces, _) = self.bytes.as_chunks_mut::<MIN_BUFFER>();
+        for at in place(from)..place(until) {
+            let (below, above) = pieces.split_at_mut(at);
+            below[at - place(by)].copy_from_slice(&above[0]);
+        }
     }
 
     /// All granules, used and free.

@@ -240,6 +240,7 @@ impl Tcp<'_> {
         Verdict { rule, action, state }
     }
 
+    #[inline(never)]
     fn answer(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, answer: Answer) -> Action {
         let Arriving { now, seg, .. } = arriving;
         let c = &mut self.connections[i];

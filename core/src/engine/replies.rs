@@ -78,6 +78,7 @@ impl Reply {
         Reply::ack(&wait.tuple, link_addr, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd)
     }
 
+    #[inline(never)]
     fn ack(tuple: &Tuple, link_addr: LinkAddr, seq: Seq, ack: Seq, wnd: u16) -> Reply {
         Reply {
             tuple: *tuple,

@@ -98,6 +98,7 @@ impl<'s> Tcp<'s> {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn reply_reset(&mut self, arriving: &Arriving<'_>, reset: Reset) -> Action {
         self.reply(Reply::reset(arriving.tuple, arriving.link_addr, reset));
         Action::Reset(reset.reason)
@@ -122,6 +123,7 @@ impl<'s> Tcp<'s> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
         self.last_resets.write(LoggedReset { at, tuple: *tuple, seq, what });
     }

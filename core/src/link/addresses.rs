@@ -93,6 +93,7 @@ impl Addresses {
 
     /// The neighbor that leads to `addr`. Without an address of ours of that family there is nobody to ask for; what no prefix of ours
     /// covers goes to the router (RFC 4861 §5.2: without one it is not taken to be on the link).
+    #[cfg(feature = "ethernet")]
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         let is_on_link = |network: &Network| network.has(addr) || addr.is_link_local();
         if self.of_family(addr).any(is_on_link) {

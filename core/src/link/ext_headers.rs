@@ -23,7 +23,7 @@ const HOP_BY_HOP: u8 = 0;
 const TCP: u8 = 6;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
-const ICMPV6: u8 = 58;
+pub(super) const ICMPV6: u8 = 58;
 const DESTINATION: u8 = 60;
 /// Bytes of a fragment header; also the unit of the others' lengths.
 const UNIT: usize = 8;

@@ -1,12 +1,9 @@
-//! The headers of every segment, read and written by words: Ethernet II, IPv4, IPv6. Every byte is written: nothing of an older frame in the
+//! The IP headers of every segment, read and written by words: IPv4, IPv6. Every byte is written: nothing of an older frame in the
 //! buffer leaks (CVE-2020-7451).
 
-use super::medium::Medium;
-use crate::wire::addr::{Addr, LinkAddr};
+use crate::wire::addr::Addr;
 use crate::wire::checksum::{self, ChecksumBy, Sum};
 
-/// Bytes of an Ethernet II header.
-const ETHERNET_HEADER: usize = 14;
 /// Bytes of an IPv4 header as we send it: without options.
 pub(super) const IPV4_HEADER: usize = 20;
 /// Bytes of an IPv6 header.
@@ -14,38 +11,17 @@ pub(super) const IPV6_HEADER: usize = 40;
 /// Time to live of what we send (RFC 1700's recommendation), and hop limit.
 const HOP_LIMIT: u8 = 64;
 
-/// What an Ethernet frame carries, by EtherType.
-pub(super) const ARP: u16 = 0x0806;
+/// The families by EtherType.
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 
 /// What an IP packet carries, by protocol number.
 pub(super) const TCP: u8 = checksum::TCP;
 pub(super) const ICMP: u8 = 1;
-#[cfg(feature = "ipv6")]
-pub(super) const ICMPV6: u8 = 58;
 
 /// IPv4's flags and fragment offset (RFC 791 §3.1).
 const DONT_FRAGMENT: u32 = 0x4000;
 const MORE_FRAGMENTS_AND_OFFSET: u32 = 0x3fff;
-
-/// An Ethernet II frame.
-pub(super) struct Ethernet<'f> {
-    pub(super) dst: LinkAddr,
-    pub(super) src: LinkAddr,
-    pub(super) ethertype: u16,
-    pub(super) payload: &'f [u8],
-}
-
-impl Ethernet<'_> {
-    /// Reads a frame; `None` where it is shorter than its header.
-    pub(super) fn read(frame: &[u8]) -> Option<Ethernet<'_>> {
-        let (dst, rest) = frame.split_first_chunk()?;
-        let (src, rest) = rest.split_first_chunk()?;
-        let (ethertype, payload) = rest.split_first_chunk()?;
-        Some(Ethernet { dst: LinkAddr(*dst), src: LinkAddr(*src), ethertype: u16::from_be_bytes(*ethertype), payload })
-    }
-}
 
 /// An IPv4 packet whose lengths agree.
 pub(super) struct Ipv4<'p> {
@@ -106,27 +82,6 @@ impl Ipv6<'_> {
         let payload = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
         let (src, dst) = (Addr::from_v6_octets(src), Addr::from_v6_octets(dst));
         (version >> 4 == 6).then_some(Ipv6 { src, dst, next, payload })
-    }
-}
-
-impl Medium {
-    pub(super) fn header_len(self) -> usize {
-        match self {
-            Medium::Ethernet(_) => ETHERNET_HEADER,
-            Medium::Ip => 0,
-        }
-    }
-
-    /// Writes the link header, if the medium has one, and returns what comes behind it: nothing in a buffer that is too short.
-    pub(super) fn emit_header(self, buf: &mut [u8], to: LinkAddr, ethertype: u16) -> &mut [u8] {
-        let Medium::Ethernet(ours) = self else {
-            return buf;
-        };
-        let Some((dst, rest)) = buf.split_first_chunk_mut() else { return &mut [] };
-        let Some((src, rest)) = rest.split_first_chunk_mut() else { return &mut [] };
-        let Some((carried, payload)) = rest.split_first_chunk_mut() else { return &mut [] };
-        (*dst, *src, *carried) = (to.0, ours.0, ethertype.to_be_bytes());
-        payload
     }
 }
 

@@ -1,16 +1,11 @@
-//! Neighbor discovery (RFC 4861), as far as it teaches neighbors and asks for them, and ICMPv6 errors (RFC 4443).
+//! Neighbor discovery (RFC 4861), as far as it teaches neighbors and asks for them.
 
 use core::net::Ipv6Addr;
 
-use smoltcp::wire::{
-    EthernetAddress, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, Ipv6Packet, NdiscNeighborFlags, NdiscRepr,
-};
+use smoltcp::wire::{EthernetAddress, Icmpv6Packet, Icmpv6Repr, Ipv6Packet, NdiscNeighborFlags, NdiscRepr};
 
-use super::ext_headers::{self, Behind};
-use super::icmp::Undelivered;
 use super::neighbors::Lesson;
-use crate::wire::addr::{Addr, LinkAddr, Tuple};
-use crate::wire::segment;
+use crate::wire::addr::{Addr, LinkAddr};
 
 /// Bytes of a solicitation: 24, and the option that tells our Ethernet address.
 pub(super) const SOLICITATION_LEN: usize = 32;
@@ -21,37 +16,10 @@ pub(crate) const FROM_LINK: u8 = 255;
 const TARGET_LINK_ADDRESS: u8 = 2;
 const OPTION_UNIT: usize = 8;
 
-/// What a message is to us.
-pub(super) enum Message {
-    /// It tells where a neighbor is.
-    Lesson(Lesson),
-    /// A router or the peer's host could not deliver a segment of ours.
-    Error(Undelivered),
-    /// Another message of either kind, which is passed on as these are.
-    Noted,
-    /// Nothing of ours.
-    Other,
-}
-
-/// Reads a message that came in `packet` behind its headers.
-pub(super) fn read(packet: &Ipv6Packet<&[u8]>, message: &[u8]) -> Message {
-    let Ok(icmp) = Icmpv6Packet::new_checked(message) else { return Message::Other };
-    let kind = icmp.msg_type();
-    if kind == Icmpv6Message::NeighborAdvert {
-        read_advertisement(packet, &icmp).map_or(Message::Noted, Message::Lesson)
-    } else if kind.is_error() {
-        read_error(packet, &icmp).map_or(Message::Noted, Message::Error)
-    } else if kind.is_ndisc() {
-        Message::Noted
-    } else {
-        Message::Other
-    }
-}
-
 /// Who may teach: an advertisement of this very link (hop limit), whole (checksum), well formed (RFC 4861 §7.1.2), from a station, about
 /// one host. Only one that answers is believed; one that nobody asked for can be anybody's, and makes us ask (RFC 4861 would believe it
 /// where its override flag is set).
-fn read_advertisement(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<Lesson> {
+pub(super) fn read_advertisement(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<Lesson> {
     let is_from_link = packet.hop_limit() == FROM_LINK && icmp.msg_code() == 0;
     if !is_from_link || !icmp.verify_checksum(&packet.src_addr(), &packet.dst_addr()) {
         return None;
@@ -78,22 +46,6 @@ fn target_link_address(mut options: &[u8]) -> Option<LinkAddr> {
         options = rest;
     }
     found.filter(|_| options.is_empty())
-}
-
-/// The segment an error quotes, if it is one of TCP and all is there that names it.
-fn read_error(packet: &Ipv6Packet<&[u8]>, icmp: &Icmpv6Packet<&[u8]>) -> Option<Undelivered> {
-    if !icmp.verify_checksum(&packet.src_addr(), &packet.dst_addr()) {
-        return None;
-    }
-    // Cut off where the error would have grown too long: the lengths in it are no longer true.
-    let quote = icmp.payload();
-    let (header, rest) = quote.split_at_checked(smoltcp::wire::IPV6_HEADER_LEN)?;
-    let quoted = Ipv6Packet::new_unchecked(header);
-    let Behind::Tcp(octets) = ext_headers::walk(quoted.next_header().into(), rest) else { return None };
-    let (local_port, remote_port, seq) = segment::names(octets)?;
-    let (local_addr, remote_addr) = (Addr::v6(quoted.src_addr())?, Addr::v6(quoted.dst_addr())?);
-    let mtu = (icmp.msg_type() == Icmpv6Message::PktTooBig).then(|| icmp.pkt_too_big_mtu());
-    Some(Undelivered { tuple: Tuple { local_addr, remote_addr, local_port, remote_port }, seq, mtu })
 }
 
 /// The group that listens for questions about `target` (RFC 4291 §2.7.1), and its Ethernet address (RFC 2464 §7).

@@ -37,68 +37,74 @@ struct Neighbor {
     learned_at: Instant,
 }
 
-struct Query {
-    addr: Addr,
+/// Who has this address?
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    pub(super) addr: Addr,
     /// The address of ours that wants to know (RFC 4861 §7.2.2).
-    source: Addr,
+    pub(super) source: Addr,
+}
+
+struct Query {
+    question: Question,
     /// When the question went out; `None`: it wants to.
     asked_at: Option<Instant>,
 }
 
-pub(crate) struct Neighbors {
+pub(super) struct Neighbors {
     known: Vec<Neighbor, NEIGHBORS>,
     queries: Vec<Query, QUERIES>,
 }
 
 impl Neighbors {
-    pub(crate) const fn new() -> Neighbors {
+    pub(super) const fn new() -> Neighbors {
         Neighbors { known: Vec::new(), queries: Vec::new() }
     }
 
-    pub(crate) fn forget_all(&mut self) {
+    pub(super) fn forget_all(&mut self) {
         self.known.clear();
         self.queries.clear();
     }
 
     /// Returns the neighbor's address, or sees that it is asked for. Where the path is in doubt only an answer to a new question counts.
-    pub(crate) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<LinkAddr> {
+    pub(super) fn resolve(&mut self, addr: Addr, source: Addr, now: Instant, is_doubted: bool) -> Option<LinkAddr> {
         let until = |n: &Neighbor| if is_doubted { n.learned_at + RETRY } else { n.learned_at + LIFETIME };
         let fresh = |n: &&Neighbor| n.addr == addr && now < until(n);
         if let Some(neighbor) = self.known.iter().find(fresh) {
             return Some(neighbor.link_addr);
         }
-        if !self.queries.iter().any(|query| query.addr == addr) {
+        if !self.queries.iter().any(|query| query.question.addr == addr) {
             // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
             // others come first.
-            let _ = self.queries.push(Query { addr, source, asked_at: None });
+            let _ = self.queries.push(Query { question: Question { addr, source }, asked_at: None });
         }
         None
     }
 
     /// Returns the neighbor's address, if it was learned not long ago; asks nobody.
-    pub(crate) fn known(&self, addr: Addr, now: Instant) -> Option<LinkAddr> {
+    pub(super) fn known(&self, addr: Addr, now: Instant) -> Option<LinkAddr> {
         let is_it = |n: &&Neighbor| n.addr == addr && now < n.learned_at + LIFETIME;
         self.known.iter().find(is_it).map(|neighbor| neighbor.link_addr)
     }
 
-    /// The next address to ask for, and the address of ours to ask from.
-    pub(crate) fn question(&self) -> Option<(Addr, Addr)> {
-        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| (query.addr, query.source))
+    /// The next question to ask.
+    pub(super) fn question(&self) -> Option<Question> {
+        self.queries.iter().find(|query| query.asked_at.is_none()).map(|query| query.question)
     }
 
     /// Returns whether a question waits to go out or for its answer.
-    pub(crate) fn is_asking(&self) -> bool {
+    pub(super) fn is_asking(&self) -> bool {
         !self.queries.is_empty()
     }
 
-    pub(crate) fn asked(&mut self, addr: Addr, now: Instant) {
-        if let Some(query) = self.queries.iter_mut().find(|query| query.addr == addr) {
+    pub(super) fn asked(&mut self, addr: Addr, now: Instant) {
+        if let Some(query) = self.queries.iter_mut().find(|query| query.question.addr == addr) {
             query.asked_at = Some(now);
         }
     }
 
     /// Takes in what a packet teaches. Returns whether somebody was waiting for it.
-    pub(crate) fn learn(&mut self, lesson: Lesson, now: Instant) -> bool {
+    pub(super) fn learn(&mut self, lesson: Lesson, now: Instant) -> bool {
         match lesson {
             Lesson::Told(addr, link_addr) if self.answered(addr, link_addr, now) => return true,
             Lesson::Told(addr, link_addr) | Lesson::Announced(addr, link_addr) => self.update(addr, link_addr, now),
@@ -114,7 +120,7 @@ impl Neighbors {
 
     /// Only an answer to a question of ours that has left makes a new entry. Returns whether it was one.
     fn answered(&mut self, addr: Addr, link_addr: LinkAddr, now: Instant) -> bool {
-        let is_it = |query: &Query| query.addr == addr && query.asked_at.is_some();
+        let is_it = |query: &Query| query.question.addr == addr && query.asked_at.is_some();
         if let Some(at) = self.queries.iter().position(is_it) {
             self.queries.swap_remove(at);
             self.remember(Neighbor { addr, link_addr, learned_at: now });
@@ -142,13 +148,13 @@ impl Neighbors {
     }
 
     /// Forgets questions that were not answered in time; returns how many, so that they are put again if still needed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> usize {
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> usize {
         let before = self.queries.len();
         self.queries.retain(|query| query.asked_at.is_none_or(|at| at + RETRY > now));
         before - self.queries.len()
     }
 
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.queries.iter().filter_map(|query| query.asked_at).map(|at| at + RETRY).min()
     }
 }

@@ -7,14 +7,12 @@ use smoltcp::wire::Ipv6Packet;
 use super::ext_headers::{Behind, walk};
 #[cfg(feature = "ipv6")]
 use super::headers::Ipv6;
-use super::headers::{self, Ethernet, Ipv4};
-use super::icmp::Undelivered;
-use super::medium::Medium;
+use super::headers::{self, Ipv4};
+use super::icmp::{self, Undelivered};
 #[cfg(feature = "ipv6")]
-use super::ndp::{self, Message};
-use super::neighbors::Lesson;
+use super::icmpv6::{self, Message};
+use super::medium::Medium;
 use super::state::{Link, LinkCounters};
-use super::{arp, icmp};
 use crate::counters::count;
 use crate::rules::verdict::{Rule, Verdict};
 use crate::time::Instant;
@@ -39,43 +37,17 @@ impl Link<'_> {
     /// Takes in a frame. Poll for output afterwards.
     pub fn handle_frame(&mut self, now: Instant, frame: &[u8]) -> Received {
         count(&mut self.counters.frames_in);
-        let Medium::Ethernet(ours) = self.medium else {
-            return match frame.first().map(|octet| octet >> 4) {
+        match self.medium {
+            #[cfg(feature = "ethernet")]
+            Medium::Ethernet(ours) => self.handle_ethernet(now, ours, frame),
+            Medium::Ip => match frame.first().map(|octet| octet >> 4) {
                 Some(6) => self.handle_ipv6(now, frame, LinkAddr::default(), false),
                 _ => self.handle_ipv4(now, frame, LinkAddr::default(), false),
-            };
-        };
-        let Some(Ethernet { dst, src: link_addr, ethertype, payload }) = Ethernet::read(frame) else {
-            return Received::NotMine;
-        };
-        let is_to_group = dst.is_group();
-        if !is_to_group && dst != ours {
-            return Received::NotMine;
-        }
-        // An answer to a group's address would be heard by all.
-        let is_group = is_to_group || !link_addr.is_station();
-        match ethertype {
-            headers::ARP => self.handle_arp(now, payload),
-            headers::IPV4 => self.handle_ipv4(now, payload, link_addr, is_group),
-            headers::IPV6 => self.handle_ipv6(now, payload, link_addr, is_group),
-            _ => Received::NotMine,
+            },
         }
     }
 
-    fn handle_arp(&mut self, now: Instant, payload: &[u8]) -> Received {
-        if let Some(lesson) = arp::read(payload, |addr| self.addresses.is_ours(addr)) {
-            self.learn(lesson, now);
-        }
-        Received::Observed
-    }
-
-    fn learn(&mut self, lesson: Lesson, now: Instant) {
-        if self.neighbors.learn(lesson, now) {
-            self.tcp.neighbor_changed();
-        }
-    }
-
-    fn handle_ipv4(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
+    pub(super) fn handle_ipv4(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
         let Some(ipv4) = Ipv4::read(packet) else { return Received::NotMine };
         if ipv4.protocol != headers::TCP {
             return if is_group { Received::NotMine } else { self.handle_icmp(now, &ipv4) };
@@ -118,7 +90,7 @@ impl Link<'_> {
     }
 
     #[cfg(feature = "ipv6")]
-    fn handle_ipv6(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
+    pub(super) fn handle_ipv6(&mut self, now: Instant, packet: &[u8], link_addr: LinkAddr, is_group: bool) -> Received {
         let Some(ipv6) = Ipv6::read(packet) else { return Received::NotMine };
         let dst = ipv6.dst.unwrap_or(Addr::ZERO);
         let is_known = ipv6.src.is_some_and(|src| self.tcp.expects(&src, &dst));
@@ -144,13 +116,14 @@ impl Link<'_> {
     }
 
     #[cfg(not(feature = "ipv6"))]
-    fn handle_ipv6(&mut self, _now: Instant, _packet: &[u8], _link_addr: LinkAddr, _is_group: bool) -> Received {
+    pub(super) fn handle_ipv6(&mut self, _: Instant, _: &[u8], _: LinkAddr, _: bool) -> Received {
         Received::NotMine
     }
 
     #[cfg(feature = "ipv6")]
     fn handle_icmpv6(&mut self, now: Instant, packet: &[u8], message: &[u8], is_to_us: bool) -> Received {
-        match ndp::read(&Ipv6Packet::new_unchecked(packet), message) {
+        match icmpv6::read(&Ipv6Packet::new_unchecked(packet), message) {
+            #[cfg(feature = "ethernet")]
             Message::Lesson(lesson) => self.learn(lesson, now),
             // Nobody sends such to a group.
             Message::Error(_) if !is_to_us => count(&mut self.counters.icmp_errors_ignored),

@@ -23,9 +23,9 @@ pub struct LinkCounters {
     pub frames_out: u32,
     /// Fragments of TCP for us, dropped: a TCP segment is never fragmented on its way here unless somebody wants to hide it.
     pub fragments: u32,
-    /// IPv4 addresses asked for on the link.
+    /// IPv4 addresses asked for on the link; none on plain IP.
     pub arp_requests: u32,
-    /// IPv6 addresses asked for on the link.
+    /// IPv6 addresses asked for on the link; none on plain IP.
     pub neighbor_solicitations: u32,
     /// ICMP errors about a segment that a connection of ours has in flight. None ends it; "fragmentation needed" and "packet too big" make
     /// its segments smaller.
@@ -67,6 +67,7 @@ impl<'s> Link<'s> {
     /// # Errors
     /// [`Error::InvalidAddress`] if there are more than [`super::MAX_ADDRESSES`], or two routers of one family, or one cannot be a host's on
     /// a link, is shorter than its prefix or is of a family this build does not speak; the former ones stay then.
+    #[inline(never)]
     pub fn set_addresses(
         &mut self,
         interfaces: &[Interface],
@@ -87,28 +88,8 @@ impl<'s> Link<'s> {
         self.addresses = addresses;
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
+        #[cfg(feature = "ethernet")]
         self.forget_neighbors();
-    }
-
-    /// Forgets what was learned about neighbors, because the cable may lead elsewhere now. Segments that waited for one ask anew.
-    pub fn forget_neighbors(&mut self) {
-        self.neighbors.forget_all();
-        self.tcp.neighbor_changed();
-    }
-
-    /// Sets our own Ethernet address, where it became known or changed after [`Link::new`]. Without effect on plain IP.
-    pub fn set_hardware_address(&mut self, ours: LinkAddr) {
-        if let Medium::Ethernet(addr) = &mut self.medium {
-            *addr = ours;
-        }
-    }
-
-    /// Returns our own Ethernet address, if the medium has such.
-    pub fn hardware_address(&self) -> Option<LinkAddr> {
-        match self.medium {
-            Medium::Ethernet(addr) => Some(addr),
-            Medium::Ip => None,
-        }
     }
 
     /// Returns the engine, for calls.
@@ -162,6 +143,7 @@ impl<'s> Link<'s> {
         let source = self.addresses.source_for(addr, next).ok_or(Error::NoRoute)?;
         let local = SocketAddr::new(source.ip(), local_port);
         let link_addr = match self.medium {
+            #[cfg(feature = "ethernet")]
             Medium::Ethernet(_) => None,
             Medium::Ip => Some(LinkAddr::default()),
         };
@@ -172,6 +154,7 @@ impl<'s> Link<'s> {
     pub(super) fn next_hop(&self, addr: Addr) -> Option<Addr> {
         match self.medium {
             Medium::Ip => self.addresses.speaks_family_of(addr).then_some(addr),
+            #[cfg(feature = "ethernet")]
             Medium::Ethernet(_) => self.addresses.next_hop(addr),
         }
     }

@@ -1,20 +1,16 @@
 //! Frames out: whose turn it is, where it goes, and its headers.
 
+use super::headers;
 use super::medium::Medium;
-#[cfg(feature = "ipv6")]
-use super::ndp;
+use super::neighbors::Question;
 use super::state::Link;
-use super::{arp, headers};
 use crate::counters::count;
 use crate::engine::event::Event;
 use crate::engine::poll::{Next, What};
 use crate::rules::verdict::{ResetReason, Timer};
 use crate::time::{Instant, earlier};
-use crate::wire::addr::{Addr, LinkAddr, Tuple};
+use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::segment::BufferTooSmall;
-
-/// Where a frame for all goes.
-const EVERYBODY: LinkAddr = LinkAddr([0xff; 6]);
 
 /// The next thing to do, as [`Link::poll_output`] says it.
 #[derive(Debug)]
@@ -38,13 +34,8 @@ pub struct Frame<'t, 's> {
     now: Instant,
 }
 
-#[derive(Clone, Copy)]
 enum Content {
-    /// Who has this address? Tell this one of ours.
-    Question {
-        addr: Addr,
-        source: Addr,
-    },
+    Question(Question),
     Segment(What, LinkAddr),
 }
 
@@ -59,20 +50,16 @@ impl<'s> Link<'s> {
     }
 
     /// Says what to do next. Call it again until it says [`LinkOutput::Timeout`].
+    #[inline(never)]
     pub fn poll_output(&mut self, now: Instant) -> LinkOutput<'_, 's> {
         // Before what may have to wait for the device.
         if let Some(event) = self.tcp.poll_event(now) {
             return LinkOutput::Event(event);
         }
         loop {
-            if let Some((addr, source)) = self.neighbors.question() {
-                let len = self.medium.header_len() + question_len(addr);
-                return LinkOutput::Transmit(Frame {
-                    link: self,
-                    content: Content::Question { addr, source },
-                    len,
-                    now,
-                });
+            if let Some(question) = self.neighbors.question() {
+                let len = self.medium.header_len() + question.len();
+                return LinkOutput::Transmit(Frame { link: self, content: Content::Question(question), len, now });
             }
             match self.tcp.next_but_events() {
                 Next::Timeout(tcp) => return LinkOutput::Timeout(self.earlier_timeout(tcp)),
@@ -154,7 +141,7 @@ impl Frame<'_, '_> {
     /// Returns the reason, if the frame carries an RST.
     pub fn reset_reason(&self) -> Option<ResetReason> {
         match self.content {
-            Content::Question { .. } => None,
+            Content::Question(_) => None,
             Content::Segment(what, _) => what.reset_reason(&self.link.tcp),
         }
     }
@@ -163,11 +150,12 @@ impl Frame<'_, '_> {
     ///
     /// # Errors
     /// [`BufferTooSmall`] if `buf` is shorter than [`Frame::len`]; nothing is sent or lost then.
+    #[inline(never)]
     pub fn emit(self, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let Frame { link, content, len, now } = self;
         let buf = buf.get_mut(..len).ok_or(BufferTooSmall)?;
         match content {
-            Content::Question { addr, source } => link.emit_question(addr, source, now, buf),
+            Content::Question(question) => link.emit_question(question, now, buf),
             Content::Segment(what, link_addr) => link.emit_segment(what, link_addr, now, buf)?,
         }
         count(&mut link.counters.frames_out);
@@ -176,25 +164,9 @@ impl Frame<'_, '_> {
 }
 
 impl Link<'_> {
-    fn emit_question(&mut self, addr: Addr, source: Addr, now: Instant, buf: &mut [u8]) {
-        self.neighbors.asked(addr, now);
-        let Medium::Ethernet(ours) = self.medium else {
-            // Asked for only there.
-            return buf.fill(0);
-        };
-        if let (Some(source), Some(target)) = (source.as_v4(), addr.as_v4()) {
-            count(&mut self.counters.arp_requests);
-            let payload = self.medium.emit_header(buf, EVERYBODY, headers::ARP);
-            arp::emit_request(payload, ours, source, target);
-        }
-        #[cfg(feature = "ipv6")]
-        if let (Some(source_v6), Some(target)) = (source.as_v6(), addr.as_v6()) {
-            count(&mut self.counters.neighbor_solicitations);
-            let (group, link_addr) = ndp::solicited_group(target);
-            let packet = self.medium.emit_header(buf, link_addr, headers::IPV6);
-            headers::emit_ipv6_header(packet, &source, &group, headers::ICMPV6, ndp::FROM_LINK);
-            ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
-        }
+    #[cfg(not(feature = "ethernet"))]
+    fn emit_question(&mut self, question: Question, _: Instant, _: &mut [u8]) {
+        match question {}
     }
 
     fn emit_segment(
@@ -212,14 +184,4 @@ impl Link<'_> {
         headers::emit_ip_header(packet, &local_addr, &remote_addr, self.checksum);
         Ok(())
     }
-}
-
-/// Bytes of the packet that asks for an address.
-fn question_len(addr: Addr) -> usize {
-    #[cfg(feature = "ipv6")]
-    if !addr.is_v4() {
-        return headers::IPV6_HEADER + ndp::SOLICITATION_LEN;
-    }
-    let _ = addr;
-    arp::PACKET_LEN
 }

@@ -20,6 +20,7 @@ impl Quota {
     pub(crate) const NEW: Quota = Quota { window: 0, spent: 0 };
 
     /// Spends one of the window's; returns whether there was one left.
+    #[inline(never)]
     pub(crate) fn spend(&mut self, now: Instant, limit: u8) -> bool {
         let window = (now.as_micros() >> WINDOW_SHIFT) as u8;
         if window != self.window {

@@ -19,6 +19,7 @@ pub(crate) fn judge_passive(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForHalfOp
 }
 
 /// Of a connection that we open while its peer does.
+#[inline(never)]
 pub(crate) fn judge_active(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForConnection> {
     second_check_rst(tcb, seg, || exact_rst_of_active_open(tcb, seg))
         .or_else(|| other_half(tcb, seg).map(Judgement::widen))

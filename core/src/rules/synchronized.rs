@@ -7,6 +7,7 @@ use crate::rules::verdict::{CloseReason, Rule, State};
 use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
 
+#[inline(never)]
 pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement<ForConnection> {
     second_check_rst(tcb, seg, policy)
         .or_else(|| fourth_check_syn(seg).map(Judgement::widen))
@@ -186,6 +187,7 @@ fn fourth_check_syn(seg: &Segment<'_>) -> Option<Judgement<Answer>> {
 }
 
 /// RFC 5961 §5.2: payload is taken only from someone who knows roughly what we have sent.
+#[inline(never)]
 fn fifth_check_ack(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
     if !seg.has(Control::ACK) {
         return Some(Rule::NoAck.then(Answer::Drop));

@@ -67,9 +67,11 @@ impl<'s, R: Record> Table<'s, R> {
 
     #[inline]
     pub(crate) fn find(&self, tuple: &Tuple, hash: u32) -> Option<Id<R>> {
-        if self.len() == 0 {
-            return None;
-        }
+        if self.len() == 0 { None } else { self.find_among(tuple, hash) }
+    }
+
+    #[inline(never)]
+    fn find_among(&self, tuple: &Tuple, hash: u32) -> Option<Id<R>> {
         let found = self.index.find(hash, |at| self.records.get(at).is_some_and(|record| record.tuple() == tuple));
         found.and_then(|id| Id::new(usize::from(id)))
     }

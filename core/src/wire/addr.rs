@@ -204,6 +204,7 @@ impl Addr {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkAddr(pub [u8; 6]);
 
+#[cfg(feature = "ethernet")]
 impl LinkAddr {
     /// Returns whether it means a group of stations, or all.
     pub(crate) fn is_group(self) -> bool {

@@ -72,7 +72,8 @@ fn any_state_wrong_checksum_is_dropped() {
 
 /// Payload that is expected but for its checksum changes nothing: not what can be read, not a number, not a timer.
 fn expected_payload_with_wrong_checksum_changes_nothing(l: &mut Rig<'_>) {
-    let raw = Raw { seq: l.model.rcv_nxt, ack: l.model.snd_nxt, flags: ACK, wnd: 100, text: b"abcdefg", ..Raw::default() };
+    let raw =
+        Raw { seq: l.model.rcv_nxt, ack: l.model.snd_nxt, flags: ACK, wnd: 100, text: b"abcdefg", ..Raw::default() };
     let good = raw.bytes(l.peer, l.us);
     let before = l.engine.tcp.connections().next();
     for bit in 16 * 8..good.len() * 8 {

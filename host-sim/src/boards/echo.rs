@@ -22,6 +22,7 @@ const PRICES: &[(&str, &[&str])] = &[
     ("`eviction`, and `deadlines` with it", &["eviction"]),
     ("`user-timeout-option`", &["user-timeout-option"]),
     ("all of these", &["keepalive", "eviction", "user-timeout-option"]),
+    ("`ethernet`, which this server has no use for", &["ethernet"]),
     ("`ipv6`", &["ipv6"]),
     ("`ipv6` and all of these", &["ipv6", "keepalive", "eviction", "user-timeout-option"]),
 ];
