@@ -3,6 +3,7 @@
 use crate::connection::slot::{Connection, Places};
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
+use crate::wire::addr::Addr;
 
 fn out_link(c: &mut Connection) -> &mut Option<Id<Connection>> {
     &mut c.links.out_next
@@ -36,8 +37,10 @@ impl Tcp<'_> {
         }
     }
 
-    pub(crate) fn has_unresolved(&self) -> bool {
-        self.unresolved.first().is_some()
+    /// The peers of the connections that wait for a next hop's address, or for a route.
+    pub(crate) fn unresolved_peers(&self) -> impl Iterator<Item = Addr> {
+        let waiting = self.connections.iter().filter(|(_, c)| c.places.contains(Places::UNRESOLVED));
+        waiting.map(|(_, c)| c.tcb.tuple.remote_addr)
     }
 
     /// Asks every slot that waits for a neighbor again.

@@ -102,13 +102,15 @@ impl<'s> Link<'s> {
         &self.tcp
     }
 
-    /// Checks what must always hold: see [`Tcp::audit`]. Whatever waits for a neighbor is asked for, or its question has a timer.
+    /// Checks what must always hold: see [`Tcp::audit`]. Whatever waits for a neighbor is asked for, or its question has a timer; only
+    /// what waits for a route waits for a call.
     ///
     /// # Errors
     /// What does not hold, in words.
     pub fn audit(&self) -> Result<(), &'static str> {
         self.tcp.audit()?;
-        if self.tcp.has_unresolved() && !self.neighbors.is_asking() {
+        let has_route = |peer| self.next_hop(peer).is_some();
+        if !self.neighbors.is_asking() && self.tcp.unresolved_peers().any(has_route) {
             return Err("a slot waits for a neighbor that nobody asks for");
         }
         Ok(())

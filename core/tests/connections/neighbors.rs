@@ -141,6 +141,7 @@ fn a_connect_without_route_waits_for_one() {
                 }
                 f.handle_timeout(at);
                 let Drained { frames: out, deadline: d, .. } = drain(f, at);
+                assert_eq!(f.audit(), Ok(()));
                 for o in out {
                     log.push((at.duration_since(START).as_secs(), is_question(&o), o[..6].try_into().unwrap()));
                 }
@@ -152,6 +153,7 @@ fn a_connect_without_route_waits_for_one() {
         let t = START + Duration::from_secs(10);
         f.set_addresses(&ours(family), None).unwrap(); // lease gone
         let Drained { frames: out, .. } = drain(f, t);
+        assert_eq!(f.audit(), Ok(()), "it waits for a route");
         for o in out {
             log.push((10, is_question(&o), o[..6].try_into().unwrap()));
         }
