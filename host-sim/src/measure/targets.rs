@@ -34,7 +34,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "SYN",
         base: Base::Theirs,
         target: Some(0.80),
-        bounds: [1.39, 1.31, 1.36],
+        bounds: [1.07, 0.97, 0.99],
     },
     Item {
         name: "pure-ack",
@@ -42,7 +42,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Theirs,
         target: Some(0.75),
-        bounds: [1.18, 1.17, 1.18],
+        bounds: [0.77, 0.73, 0.81],
     },
     Item {
         name: "pure-ack-1024",
@@ -50,7 +50,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Own("pure-ack"),
         target: Some(1.20),
-        bounds: [1.20, 1.22, 1.30],
+        bounds: [1.15, 1.15, 1.14],
     },
     Item {
         name: "bulk",
@@ -58,7 +58,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "full segment of data",
         base: Base::Theirs,
         target: Some(0.90),
-        bounds: [1.38, 1.41, 1.40],
+        bounds: [1.06, 1.01, 1.02],
     },
     Item {
         name: "request-response",
@@ -66,7 +66,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "exchange",
         base: Base::Theirs,
         target: Some(1.00),
-        bounds: [1.76, 1.71, 1.70],
+        bounds: [1.39, 1.27, 1.29],
     },
     Item {
         name: "set-up-and-close",
@@ -74,7 +74,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "connection",
         base: Base::Theirs,
         target: Some(1.20),
-        bounds: [1.72, 1.67, 1.73],
+        bounds: [1.35, 1.24, 1.27],
     },
     Item {
         name: "stray-ack",
@@ -82,7 +82,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "ACK",
         base: Base::Theirs,
         target: None,
-        bounds: [1.46, 1.38, 1.42],
+        bounds: [1.05, 0.94, 0.97],
     },
     Item {
         name: "stray-ack-250",
