@@ -279,12 +279,10 @@ impl Tcp<'_> {
         }
     }
 
-    /// Frees a slot that nobody holds and that has nothing left to say.
+    /// Frees the slot of a connection that is over, if nobody holds it and it has nothing left to say.
     pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
-        let c = &mut self.connections[i];
-        if !c.is_over() {
-            return;
-        }
+        let c = &self.connections[i];
+        debug_assert!(c.is_over());
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Marks::UNACCEPTED);
         let is_told = c.has(Marks::UNACCEPTED) || !c.events.contains(Events::CLOSED);
         if c.has(Due::RESET) || is_held || !is_told {
