@@ -1,6 +1,6 @@
 //! One segment in one scene: what the engine did, against what the table computes.
 
-use tcp_reset_core::{CloseReason, Rule, State, Status, Tcp, Timer, Verdict};
+use tcp_reset_core::{Action, CloseReason, Rule, State, Status, Tcp, Timer, Verdict};
 
 use crate::report::Report;
 use crate::scenes::Scene;
@@ -61,14 +61,26 @@ fn expect<T: PartialEq + std::fmt::Debug>(what: &'static str, got: T, wanted: T)
     }
 }
 
-/// Tries one segment and says whether everything went by the rules.
+/// What came of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// By the rules, by which nothing changed: the record may meet another segment.
+    Unchanged,
+    /// By the rules.
+    Changed,
+    /// The model does not say what follows.
+    SetAside,
+    Wrong,
+}
+
+/// Tries one segment and says what came of it.
 pub(crate) fn try_segment(
     scene: &Scene,
     rig: &mut Rig<'_>,
     setting: &'static str,
     seg: &Seg,
     report: &mut Report,
-) -> bool {
+) -> Outcome {
     let model = rig.model;
     let (row, effect) = decide(&model, seg);
     let expected_rule = row.rule.unwrap();
@@ -82,7 +94,7 @@ pub(crate) fn try_segment(
     {
         report.contradictions += 1;
         assert!(rig.engine.sent.iter().all(|sent| sent.flags & RST == 0), "a contradiction resets nothing");
-        return false;
+        return Outcome::SetAside;
     }
     let sent = std::mem::take(&mut rig.engine.sent);
     let (status, state) = (rig.status(), rig.state());
@@ -91,12 +103,31 @@ pub(crate) fn try_segment(
         .and_then(|()| check_reply(&case))
         .and_then(|()| check_state(&case))
         .and_then(|()| check_status(&case))
-        .and_then(|()| counted.check(&rig.engine.tcp, &case))
-        .and_then(|()| check_numbers(&case, rig));
+        .and_then(|()| counted.check(&rig.engine.tcp, &case));
+    let is_unchanged = is_unchanged(&case);
+    // Who asks changes the record, if only its count of challenges.
+    let result = if is_unchanged { result } else { result.and_then(|()| check_numbers(&case, rig)) };
     if let Err(wrong) = &result {
         report.note(scene, &case, wrong);
+        return Outcome::Wrong;
     }
-    result.is_ok()
+    if is_unchanged { Outcome::Unchanged } else { Outcome::Changed }
+}
+
+/// Returns whether the record is what it was, but for the count of its challenges. An acknowledgment that was held back leaves with
+/// each answer, and an RST that was challenged leaves the question open.
+fn is_unchanged(case: &Case) -> bool {
+    let is_left_alone = match case.verdict.action {
+        Action::Dropped => true,
+        Action::Challenged | Action::Limited => case.model.delayed_from.is_none() && !case.seg.has(RST),
+        Action::Acknowledged | Action::Reset(_) => case.model.delayed_from.is_none(),
+        Action::Accepted
+        | Action::SynAcked
+        | Action::ReturnedToListen
+        | Action::ReturnedToSynSent
+        | Action::Ended(_) => false,
+    };
+    is_left_alone && case.effect.after == case.model
 }
 
 fn check_verdict(case: &Case) -> Result<(), Wrong> {

@@ -30,6 +30,7 @@ pub(crate) fn rebuild<'s>(scene: &Scene, setting: Setting, store: &'s mut Store)
 
 fn play<'s>(scene: &Scene, setting: Setting, store: &'s mut Store, is_audited: bool) -> Rig<'s> {
     let mut config = quick_config();
+    config.challenge_limit = u8::MAX;
     (scene.configure)(&mut config);
     let mut rig = Rig::new(Engine::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
     rig.engine.is_audited = is_audited;
