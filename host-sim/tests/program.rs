@@ -44,12 +44,12 @@ fn play_parts_side_by_side(family: &str, parts: usize) {
 /// Where namespaces are forbidden this plays in memory; continuous integration asks for the kernel, and for all scenarios in one program.
 #[test]
 fn every_scenario_holds_over_ipv4() {
-    play_parts_side_by_side("ipv4", 4);
+    play_parts_side_by_side("ipv4", 8);
 }
 
 #[test]
 fn every_scenario_holds_over_ipv6() {
-    play_parts_side_by_side("ipv6", 4);
+    play_parts_side_by_side("ipv6", 8);
 }
 
 #[test]

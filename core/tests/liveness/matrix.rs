@@ -8,7 +8,7 @@ use tcp_reset_core::{CloseReason, Instant, LinkAddr, Peer, ResetReason, State, T
 use crate::drawn::Drawn;
 use crate::holds::Hold;
 use crate::peers::Actor;
-use crate::support::family::over_each;
+use crate::support::family::over_each_side_by_side;
 use crate::support::rig::{Engine, PEER_ISN, Raw, Rig, START, key, small_stream};
 use crate::support::table::{ACK, RST, SYN};
 use crate::{DAY, OneSlot, Rng, SLACK, end_of, ms};
@@ -271,7 +271,7 @@ fn start(rng: &mut Rng) -> Instant {
 
 #[test]
 fn whatever_holds_a_slot_is_ended_in_time_by_its_name_or_lives() {
-    over_each(|family| {
+    over_each_side_by_side(|family| {
         let mut rng = Rng(family as u64);
         let (mut runs, mut finished) = (0, 0);
         let mut store = Box::new(OneSlot::new());
