@@ -34,7 +34,9 @@ pub(crate) const IPV6_AND_TCP_HEADERS: u16 = 60;
 /// The shortest period a setting may name; periods are counted in whole milliseconds, rounded up.
 pub const MIN_PERIOD: Duration = Duration::from_millis(1);
 /// The longest an acknowledgment may be delayed (RFC 9293 §3.8.6.3, MUST-40).
-pub const MAX_DELAYED_ACK: Duration = Duration::from_millis(500);
+pub const MAX_DELAYED_ACK: Duration = Duration::from_millis(499);
+/// What hosts use where nothing else is said (RFC 1700).
+const HOP_LIMIT: NonZeroU8 = NonZeroU8::MIN.saturating_add(63);
 /// The longest a half-open connection may be kept: what the doubling timeout of the SYN,ACK can count (18 h).
 pub const MAX_SYN_RECEIVED: Duration = Duration::from_secs(18 * 60 * 60);
 /// The largest MSS, in bytes: an IPv4 packet is not longer.
@@ -78,8 +80,12 @@ pub struct Config {
     /// A longer R2 of a connection's own stays.
     #[cfg(feature = "user-timeout-option")]
     pub user_timeout_limit: Duration,
-    /// How long an acknowledgment may be held back. Default 40 ms, at most [`MAX_DELAYED_ACK`]; zero sends each at once.
+    /// How long an acknowledgment may be held back, where [`StreamOptions::delayed_ack`] says nothing else and while a connection waits to be
+    /// accepted. Default 40 ms, at most [`MAX_DELAYED_ACK`], rounded up to whole ms; zero sends each at once.
     pub delayed_ack: Duration,
+    /// The hop limit, or time to live, of what is sent (RFC 9293 §3.9.2, MUST-49): of every connection that has none of its own, of handshakes of listeners, and of what
+    /// answers for no connection, such as TIME-WAIT. A network whose hosts take packets of neighbors alone (RFC 5082) wants 255. Default 64.
+    pub hop_limit: NonZeroU8,
     /// How many challenge ACKs and ACKs to unacceptable segments one connection sends in a window of 4.19 s (half-open and
     /// TIME-WAIT records too). Default 10. Beside these a challenge to an RST that is not answered is repeated by a timer, twice in three
     /// retransmission timeouts: also for an attacker who asks without end. The total is bounded by records × the sum of both rates.
@@ -169,7 +175,7 @@ impl Setting {
             Setting::SynReceivedTimeout => "syn_received_timeout must be 1 ms to 18 h",
             Setting::TimeWait => "time_wait must be 1 ms to 12.4 days",
             Setting::OrphanTimeout => "orphan_timeout must be 1 ms to 12.4 days",
-            Setting::DelayedAck => "delayed_ack must be at most 500 ms",
+            Setting::DelayedAck => "delayed_ack must be at most 499 ms",
             Setting::EphemeralPorts => "ephemeral_ports must not begin at 0 or end before their first",
             Setting::R1 => "r1 must be at least 1",
             Setting::R2 => "r2 must be 1 to 65535 whole seconds",
@@ -216,6 +222,7 @@ impl Default for Config {
             #[cfg(feature = "user-timeout-option")]
             user_timeout_limit: Duration::from_secs(600),
             delayed_ack: Duration::from_millis(40),
+            hop_limit: HOP_LIMIT,
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
             checksum: None,
@@ -256,6 +263,13 @@ pub struct StreamOptions {
     pub r2: Duration,
     /// Nagle's algorithm: small segments wait while data is unacknowledged (§3.7.4). Default on.
     pub nagle: bool,
+    /// How long an acknowledgment of this connection may be held back, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. Default `None`: as long as
+    /// [`Config::delayed_ack`] says. The first payload, every second full-sized segment and what fills a gap are acknowledged at once, and so is what the peer
+    /// pushed once the application has read it and asks for more ([`crate::Tcp::recv`]).
+    pub delayed_ack: Option<Duration>,
+    /// The hop limit of this connection's packets, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on, until TIME-WAIT. What goes out before and after, and an RST to a
+    /// segment that is not the connection's, has [`Config::hop_limit`]: for packets that must all have the same (RFC 5082), set that. Default `None`: the same.
+    pub hop_limit: Option<NonZeroU8>,
     /// User timeout (RFC 9293 §3.9.1.1, RFC 5482): how long what was sent, or waits for the peer's window, may go without progress, also where the
     /// peer answers, and the SYN of an active open without an answer. It takes the place of `r2` and is a hard limit: no last attempt is made
     /// beyond it. Once the application has closed it acts as R2 does: a peer that is silent for so long is given up. As short as wished, at most [`MAX_LIMIT`] and a whole number of ms, s or min up to 16,383. Default `None`: `r2` alone.
@@ -285,6 +299,8 @@ impl StreamOptions {
         r1: 3,
         r2: Duration::from_secs(100),
         nagle: true,
+        delayed_ack: None,
+        hop_limit: None,
         user_timeout: None,
         #[cfg(feature = "user-timeout-option")]
         user_timeout_option: false,

@@ -66,6 +66,11 @@ impl ListenerId {
         u8::try_from(index).ok().map(ListenerId)
     }
 
+    /// The id that has this [`ListenerId::number`].
+    pub(crate) fn of(number: u8) -> ListenerId {
+        ListenerId(number)
+    }
+
     #[inline]
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)

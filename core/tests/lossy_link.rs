@@ -76,7 +76,7 @@ fn config(rng: &mut Rng, is_patient: bool) -> Config {
     let mut config = Config {
         mss: Some(rng.pick(&[64, 100, 536, 1_460, 1_460])),
         rto_min: Duration::from_millis(rng.pick(&[200, 1_000, 1_000])),
-        delayed_ack: Duration::from_millis(rng.pick(&[0, 40, 40, 200, 500])),
+        delayed_ack: Duration::from_millis(rng.pick(&[0, 40, 40, 200, 499])),
         ..Config::default()
     };
     if is_patient {

@@ -48,6 +48,23 @@ fn core_imports_only_from_layers_below() {
     assert!(unused.is_empty(), "layers without a module: {unused:?}");
 }
 
+/// What Embassy's next version may change is known to few files, and the documentation says to which.
+#[test]
+fn files_that_know_embassy_net_or_smoltcp_are_those_the_documentation_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_to_string(root.join("docs/embassy.md")).expect("docs/embassy.md");
+    let (_, docs) = docs.split_once("## When Embassy moves").expect("its section");
+    let named: BTreeSet<String> = docs.split('`').filter(|word| word.ends_with(".rs")).map(str::to_owned).collect();
+    let mut files = BTreeMap::new();
+    read(&root.join("core/src"), "", &mut files);
+    let is_foreign =
+        |line: &str| ["smoltcp::", "embassy_net::", "embassy_net_driver::"].iter().any(|n| line.contains(n));
+    let knowing = files.iter().filter(|(_, text)| without_tests(text).lines().map(without_comment).any(is_foreign));
+    let knowing: BTreeSet<String> =
+        knowing.map(|(module, _)| format!("core/src/{}.rs", module.replace("::", "/"))).collect();
+    assert_eq!(knowing, named);
+}
+
 #[test]
 fn no_crate_imports_in_a_circle() {
     let mut circles = Vec::new();

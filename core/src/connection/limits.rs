@@ -4,7 +4,7 @@
 use crate::config::KeepAlive;
 #[cfg(feature = "deadlines")]
 use crate::config::MAX_PERIOD;
-use crate::config::{InvalidSetting, MAX_R2, MIN_PERIOD, Setting, StreamOptions};
+use crate::config::{InvalidSetting, MAX_DELAYED_ACK, MAX_R2, MIN_PERIOD, Setting, StreamOptions};
 use crate::connection::flags::Marks;
 #[cfg(feature = "keepalive")]
 use crate::time::MAX_AHEAD_MS;
@@ -187,6 +187,11 @@ pub(crate) fn accept_timeout(set: Option<Duration>) -> Result<Option<u32>, Inval
 
 fn exact(set: Duration, setting: Setting) -> Result<Period, InvalidSetting> {
     Period::exact(set).ok_or(InvalidSetting(setting))
+}
+
+pub(crate) fn delayed_ack(set: Duration) -> Result<u16, InvalidSetting> {
+    check(set <= MAX_DELAYED_ACK, Setting::DelayedAck)?;
+    Ok(as_ms(set) as u16)
 }
 
 pub(crate) fn check(holds: bool, setting: Setting) -> Result<(), InvalidSetting> {

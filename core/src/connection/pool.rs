@@ -335,6 +335,13 @@ impl Ring<'_> {
         sum
     }
 
+    /// The bytes from `seq` on, at most `len` and no further than the ring's end.
+    pub(crate) fn stretch(&mut self, seq: Seq, len: usize) -> &mut [u8] {
+        let at = self.place(seq);
+        let end = self.bytes.len().min(at + len);
+        &mut self.bytes[at..end]
+    }
+
     /// What stands at `seq`: up to the ring's end, and from its beginning.
     fn parts(&self, seq: Seq, len: usize) -> (&[u8], &[u8]) {
         let at = self.place(seq);

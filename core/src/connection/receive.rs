@@ -8,20 +8,21 @@ use crate::rules::judgement::Span;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::State;
 use crate::time::Millis;
+use crate::wire::segment::{Control, Segment};
 
 /// Stores payload that the window admits.
 pub(crate) fn store_payload(
     c: &mut Connection,
     pool: &mut Pool<'_>,
     span: Span,
-    payload: &[u8],
+    seg: &Segment<'_>,
     now: Millis,
     settings: &Settings,
 ) {
     // Nothing comes behind the peer's FIN.
     let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
     let skip = usize::from(span.skip);
-    let Some(payload) = payload.get(skip..skip + usize::from(len)).filter(|payload| !payload.is_empty()) else {
+    let Some(payload) = seg.payload.get(skip..skip + usize::from(len)).filter(|payload| !payload.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
@@ -34,19 +35,24 @@ pub(crate) fn store_payload(
     pool.rx(c.buffers).write(at, payload);
     let fills_gap = !c.reassembly.is_empty();
     let n = c.reassembly.advance(len);
-    take(c, n, fills_gap, now, settings);
+    take(c, n, fills_gap, seg, now, settings);
 }
 
-/// So many bytes from RCV.NXT on are there now, and stored.
-pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, now: Millis, settings: &Settings) {
+/// So many bytes from RCV.NXT on are there now, and stored: `seg` brought them, or filled the gap before them.
+pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     advance(c, n);
     c.rx_len += n;
     c.moved(now);
+    let is_first = !c.has(Marks::PEER_SPOKE);
     c.peer_spoke();
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
-    acknowledge_later(c, fills_gap, now, settings);
+    if is_first || fills_gap {
+        c.set(Due::ACK_NOW);
+    } else {
+        acknowledge_later(c, seg.has(Control::PSH), now, settings);
+    }
 }
 
 /// Remembers a FIN at `distance` from RCV.NXT. The first place a peer names is the one that counts.
@@ -82,15 +88,33 @@ fn advance(c: &mut Connection, n: u16) {
     c.last_word_at = c.last_word_at.saturating_sub(n);
 }
 
-/// §3.8.6.3: at once for every second full-sized segment and when a gap is filled, else after a short while.
-fn acknowledge_later(c: &mut Connection, fills_gap: bool, now: Millis, settings: &Settings) {
+/// §3.8.6.3: at once for every second full-sized segment, else after a short while, in which an answer may take it along. What fills a gap
+/// ([`take`]) and a connection's first payload are acknowledged at once (RFC 5681 §4.2): a peer whose window begins with one segment, or that
+/// holds back the rest of its request for the acknowledgment (Nagle's algorithm), does not wait for the timer.
+fn acknowledge_later(c: &mut Connection, is_pushed: bool, now: Millis, settings: &Settings) {
+    let delay_ms = ack_delay_ms(c, settings);
     let is_second = c.has(Marks::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
     // The field is a challenge's while that is unanswered.
-    if fills_gap || is_second || settings.delayed_ack_ms == 0 || c.has(Marks::ASKING) {
+    if is_second || delay_ms == 0 || c.has(Marks::ASKING) {
         c.set(Due::ACK_NOW);
     } else {
         c.set(Marks::DELACK);
-        c.ack_at = now.after(settings.delayed_ack_ms);
+        c.ack_at = now.after(delay_ms);
+        if !c.has(Marks::UNACCEPTED) {
+            c.accepting.set_pushed(is_pushed);
+        }
+    }
+}
+
+fn ack_delay_ms(c: &Connection, settings: &Settings) -> u32 {
+    if c.has(Marks::UNACCEPTED) { settings.delayed_ack_ms.into() } else { c.accepting.delay_ms() }
+}
+
+/// The application asks for more and there is none: it has read what the peer pushed and answered nothing to it, so nothing will take the
+/// acknowledgment along. A peer that holds its next segment back for it (Nagle's algorithm) is not kept waiting.
+pub(crate) fn acknowledge_asked(c: &mut Connection) {
+    if c.has(Marks::DELACK) && !c.has(Marks::UNACCEPTED) && c.accepting.is_pushed() {
+        c.set(Due::ACK_NOW);
     }
 }
 

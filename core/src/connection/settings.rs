@@ -1,15 +1,17 @@
 //! The configuration in the units the engine counts in, checked against its bounds.
 
+use core::num::NonZeroU8;
+
 use crate::config::{
-    Config, InvalidSetting, ListenOptions, MAX_DELAYED_ACK, MAX_MSS, MAX_PERIOD, MAX_SYN_RECEIVED, MSS_DEFAULT,
-    MSS_DEFAULT_IPV6, MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, Setting, StreamOptions,
+    Config, InvalidSetting, ListenOptions, MAX_MSS, MAX_PERIOD, MAX_SYN_RECEIVED, MSS_DEFAULT, MSS_DEFAULT_IPV6,
+    MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, Setting, StreamOptions,
 };
 #[cfg(feature = "eviction")]
 use crate::config::{EvictBy, Eviction};
 use crate::connection::flags::Marks;
 #[cfg(feature = "user-timeout-option")]
 use crate::connection::limits::whole_seconds;
-use crate::connection::limits::{Limits, check, period};
+use crate::connection::limits::{self, Limits, check, period};
 #[cfg(feature = "deadlines")]
 use crate::connection::limits::{accept_timeout, first_byte_timeout};
 use crate::connection::pool;
@@ -37,7 +39,8 @@ pub(crate) struct Settings {
     pub(crate) user_timeout_limit_s: u16,
     #[cfg(feature = "eviction")]
     pub(crate) eviction: Option<(EvictBy, u32)>,
-    pub(crate) delayed_ack_ms: u32,
+    pub(crate) delayed_ack_ms: u16,
+    pub(crate) hop_limit: NonZeroU8,
     pub(crate) challenge_limit: u8,
     pub(crate) rst_policy: RstPolicy,
     pub(crate) checksum: ChecksumBy,
@@ -60,6 +63,7 @@ impl Settings {
             time_wait,
             orphan_timeout,
             delayed_ack,
+            hop_limit,
             challenge_limit,
             rst_policy,
             checksum,
@@ -72,7 +76,6 @@ impl Settings {
         let mss = mss.unwrap_or(MSS_OF_ETHERNET);
         check((MSS_FLOOR..=MAX_MSS).contains(&mss), Setting::Mss)?;
         check(rto_min <= rto_max, Setting::RtoMin)?;
-        check(delayed_ack <= MAX_DELAYED_ACK, Setting::DelayedAck)?;
         check(1 <= ephemeral_ports.first && ephemeral_ports.first <= ephemeral_ports.last, Setting::EphemeralPorts)?;
         Ok(Settings {
             mss,
@@ -90,7 +93,8 @@ impl Settings {
                 Some(Eviction { by, idle_for }) => Some((by, period(idle_for, MAX_PERIOD, Setting::Eviction)?)),
                 None => None,
             },
-            delayed_ack_ms: as_ms(delayed_ack),
+            delayed_ack_ms: limits::delayed_ack(delayed_ack)?,
+            hop_limit,
             challenge_limit,
             rst_policy,
             checksum: checksum.unwrap_or_default(),
@@ -120,12 +124,24 @@ pub(crate) struct Stream {
     pub(crate) limits: Limits,
     /// Zero: no limit.
     first_byte_ms: u32,
+    /// How long an acknowledgment may be held back; `None`: as long as the engine's settings say.
+    delayed_ack_ms: Option<u16>,
+    /// Of its packets; `None`: as the engine's settings say.
+    hop_limit: Option<NonZeroU8>,
 }
 
 impl Stream {
     /// Nothing but zeros, for storage that costs no flash.
-    const ZERO: Stream =
-        Stream { rx_buffer: 0, tx_buffer: 0, r1: 0, marks: Marks::empty(), limits: Limits::ZERO, first_byte_ms: 0 };
+    const ZERO: Stream = Stream {
+        rx_buffer: 0,
+        tx_buffer: 0,
+        r1: 0,
+        marks: Marks::empty(),
+        limits: Limits::ZERO,
+        first_byte_ms: 0,
+        delayed_ack_ms: None,
+        hop_limit: None,
+    };
 
     /// Takes the options over.
     ///
@@ -148,7 +164,9 @@ impl Stream {
         #[cfg(feature = "user-timeout-option")]
         marks.set(Marks::USER_TIMEOUT_OPTION, options.user_timeout_option);
         let (rx_buffer, tx_buffer) = (options.rx_buffer as u16, options.tx_buffer as u16);
-        Ok(Stream { rx_buffer, tx_buffer, r1: options.r1, marks, limits, first_byte_ms })
+        let delayed_ack_ms = options.delayed_ack.map(limits::delayed_ack).transpose()?;
+        let (r1, hop_limit) = (options.r1, options.hop_limit);
+        Ok(Stream { rx_buffer, tx_buffer, r1, marks, limits, first_byte_ms, delayed_ack_ms, hop_limit })
     }
 
     pub(crate) fn rx_buffer(&self) -> usize {
@@ -157,6 +175,15 @@ impl Stream {
 
     pub(crate) fn tx_buffer(&self) -> usize {
         usize::from(self.tx_buffer)
+    }
+
+    /// How long an acknowledgment may be held back.
+    pub(crate) fn delayed_ack_ms(&self, settings: &Settings) -> u16 {
+        self.delayed_ack_ms.unwrap_or(settings.delayed_ack_ms)
+    }
+
+    pub(crate) fn hop_limit(&self, settings: &Settings) -> NonZeroU8 {
+        self.hop_limit.unwrap_or(settings.hop_limit)
     }
 
     pub(crate) fn first_byte_ms(&self) -> Option<u32> {

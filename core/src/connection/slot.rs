@@ -1,10 +1,13 @@
 //! A connection's slot: the record the rules judge, its buffers, its timers, and its places in the engine's lists.
 
+use core::num::NonZeroU8;
+
 use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
 use crate::connection::reassembly::Reassembly;
 use crate::connection::rtt::Rtt;
+use crate::connection::settings::{Settings, Stream};
 use crate::id::{Id, ListenerId};
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
@@ -101,6 +104,74 @@ impl End {
     }
 }
 
+/// What an unaccepted connection and an accepted one need, never both at once, in one word: while `UNACCEPTED` its place in the backlog of its
+/// listener, afterwards how it acknowledges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepting(u16);
+
+impl Accepting {
+    pub(crate) const NEW: Accepting = Accepting(0);
+    /// Above all delays.
+    const PUSHED: u16 = 1 << 15;
+
+    /// Accepted: acknowledgments are held back for so long.
+    pub(crate) fn delayed_by(delay_ms: u16) -> Accepting {
+        debug_assert!(delay_ms < Accepting::PUSHED);
+        Accepting(delay_ms)
+    }
+
+    /// Unaccepted: followed by this one in the backlog.
+    pub(crate) fn before(next: Option<Id<Connection>>) -> Accepting {
+        Accepting(next.map_or(0, |next| next.number() + 1))
+    }
+
+    pub(crate) fn next(self) -> Option<Id<Connection>> {
+        Id::new(usize::from(self.0).checked_sub(1)?)
+    }
+
+    #[inline]
+    pub(crate) fn delay_ms(self) -> u32 {
+        u32::from(self.0 & !Accepting::PUSHED)
+    }
+
+    /// Notes whether the peer has pushed what the acknowledgment that is held back is for.
+    #[inline]
+    pub(crate) fn set_pushed(&mut self, is_pushed: bool) {
+        self.0 = self.0 & !Accepting::PUSHED | if is_pushed { Accepting::PUSHED } else { 0 };
+    }
+
+    pub(crate) fn is_pushed(self) -> bool {
+        self.0 & Accepting::PUSHED != 0
+    }
+}
+
+/// The same in one byte: while `UNACCEPTED` whose backlog the connection stands in, afterwards the hop limit of its packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner(u8);
+
+impl Owner {
+    pub(crate) const NEW: Owner = Owner(0);
+
+    pub(crate) fn listener(id: ListenerId) -> Owner {
+        Owner(id.number())
+    }
+
+    pub(crate) fn application(hop_limit: NonZeroU8) -> Owner {
+        Owner(hop_limit.get())
+    }
+
+    /// Unaccepted: the listener.
+    pub(crate) fn as_listener(self) -> ListenerId {
+        ListenerId::of(self.0)
+    }
+
+    /// Accepted: the hop limit.
+    #[inline]
+    pub(crate) fn hop_limit(self) -> u8 {
+        self.0
+    }
+}
+
 /// One slot.
 #[derive(Clone)]
 pub(crate) struct Connection {
@@ -142,8 +213,8 @@ pub(crate) struct Connection {
     #[cfg(feature = "deadlines")]
     pub(crate) moved_at: Millis,
     pub(crate) end: End,
-    pub(crate) listener: ListenerId,
-    pub(crate) accept_next: Option<Id<Connection>>,
+    pub(crate) owner: Owner,
+    pub(crate) accepting: Accepting,
     pub(crate) events: Events,
     pub(crate) places: Places,
     pub(crate) links: Links,
@@ -177,8 +248,8 @@ impl Connection {
         #[cfg(feature = "deadlines")]
         moved_at: Millis(0),
         end: End::NOT_YET,
-        listener: ListenerId::FIRST,
-        accept_next: None,
+        owner: Owner::NEW,
+        accepting: Accepting::NEW,
         events: Events::empty(),
         places: Places::empty(),
         links: Links { generation: 0, out_next: None, event_next: None },
@@ -255,12 +326,26 @@ impl Connection {
     /// The peer has sent a byte in order, or its FIN: nothing is waited for any more.
     #[inline]
     pub(crate) fn peer_spoke(&mut self) {
-        #[cfg(feature = "deadlines")]
         if !self.has(Marks::PEER_SPOKE) {
             self.set(Marks::PEER_SPOKE);
             // Somebody must accept it yet.
             self.marks.set(Marks::DEADLINE, self.has(Marks::DEADLINE) && self.has(Marks::UNACCEPTED));
         }
+    }
+
+    /// An application has it now.
+    pub(crate) fn accepted(&mut self, options: &Stream, settings: &Settings) {
+        self.clear(Marks::UNACCEPTED);
+        self.accepting = Accepting::delayed_by(options.delayed_ack_ms(settings));
+        self.owner = Owner::application(options.hop_limit(settings));
+        // Whether it was pushed was not kept.
+        self.accepting.set_pushed(self.has(Marks::DELACK));
+    }
+
+    /// The hop limit of its packets.
+    #[inline]
+    pub(crate) fn hop_limit(&self, settings: &Settings) -> u8 {
+        if self.has(Marks::UNACCEPTED) { settings.hop_limit.get() } else { self.owner.hop_limit() }
     }
 
     /// Returns whether an application can be told about it.

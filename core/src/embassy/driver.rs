@@ -203,8 +203,8 @@ impl<D: Driver> Driver for TcpDriver<D> {
         let state = self.device.link_state(cx);
         let is_up = state == LinkState::Up;
         if is_up && !self.was_up {
-            // The cable may lead to other neighbors now.
-            self.shared.borrow_mut().link.forget_neighbors();
+            // The cable may lead to other neighbors now, and what went out without it is lost.
+            self.shared.borrow_mut().link.restored(now());
             cx.waker().wake_by_ref();
         }
         self.was_up = is_up;

@@ -5,8 +5,8 @@ use core::fmt;
 use embassy_net_driver::Driver;
 
 use super::{
-    TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpShared, TcpStack, TcpStream,
-    TcpWriter,
+    Resources, TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpShared, TcpStack,
+    TcpStream, TcpWriter,
 };
 
 /// By the name alone: what they hold is borrowed elsewhere, or large.
@@ -40,6 +40,14 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.storage.fmt(f)
+    }
+}
+
+impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize, const S: usize> fmt::Debug
+    for Resources<C, L, H, T, P, S>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tcp().fmt(f)
     }
 }
 

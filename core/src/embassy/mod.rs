@@ -1,6 +1,6 @@
 //! The Embassy side: a driver that wraps another, and async sockets. Feature `embassy`.
 //!
-//! [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
+//! [`start`] does everything at once. Its parts: [`new`] wraps a board's [`embassy_net_driver::Driver`]. What it gives is a driver itself, for [`embassy_net::new`]: frames that carry
 //! TCP for our addresses go to the core and are answered through the same driver, everything else reaches embassy-net untouched, which
 //! keeps ARP, neighbor discovery, DHCP, SLAAC, ICMP, UDP and DNS. embassy-net needs no `tcp` feature; where a project has it on, it sees no TCP of the
 //! families spoken here.
@@ -13,7 +13,7 @@
 //!
 //! # Rooms
 //! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's addresses, `advertisements` keeps them from a forger, `state` is
-//! what they share with the sockets, `stack` the handle that makes these: `listener`, `stream`, `client`.
+//! what they share with the sockets, `start` all of it in one call, `stack` the handle that makes these: `listener`, `stream`, `client`.
 //!
 //! # What sleeps and what wakes
 //! Nothing polls, however many tasks wait. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
@@ -28,6 +28,7 @@ mod format;
 mod listener;
 mod runner;
 mod stack;
+mod start;
 mod state;
 mod stream;
 
@@ -36,5 +37,6 @@ pub use driver::{DeviceError, FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared,
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;
+pub use start::{Resources, StartError, start};
 pub use state::TcpResources;
 pub use stream::{TcpReader, TcpStream, TcpWriter};

@@ -141,7 +141,7 @@ impl Sharing {
     }
 }
 
-/// Borrowed for the length of a call, never across a foreign closure or an `await`.
+/// Borrowed for the length of a call, never across an `await`, and across a foreign closure only where the documentation says so.
 pub(super) struct State {
     pub(super) link: Link<'static>,
     waiters: &'static mut [Waiters],

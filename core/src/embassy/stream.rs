@@ -2,6 +2,7 @@
 
 use core::future::poll_fn;
 use core::net::SocketAddr;
+use core::num::NonZeroU8;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
@@ -106,6 +107,83 @@ impl TcpStream {
         poll_fn(|cx| self.poll_write(cx, buf)).await
     }
 
+    /// Receives without a copy: `look` is shown what has come, in the receive buffer itself, and says how many bytes of it it has taken and what is
+    /// returned. It sees at least one byte, none at the end of the stream: see [`crate::Tcp::recv_with`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended; `look` is not called then.
+    ///
+    /// # Panics
+    /// If `look` itself uses this stack or one of its sockets.
+    pub async fn read_with<R>(&mut self, look: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        self.receive_with(look).await
+    }
+
+    /// Sends without a copy: `fill` writes into the send buffer itself and says how many bytes are to be sent and what is returned. It sees at least
+    /// one byte: see [`crate::Tcp::send_with`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended; [`Error::SendShutdown`] after [`TcpStream::shutdown`]. `fill` is not called then.
+    ///
+    /// # Panics
+    /// If `fill` itself uses this stack or one of its sockets.
+    pub async fn write_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        self.send_with(fill).await
+    }
+
+    /// Waits until a read gives something at once: bytes, the end of the stream, or the error.
+    pub async fn wait_read_ready(&mut self) {
+        self.read_ready_or_over().await;
+    }
+
+    /// Waits until a write takes something at once, or gives the error.
+    pub async fn wait_write_ready(&mut self) {
+        self.write_ready_or_over().await;
+    }
+
+    /// Returns whether bytes wait to be read.
+    pub fn can_recv(&self) -> bool {
+        self.status().is_ok_and(|status| status.readable > 0)
+    }
+
+    /// Returns whether a write would take at least one byte now.
+    pub fn can_send(&self) -> bool {
+        self.may_send() && self.status().is_ok_and(|status| status.writable > 0)
+    }
+
+    /// Returns whether there are bytes to read, or may be some yet.
+    pub fn may_recv(&self) -> bool {
+        self.status().is_ok_and(|status| {
+            let is_over = status.closed.is_some() || has_peer_finished(status.state);
+            status.readable > 0 || !is_over
+        })
+    }
+
+    /// Returns whether our direction is open: neither shut down nor ended.
+    pub fn may_send(&self) -> bool {
+        self.status().is_ok_and(|status| status.closed.is_none() && !have_we_finished(status.state))
+    }
+
+    /// Returns the size of the receive buffer, in bytes.
+    pub fn recv_capacity(&self) -> usize {
+        self.buffer_sizes().0
+    }
+
+    /// Returns the size of the send buffer, in bytes.
+    pub fn send_capacity(&self) -> usize {
+        self.buffer_sizes().1
+    }
+
+    /// Returns how many bytes wait to be read.
+    pub fn recv_queue(&self) -> usize {
+        self.status().map_or(0, |status| status.readable)
+    }
+
+    /// Returns how many bytes were written and are not acknowledged.
+    pub fn send_queue(&self) -> usize {
+        self.status().map_or(0, |status| status.unacknowledged)
+    }
+
     /// Waits until the peer has acknowledged everything written.
     ///
     /// # Errors
@@ -122,12 +200,9 @@ impl TcpStream {
         self.end_sending()
     }
 
-    /// Ends the connection at once; the peer is told by RST (RFC 9293 §3.10.5).
-    pub fn abort(self) {
-        let mut state = self.stack.state();
-        // What has ended already needs no abort; the drop that follows gives the slot back.
-        let _ = state.link.tcp().abort(now(), self.handle);
-        state.runner.wake();
+    /// Ends the connection at once; the peer is told by RST (RFC 9293 §3.10.5). The slot is given back when the stream is dropped. Again is harmless.
+    pub fn abort(&mut self) {
+        self.end_at_once();
     }
 
     /// Waits until the connection has ended, and says why. The halves of a split stream have the same. Any number of tasks may wait.
@@ -185,7 +260,31 @@ impl TcpStream {
         self.change(|tcp, handle| tcp.set_first_byte_timeout(now(), handle, timeout))
     }
 
-    /// Changes a limit; the runner learns of an earlier deadline.
+    /// Switches Nagle's algorithm on or off, from now on: see [`StreamOptions::nagle`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection has ended.
+    pub fn set_nagle_enabled(&mut self, is_on: bool) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_nagle(now(), handle, is_on))
+    }
+
+    /// Sets how long an acknowledgment may be held back, from now on: see [`StreamOptions::delayed_ack`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
+    pub fn set_delayed_ack(&mut self, delay: Duration) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_delayed_ack(now(), handle, delay))
+    }
+
+    /// Sets the hop limit, or time to live, of this connection's packets, from now on; `None` is [`crate::Config::hop_limit`] again.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection has ended.
+    pub fn set_hop_limit(&mut self, hop_limit: Option<NonZeroU8>) -> Result<(), Error> {
+        self.change(|tcp, handle| tcp.set_hop_limit(now(), handle, hop_limit))
+    }
+
+    /// Changes a setting; the runner learns of an earlier deadline.
     fn change(&self, how: impl FnOnce(&mut Tcp<'_>, ConnectionHandle) -> Result<(), Error>) -> Result<(), Error> {
         let mut state = self.stack.state();
         how(state.link.tcp(), self.handle)?;
@@ -247,20 +346,59 @@ impl TcpStream {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Error>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
+        self.poll_recv(cx, |tcp| tcp.recv(now(), self.handle, buf))
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_recv(cx, |tcp| tcp.recv_with(now(), self.handle, |_| (0, ())))
+    }
+
+    /// Receives, or waits for what there is to receive.
+    fn poll_recv<R>(
+        &self,
+        cx: &mut Context<'_>,
+        recv: impl FnOnce(&mut Tcp<'_>) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
         let mut state = self.stack.state();
-        let outcome = state.link.tcp().recv(now(), self.handle, buf);
-        if outcome == Err(Error::WouldBlock) {
+        let had_output = state.link.tcp_ref().has_output();
+        let outcome = recv(state.link.tcp());
+        // The window may have opened by a step worth telling, or an acknowledgment has waited for this.
+        if !had_output && state.link.tcp_ref().has_output() {
+            state.runner.wake();
+        }
+        if matches!(outcome, Err(Error::WouldBlock)) {
             state.waiters(self.handle).reader.register(cx.waker());
             return Poll::Pending;
         }
-        // The window may have opened by a step worth telling.
+        Poll::Ready(outcome)
+    }
+
+    /// An error is something to read, too.
+    async fn read_ready_or_over(&self) {
+        let _ = poll_fn(|cx| self.poll_read_ready(cx)).await;
+    }
+
+    async fn write_ready_or_over(&self) {
+        let _ = poll_fn(|cx| self.poll_write_ready(cx)).await;
+    }
+
+    /// Nobody else reads or writes between the wait and the call: the stream, or its half, is borrowed for both.
+    async fn receive_with<R>(&self, look: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        poll_fn(|cx| self.poll_read_ready(cx)).await?;
+        let mut state = self.stack.state();
+        let result = state.link.tcp().recv_with(now(), self.handle, look);
         if state.link.tcp_ref().has_output() {
             state.runner.wake();
         }
-        Poll::Ready(outcome)
+        result
+    }
+
+    async fn send_with<R>(&self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        poll_fn(|cx| self.poll_write_ready(cx)).await?;
+        let mut state = self.stack.state();
+        let result = state.link.tcp().send_with(now(), self.handle, fill);
+        state.runner.wake();
+        result
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
@@ -271,6 +409,16 @@ impl TcpStream {
             return Poll::Pending;
         }
         state.runner.wake();
+        Poll::Ready(outcome)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.stack.state();
+        let outcome = state.link.tcp().send_with(now(), self.handle, |_| (0, ()));
+        if outcome == Err(Error::WouldBlock) {
+            state.waiters(self.handle).writer.register(cx.waker());
+            return Poll::Pending;
+        }
         Poll::Ready(outcome)
     }
 
@@ -287,25 +435,32 @@ impl TcpStream {
         Poll::Pending
     }
 
+    fn end_at_once(&self) {
+        let mut state = self.stack.state();
+        // What has ended already keeps its reason.
+        let _ = state.link.tcp().reset(now(), self.handle);
+        state.runner.wake();
+    }
+
+    fn buffer_sizes(&self) -> (usize, usize) {
+        self.stack.state().link.tcp_ref().buffer_sizes(self.handle).unwrap_or_default()
+    }
+
     fn end_sending(&self) -> Result<(), Error> {
         let mut state = self.stack.state();
         state.link.tcp().shutdown(now(), self.handle)?;
+        // Whoever waits for room learns that there will be none: the other half may have ended this.
+        state.waiters(self.handle).writer.wake();
         state.runner.wake();
         Ok(())
     }
 
     fn is_read_ready(&self) -> bool {
-        self.status().is_ok_and(|status| {
-            let is_over = status.closed.is_some() || has_peer_finished(status.state);
-            status.readable > 0 || is_over
-        })
+        self.can_recv() || !self.may_recv()
     }
 
     fn is_write_ready(&self) -> bool {
-        self.status().is_ok_and(|status| {
-            let is_over = status.closed.is_some() || have_we_finished(status.state);
-            status.writable > 0 || is_over
-        })
+        self.can_send() || !self.may_send()
     }
 }
 
@@ -333,7 +488,7 @@ fn has_peer_finished(state: State) -> bool {
 impl Drop for TcpStream {
     fn drop(&mut self) {
         let mut state = self.stack.state();
-        // Given up before by `abort`: nothing is left to do then.
+        // A stream that is held has its slot.
         let _ = state.link.tcp().close(now(), self.handle);
         state.runner.wake();
     }
@@ -398,13 +553,19 @@ impl WriteReady for TcpStream {
 }
 
 impl TcpReader<'_> {
-    /// Waits until the connection has ended, and says why: see [`TcpStream::closed`].
-    pub async fn closed(&self) -> CloseReason {
-        self.stream.closed().await
+    /// Receives without a copy: see [`TcpStream::read_with`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended.
+    pub async fn read_with<R>(&mut self, look: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        self.stream.receive_with(look).await
     }
-}
 
-impl TcpWriter<'_> {
+    /// Waits until a read gives something at once: see [`TcpStream::wait_read_ready`].
+    pub async fn wait_read_ready(&mut self) {
+        self.stream.read_ready_or_over().await;
+    }
+
     /// Waits until the connection has ended, and says why: see [`TcpStream::closed`].
     pub async fn closed(&self) -> CloseReason {
         self.stream.closed().await
@@ -416,6 +577,44 @@ impl TcpWriter<'_> {
     /// [`Error::Closed`] if the connection has ended already.
     pub fn shutdown(&mut self) -> Result<(), Error> {
         self.stream.end_sending()
+    }
+
+    /// Ends the connection at once: see [`TcpStream::abort`].
+    pub fn abort(&mut self) {
+        self.stream.end_at_once();
+    }
+}
+
+impl TcpWriter<'_> {
+    /// Sends without a copy: see [`TcpStream::write_with`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] says how the connection ended; [`Error::SendShutdown`] after [`TcpWriter::shutdown`].
+    pub async fn write_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        self.stream.send_with(fill).await
+    }
+
+    /// Waits until a write takes something at once: see [`TcpStream::wait_write_ready`].
+    pub async fn wait_write_ready(&mut self) {
+        self.stream.write_ready_or_over().await;
+    }
+
+    /// Waits until the connection has ended, and says why: see [`TcpStream::closed`].
+    pub async fn closed(&self) -> CloseReason {
+        self.stream.closed().await
+    }
+
+    /// Ends our direction: see [`TcpStream::shutdown`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the connection has ended already.
+    pub fn shutdown(&mut self) -> Result<(), Error> {
+        self.stream.end_sending()
+    }
+
+    /// Ends the connection at once: see [`TcpStream::abort`].
+    pub fn abort(&mut self) {
+        self.stream.end_at_once();
     }
 }
 

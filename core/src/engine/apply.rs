@@ -28,7 +28,7 @@ impl Tcp<'_> {
         c.process_user_timeout_option(seg.header.options.user_timeout, &self.settings);
         if !seg.payload.is_empty() {
             // No more than the window.
-            receive::take(c, seg.payload.len() as u16, false, ms, &self.settings);
+            receive::take(c, seg.payload.len() as u16, false, seg, ms, &self.settings);
         }
         self.queue(i);
     }
@@ -83,7 +83,7 @@ impl Tcp<'_> {
         if let Some(distance) = fin {
             receive::hold_fin(c, distance);
         }
-        receive::store_payload(c, &mut self.pool, payload, seg.payload, ms, &self.settings);
+        receive::store_payload(c, &mut self.pool, payload, seg, ms, &self.settings);
         if ack_now {
             c.set(Due::ACK_NOW);
         }
@@ -229,7 +229,7 @@ impl Tcp<'_> {
         c.since = self.clock.ms();
         c.tcb.enter(state);
         if c.has(Marks::UNACCEPTED) {
-            let listener = c.listener;
+            let listener = c.owner.as_listener();
             self.listeners.unlink(listener, &mut self.connections, i);
             count(&mut self.counters.lost_before_accept);
         } else {

@@ -79,7 +79,7 @@ impl Tcp<'_> {
             self.half_open.iter().filter(|(_, half)| is_its(half)).count()
         };
         let unaccepted = |l| {
-            let is_its = |c: &Connection| c.listener == l && !c.is_over() && c.has(Marks::UNACCEPTED);
+            let is_its = |c: &Connection| c.has(Marks::UNACCEPTED) && c.owner.as_listener() == l && !c.is_over();
             self.connections.iter().filter(|(_, c)| is_its(c)).count()
         };
         self.listeners.audit(&self.connections, half_open, unaccepted)

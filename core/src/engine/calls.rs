@@ -1,6 +1,7 @@
 //! What an application asks for (RFC 9293 §3.9.1, §3.10.1 to §3.10.6). Poll for output after each call that takes `now`.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 #[cfg(feature = "keepalive")]
@@ -8,7 +9,7 @@ use crate::config::KeepAlive;
 use crate::config::{ListenOptions, StreamOptions};
 use crate::connection::flags::{Due, Marks};
 use crate::connection::settings::{Listen, Stream};
-use crate::connection::slot::{Connection, Events};
+use crate::connection::slot::{Accepting, Connection, Events, Owner};
 use crate::connection::timers::Timers;
 use crate::connection::{limits, receive, send};
 use crate::counters::{Counters, ResetRecord};
@@ -23,6 +24,7 @@ use crate::rules::verdict::{CloseReason, State, Timer};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints, is_pair_answerable};
+use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
     /// Listens on `local` (§3.10.1, passive OPEN). Its address may be unspecified: `0.0.0.0` is every IPv4 address of ours, `::` every
@@ -79,10 +81,10 @@ impl Tcp<'_> {
         let l = self.listener(handle)?;
         let i = self.listeners[l].first().ok_or(Error::WouldBlock)?;
         self.listeners.unlink(l, &mut self.connections, i);
-        let first_byte = self.listeners[l].options.stream.first_byte_ms();
+        let options = &self.listeners[l].options.stream;
         let c = &mut self.connections[i];
-        c.clear(Marks::UNACCEPTED);
-        c.wait_for(first_byte.filter(|_| !c.has(Marks::PEER_SPOKE)), self.clock.ms());
+        c.accepted(options, &self.settings);
+        c.wait_for(options.first_byte_ms().filter(|_| !c.has(Marks::PEER_SPOKE)), self.clock.ms());
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
         self.settle(i);
@@ -122,6 +124,7 @@ impl Tcp<'_> {
         let iss = self.keyed.initial_seq(now, &tuple);
         let c = &mut self.connections[i];
         apply_options(c, &options);
+        c.accepted(&options, &self.settings);
         c.tcb.tuple = tuple;
         c.link_addr = link_addr.unwrap_or_default();
         c.marks.set(Marks::LINK_ADDR_KNOWN, link_addr.is_some());
@@ -198,56 +201,181 @@ impl Tcp<'_> {
     /// [`Error::WouldBlock`] if the buffer is full, [`Error::SendShutdown`] after shutdown, [`Error::Closed`] with the reason,
     /// [`Error::StaleHandle`].
     pub fn send(&mut self, now: Instant, handle: ConnectionHandle, data: &[u8]) -> Result<usize, Error> {
+        let (i, at, room) = self.room_to_send(now, handle)?;
+        let n = room.min(data.len());
+        if n == 0 {
+            return if data.is_empty() { Ok(0) } else { Err(Error::WouldBlock) };
+        }
+        let c = &self.connections[i];
+        self.pool.tx(c.buffers).write(at, &data[..n]);
+        self.queued_to_send(i, n);
+        Ok(n)
+    }
+
+    /// The same without a copy: `fill` writes into the send buffer itself and says how many bytes are to be sent, at most all it was shown, and
+    /// what is returned. It sees at least one byte, and perhaps not all free ones: no further than the buffer's end. What it finds there is of no
+    /// meaning.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::send`]; `fill` is not called then.
+    pub fn send_with<R>(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        let (i, at, room) = self.room_to_send(now, handle)?;
+        if room == 0 {
+            return Err(Error::WouldBlock);
+        }
+        let mut ring = self.pool.tx(self.connections[i].buffers);
+        let free = ring.stretch(at, room);
+        let most = free.len();
+        let (n, result) = fill(free);
+        if n > 0 {
+            self.queued_to_send(i, n.min(most));
+        }
+        Ok(result)
+    }
+
+    /// The number of the next byte to be queued, and how many there is room for.
+    fn room_to_send(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(Id<Connection>, Seq, usize), Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
-        let c = &mut self.connections[i];
+        let c = &self.connections[i];
         if let Some(reason) = c.closed() {
             return Err(Error::Closed(reason));
         }
         if c.has(Flags::FIN_QUEUED) || c.has(Flags::FIN_OUT) {
             return Err(Error::SendShutdown);
         }
-        let room = c.buffers.tx_size() - usize::from(c.tx_len);
-        let n = room.min(data.len());
-        if n == 0 {
-            return if data.is_empty() { Ok(0) } else { Err(Error::WouldBlock) };
-        }
         let syn = u32::from(!c.tcb.state().is_synchronized());
         let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
-        self.pool.tx(c.buffers).write(at, &data[..n]);
+        Ok((i, at, c.buffers.tx_size() - usize::from(c.tx_len)))
+    }
+
+    fn queued_to_send(&mut self, i: Id<Connection>, n: usize) {
+        let c = &mut self.connections[i];
+        // No more than the buffer.
         c.tx_len += n as u16;
         send::update_persist_timer(c, self.clock.ms(), &self.settings);
         self.queue(i);
-        Ok(n)
     }
 
     /// Copies received bytes out; returns how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Bytes
     /// received in order before a reset are delivered before the error (the RFC flushes them).
     ///
+    /// Asking for more than there is says that nothing will be sent in answer to what was read: if the peer pushed it and its acknowledgment
+    /// is held back, that leaves at once.
+    ///
     /// # Errors
     /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
     pub fn recv(&mut self, _now: Instant, handle: ConnectionHandle, buf: &mut [u8]) -> Result<usize, Error> {
+        if buf.is_empty() {
+            return self.held(handle).map(|_| 0);
+        }
+        let Some((i, at, readable)) = self.received(handle)? else { return Ok(0) };
+        let n = readable.min(buf.len());
+        let c = &self.connections[i];
+        self.pool.rx(c.buffers).read(at, &mut buf[..n]);
+        self.read(i, n);
+        Ok(n)
+    }
+
+    /// The same without a copy: `look` is shown received bytes in the receive buffer itself and says how many of them it has taken, at most all, and what is
+    /// returned. It sees at least one byte, and perhaps not all there are: no further than the buffer's end. At the end of the stream it sees none.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::recv`]; `look` is not called then.
+    pub fn recv_with<R>(
+        &mut self,
+        _now: Instant,
+        handle: ConnectionHandle,
+        look: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, Error> {
+        let Some((i, at, readable)) = self.received(handle)? else { return Ok(look(&mut []).1) };
+        let mut ring = self.pool.rx(self.connections[i].buffers);
+        let bytes = ring.stretch(at, readable);
+        let most = bytes.len();
+        let (n, result) = look(bytes);
+        self.read(i, n.min(most));
+        Ok(result)
+    }
+
+    /// The number of the first byte that was not read, and how many there are; `None` at the end of the stream.
+    fn received(&mut self, handle: ConnectionHandle) -> Result<Option<(Id<Connection>, Seq, usize)>, Error> {
         let i = self.held(handle)?;
         let c = &mut self.connections[i];
         if c.rx_len > 0 {
-            let n = usize::from(c.rx_len).min(buf.len());
             let fin = u32::from(c.has(Flags::PEER_FIN));
             let at = c.tcb.rcv_nxt - fin - u32::from(c.rx_len);
-            self.pool.rx(c.buffers).read(at, &mut buf[..n]);
-            c.rx_len -= n as u16;
-            receive::announce_window(c);
-            if c.has(Due::ACK_NOW) {
-                self.queue(i);
-            }
-            return Ok(n);
+            return Ok(Some((i, at, usize::from(c.rx_len))));
         }
         if c.has(Flags::PEER_FIN) {
-            return Ok(0);
+            return Ok(None);
         }
-        match c.closed() {
-            Some(reason) => Err(Error::Closed(reason)),
-            None => Err(Error::WouldBlock),
+        if let Some(reason) = c.closed() {
+            return Err(Error::Closed(reason));
         }
+        receive::acknowledge_asked(c);
+        if c.has(Due::ACK_NOW) {
+            self.queue(i);
+        }
+        Err(Error::WouldBlock)
+    }
+
+    fn read(&mut self, i: Id<Connection>, n: usize) {
+        let c = &mut self.connections[i];
+        c.rx_len -= n as u16;
+        receive::announce_window(c);
+        if c.has(Due::ACK_NOW) {
+            self.queue(i);
+        }
+    }
+
+    /// Returns the sizes in bytes of the receive and the send buffer.
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn buffer_sizes(&self, handle: ConnectionHandle) -> Result<(usize, usize), Error> {
+        let buffers = self.connections[self.held(handle)?].buffers;
+        Ok((buffers.rx_size(), buffers.tx_size()))
+    }
+
+    /// Sets how long an acknowledgment may be held back, from now on: see [`StreamOptions::delayed_ack`]. One that is held back now leaves at once.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::NotConnected`] while nobody has accepted the connection, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_delayed_ack(&mut self, now: Instant, handle: ConnectionHandle, delay: Duration) -> Result<(), Error> {
+        let delay_ms = limits::delayed_ack(delay)?;
+        self.check_accepted(handle)?;
+        self.change(now, handle, |c, _| {
+            c.accepting = Accepting::delayed_by(delay_ms);
+            c.due.set(Due::ACK_NOW, c.has(Due::ACK_NOW) || c.has(Marks::DELACK));
+        })
+    }
+
+    /// Sets the hop limit of a connection's packets, from now on; `None`: [`Config::hop_limit`](crate::Config::hop_limit). See [`StreamOptions::hop_limit`].
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`] while nobody has accepted the connection, [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_hop_limit(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        hop_limit: Option<NonZeroU8>,
+    ) -> Result<(), Error> {
+        let hop_limit = hop_limit.unwrap_or(self.settings.hop_limit);
+        self.check_accepted(handle)?;
+        self.change(now, handle, |c, _| c.owner = Owner::application(hop_limit))
+    }
+
+    /// Switches Nagle's algorithm on or off, from now on: see [`StreamOptions::nagle`]. What it held back leaves at once.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] with the reason, [`Error::StaleHandle`].
+    pub fn set_nagle(&mut self, now: Instant, handle: ConnectionHandle, is_on: bool) -> Result<(), Error> {
+        self.change(now, handle, |c, _| c.marks.set(Marks::NAGLE, is_on))
     }
 
     /// Sets the user timeout of a connection, from now on: see [`StreamOptions::user_timeout`]. What has waited for longer already ends it.
@@ -320,10 +448,13 @@ impl Tcp<'_> {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let timeout_ms = limits::first_byte_timeout(timeout)?;
-        if self.connections[self.held(handle)?].has(Marks::UNACCEPTED) {
-            return Err(Error::NotConnected);
-        }
+        self.check_accepted(handle)?;
         self.change(now, handle, |c, ms| c.wait_for(timeout_ms.filter(|_| !c.has(Marks::PEER_SPOKE)), ms))
+    }
+
+    fn check_accepted(&self, handle: ConnectionHandle) -> Result<(), Error> {
+        let is_unaccepted = self.connections[self.held(handle)?].has(Marks::UNACCEPTED);
+        if is_unaccepted { Err(Error::NotConnected) } else { Ok(()) }
     }
 
     /// Changes the limits of a connection that goes on.
@@ -424,6 +555,19 @@ impl Tcp<'_> {
         let i = self.slot(handle)?;
         self.forget_time_wait_of(i);
         give_up(&mut self.connections[i]);
+        self.abort_slot(i);
+        self.settle(i);
+        Ok(())
+    }
+
+    /// The same, but the handle is kept: the application learns the end as it learns every other, and gives the slot back by [`Tcp::close`].
+    ///
+    /// # Errors
+    /// [`Error::StaleHandle`].
+    pub fn reset(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
+        self.catch_up(now);
+        let i = self.held(handle)?;
+        self.forget_time_wait_of(i);
         self.abort_slot(i);
         self.settle(i);
         Ok(())

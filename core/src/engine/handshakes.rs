@@ -2,7 +2,7 @@
 
 use crate::connection::flags::Marks;
 use crate::connection::settings::Stream;
-use crate::connection::slot::Connection;
+use crate::connection::slot::{Connection, Owner};
 use crate::counters::count;
 use crate::engine::arriving::Arriving;
 use crate::engine::dispatch::{grant, grant_answer};
@@ -248,7 +248,7 @@ impl Tcp<'_> {
         (c.link_addr, c.quota) = (link_addr, quota);
         c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
-        c.listener = l;
+        c.owner = Owner::listener(l);
         c.wait_for(options.accept_ms(), self.clock.ms());
         self.connections.insert(i, hash);
         self.listeners.push(l, &mut self.connections, i);

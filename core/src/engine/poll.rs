@@ -63,6 +63,13 @@ impl What {
         !cfg!(feature = "ipv6") || self.tuple(tcp).remote_addr.is_v4()
     }
 
+    pub(crate) fn hop_limit(&self, tcp: &Tcp<'_>) -> u8 {
+        match self {
+            What::Reply => tcp.settings.hop_limit.get(),
+            What::Segment(i, _) => tcp.connections[*i].hop_limit(&tcp.settings),
+        }
+    }
+
     pub(crate) fn reset_reason(&self, tcp: &Tcp<'_>) -> Option<ResetReason> {
         match self {
             What::Reply => tcp.first_reply().reason,
@@ -210,6 +217,11 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns the peer's endpoint.
     pub fn remote(&self) -> SocketAddr {
         endpoints(&self.tuple(), self.tcp.settings.zone).1
+    }
+
+    /// Returns the hop limit, or time to live, for the segment's packet (MUST-49).
+    pub fn hop_limit(&self) -> u8 {
+        self.what.hop_limit(self.tcp)
     }
 
     /// Returns the link address to send to; `None` if it must be resolved first, see [`Transmit::set_link_addr`] and [`Transmit::defer`].

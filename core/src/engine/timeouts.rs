@@ -82,6 +82,31 @@ impl Tcp<'_> {
         }
     }
 
+    /// The link was down and is up again: what was sent again in vain, or waits for a timeout that has doubled, goes out now, window probes too, and
+    /// after that by a plain timeout. What was sent for the first time within such a timeout waits for its end; half-open and TIME-WAIT records are their
+    /// peers' to ask. R1, R2 and every other limit count on as they did.
+    pub fn link_restored(&mut self, now: Instant) {
+        self.catch_up(now);
+        let ms = self.clock.ms();
+        for i in self.connections.ids() {
+            let c = &mut self.connections[i];
+            let is_out = c.tcb.snd_nxt != c.tcb.snd_una || c.has(Marks::PERSIST);
+            if !c.has(Marks::REXMIT) || !is_out {
+                continue;
+            }
+            let plain = ms.after(send::first_rto_ms(c, &self.settings));
+            // What was sent a moment ago is perhaps on its way.
+            if c.retries == 0 && plain.earlier(c.rexmit_at) == c.rexmit_at {
+                continue;
+            }
+            send_again(c);
+            if !c.has(Marks::LAST_TRY) {
+                c.rexmit_at = c.rexmit_at.earlier(plain);
+            }
+            self.settle(i);
+        }
+    }
+
     fn run_due(&mut self) {
         let ms = self.clock.ms();
         while let Some((i, at)) = self.connections.first_due() {

@@ -8,8 +8,6 @@ use crate::wire::checksum::{self, ChecksumBy, Sum};
 pub(super) const IPV4_HEADER: usize = 20;
 /// Bytes of an IPv6 header.
 pub(super) const IPV6_HEADER: usize = 40;
-/// Time to live of what we send (RFC 1700's recommendation), and hop limit.
-const HOP_LIMIT: u8 = 64;
 
 /// The families by EtherType.
 pub(super) const IPV4: u16 = 0x0800;
@@ -96,20 +94,20 @@ pub(super) fn ethertype(is_v4: bool) -> u16 {
 }
 
 /// Writes the IP header in front of a segment that fills the rest of `packet`.
-pub(super) fn emit_ip_header(packet: &mut [u8], src: &Addr, dst: &Addr, by: ChecksumBy) {
+pub(super) fn emit_ip_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, by: ChecksumBy) {
     #[cfg(feature = "ipv6")]
     if !src.is_v4() {
-        return emit_ipv6_header(packet, src, dst, TCP, HOP_LIMIT);
+        return emit_ipv6_header(packet, src, dst, TCP, hop_limit);
     }
-    emit_ipv4_header(packet, src, dst, by);
+    emit_ipv4_header(packet, src, dst, hop_limit, by);
 }
 
 /// "Don't fragment" is set, so the identification means nothing (RFC 6864 §4.1).
-fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, by: ChecksumBy) {
+fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, by: ChecksumBy) {
     let total_len = packet.len() as u16;
     let Some(header) = packet.as_chunks_mut::<4>().0.first_chunk_mut() else { return };
     let lengths = 4 << 28 | (IPV4_HEADER as u32 / 4) << 24 | u32::from(total_len);
-    let protocol = u32::from(HOP_LIMIT) << 24 | u32::from(TCP) << 16;
+    let protocol = u32::from(hop_limit) << 24 | u32::from(TCP) << 16;
     let words =
         [lengths.to_be_bytes(), DONT_FRAGMENT.to_be_bytes(), protocol.to_be_bytes(), src.v4_octets(), dst.v4_octets()];
     *header = words;

@@ -3,7 +3,7 @@
 use core::ops;
 
 use crate::connection::settings::Listen;
-use crate::connection::slot::Connection;
+use crate::connection::slot::{Accepting, Connection};
 use crate::id::{Id, ListenerId};
 use crate::tables::table::Table;
 use crate::wire::addr::{Addr, Tuple};
@@ -214,7 +214,7 @@ impl<'s> Listeners<'s> {
         let listener = &mut self[id];
         match listener.last {
             None => listener.first = Some(i),
-            Some(last) => connections[last].accept_next = Some(i),
+            Some(last) => connections[last].accepting = Accepting::before(Some(i)),
         }
         listener.last = Some(i);
         listener.queued += 1;
@@ -240,15 +240,15 @@ impl<'s> Listeners<'s> {
         let listener = &mut self[id];
         let (mut before, mut at) = (None, listener.first);
         while let Some(other) = at.filter(|at| *at != i) {
-            (before, at) = (at, connections[other].accept_next);
+            (before, at) = (at, connections[other].accepting.next());
         }
         if at.is_none() {
             return;
         }
-        let next = connections[i].accept_next.take();
+        let next = core::mem::replace(&mut connections[i].accepting, Accepting::NEW).next();
         match before {
             None => listener.first = next,
-            Some(before) => connections[before].accept_next = next,
+            Some(before) => connections[before].accepting = Accepting::before(next),
         }
         if listener.last == Some(i) {
             listener.last = before;
@@ -300,7 +300,7 @@ impl<'s> Listeners<'s> {
             )?;
             let queued = unaccepted(id);
             check(queued == usize::from(listener.queued), "a listener's backlog is counted wrong")?;
-            let backlog = core::iter::successors(listener.first, |i| connections[*i].accept_next);
+            let backlog = core::iter::successors(listener.first, |i| connections[*i].accepting.next());
             let (len, last) = backlog.take(queued + 1).fold((0, None), |(len, _), i| (len + 1, Some(i)));
             check(len == queued && last == listener.last, "a listener's backlog is linked wrong")?;
         }

@@ -5,12 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acknowledging;
 mod closing;
 mod freed;
 mod limits;
 mod neighbors;
 mod opening;
 mod path_mtu;
+mod restored;
 mod settings;
 mod sharing;
 mod transfer;

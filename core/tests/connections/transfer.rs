@@ -12,9 +12,9 @@ use crate::support::table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
 const BUFFER: u32 = 8_192;
-const MSS: u32 = 200;
+pub(crate) const MSS: u32 = 200;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { mss: Some(MSS as u16), ..Config::default() }
 }
 
@@ -23,12 +23,12 @@ fn fitted(config: Config, family: Family) -> Config {
     Config { mss: config.mss.map(|mss| mss + family.mss_less()), ..config }
 }
 
-fn stream() -> StreamOptions {
+pub(crate) fn stream() -> StreamOptions {
     StreamOptions { rx_buffer: BUFFER as usize, tx_buffer: BUFFER as usize, ..StreamOptions::default() }
 }
 
 /// A connection that the peer opened, with the MSS that both sides can send, over each family.
-fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Rig<'_>)) {
+pub(crate) fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Rig<'_>)) {
     on_closed(config, |rig| {
         rig.listen(ListenOptions { stream, ..ListenOptions::default() });
         let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options: &[2, 4, 0, 200], ..Raw::default() };
@@ -45,14 +45,14 @@ fn on_open(config: Config, stream: StreamOptions, test: impl Fn(&mut Rig<'_>)) {
 }
 
 /// A peer that nothing is known of yet, over each family.
-fn on_closed(config: Config, test: impl Fn(&mut Rig<'_>)) {
+pub(crate) fn on_closed(config: Config, test: impl Fn(&mut Rig<'_>)) {
     over_each(|family| {
         let mut store = Box::new(LargeStore::new());
         test(&mut Rig::new(Engine::new(&mut *store, fitted(config, family)), family, PEER_ISN));
     });
 }
 
-fn flags_and_lengths(rig: &Rig<'_>) -> Vec<(u8, usize)> {
+pub(crate) fn flags_and_lengths(rig: &Rig<'_>) -> Vec<(u8, usize)> {
     rig.engine.sent.iter().map(|sent| (sent.flags, sent.text.len())).collect()
 }
 
@@ -69,56 +69,6 @@ fn schedule(rig: &mut Rig<'_>, start: Instant, end: Duration) -> Vec<(u64, u8, u
         seen.extend(rig.engine.sent.iter().map(|sent| (seconds, sent.flags, sent.text.len())));
     }
     seen
-}
-
-// Acknowledgments
-
-#[test]
-fn one_small_segment_is_acknowledged_after_the_delay() {
-    on_open(config(), stream(), |l| {
-        let _ = l.say(ACK, 10);
-        assert!(l.engine.sent.is_empty(), "{:?}", l.engine.sent);
-        assert_eq!(l.engine.deadline, Some((l.engine.now + ms(40), Timer::DelayedAck)));
-        l.engine.wait(ms(39));
-        assert!(l.engine.sent.is_empty());
-        l.engine.wait(ms(1));
-        assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
-        assert_eq!(l.engine.deadline, None);
-    });
-}
-
-#[test]
-fn the_second_segment_is_acknowledged_at_once() {
-    on_open(config(), stream(), |l| {
-        let _ = l.say(ACK, 10);
-        l.model.rcv_nxt += 10;
-        let _ = l.say(ACK, 10);
-        assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
-        assert_eq!(l.engine.only().ack, l.model.rcv_nxt);
-        assert_eq!(l.engine.deadline, None);
-    });
-}
-
-#[test]
-fn text_to_send_carries_the_delayed_acknowledgement() {
-    on_open(config(), stream(), |l| {
-        let _ = l.say(ACK, 10);
-        l.model.rcv_nxt += 10;
-        l.send(5);
-        assert_eq!(flags_and_lengths(l), [(ACK | PSH, 5)]);
-        assert_eq!(l.engine.only().ack, l.model.rcv_nxt);
-    });
-}
-
-#[test]
-fn text_that_fills_a_gap_is_acknowledged_at_once() {
-    on_open(config(), stream(), |l| {
-        let nxt = l.model.rcv_nxt;
-        l.peer_leaves_gap(10, 10);
-        assert_eq!((l.engine.only().ack, l.engine.only().text.len()), (nxt, 0), "beyond the gap: at once");
-        let _ = l.say(ACK, 10);
-        assert_eq!((l.engine.only().ack, l.engine.only().text.len()), (nxt + 20, 0), "the gap filled: at once");
-    });
 }
 
 // The window we offer

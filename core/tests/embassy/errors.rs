@@ -175,7 +175,7 @@ fn reading_and_waiting_reset_wakes_the_reader() {
 #[test]
 fn aborted_peer_is_reset_and_both_know_why() {
     let (mut world, a, b) = World::two_hosts();
-    let (one, mut two) = world.pair(&a, &b, 7, ListenOptions::default());
+    let (mut one, mut two) = world.pair(&a, &b, 7, ListenOptions::default());
     let mark = a.port.mark();
     one.abort();
     assert_eq!(world.block_on(two.read(&mut [0; 10])), Err(Error::Closed(CloseReason::ResetByPeer)));
@@ -183,6 +183,8 @@ fn aborted_peer_is_reset_and_both_know_why() {
     assert!(matches!(&resets[..], [seg] if seg.has(RST)), "{resets:?}");
     assert_eq!(world.block_on(two.closed()), CloseReason::ResetByPeer);
     let ended = a.tcp.inspect(|link| link.tcp_ref().counters().closed(CloseReason::Aborted));
+    drop(one);
+    world.run_ms(1);
     assert_eq!((ended, a.in_use()), (1, (0, 0, 0)));
 }
 

@@ -28,6 +28,8 @@ mod robust;
 mod settings;
 mod sharing;
 mod sleeping;
+mod start;
 mod streams;
 mod stuck;
 mod traits;
+mod whole;

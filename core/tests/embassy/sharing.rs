@@ -173,7 +173,7 @@ fn cancelled_acceptor_loses_no_connection() {
             world.cancel(task);
         }
         world.run_ms(10);
-        let stream = waiting.take().expect("the one that stays is told").unwrap();
+        let mut stream = waiting.take().expect("the one that stays is told").unwrap();
         stream.abort();
         world.run_ms(1);
     }

@@ -1,9 +1,10 @@
 //! What stands on the wire: the pseudo header of RFC 8200 §8.1, and every byte of the IPv6 header.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 
 use tcp_reset_core::link::{Link, Medium, Received};
-use tcp_reset_core::{ChecksumBy, Config, LinkAddr, Rule};
+use tcp_reset_core::{ChecksumBy, Config, LinkAddr, ListenOptions, Rule, StreamOptions};
 
 use crate::links::{ITS_MAC, MAC, frames_out, with_link};
 use crate::support::family::{Family, over_each};
@@ -235,4 +236,49 @@ fn every_byte_sent_is_the_same_whatever_the_buffer_held() {
             }
         }
     });
+}
+
+/// The hop limits of what goes out now.
+fn hops_out(link: &mut Link<'_>) -> Vec<u8> {
+    let hop_limit = |packet: &Vec<u8>| if packet[0] >> 4 == 4 { packet[8] } else { packet[7] };
+    frames_out(link, 0).iter().map(hop_limit).collect()
+}
+
+/// MUST-49. Handshakes of listeners, and what answers for no connection, have that of all.
+#[test]
+fn hop_limit_is_the_connections_own_or_that_of_all() {
+    let hops = |n: u8| NonZeroU8::new(n);
+    over_each(|family| {
+        let (us, peer) = (us(family), peer(family));
+        let config = Config { hop_limit: NonZeroU8::MAX, ..Config::default() };
+        with_link(Medium::Ip, config, &["10.0.0.1/24", "fd00::1/64"], &[], |link| {
+            let say = |link: &mut Link<'_>, raw: Raw<'_>| {
+                let _ = link.handle_frame(START, &ip_packet(peer.ip(), us.ip(), &raw.bytes(peer, us)));
+            };
+            say(link, Raw { seq: 9, flags: SYN, wnd: 100, ..Raw::default() });
+            assert_eq!(hops_out(link), [255], "an RST for nobody");
+            let stream = StreamOptions { hop_limit: hops(3), ..small_stream() };
+            let listener = link.tcp().listen(us, ListenOptions { stream, ..small_listener() }).unwrap();
+            say(link, Raw { seq: 9, flags: SYN, wnd: 100, ..Raw::default() });
+            let packets = frames_out(link, 0);
+            let syn_ack = &packets[0][packets[0].len() - 24..];
+            assert_eq!(packets[0][if us.is_ipv4() { 8 } else { 7 }], 255, "a handshake");
+            let iss = u32::from_be_bytes(syn_ack[4..8].try_into().unwrap());
+            say(link, Raw { seq: 10, ack: iss + 1, flags: ACK, wnd: 100, ..Raw::default() });
+            say(link, Raw { seq: 10, ack: iss + 1, flags: ACK | PSH, wnd: 100, text: b"a", ..Raw::default() });
+            assert_eq!(hops_out(link), [255], "nobody has accepted it");
+            let handle = link.tcp().accept(START, listener).unwrap();
+            link.tcp().send(START, handle, b"b").unwrap();
+            assert_eq!(hops_out(link), [3]);
+            link.tcp().set_hop_limit(START, handle, None).unwrap();
+            link.tcp().shutdown(START, handle).unwrap();
+            assert_eq!(hops_out(link), [255], "that of all again");
+            let own = StreamOptions { hop_limit: hops(1), ..small_stream() };
+            for (options, expected) in [(own, 1), (small_stream(), 255)] {
+                link.connect(START, 0, peer, options).unwrap();
+                assert_eq!(hops_out(link), [expected]);
+            }
+        });
+    });
+    assert_eq!(Config::default().hop_limit.get(), 64);
 }

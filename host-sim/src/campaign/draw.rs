@@ -147,7 +147,7 @@ impl Draw {
         config.syn_received_timeout = Duration::from_millis(self.pick(&[30_000, 30_000, 500, 3_000, 100_000]));
         config.time_wait = Duration::from_millis(self.pick(&[60_000, 60_000, 1, 5_000, 240_000]));
         config.orphan_timeout = Duration::from_millis(self.pick(&[60_000, 60_000, 1_000, 10_000, 200_000]));
-        config.delayed_ack = Duration::from_millis(self.pick(&[40, 40, 0, 200, 500]));
+        config.delayed_ack = Duration::from_millis(self.pick(&[40, 40, 0, 200, 499]));
         config.challenge_limit = self.pick(&[10, 10, 10, 1, 3, 255]);
         let policy = self.chance(8);
         if self.is_limited {
