@@ -27,6 +27,10 @@ pub struct Server {
 }
 
 impl Server {
+    pub fn new(raw: Raw, gives: Ipv4Addr, lease: u32) -> Server {
+        Server { raw, gives, lease, is_silent: false }
+    }
+
     /// Answers what has come; the other frames are lost.
     fn serve(&self) {
         for packet in self.raw.take() {
@@ -90,7 +94,7 @@ fn leased(lease: u32) -> (World, Host, Server, TcpStream, Conn) {
 pub fn leased_with(config: Config, lease: u32) -> (World, Host, Server, TcpStream, Conn) {
     let mut world = World::new();
     let raw = world.raw(RAW);
-    let server = Server { raw: raw.clone(), gives: HOST, lease, is_silent: false };
+    let server = Server::new(raw.clone(), HOST, lease);
     let port = PortRef::new(Some(mac_of(HOST)));
     let host = world.host_with(port, config, Default::default());
     server.run(&mut world, 5_000);

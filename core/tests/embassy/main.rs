@@ -26,6 +26,7 @@ mod ipv6;
 mod limits;
 mod robust;
 mod settings;
+mod shared_device;
 mod sharing;
 mod sleeping;
 mod start;

@@ -28,6 +28,8 @@ pub struct Port {
     pub is_stuck: bool,
     /// How long a frame takes to leave the device, in µs.
     pub frame_time: u64,
+    /// And how many bits a second, zero: at once.
+    pub bit_rate: u64,
     /// When the frame that is leaving has left.
     busy_until: u64,
     /// A frame comes in only while there is room for an answer, as the contract has it and embassy-stm32 does it. Otherwise the answer of
@@ -66,6 +68,7 @@ impl PortRef {
             tx_slots: 8,
             is_stuck: false,
             frame_time: 0,
+            bit_rate: 0,
             busy_until: 0,
             needs_tx_to_receive: true,
             handed_in: 0,
@@ -241,7 +244,9 @@ impl Net {
             while !port.is_stuck && port.busy_until <= clock::now() {
                 let Some(frame) = port.tx.pop_front() else { break };
                 has_moved = true;
-                port.busy_until = clock::now() + port.frame_time;
+                let bits = frame.len() as u64 * 8;
+                let on_the_line = (bits * 1_000_000).checked_div(port.bit_rate).unwrap_or(0);
+                port.busy_until = clock::now() + port.frame_time + on_the_line;
                 if port.is_up {
                     self.on_the_way.push_back((clock::now() + LATENCY, from, frame));
                 }
