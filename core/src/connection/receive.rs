@@ -48,10 +48,12 @@ pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
-    if is_first || fills_gap {
+    let is_pushed = seg.has(Control::PSH);
+    // More of it waits for the peer's first window.
+    if fills_gap || is_first && !is_pushed {
         c.set(Due::ACK_NOW);
     } else {
-        acknowledge_later(c, seg.has(Control::PSH), now, settings);
+        acknowledge_later(c, is_pushed, now, settings);
     }
 }
 
@@ -89,8 +91,8 @@ fn advance(c: &mut Connection, n: u16) {
 }
 
 /// §3.8.6.3: at once for every second full-sized segment, else after a short while, in which an answer may take it along. What fills a gap
-/// ([`take`]) and a connection's first payload are acknowledged at once (RFC 5681 §4.2): a peer whose window begins with one segment, or that
-/// holds back the rest of its request for the acknowledgment (Nagle's algorithm), does not wait for the timer.
+/// ([`take`]) is acknowledged at once (RFC 5681 §4.2), and so is a connection's first payload that is not pushed: a peer whose congestion window begins
+/// with one segment does not wait for the timer.
 fn acknowledge_later(c: &mut Connection, is_pushed: bool, now: Millis, settings: &Settings) {
     let delay_ms = ack_delay_ms(c, settings);
     let is_second = c.has(Marks::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);

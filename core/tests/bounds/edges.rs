@@ -386,7 +386,7 @@ fn the_policy_of_the_last_acknowledgment_counts_a_single_byte() {
         let mut store = Box::new(Store::new());
         let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);
         rig.open();
-        // What comes first is acknowledged at once.
+        // What comes first and is not pushed is acknowledged at once.
         let _ = rig.say(ACK, 1);
         let first = rig.model.rcv_nxt;
         let _ = rig.say(ACK, 1);

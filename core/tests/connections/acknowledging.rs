@@ -49,13 +49,23 @@ fn is_held_back_for(l: &mut Rig<'_>, delay: Duration) {
 }
 
 #[test]
-fn the_first_payload_is_acknowledged_at_once() {
+fn the_first_payload_is_acknowledged_at_once_unless_it_is_pushed() {
     on_open(config(), stream(), |l| {
         let nxt = l.model.rcv_nxt;
         let _ = l.say(ACK, 10);
         assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
         assert_eq!(l.engine.only().ack, nxt + 10);
         assert_eq!(l.engine.deadline, None);
+    });
+    // A whole request: an answer may take the acknowledgment along.
+    on_open(config(), stream(), |l| {
+        let _ = l.say(ACK | PSH, 10);
+        assert!(l.engine.sent.is_empty(), "{:?}", l.engine.sent);
+        assert_eq!(l.engine.deadline, Some((l.engine.now + ms(40), Timer::DelayedAck)));
+        assert_eq!(l.recv().len(), 10);
+        l.model.rcv_nxt += 10;
+        let sent = ask(l);
+        assert_eq!(sent[0].ack, l.model.rcv_nxt);
     });
 }
 

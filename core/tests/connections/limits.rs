@@ -237,7 +237,7 @@ fn established_silence_after_progress_is_told_again() {
 fn established_delayed_ack_does_not_wait_for_a_withheld_challenge() {
     on_with(Config { delayed_ack: Duration::from_millis(40), ..quick_config() }, |l| {
         l.open();
-        // What comes first is acknowledged at once.
+        // What comes first and is not pushed is acknowledged at once.
         let _ = l.say(ACK, 1);
         for _ in 0..12 {
             let _ = l.inject(&Seg::new(SYN, l.model.rcv_nxt.wrapping_add(30), 0, 0, 0));

@@ -23,6 +23,7 @@ mod dropping;
 mod errors;
 #[cfg(feature = "ipv6")]
 mod ipv6;
+mod latency;
 mod limits;
 mod robust;
 mod settings;

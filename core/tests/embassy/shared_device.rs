@@ -32,12 +32,11 @@ struct Case {
 impl Case {
     fn all(mbit: u64) -> impl Iterator<Item = Case> {
         let slots = [2, 4, 8].into_iter();
-        let cases = slots.flat_map(move |tx_slots| {
+        slots.flat_map(move |tx_slots| {
             [4, 8].into_iter().flat_map(move |connections| {
                 [true, false].map(|is_upload| Case { tx_slots, connections, mbit, is_upload })
             })
-        });
-        cases
+        })
     }
 
     fn port(self, mac: [u8; 6]) -> PortRef {

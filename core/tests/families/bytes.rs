@@ -265,7 +265,7 @@ fn hop_limit_is_the_connections_own_or_that_of_all() {
             assert_eq!(packets[0][if us.is_ipv4() { 8 } else { 7 }], 255, "a handshake");
             let iss = u32::from_be_bytes(syn_ack[4..8].try_into().unwrap());
             say(link, Raw { seq: 10, ack: iss + 1, flags: ACK, wnd: 100, ..Raw::default() });
-            say(link, Raw { seq: 10, ack: iss + 1, flags: ACK | PSH, wnd: 100, text: b"a", ..Raw::default() });
+            say(link, Raw { seq: 10, ack: iss + 1, flags: ACK, wnd: 100, text: b"a", ..Raw::default() });
             assert_eq!(hops_out(link), [255], "nobody has accepted it");
             let handle = link.tcp().accept(START, listener).unwrap();
             link.tcp().send(START, handle, b"b").unwrap();

@@ -151,7 +151,7 @@ fn segments(family: &str, conn: &Conn) -> Vec<Seed> {
     vec![
         other("syn-to-the-listener", NOTHING, &syn(5_001, OPEN), Rule::ListenSyn, 1),
         other("ack-to-the-listener", NOTHING, &Seg { sport: 5_001, ..at(0, ACK, b"") }, Rule::ListenAck, 1),
-        other("text", RECEIVE, &at(0, ACK | PSH, b"some text"), Rule::PayloadInOrder, 1),
+        other("text", RECEIVE, &at(0, ACK | PSH, b"some text"), Rule::PayloadInOrder, 0),
         other("text-beyond-a-gap", NOTHING, &at(10, ACK | PSH, b"some text"), Rule::PayloadOutOfOrder, 1),
         // Behind the FINs of both connections.
         other("text-for-nobody", CLOSE, &at(0, ACK | PSH, b"some text"), Rule::PayloadReceiverGone, 3),
@@ -199,7 +199,7 @@ fn others(conns: &[Conn; 2]) -> Vec<Seed> {
         seed("arp-question", NOTHING, &arp(BROADCAST, 1, ([0; 6], OURS_V4)), Fate::PassedOn(0)),
         seed("arp-answer", NOTHING, &arp(OURS_MAC, 2, (OURS_MAC, OURS_V4)), Fate::PassedOn(0)),
         seed("v4-fragment", NOTHING, &wrap(OURS_MAC, PEER_MAC, &piece), Fate::Rule(Rule::Fragment, 0)),
-        seed("v6-text-behind-headers", NOTHING, &behind, Fate::Rule(Rule::PayloadInOrder, 1)),
+        seed("v6-text-behind-headers", NOTHING, &behind, Fate::Rule(Rule::PayloadInOrder, 0)),
         Seed { name: "v6-conversation".into(), bytes: talk.concat(), fate: Fate::Rule(Rule::FinInOrder, 1) },
     ]
 }

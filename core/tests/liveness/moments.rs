@@ -173,7 +173,7 @@ fn a_probe_leaves_the_delayed_ack_due() {
     on_link_with(config, |rig| {
         rig.open_with(with_keep(keep(ms(10), secs(1), 9)));
         rig.engine.wait(ms(5));
-        // What comes first is acknowledged at once.
+        // What comes first and is not pushed is acknowledged at once.
         let _ = rig.say(ACK, 1);
         rig.engine.sent.clear();
         let before = rig.model.rcv_nxt;

@@ -87,7 +87,7 @@ fn retransmission_window_probe_and_user_timeout() {
 fn a_held_back_acknowledgment_and_a_challenge() {
     on_link_with(Config { delayed_ack: ms(40), ..quick_config() }, |rig| {
         rig.open();
-        // What comes first is acknowledged at once.
+        // What comes first and is not pushed is acknowledged at once.
         let _ = rig.say(ACK, 1);
         let _ = rig.say(ACK, 5);
         assert_armed(rig, &[(Timer::DelayedAck, ms(40))]);

@@ -244,7 +244,7 @@ fn allow_before_fin(config: &mut Config) {
 
 fn acknowledgement_delayed_strict(rig: &mut Rig<'_>) {
     rig.open();
-    // What comes first is acknowledged at once.
+    // What comes first and is not pushed is acknowledged at once.
     let _ = rig.say(ACK, 1);
     let before = rig.model.rcv_nxt;
     let _ = rig.say(ACK, 5);

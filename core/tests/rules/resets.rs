@@ -42,7 +42,7 @@ fn established_rst_at_rcv_nxt_resets() {
 fn with_delayed_ack(rst_policy: RstPolicy, test: impl Fn(&mut Rig<'_>)) {
     on_link_with(Config { rst_policy, ..Config::default() }, |l| {
         l.open();
-        // What comes first is acknowledged at once.
+        // What comes first and is not pushed is acknowledged at once.
         let _ = l.say(ACK, 1);
         let _ = l.say(ACK, 5);
         assert_silent(l);
