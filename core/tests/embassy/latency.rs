@@ -1,7 +1,5 @@
 //! Requests and answers in small segments, beside embassy-net's own TCP against the same peer, whose Nagle's algorithm is on.
 
-use std::net::SocketAddr;
-
 use embassy_net::tcp::TcpSocket;
 use embedded_io_async::{Read, Write};
 use tcp_reset_core::embassy::TcpStream;
@@ -103,7 +101,7 @@ fn theirs_in(world: &mut World, port: PortRef, talk: Talk, asks: bool) -> (u64, 
         let listener = peer.tcp.listen((OTHER, 7), ListenOptions::default()).unwrap();
         world.spawn(async move { serve(listener.accept().await.unwrap(), talk).await });
         return world.block_on(async {
-            socket.connect(SocketAddr::from((OTHER, 7))).await.unwrap();
+            socket.connect((OTHER, 7)).await.unwrap();
             ask(socket, talk).await
         });
     }
