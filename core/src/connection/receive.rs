@@ -48,7 +48,8 @@ pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
-    let is_pushed = seg.has(Control::PSH);
+    // A full segment is one of many: its peer waits for nothing.
+    let is_pushed = seg.has(Control::PSH) && seg.payload.len() < usize::from(c.tcb.mss);
     // More of it waits for the peer's first window.
     if fills_gap || is_first && !is_pushed {
         c.set(Due::ACK_NOW);

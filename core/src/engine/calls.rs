@@ -265,8 +265,8 @@ impl Tcp<'_> {
     /// Copies received bytes out; returns how many, and 0 at the end of the stream, or if `buf` is empty (§3.10.3). Bytes
     /// received in order before a reset are delivered before the error (the RFC flushes them).
     ///
-    /// Asking for more than there is says that nothing will be sent in answer to what was read: if the peer pushed it and its acknowledgment
-    /// is held back, that leaves at once.
+    /// Asking for more than there is says that nothing will be sent in answer to what was read: if the peer pushed it, in a segment
+    /// that is not full, and its acknowledgment is held back, that leaves at once.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] if there are none now, [`Error::Closed`] with the reason, [`Error::StaleHandle`].

@@ -137,6 +137,24 @@ fn what_was_not_pushed_waits_although_the_application_asks_for_more() {
 }
 
 #[test]
+fn a_full_segment_waits_for_the_second_although_it_is_pushed() {
+    on_spoken(config(), stream(), |l| {
+        let _ = l.say(ACK | PSH, MSS);
+        let _ = l.recv();
+        assert_eq!(ask(l), []);
+        l.model.rcv_nxt += MSS;
+        let _ = l.say(ACK | PSH, MSS);
+        assert_eq!(flags_and_lengths(l), [(ACK, 0)]);
+    });
+    on_spoken(config(), stream(), |l| {
+        let _ = l.say(ACK | PSH, MSS - 1);
+        let _ = l.recv();
+        let _ = ask(l);
+        assert_eq!(flags_and_lengths(l), [(ACK, 0)], "a byte less");
+    });
+}
+
+#[test]
 fn what_was_not_read_to_its_end_waits() {
     on_spoken(config(), stream(), |l| {
         let _ = l.say(ACK | PSH, 10);
