@@ -58,7 +58,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "full segment of data",
         base: Base::Theirs,
         target: Some(0.90),
-        bounds: [1.06, 1.01, 1.02],
+        bounds: [1.13, 1.08, 1.08],
     },
     Item {
         name: "request-response",
