@@ -47,7 +47,7 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
     for Resources<C, L, H, T, P, S>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tcp().fmt(f)
+        self.tcp.fmt(f)
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Resources<
     const POOL: usize,
     const SOCKETS: usize,
 > {
-    tcp: TcpResources<CONNECTIONS, LISTENERS, HALF_OPEN, TIME_WAIT, POOL>,
+    pub(super) tcp: TcpResources<CONNECTIONS, LISTENERS, HALF_OPEN, TIME_WAIT, POOL>,
     net: embassy_net::StackResources<SOCKETS>,
 }
 
@@ -30,10 +30,6 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
     /// Makes empty resources, in a constant if wished.
     pub const fn new() -> Self {
         Resources { tcp: TcpResources::new(), net: embassy_net::StackResources::new() }
-    }
-
-    pub(super) fn tcp(&self) -> &TcpResources<C, L, H, T, P> {
-        &self.tcp
     }
 }
 

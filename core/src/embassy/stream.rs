@@ -6,6 +6,7 @@ use core::num::NonZeroU8;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use embassy_sync::waitqueue::WakerRegistration;
 use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::stack::TcpStack;
@@ -148,20 +149,17 @@ impl TcpStream {
 
     /// Returns whether a write would take at least one byte now.
     pub fn can_send(&self) -> bool {
-        self.may_send() && self.status().is_ok_and(|status| status.writable > 0)
+        self.status().is_ok_and(|status| may_send(&status) && status.writable > 0)
     }
 
     /// Returns whether there are bytes to read, or may be some yet.
     pub fn may_recv(&self) -> bool {
-        self.status().is_ok_and(|status| {
-            let is_over = status.closed.is_some() || has_peer_finished(status.state);
-            status.readable > 0 || !is_over
-        })
+        self.status().is_ok_and(|status| may_recv(&status))
     }
 
     /// Returns whether our direction is open: neither shut down nor ended.
     pub fn may_send(&self) -> bool {
-        self.status().is_ok_and(|status| status.closed.is_none() && !have_we_finished(status.state))
+        self.status().is_ok_and(|status| may_send(&status))
     }
 
     /// Returns the size of the receive buffer, in bytes.
@@ -366,11 +364,7 @@ impl TcpStream {
         if !had_output && state.link.tcp_ref().has_output() {
             state.runner.wake();
         }
-        if matches!(outcome, Err(Error::WouldBlock)) {
-            state.waiters(self.handle).reader.register(cx.waker());
-            return Poll::Pending;
-        }
-        Poll::Ready(outcome)
+        done_or_waiting(outcome, &mut state.waiters(self.handle).reader, cx)
     }
 
     /// An error is something to read, too.
@@ -404,22 +398,17 @@ impl TcpStream {
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
         let mut state = self.stack.state();
         let outcome = state.link.tcp().send(now(), self.handle, buf);
-        if outcome == Err(Error::WouldBlock) {
-            state.waiters(self.handle).writer.register(cx.waker());
-            return Poll::Pending;
+        let polled = done_or_waiting(outcome, &mut state.waiters(self.handle).writer, cx);
+        if polled.is_ready() {
+            state.runner.wake();
         }
-        state.runner.wake();
-        Poll::Ready(outcome)
+        polled
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.stack.state();
         let outcome = state.link.tcp().send_with(now(), self.handle, |_| (0, ()));
-        if outcome == Err(Error::WouldBlock) {
-            state.waiters(self.handle).writer.register(cx.waker());
-            return Poll::Pending;
-        }
-        Poll::Ready(outcome)
+        done_or_waiting(outcome, &mut state.waiters(self.handle).writer, cx)
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -456,12 +445,34 @@ impl TcpStream {
     }
 
     fn is_read_ready(&self) -> bool {
-        self.can_recv() || !self.may_recv()
+        self.status().is_ok_and(|status| status.readable > 0 || !may_recv(&status))
     }
 
     fn is_write_ready(&self) -> bool {
-        self.can_send() || !self.may_send()
+        self.status().is_ok_and(|status| status.writable > 0 || !may_send(&status))
     }
+}
+
+/// Registers the task where the call would block.
+fn done_or_waiting<R>(
+    outcome: Result<R, Error>,
+    waiter: &mut WakerRegistration,
+    cx: &Context<'_>,
+) -> Poll<Result<R, Error>> {
+    if matches!(outcome, Err(Error::WouldBlock)) {
+        waiter.register(cx.waker());
+        return Poll::Pending;
+    }
+    Poll::Ready(outcome)
+}
+
+fn may_recv(status: &Status) -> bool {
+    let is_over = status.closed.is_some() || has_peer_finished(status.state);
+    status.readable > 0 || !is_over
+}
+
+fn may_send(status: &Status) -> bool {
+    status.closed.is_none() && !have_we_finished(status.state)
 }
 
 /// Returns whether we can send nothing more.

@@ -45,14 +45,6 @@ pub struct Link<'s> {
 }
 
 impl<'s> Link<'s> {
-    /// The link was down and is up again: what was learned about neighbors is forgotten, because the cable may lead elsewhere now, and what was lost goes
-    /// out again at once ([`crate::Tcp::link_restored`]).
-    pub fn restored(&mut self, now: Instant) {
-        #[cfg(feature = "ethernet")]
-        self.forget_neighbors();
-        self.tcp.link_restored(now);
-    }
-
     /// Wraps an engine. `checksum` says who checks and fills in the IPv4 header's; TCP's is a setting of the engine.
     pub fn new(tcp: Tcp<'s>, medium: Medium, checksum: ChecksumBy) -> Link<'s> {
         Link {
@@ -63,6 +55,14 @@ impl<'s> Link<'s> {
             neighbors: Neighbors::new(),
             counters: LinkCounters::default(),
         }
+    }
+
+    /// The link was down and is up again: what was learned about neighbors is forgotten, because the cable may lead elsewhere now, and what was lost goes
+    /// out again at once ([`crate::Tcp::link_restored`]).
+    pub fn restored(&mut self, now: Instant) {
+        #[cfg(feature = "ethernet")]
+        self.forget_neighbors();
+        self.tcp.link_restored(now);
     }
 
     /// Sets our addresses, of either family, and the routers for everything beyond their networks, at most one for each family.

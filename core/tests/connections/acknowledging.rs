@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use tcp_reset_core::{CloseReason, Config, Error, ListenOptions, MAX_DELAYED_ACK, Setting, StreamOptions, Timer};
 
+use crate::ms;
 use crate::support::rig::{Rig, Sent, quick_config};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN};
 use crate::transfer::{MSS, config, flags_and_lengths, on_closed, on_open, stream};
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 /// A connection whose peer has spoken, and the application has read it: what is acknowledged at once because it is the first is over.
 fn on_spoken(config: Config, stream: StreamOptions, test: impl Fn(&mut Rig<'_>)) {

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use embassy_net::udp::{PacketMetadata, UdpSocket};
 use tcp_reset_core::embassy::TcpStream;
 use tcp_reset_core::{Error, ListenOptions};
 
@@ -13,9 +12,8 @@ use crate::exec::World;
 use crate::hosts::{HOST, Host, OTHER, RAW, mac_of, static_config};
 use crate::net::PortRef;
 use crate::packet::Body;
+use crate::sharing::{EACH_MS, datagrams_to};
 
-/// Datagrams that embassy-net itself sends, one each so many ms.
-const EACH_MS: u64 = 10;
 const LEASE_S: u32 = 20;
 /// Of the longest frame.
 const FRAME_BITS: u64 = 1_514 * 8;
@@ -74,20 +72,6 @@ fn pour_between(world: &mut World, case: Case, host: &Host, peer: &Host) -> Rc<C
     count
 }
 
-/// Sends one datagram after the other; the peer's address is known before.
-fn send_datagrams(world: &mut World, host: &Host) {
-    let metas = || -> &'static mut [PacketMetadata] { Box::leak(Box::new([PacketMetadata::EMPTY; 4])) };
-    let buf = || -> &'static mut [u8] { Box::leak(Box::new([0; 4_096])) };
-    let mut socket = UdpSocket::new(host.stack, metas(), buf(), metas(), buf());
-    socket.bind(5_000).unwrap();
-    world.spawn(async move {
-        loop {
-            socket.send_to(b"a datagram", (RAW, 9)).await.unwrap();
-            embassy_time::Timer::after_millis(EACH_MS).await;
-        }
-    });
-}
-
 /// Bytes of payload that arrived within `ms`, and datagrams.
 fn measure(case: Case, ms: u64, has_datagrams: bool) -> (u64, u64) {
     let mut world = World::new();
@@ -96,7 +80,7 @@ fn measure(case: Case, ms: u64, has_datagrams: bool) -> (u64, u64) {
     let raw = world.raw(RAW);
     let count = pour_between(&mut world, case, &host, &peer);
     if has_datagrams {
-        send_datagrams(&mut world, &host);
+        datagrams_to(&mut world, &host, (RAW, 9), u64::MAX);
     }
     world.run_ms(500);
     raw.take();

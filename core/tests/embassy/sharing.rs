@@ -11,18 +11,20 @@ use crate::net::PortRef;
 use crate::packet::{ACK, Body, RST, SYN};
 use crate::streams::{pattern, read_to_end, write_all};
 
-/// Datagrams that embassy-net itself sends: one each 10 ms, and whether the socket's queue took it. The peer's address is known before.
+/// Datagrams that embassy-net itself sends, one each so many ms.
+pub const EACH_MS: u64 = 10;
 const DATAGRAMS: u64 = 100;
 
-fn datagrams_to(world: &mut World, host: &Host, to: (core::net::Ipv4Addr, u16)) {
+/// Sends so many, whether or not the socket's queue is full now and then. The peer's address is known before.
+pub fn datagrams_to(world: &mut World, host: &Host, to: (core::net::Ipv4Addr, u16), count: u64) {
     let metas = || -> &'static mut [PacketMetadata] { Box::leak(Box::new([PacketMetadata::EMPTY; 4])) };
     let buf = || -> &'static mut [u8] { Box::leak(Box::new([0; 4_096])) };
     let mut socket = UdpSocket::new(host.stack, metas(), buf(), metas(), buf());
     socket.bind(5_000).unwrap();
     world.spawn(async move {
-        for _ in 0..DATAGRAMS {
+        for _ in 0..count {
             socket.send_to(b"a datagram", to).await.unwrap();
-            embassy_time::Timer::after_millis(10).await;
+            embassy_time::Timer::after_millis(EACH_MS).await;
         }
         core::future::pending::<()>().await;
     });
@@ -47,7 +49,7 @@ fn share(tx_slots: usize, frame_time: u64, uploads: u16, needs_tx_to_receive: bo
     world.run_ms(200);
     raw.take();
     let mark = a.port.mark();
-    datagrams_to(&mut world, &a, (RAW, 9));
+    datagrams_to(&mut world, &a, (RAW, 9), DATAGRAMS);
     world.run_ms(10 * DATAGRAMS + 300);
     let arrived = raw.take().iter().filter(|packet| matches!(packet.body, Body::Udp { .. })).count() as u64;
     assert!(arrived >= DATAGRAMS - 2, "{what}: {arrived} of {DATAGRAMS} datagrams");
@@ -78,7 +80,7 @@ fn full_device_runner_sleeps() {
     let (mut one, mut two) = world.pair(&a, &b, 7, ListenOptions::default());
     world.spawn(async move { write_all(&mut one, &pattern(4_000_000)).await });
     world.spawn(async move { read_to_end(&mut two).await });
-    datagrams_to(&mut world, &a, (RAW, 9));
+    datagrams_to(&mut world, &a, (RAW, 9), DATAGRAMS);
     world.run_ms(500);
     raw.take();
     let (polls, mark) = (a.polls.count.get(), a.port.mark());
