@@ -4,6 +4,10 @@ use core::fmt;
 
 use embassy_net_driver::Driver;
 
+#[cfg(feature = "edge-nal")]
+use super::TcpServer;
+#[cfg(feature = "picoserve")]
+use super::{HttpRuntime, HttpTimer, HttpWriter};
 use super::{
     Resources, TcpClient, TcpDriver, TcpListener, TcpReader, TcpResources, TcpRunner, TcpRxToken, TcpShared, TcpStack,
     TcpStream, TcpWriter,
@@ -28,6 +32,17 @@ macro_rules! show_name {
 }
 
 show_name!(TcpStack, TcpShared, TcpClient, TcpDriver<D>, TcpRxToken<T>);
+#[cfg(feature = "edge-nal")]
+show_name!(TcpServer);
+#[cfg(feature = "picoserve")]
+show_name!(HttpRuntime, HttpTimer);
+
+#[cfg(feature = "picoserve")]
+impl fmt::Debug for HttpWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpWriter")
+    }
+}
 
 impl<D: Driver> fmt::Debug for TcpRunner<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,8 @@
 //!
 //! # Rooms
 //! `driver` is the seam below embassy-net, `runner` drives both stacks, `follower` takes over embassy-net's addresses, `advertisements` keeps them from a forger, `state` is
-//! what they share with the sockets, `start` all of it in one call, `stack` the handle that makes these: `listener`, `stream`, `client`.
+//! what they share with the sockets, `start` all of it in one call, `stack` the handle that makes these: `listener`, `stream`, `client`. `edge_nal` and `picoserve`
+//! are other people's traits for them.
 //!
 //! # What sleeps and what wakes
 //! Nothing polls, however many tasks wait. The runner's task is woken by the device, by a call on a socket, and by one timer that is set only while the core has a
@@ -23,20 +24,28 @@
 mod advertisements;
 mod client;
 mod driver;
+#[cfg(feature = "edge-nal")]
+mod edge_nal;
 mod follower;
 mod format;
 mod listener;
+#[cfg(feature = "picoserve")]
+mod picoserve;
 mod runner;
 mod stack;
 mod start;
 mod state;
 mod stream;
 
+#[cfg(feature = "edge-nal")]
+pub use self::edge_nal::TcpServer;
+#[cfg(feature = "picoserve")]
+pub use self::picoserve::{HttpRuntime, HttpTimer, HttpWriter};
 pub use client::TcpClient;
 pub use driver::{DeviceError, FRAMES_PER_PASS, TcpDriver, TcpRxToken, TcpShared, new};
 pub use listener::TcpListener;
 pub use runner::TcpRunner;
 pub use stack::TcpStack;
 pub use start::{Resources, StartError, start};
-pub use state::TcpResources;
+pub use state::{TcpResources, core_duration};
 pub use stream::{TcpReader, TcpStream, TcpWriter};

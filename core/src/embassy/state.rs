@@ -1,6 +1,7 @@
 //! What the driver and the sockets share: the engine behind its link, and who waits for what.
 
 use core::cell::RefCell;
+use core::time::Duration;
 
 use embassy_sync::waitqueue::WakerRegistration;
 use maitake_sync::WaitQueue;
@@ -220,6 +221,17 @@ impl State {
             }
         }
     }
+}
+
+/// A time of embassy-time's, for the options and settings that have the core's: what was written as whole milliseconds is just that, though ticks
+/// may not divide a millisecond (at 32,768 Hz 120 ms are 3,933 ticks, 120.03 ms). What no count of milliseconds makes is passed on to the microsecond.
+/// Longer than the core's timers reach stays longer, and is refused there.
+pub fn core_duration(set: embassy_time::Duration) -> Duration {
+    if set.as_secs() > u64::from(u32::MAX) {
+        return Duration::MAX;
+    }
+    let ms = set.as_millis();
+    if embassy_time::Duration::from_millis(ms) == set { Duration::from_millis(ms) } else { set.into() }
 }
 
 /// The time as the core counts it.

@@ -4,13 +4,13 @@ use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::num::NonZeroU8;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use embassy_sync::waitqueue::WakerRegistration;
+use embassy_time::Duration;
 use embedded_io_async::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::stack::TcpStack;
-use super::state::{now, wait_until};
+use super::state::{core_duration, now, wait_until};
 #[cfg(feature = "keepalive")]
 use crate::config::KeepAlive;
 use crate::config::StreamOptions;
@@ -182,7 +182,7 @@ impl TcpStream {
         self.status().map_or(0, |status| status.unacknowledged)
     }
 
-    /// Waits until the peer has acknowledged everything written.
+    /// Waits until the peer has acknowledged everything written, and after [`TcpStream::shutdown`] our FIN.
     ///
     /// # Errors
     /// [`Error::Closed`] if the connection ended before.
@@ -218,7 +218,7 @@ impl TcpStream {
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.change(|tcp, handle| match timeout {
-            Some(timeout) => tcp.set_user_timeout(now(), handle, timeout),
+            Some(timeout) => tcp.set_user_timeout(now(), handle, core_duration(timeout)),
             None => tcp.set_r2(now(), handle, StreamOptions::DEFAULT.r2),
         })
     }
@@ -228,7 +228,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
     pub fn set_r2(&mut self, r2: Duration) -> Result<(), Error> {
-        self.change(|tcp, handle| tcp.set_r2(now(), handle, r2))
+        self.change(|tcp, handle| tcp.set_r2(now(), handle, core_duration(r2)))
     }
 
     /// Switches keepalive on or off, or changes it, from now on: see [`crate::Tcp::set_keep_alive`].
@@ -246,7 +246,7 @@ impl TcpStream {
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
     #[cfg(feature = "deadlines")]
     pub fn set_idle_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.change(|tcp, handle| tcp.set_idle_timeout(now(), handle, timeout))
+        self.change(|tcp, handle| tcp.set_idle_timeout(now(), handle, timeout.map(core_duration)))
     }
 
     /// Sets how long the peer may take until its first byte, from now: see [`crate::Tcp::set_first_byte_timeout`].
@@ -255,7 +255,7 @@ impl TcpStream {
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
     #[cfg(feature = "deadlines")]
     pub fn set_first_byte_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.change(|tcp, handle| tcp.set_first_byte_timeout(now(), handle, timeout))
+        self.change(|tcp, handle| tcp.set_first_byte_timeout(now(), handle, timeout.map(core_duration)))
     }
 
     /// Switches Nagle's algorithm on or off, from now on: see [`StreamOptions::nagle`].
@@ -271,7 +271,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::InvalidSetting`], [`Error::Closed`] if the connection has ended.
     pub fn set_delayed_ack(&mut self, delay: Duration) -> Result<(), Error> {
-        self.change(|tcp, handle| tcp.set_delayed_ack(now(), handle, delay))
+        self.change(|tcp, handle| tcp.set_delayed_ack(now(), handle, core_duration(delay)))
     }
 
     /// Sets the hop limit, or time to live, of this connection's packets, from now on; `None` is [`crate::Config::hop_limit`] again.
@@ -347,7 +347,7 @@ impl TcpStream {
         self.poll_recv(cx, |tcp| tcp.recv(now(), self.handle, buf))
     }
 
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_recv(cx, |tcp| tcp.recv_with(now(), self.handle, |_| (0, ())))
     }
 
@@ -396,16 +396,21 @@ impl TcpStream {
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Error>> {
-        let mut state = self.stack.state();
-        let outcome = state.link.tcp().send(now(), self.handle, buf);
-        let polled = done_or_waiting(outcome, &mut state.waiters(self.handle).writer, cx);
-        if polled.is_ready() {
-            state.runner.wake();
-        }
-        polled
+        let outcome = self.write_now(buf);
+        done_or_waiting(outcome, &mut self.stack.state().waiters(self.handle).writer, cx)
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Takes what there is room for.
+    pub(super) fn write_now(&self, buf: &[u8]) -> Result<usize, Error> {
+        let mut state = self.stack.state();
+        let outcome = state.link.tcp().send(now(), self.handle, buf);
+        if outcome != Err(Error::WouldBlock) {
+            state.runner.wake();
+        }
+        outcome
+    }
+
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.stack.state();
         let outcome = state.link.tcp().send_with(now(), self.handle, |_| (0, ()));
         done_or_waiting(outcome, &mut state.waiters(self.handle).writer, cx)
@@ -417,7 +422,7 @@ impl TcpStream {
         match status.closed {
             Some(reason) if !reason.is_orderly() => return Poll::Ready(Err(Error::Closed(reason))),
             Some(_) => return Poll::Ready(Ok(())),
-            None if status.unacknowledged == 0 => return Poll::Ready(Ok(())),
+            None if status.unacknowledged == 0 && !is_fin_due(status.state) => return Poll::Ready(Ok(())),
             None => {}
         }
         state.waiters(self.handle).writer.register(cx.waker());
@@ -480,6 +485,21 @@ fn have_we_finished(state: State) -> bool {
     match state {
         State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait | State::Closed => true,
         State::Listen | State::SynSent | State::SynReceived | State::Established | State::CloseWait => false,
+    }
+}
+
+/// Returns whether our FIN is to be acknowledged yet.
+fn is_fin_due(state: State) -> bool {
+    match state {
+        State::FinWait1 | State::Closing | State::LastAck => true,
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::Established
+        | State::FinWait2
+        | State::CloseWait
+        | State::TimeWait => false,
     }
 }
 

@@ -106,6 +106,9 @@ impl Tcp<'_> {
         match c.tcb.state() {
             State::FinWait1 => {
                 c.tcb.enter(State::FinWait2);
+                if c.has_reader() {
+                    c.events.insert(Events::WRITABLE);
+                }
                 false
             }
             State::Closing => {

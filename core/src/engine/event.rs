@@ -49,7 +49,7 @@ pub enum Event {
     Connected(ConnectionHandle),
     /// Bytes can be received: call [`crate::Tcp::recv`] until it says [`crate::Error::WouldBlock`].
     Readable(ConnectionHandle),
-    /// Room was made in the send buffer.
+    /// Room was made in the send buffer, or our FIN was acknowledged and the peer may still send.
     Writable(ConnectionHandle),
     /// The peer sent FIN: after the bytes already received the stream ends.
     PeerFinished(ConnectionHandle),

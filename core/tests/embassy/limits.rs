@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use embassy_time::Duration as EmbassyDuration;
 use tcp_reset_core::embassy::{TcpListener, TcpStream};
 use tcp_reset_core::{
     CloseReason, Error, EvictBy, Eviction, KeepAlive, ListenOptions, Peer, Setting, State, StreamOptions, Timer,
@@ -22,6 +23,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A change that bounds a silent peer, what it costs the peer until the end, and how that is told.
 type Case = (fn(&mut TcpStream) -> Result<(), Error>, Duration, Timer);
 
+fn secs(count: u64) -> EmbassyDuration {
+    EmbassyDuration::from_secs(count)
+}
+
 fn keep_alive() -> KeepAlive {
     KeepAlive { idle: 4 * SECOND, interval: SECOND, probes: NonZeroU8::new(3).unwrap() }
 }
@@ -30,9 +35,9 @@ fn keep_alive() -> KeepAlive {
 fn each_limit_wakes_the_reader_in_time_and_by_name() {
     let cases: [Case; 4] = [
         (|stream| stream.set_keep_alive(Some(keep_alive())), 7 * SECOND, Timer::KeepAlive),
-        (|stream| stream.set_idle_timeout(Some(9 * SECOND)), 9 * SECOND, Timer::Idle),
-        (|stream| stream.set_first_byte_timeout(Some(2 * SECOND)), 2 * SECOND, Timer::FirstByte),
-        (|stream| stream.set_timeout(Some(5 * SECOND)), 5 * SECOND, Timer::UserTimeout),
+        (|stream| stream.set_idle_timeout(Some(secs(9))), 9 * SECOND, Timer::Idle),
+        (|stream| stream.set_first_byte_timeout(Some(secs(2))), 2 * SECOND, Timer::FirstByte),
+        (|stream| stream.set_timeout(Some(secs(5))), 5 * SECOND, Timer::UserTimeout),
     ];
     for (change, after, timer) in cases {
         let (mut world, host, raw) = World::host_and_raw();
@@ -78,20 +83,20 @@ fn a_refused_limit_changes_nothing_and_one_after_the_end_says_why_it_ended() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, _conn) = world.accepted(&host, &raw, 7);
     let before = stream.budget().unwrap();
-    let odd = Duration::from_nanos(1_500_000_001);
+    let odd = EmbassyDuration::from_micros(1_500_001);
     assert_eq!(stream.set_timeout(Some(odd)), Err(Error::InvalidSetting(Setting::UserTimeout)));
-    assert_eq!(stream.set_idle_timeout(Some(Duration::ZERO)), Err(Error::InvalidSetting(Setting::IdleTimeout)));
+    assert_eq!(stream.set_idle_timeout(Some(secs(0))), Err(Error::InvalidSetting(Setting::IdleTimeout)));
     let never = KeepAlive { interval: Duration::ZERO, ..keep_alive() };
     assert_eq!(stream.set_keep_alive(Some(never)), Err(Error::InvalidSetting(Setting::KeepAlive)));
     assert_eq!(stream.budget(), Ok(before));
-    stream.set_timeout(Some(3 * SECOND)).unwrap();
+    stream.set_timeout(Some(secs(3))).unwrap();
     assert_eq!(stream.budget().unwrap().in_state(State::LastAck, Peer::Silent), Some(3 * SECOND));
     stream.set_timeout(None).unwrap();
     assert_eq!(stream.budget(), Ok(before), "R2 again");
-    stream.set_idle_timeout(Some(SECOND)).unwrap();
+    stream.set_idle_timeout(Some(secs(1))).unwrap();
     world.run_ms(1_100);
     let why = Error::Closed(CloseReason::TimedOut(Timer::Idle));
-    assert_eq!(stream.set_timeout(Some(SECOND)), Err(why));
+    assert_eq!(stream.set_timeout(Some(secs(1))), Err(why));
     assert_eq!(stream.set_keep_alive(None), Err(why));
 }
 

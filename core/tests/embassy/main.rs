@@ -20,11 +20,13 @@ mod beside;
 mod checksums;
 mod dhcp;
 mod dropping;
+mod edge_nal;
 mod errors;
 #[cfg(feature = "ipv6")]
 mod ipv6;
 mod latency;
 mod limits;
+mod picoserve;
 mod robust;
 mod settings;
 mod shared_device;

@@ -3,6 +3,8 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use embassy_time::Duration as EmbassyDuration;
+use tcp_reset_core::embassy::core_duration;
 use tcp_reset_core::{CloseReason, Error, ListenOptions, MAX_DELAYED_ACK, Setting, State, StreamOptions};
 
 use crate::exec::{World, both};
@@ -204,8 +206,8 @@ fn reader_that_ends_our_direction_wakes_the_writer() {
 fn settings_change_on_a_stream_that_lives_and_are_refused_after_its_end() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
-    assert_eq!(stream.set_delayed_ack(Duration::from_millis(120)), Ok(()));
-    let beyond = MAX_DELAYED_ACK + Duration::from_millis(1);
+    assert_eq!(stream.set_delayed_ack(EmbassyDuration::from_millis(120)), Ok(()));
+    let beyond = EmbassyDuration::try_from(MAX_DELAYED_ACK).unwrap() + EmbassyDuration::from_millis(1);
     assert_eq!(stream.set_delayed_ack(beyond), Err(Error::InvalidSetting(Setting::DelayedAck)));
     assert_eq!(stream.set_hop_limit(NonZeroU8::new(255)), Ok(()));
     assert_eq!(stream.set_nagle_enabled(false), Ok(()));
@@ -220,9 +222,46 @@ fn settings_change_on_a_stream_that_lives_and_are_refused_after_its_end() {
     conn.send(RST, b"");
     world.run_ms(10);
     let over = Err(Error::Closed(CloseReason::ResetByPeer));
-    assert_eq!(stream.set_delayed_ack(Duration::ZERO), over);
+    assert_eq!(stream.set_delayed_ack(EmbassyDuration::from_ticks(0)), over);
     assert_eq!(stream.set_hop_limit(None), over);
     assert_eq!(stream.set_nagle_enabled(true), over);
+}
+
+/// The clock of these tests has 1 MHz.
+#[test]
+fn embassy_durations_are_the_cores() {
+    let same = |ours: EmbassyDuration, core: Duration| assert_eq!(core_duration(ours), core);
+    same(EmbassyDuration::from_ticks(0), Duration::ZERO);
+    same(EmbassyDuration::from_millis(120), Duration::from_millis(120));
+    same(EmbassyDuration::from_secs(5), Duration::from_secs(5));
+    same(EmbassyDuration::from_micros(1_500_001), Duration::from_micros(1_500_001));
+    same(EmbassyDuration::from_secs(u32::MAX.into()), Duration::from_secs(u32::MAX.into()));
+    same(EmbassyDuration::from_secs(u64::from(u32::MAX) + 1), Duration::MAX);
+    same(EmbassyDuration::MAX, Duration::MAX);
+}
+
+#[test]
+fn flush_after_shutdown_waits_for_the_fins_acknowledgment() {
+    // The peer acknowledges our FIN, or it sends its own beside that, or before.
+    for (first, then) in [(None, ACK), (None, FIN | ACK), (Some(FIN | ACK), ACK)] {
+        let (mut world, host, raw) = World::host_and_raw();
+        let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+        stream.shutdown().unwrap();
+        let flushing = world.spawn(async move { stream.flush().await });
+        world.run_ms(10);
+        assert!(conn.take().last().is_some_and(|seg| seg.has(FIN)));
+        if let Some(flags) = first {
+            let ack = conn.ack;
+            conn.ack = ack.wrapping_sub(1);
+            conn.send(flags, b"");
+            conn.ack = ack;
+            world.run_ms(10);
+        }
+        assert!(!flushing.is_done(), "{first:?}");
+        conn.send(then, b"");
+        world.run_ms(10);
+        assert_eq!(flushing.take(), Some(Ok(())), "{first:?} {then}");
+    }
 }
 
 /// A request in two small segments to a peer with Nagle's algorithm: the second waits for the acknowledgment of the first.
