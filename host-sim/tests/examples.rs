@@ -54,39 +54,48 @@ fn shown(output: &Output) -> String {
     format!("{}\n{out}\n{err}", output.status)
 }
 
-/// Lets curl loose on the server; gives what it wrote.
-fn curl(server_arguments: &[&str], curl_arguments: &str) -> String {
+/// Lets curl loose on a server; gives what it wrote.
+fn curl(server: &str, server_arguments: &[&str], curl_arguments: &str) -> String {
     let has_curl = Command::new("curl").arg("--version").output().is_ok();
     assert!(has_curl, "curl is missing; install it (as root): apt-get install curl, or dnf install curl");
     let command = format!("curl --silent --show-error --max-time 30 {curl_arguments}");
-    let output = run("http_server", &[server_arguments, &["--exec", &command]].concat());
+    let output = run(server, &[server_arguments, &["--exec", &command]].concat());
     assert!(output.status.success(), "{command}: {}", shown(&output));
     assert!(output.stderr.is_empty(), "{command}: {}", shown(&output));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+/// picoserve's, and edge-http's.
+const SERVERS: [&str; 2] = ["http_server", "edge_http"];
+
 #[test]
-fn server_greets() {
-    assert_eq!(curl(&[], "--globoff http://10.69.0.2/ 'http://[fd10:69::2]/'"), GREETING.repeat(2));
+fn servers_greet() {
+    for server in SERVERS {
+        assert_eq!(curl(server, &[], "--globoff http://10.69.0.2/ 'http://[fd10:69::2]/'"), GREETING.repeat(2));
+        let missing = curl(server, &[], "--output /dev/null --write-out '%{http_code}' http://10.69.0.2/nothing");
+        assert_eq!(missing, "404", "{server}");
+    }
 }
 
 #[test]
-fn server_echoes_a_body_larger_than_its_buffers() {
+fn servers_echo_a_body_larger_than_their_buffers() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let [sent, received] = ["sent", "received"].map(|name| folder.join(name));
     let body: Vec<u8> = (0..BODY_LEN).map(|i| ((i * 31) >> 3) as u8).collect();
     fs::write(&sent, &body).expect("a file to send");
-    let (from, to) = (sent.display(), received.display());
-    curl(&[], &format!("--data-binary '@{from}' --output '{to}' http://10.69.0.2/echo"));
-    let echoed = fs::read(&received).expect("what curl received");
-    assert_eq!(echoed.len(), body.len());
-    assert!(echoed == body, "what came back is not what was sent");
+    for server in SERVERS {
+        let (from, to) = (sent.display(), received.display());
+        curl(server, &[], &format!("--data-binary '@{from}' --output '{to}' http://10.69.0.2/echo"));
+        let echoed = fs::read(&received).expect("what curl received");
+        assert_eq!(echoed.len(), body.len(), "{server}");
+        assert!(echoed == body, "{server}: what came back is not what was sent");
+    }
 }
 
 #[test]
 fn server_takes_fifty_connections_in_a_row_and_resets_none() {
     let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null 'http://10.69.0.2/?[1-50]'";
-    let text = curl(&[], &format!("{each} && curl --silent http://10.69.0.2/status"));
+    let text = curl("http_server", &[], &format!("{each} && curl --silent http://10.69.0.2/status"));
     assert_eq!(text.lines().filter(|&line| line == "200 1").count(), 50, "{text}");
     assert!(text.contains("resets sent: 0\n") && text.contains("half-open: 0\n"), "{text}");
     let ended =
@@ -96,20 +105,32 @@ fn server_takes_fifty_connections_in_a_row_and_resets_none() {
     assert!(text.contains("connections: 1\n"), "{text}");
 }
 
+/// What edge-http's server closes, answers with an end on both sides: no reset, and nothing left.
+#[test]
+fn server_over_edge_nal_takes_fifty_requests_and_closes() {
+    let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null";
+    let text = curl("edge_http", &[], &format!("{each} 'http://10.69.0.2/#[1-50]'"));
+    assert_eq!(text.lines().filter(|line| line.starts_with("200 ")).count(), 50, "{text}");
+    let text = curl("edge_http", &[], &format!("{each} --header 'Connection: close' 'http://10.69.0.2/#[1-20]'"));
+    assert_eq!(text.lines().filter(|&line| line == "200 1").count(), 20, "{text}");
+}
+
 #[test]
 fn server_takes_fifty_requests_on_one_connection() {
     let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null 'http://10.69.0.2/?[1-50]'";
-    let text = curl(&["--keep-alive"], each);
+    let text = curl("http_server", &["--keep-alive"], each);
     assert_eq!(text.lines().next(), Some("200 1"), "{text}");
     assert_eq!(text.lines().filter(|&line| line == "200 0").count(), 49, "{text}");
 }
 
-/// More than there are tasks: the others wait in the listener's backlog.
+/// More than there are tasks: the others wait in the listener's backlog. A connection that is kept alive would keep its task.
 #[test]
-fn server_takes_eight_requests_at_once() {
-    let text =
-        curl(&[], "--no-progress-meter --parallel --parallel-immediate --parallel-max 8 'http://10.69.0.2/?[1-8]'");
-    assert_eq!(text, GREETING.repeat(8));
+fn servers_take_eight_requests_at_once() {
+    let eight = "--no-progress-meter --parallel --parallel-immediate --parallel-max 8 --header 'Connection: close' \
+                 'http://10.69.0.2/#[1-8]'";
+    for server in SERVERS {
+        assert_eq!(curl(server, &[], eight), GREETING.repeat(8), "{server}");
+    }
 }
 
 #[test]
