@@ -75,7 +75,7 @@ fn commands_run_beside_the_board_and_their_exit_code_is_passed_on() {
 /// Counters are for those whom the build or the build's feature lets see them.
 #[test]
 fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
-    let fetch = "curl --silent --fail http://10.69.0.2/ http://10.69.0.2/status.json";
+    let fetch = "curl --silent --fail http://10.69.0.2/status.json http://10.69.0.2/metrics";
     let cases: [(&[&str], bool); 4] = [
         (&[], false),
         (&["--status-from", "10.69.0.0/24,fd10:69::/64"], true),
@@ -87,13 +87,14 @@ fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
         let text = told(&output);
         assert!(output.status.success(), "{options:?}: {text}");
         assert!(
-            text.contains("\"reset_cause\":\"power-on\"") && text.contains("<h2>Slots</h2>"),
+            text.contains("\"reset_cause\":\"power-on\"") && text.contains("tcp_reset_core_connection_slots 8\n"),
             "{options:?}: {text}"
         );
         assert!(text.contains("\"ends_in_s\":"), "{options:?}: {text}");
         for word in [
             "\"last_resets\":",
-            "<h2>Last resets</h2>",
+            "tcp_reset_core_segments_judged_total",
+            "tcp_reset_core_resets_sent_total",
             "\"rules\":",
             "\"half_open\":",
             "\"half_open_records\":",
@@ -103,6 +104,41 @@ fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
         ] {
             assert_eq!(text.contains(word), is_whole, "{options:?}, {word}: {text}");
         }
+    }
+}
+
+/// A telephone and a desk, light and dark; what is seen depends on who asks.
+#[test]
+fn the_status_page_holds_in_a_browser() {
+    let example = std::env::current_exe().expect("the test's own path");
+    let example =
+        example.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").join("examples/status_page");
+    let has_it = example.exists();
+    assert!(
+        has_it,
+        "{} is missing; build it: cargo build -p host-sim --features firmware --examples",
+        example.display()
+    );
+    // A connection over each family, and something to count.
+    let scene = format!(
+        "sleep 60 | curl --silent telnet://10.69.0.2:7 & v4=$!; \
+         sleep 60 | curl --silent --globoff 'telnet://[fd10:69::54:43ff:fe50:3]:7' & v6=$!; \
+         curl --silent http://10.69.0.2:81/; {} http://10.69.0.2/; code=$?; kill $v4 $v6; exit $code",
+        example.display()
+    );
+    for options in [&[][..], &["--status-from", "10.69.0.0/24"]] {
+        let output = host_sim(&[&["qemu", "--exec", &scene], options].concat());
+        let text = told(&output);
+        assert!(output.status.success() && text.contains("the status page holds at"), "{options:?}: {text}");
+    }
+}
+
+#[test]
+fn metrics_are_as_prometheus_wants_them() {
+    let check = "curl --silent --fail http://10.69.0.2/metrics | promtool check metrics";
+    for options in [&[][..], &["--status-from", "10.69.0.0/24"]] {
+        let output = host_sim(&[&["qemu", "--exec", check], options].concat());
+        assert!(output.status.success(), "{options:?}: {}", told(&output));
     }
 }
 

@@ -1,4 +1,6 @@
-//! What the status page says, in parts of bounded length, as HTML and as JSON.
+//! What the board tells about itself: a page for people, and the same facts in parts of bounded length as JSON and as metrics for Prometheus.
+//!
+//! The page is a file that asks for the JSON every other second. Keys and labels are stable: [`SCHEMA`] counts up when one changes its meaning or goes.
 //!
 //! Two views. An overview is for everybody: nothing in it depends on how a forged segment was judged, or an attacker who reads the page
 //! between guesses would find RCV.NXT by halving (no sequence numbers, no counters by rule, no counts of resets, challenges, segments), and
@@ -8,12 +10,11 @@
 //! with a segment whose SEQ and ACK are both acceptable, and with what we do ourselves. When it retransmits, or acknowledges, or challenges, is
 //! not told: a guess that falls into the window arms the last two. Everything is for those whom the build lets see it.
 
-use core::fmt::{self, Display, Write};
 use core::time::Duration;
 
-use heapless::String;
+use heapless::Vec;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, Instant, RecordStatus, ResetKind, ResetReason, Rule, State, Status, Timer};
+use tcp_reset_core::{CloseReason, Instant, State, Status, Timer};
 
 use super::last_ends::LastEnds;
 use super::liveness::KEEP_ALIVE_ENDS;
@@ -22,40 +23,43 @@ use super::shared::ClientState;
 use super::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
 use super::stack_use::StackUse;
 
-/// The longest part, in bytes: a table of all rules' counters.
-pub(super) const LONGEST_PART: usize = 2_560;
-/// Bytes around a counter's name: markup, and ten digits.
-const AROUND_COUNTER: usize = "<tr><td><td>".len() + 10;
-/// Bytes around a table of counters.
-const AROUND_TABLE: usize = 64;
-const _: () = assert!(longest_table() <= LONGEST_PART, "the rules' counters do not fit a part of the page");
+mod json;
+mod metrics;
+mod snake;
+
+/// The page for people.
+pub(super) const INDEX: &str = include_str!("page/index.html");
+/// The version of the JSON's keys and of the metrics' names and labels.
+const SCHEMA: u32 = 1;
+/// The longest part, in bytes.
+pub(super) const LONGEST_PART: usize = 768;
 /// An overview's deepest stack is rounded up to a multiple of this, in bytes: the mark must not tell one path through the rules from
 /// another.
 const STACK_STEP: usize = 4_096;
 
-/// All rules' counters at their greatest.
-const fn longest_table() -> usize {
-    let mut len = AROUND_TABLE;
-    let mut at = 0;
-    while at < Rule::COUNT {
-        len += AROUND_COUNTER + Rule::ALL[at].name().len();
-        at += 1;
-    }
-    len
-}
+/// Where parts are written.
+pub(super) type Text = Vec<u8, { 2 * LONGEST_PART }>;
 
-/// How it is written.
+/// How the facts are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
-    Html,
     Json,
+    /// Prometheus' text format.
+    Metrics,
 }
 
 impl Format {
     pub(super) fn media_type(self) -> &'static str {
         match self {
-            Format::Html => "text/html; charset=utf-8",
             Format::Json => "application/json",
+            Format::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    pub(super) fn first(self) -> Part {
+        match self {
+            Format::Json => Part::Json(json::Part::FIRST),
+            Format::Metrics => Part::Metrics(metrics::Part::FIRST),
         }
     }
 }
@@ -68,49 +72,23 @@ pub(super) enum View {
     Everything,
 }
 
-/// A part of the page.
+/// What is written at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    Head,
-    Board,
-    Client,
-    Slot(usize),
-    LastEnds,
-    Rules,
-    ResetsSent,
-    Closed,
-    LastReset(usize),
-    HalfOpen(usize),
-    TimeWait(usize),
-    End,
+    Json(json::Part),
+    Metrics(metrics::Part),
 }
 
 impl Part {
-    pub(super) const FIRST: Part = Part::Head;
-
     pub(super) fn next(self, view: View) -> Option<Part> {
-        Some(match self {
-            Part::Head => Part::Board,
-            Part::Board => Part::Client,
-            Part::Client => Part::Slot(0),
-            Part::Slot(n) if n + 1 < CONNECTIONS => Part::Slot(n + 1),
-            Part::Slot(_) => Part::LastEnds,
-            Part::LastEnds if view == View::Everything => Part::Rules,
-            Part::Rules => Part::ResetsSent,
-            Part::ResetsSent => Part::Closed,
-            Part::Closed => Part::LastReset(0),
-            Part::LastReset(n) if n + 1 < tcp_reset_core::LAST_RESETS => Part::LastReset(n + 1),
-            Part::LastReset(_) => Part::HalfOpen(0),
-            Part::HalfOpen(n) if n + 1 < HALF_OPEN => Part::HalfOpen(n + 1),
-            Part::HalfOpen(_) => Part::TimeWait(0),
-            Part::TimeWait(n) if n + 1 < TIME_WAIT => Part::TimeWait(n + 1),
-            Part::LastEnds | Part::TimeWait(_) => Part::End,
-            Part::End => return None,
-        })
+        match self {
+            Part::Json(part) => part.next(view).map(Part::Json),
+            Part::Metrics(part) => part.next(view).map(Part::Metrics),
+        }
     }
 }
 
-/// What the page tells besides the engine's state, as it was when the page was asked for.
+/// What is told besides the engine's state, as it was when it was asked for.
 pub(super) struct Facts<'a> {
     pub(super) board: &'a str,
     pub(super) reset_cause: &'a str,
@@ -129,286 +107,103 @@ pub(super) struct Facts<'a> {
     pub(super) last_ends: &'a LastEnds,
 }
 
-/// Writes one part.
-pub(super) fn write(
-    facts: &Facts<'_>,
-    link: &Link<'_>,
-    part: Part,
-    view: View,
-    format: Format,
-    text: &mut String<LONGEST_PART>,
-) {
-    let mut page = Page { text, view, format };
+/// Writes one part behind what is there.
+pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, text: &mut Text) {
     // Names and numbers alone: nothing needs to be escaped, and every part fits.
-    let _ = page.part(facts, link, part);
+    let _ = match part {
+        Part::Json(part) => json::write(facts, link, part, view, text),
+        Part::Metrics(part) => metrics::write(facts, link, part, view, text),
+    };
 }
 
-struct Page<'t> {
-    text: &'t mut String<LONGEST_PART>,
-    view: View,
-    format: Format,
+/// A number that both formats tell.
+struct Number {
+    /// In JSON.
+    key: &'static str,
+    /// The metric's name behind the prefix of all; that of a counter ends in `_total`.
+    metric: &'static str,
+    help: &'static str,
+    value: u64,
 }
 
-impl Page<'_> {
-    fn part(&mut self, facts: &Facts<'_>, link: &Link<'_>, part: Part) -> fmt::Result {
-        let counters = link.tcp_ref().counters();
-        match part {
-            Part::Head => self.either(
-                "{",
-                "<!doctype html><meta charset=utf-8><title>tcp-reset-core</title>\
-                 <style>body{font:1em sans-serif}td{padding:0 1em 0 0}</style>",
-            ),
-            Part::Board => self.board(facts, link),
-            Part::Client => self.client(facts),
-            Part::Slot(n) => self.slot(facts, link, n),
-            Part::LastEnds => self.last_ends(facts),
-            Part::Rules => self.counters("rules", Rule::ALL.iter().map(|&rule| (rule, counters.rule(rule)))),
-            Part::ResetsSent => {
-                self.counters("resets_sent", ResetReason::ALL.iter().map(|&r| (r, counters.reset_sent(r))))
-            }
-            Part::Closed => {
-                self.counters("closed", CloseReason::ALL.iter().map(|&r| (r, counters.closed(r))))?;
-                self.either(
-                    ",\"last_resets\":[",
-                    "<h2>Last resets</h2><table><tr><th>at<th>local<th>remote<th>SEQ<th>why",
-                )
-            }
-            Part::LastReset(n) => self.last_reset(link, n),
-            Part::HalfOpen(n) => self.record("half_open_records", link.tcp_ref().half_open().nth(n), n),
-            Part::TimeWait(n) => self.record("time_wait_records", link.tcp_ref().time_waits().nth(n), n),
-            Part::End if self.view == View::Everything => self.either("]}\n", "</table>\n"),
-            Part::End => self.either("}\n", "\n"),
-        }
+impl Number {
+    const fn new(key: &'static str, metric: &'static str, help: &'static str, value: u64) -> Number {
+        Number { key, metric, help, value }
     }
+}
 
-    fn either(&mut self, json: &str, html: &str) -> fmt::Result {
-        self.text.write_str(match self.format {
-            Format::Json => json,
-            Format::Html => html,
-        })
+/// How many numbers a view has.
+const fn numbers_in(view: View) -> usize {
+    match view {
+        View::Overview => OVERVIEW_NUMBERS,
+        View::Everything => OVERVIEW_NUMBERS + INSIDE_NUMBERS,
     }
+}
 
-    /// A name and a value; JSON's values are quoted where they are not numbers.
-    fn field(&mut self, name: &str, value: impl Display, is_number: bool) -> fmt::Result {
-        match self.format {
-            Format::Html => write!(self.text, "<tr><td>{name}<td>{value}"),
-            Format::Json if is_number => write!(self.text, "\"{name}\":{value},"),
-            Format::Json => write!(self.text, "\"{name}\":\"{value}\","),
-        }
-    }
+const OVERVIEW_NUMBERS: usize = 8;
+const INSIDE_NUMBERS: usize = 12;
 
-    /// The same for what may be missing.
-    fn field_or_none(&mut self, name: &str, value: Option<impl Display>) -> fmt::Result {
-        match value {
-            Some(value) => self.field(name, value, false),
-            None => self.field(name, "none", false),
-        }
+/// Returns the `n`th number of a view: those of an overview first.
+fn number(facts: &Facts<'_>, link: &Link<'_>, view: View, n: usize) -> Option<Number> {
+    match n.checked_sub(OVERVIEW_NUMBERS) {
+        None => overview_numbers(facts, link, view).into_iter().nth(n),
+        Some(n) => inside_numbers(facts, link).into_iter().nth(n),
     }
+}
 
-    /// Takes back the comma behind the last field.
-    fn end_fields(&mut self) {
-        if self.format == Format::Json && self.text.ends_with(',') {
-            self.text.pop();
-        }
-    }
+fn overview_numbers(facts: &Facts<'_>, link: &Link<'_>, view: View) -> [Number; OVERVIEW_NUMBERS] {
+    let (connections, _, time_wait) = link.tcp_ref().in_use();
+    let stack_used = match view {
+        View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
+        View::Everything => facts.stack.used,
+    };
+    let size = |size: usize| size as u64;
+    [
+        Number::new("uptime_s", "uptime_seconds", "Time since the start.", facts.uptime_s),
+        Number::new("connections", "connections", "Connection slots in use.", size(connections)),
+        Number::new("connection_slots", "connection_slots", "Connection slots there are.", size(CONNECTIONS)),
+        Number::new("time_wait", "time_wait", "TIME-WAIT records in use.", size(time_wait)),
+        Number::new("time_wait_slots", "time_wait_slots", "TIME-WAIT records there are.", size(TIME_WAIT)),
+        Number::new("buffer_size", "buffer_bytes", "Size of each buffer of a connection.", size(BUFFER)),
+        Number::new("stack_size", "stack_bytes", "Size of the stack.", size(facts.stack.size)),
+        Number::new("stack_used", "stack_used_bytes", "Deepest use of the stack.", size(stack_used)),
+    ]
+}
 
-    fn board(&mut self, facts: &Facts<'_>, link: &Link<'_>) -> fmt::Result {
-        if self.format == Format::Html {
-            write!(self.text, "<h1>{}</h1><table>", facts.board)?;
-        }
-        let (connections, _, time_wait) = link.tcp_ref().in_use();
-        let stack_used = match self.view {
-            View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
-            View::Everything => facts.stack.used,
-        };
-        self.field("board", facts.board, false)?;
-        self.field("uptime_s", facts.uptime_s, true)?;
-        self.field("reset_cause", facts.reset_cause, false)?;
-        self.field("link", if facts.is_link_up { "up" } else { "down" }, false)?;
-        self.field_or_none("address", facts.address)?;
-        #[cfg(feature = "ipv6")]
-        self.field_or_none("address_v6", facts.address_v6)?;
-        for (name, value) in [
-            ("connections", connections),
-            ("connection_slots", CONNECTIONS),
-            ("time_wait", time_wait),
-            ("time_wait_slots", TIME_WAIT),
-            ("buffer_size", BUFFER),
-            ("stack_size", facts.stack.size),
-            ("stack_used", stack_used),
-        ] {
-            self.field(name, value, true)?;
-        }
-        if self.view == View::Everything { self.totals(facts, link) } else { Ok(()) }
-    }
+fn inside_numbers(facts: &Facts<'_>, link: &Link<'_>) -> [Number; INSIDE_NUMBERS] {
+    let (_, half_open, _) = link.tcp_ref().in_use();
+    let counters = link.tcp_ref().counters();
+    let count = |key, metric, help, value: u32| Number::new(key, metric, help, value.into());
+    [
+        Number::new("half_open", "half_open", "Half-open records in use.", half_open as u64),
+        Number::new("half_open_slots", "half_open_slots", "Half-open records there are.", HALF_OPEN as u64),
+        count("client_attempts", "client_attempts_total", "Connections the client began.", facts.client.attempts),
+        count("frames_lost", "frames_lost_total", "Frames the device lost.", facts.frames_lost),
+        count("segments_in", "segments_received_total", "Segments received.", counters.segments_in),
+        count("segments_out", "segments_sent_total", "Segments sent.", counters.segments_out),
+        count("retransmissions", "retransmissions_total", "Segments sent again.", counters.retransmissions),
+        count("acks_withheld", "acks_withheld_total", "ACKs withheld by a rate limit.", counters.limited),
+        count("replies_lost", "replies_lost_total", "Replies that found no room.", counters.replies_lost),
+        count("resets_dropped", "resets_dropped_total", "Resets given up unsent.", counters.resets_dropped),
+        count(
+            "half_open_expired",
+            "half_open_expired_total",
+            "Handshakes never completed.",
+            counters.half_open_expired,
+        ),
+        count(
+            "lost_before_accept",
+            "lost_before_accept_total",
+            "Connections that ended before anybody accepted them.",
+            counters.lost_before_accept,
+        ),
+    ]
+}
 
-    fn totals(&mut self, facts: &Facts<'_>, link: &Link<'_>) -> fmt::Result {
-        let (_, half_open, _) = link.tcp_ref().in_use();
-        self.field("half_open", half_open, true)?;
-        self.field("half_open_slots", HALF_OPEN, true)?;
-        let counters = link.tcp_ref().counters();
-        for (name, value) in [
-            ("frames_lost", facts.frames_lost),
-            ("segments_in", counters.segments_in),
-            ("segments_out", counters.segments_out),
-            ("retransmissions", counters.retransmissions),
-            ("acks_withheld", counters.limited),
-            ("replies_lost", counters.replies_lost),
-            ("resets_dropped", counters.resets_dropped),
-            ("half_open_expired", counters.half_open_expired),
-            ("lost_before_accept", counters.lost_before_accept),
-        ] {
-            self.field(name, value, true)?;
-        }
-        Ok(())
-    }
-
-    fn client(&mut self, facts: &Facts<'_>) -> fmt::Result {
-        let ClientState { is_connected, attempts, last_end } = facts.client;
-        if self.view == View::Everything {
-            self.field_or_none("client_server", facts.server)?;
-            self.field("client_attempts", attempts, true)?;
-        }
-        self.field("client_connected", is_connected, true)?;
-        self.field_or_none("client_last_end", last_end)?;
-        self.either("\"slots\":[", "</table><h2>Slots</h2><table><tr><th>state<th>idle<th>ends in")?;
-        if self.view == View::Everything {
-            self.either("", "<th>local<th>remote<th>unread<th>unacknowledged<th>retries<th>timers")?;
-        }
-        Ok(())
-    }
-
-    fn slot(&mut self, facts: &Facts<'_>, link: &Link<'_>, n: usize) -> fmt::Result {
-        if let Some((_, status)) = link.tcp_ref().connections().nth(n) {
-            self.comma_unless(n == 0)?;
-            self.state(&status, facts.now.duration_since(status.heard_at))?;
-            if self.view == View::Everything {
-                self.status(&status)?;
-            }
-            self.either("}", "")?;
-        }
-        if n + 1 == CONNECTIONS { self.either("],", "</table>") } else { Ok(()) }
-    }
-
-    fn comma_unless(&mut self, is_first: bool) -> fmt::Result {
-        if self.format == Format::Json && !is_first { self.text.write_char(',') } else { Ok(()) }
-    }
-
-    /// State, silence, and when the connection ends if nothing comes. Whole seconds: what a finer clock would tell beyond these is nobody's
-    /// business. A SYN that crosses ours ends the silence of a connection that is not synchronized yet, and anybody may have sent it.
-    fn state(&mut self, status: &Status, silence: Duration) -> fmt::Result {
-        let (name, are_times_shown) = match self.view {
-            View::Overview => (overview_name(status.state), status.state.is_synchronized()),
-            View::Everything => (status.state.name(), true),
-        };
-        match self.format {
-            Format::Html => write!(self.text, "<tr><td>{name}")?,
-            Format::Json => write!(self.text, "{{\"state\":\"{name}\"")?,
-        }
-        let times = [("idle_s", Some(silence)), ("ends_in_s", ends_in(status, silence))];
-        for (name, time) in times {
-            match (self.format, time.filter(|_| are_times_shown)) {
-                (Format::Html, Some(time)) => write!(self.text, "<td>{} s", time.as_secs())?,
-                (Format::Html, None) => self.text.write_str("<td>")?,
-                (Format::Json, Some(time)) => write!(self.text, ",\"{name}\":{}", time.as_secs())?,
-                (Format::Json, None) => write!(self.text, ",\"{name}\":null")?,
-            }
-        }
-        Ok(())
-    }
-
-    fn status(&mut self, status: &Status) -> fmt::Result {
-        let Status { local, remote, readable, unacknowledged, retries, timers, .. } = status;
-        match self.format {
-            Format::Html => {
-                write!(self.text, "<td>{local}<td>{remote}<td>{readable}<td>{unacknowledged}<td>{retries}<td>")?;
-            }
-            Format::Json => write!(
-                self.text,
-                ",\"local\":\"{local}\",\"remote\":\"{remote}\",\"unread\":{readable},\
-                 \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timers\":["
-            )?,
-        }
-        for (n, (timer, left)) in timers.armed().enumerate() {
-            self.comma_unless(n == 0)?;
-            let (name, in_ms) = (timer.text(), whole_ms(left));
-            match self.format {
-                Format::Html => write!(self.text, "{name} in {in_ms} ms<br>")?,
-                Format::Json => write!(self.text, "{{\"timer\":\"{name}\",\"in_ms\":{in_ms}}}")?,
-            }
-        }
-        self.either("]", "")
-    }
-
-    /// The `n`th half-open or TIME-WAIT record, if there is one; a list begins with its first.
-    fn record(&mut self, list: &str, record: Option<RecordStatus>, n: usize) -> fmt::Result {
-        match self.format {
-            Format::Html if n == 0 => {
-                write!(self.text, "</table><h2>{list}</h2><table><tr><th>local<th>remote<th>ends in")?;
-            }
-            Format::Json if n == 0 => write!(self.text, "],\"{list}\":[")?,
-            Format::Html | Format::Json => {}
-        }
-        let Some(RecordStatus { local, remote, left, .. }) = record else { return Ok(()) };
-        self.comma_unless(n == 0)?;
-        let in_ms = whole_ms(left);
-        match self.format {
-            Format::Html => write!(self.text, "<tr><td>{local}<td>{remote}<td>{in_ms} ms"),
-            Format::Json => {
-                write!(self.text, "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"ends_in_ms\":{in_ms}}}")
-            }
-        }
-    }
-
-    fn last_ends(&mut self, facts: &Facts<'_>) -> fmt::Result {
-        self.either("\"last_ends\":[", "<h2>Last ends</h2><table><tr><th>why<th>ago")?;
-        let view = self.view;
-        let shown = |reason: CloseReason| view == View::Everything || !is_of_half_open(reason);
-        let ends = facts.last_ends.iter(facts.uptime_s).filter(|&(reason, _)| shown(reason));
-        for (n, (reason, ago_s)) in ends.enumerate() {
-            self.comma_unless(n == 0)?;
-            match self.format {
-                Format::Html => write!(self.text, "<tr><td>{reason}<td>{ago_s} s")?,
-                Format::Json => write!(self.text, "{{\"why\":\"{reason}\",\"ago_s\":{ago_s}}}")?,
-            }
-        }
-        self.either("]", "</table>")
-    }
-
-    /// All of them as JSON; only those that count anything for a reader.
-    fn counters<T: Display>(&mut self, name: &str, counts: impl Iterator<Item = (T, u32)>) -> fmt::Result {
-        match self.format {
-            Format::Html => write!(self.text, "<h2>{name}</h2><table>")?,
-            Format::Json => write!(self.text, ",\"{name}\":{{")?,
-        }
-        for (what, count) in counts {
-            match self.format {
-                Format::Html if count > 0 => write!(self.text, "<tr><td>{what}<td>{count}")?,
-                Format::Html => {}
-                Format::Json => write!(self.text, "\"{what}\":{count},")?,
-            }
-        }
-        self.end_fields();
-        self.either("}", "</table>")
-    }
-
-    fn last_reset(&mut self, link: &Link<'_>, n: usize) -> fmt::Result {
-        let Some(reset) = link.tcp_ref().last_resets().nth(n) else { return Ok(()) };
-        self.comma_unless(n == 0)?;
-        let (way, why) = match reset.what {
-            ResetKind::Sent(reason) => ("sent", reason.text()),
-            ResetKind::Received(rule) => ("received", rule.name()),
-        };
-        let (at, local, remote, seq) = (reset.at, reset.local, reset.remote, reset.seq.0);
-        match self.format {
-            Format::Html => write!(self.text, "<tr><td>{at} s<td>{local}<td>{remote}<td>{seq}<td>{way}: {why}"),
-            Format::Json => write!(
-                self.text,
-                "{{\"at_ms\":{},\"local\":\"{local}\",\"remote\":\"{remote}\",\"seq\":{seq},\"way\":\"{way}\",\"why\":\"{why}\"}}",
-                at.as_micros() / 1_000
-            ),
-        }
-    }
+/// Returns which last ends a view shows, and how many seconds ago each was.
+fn shown_ends(facts: &Facts<'_>, view: View) -> impl Iterator<Item = (CloseReason, u64)> {
+    let is_shown = move |reason| view == View::Everything || !is_of_half_open(reason);
+    facts.last_ends.iter(facts.uptime_s).filter(move |&(reason, _)| is_shown(reason))
 }
 
 /// Returns when the connection ends if nothing comes from the peer and nothing from our application; `None` where no limit runs.
@@ -425,20 +220,25 @@ fn whole_ms(time: Duration) -> u64 {
     time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
-/// Returns a state's name in an overview: one for both states of a connection that we open, between which a single SYN makes the difference.
-/// A connection that a peer opens takes a slot when its handshake is done.
-fn overview_name(state: State) -> &'static str {
-    match state {
-        State::SynSent | State::SynReceived => "opening",
-        State::Closed
-        | State::Listen
-        | State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck
-        | State::TimeWait => state.name(),
+/// Returns a state's name in a view. An overview has one for both states of a connection that we open, between which a single SYN makes the
+/// difference. A connection that a peer opens takes a slot when its handshake is done.
+fn state_name(state: State, view: View) -> &'static str {
+    match (view, state) {
+        (View::Overview, State::SynSent | State::SynReceived) => "opening",
+        (
+            View::Overview | View::Everything,
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait,
+        ) => state.name(),
     }
 }
 

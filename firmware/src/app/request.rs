@@ -11,9 +11,21 @@ const MOST_HEADERS: usize = 24;
 /// What a client wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ask {
-    Page(Format, Host),
+    /// The page for people.
+    Index,
+    /// What it shows, or what monitoring reads.
+    Facts(Format, Host, Framing),
     /// Code and phrase.
     Refused(&'static str),
+}
+
+/// How the client learns where an answer ends whose length is not known when it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Framing {
+    /// By its last chunk (RFC 9112 §7.1): the client closes first, and no TIME-WAIT record is ours.
+    Chunks,
+    /// By the end of the connection: HTTP/1.0 knows no chunks.
+    Close,
 }
 
 /// Whom the client means to ask, by the Host header (RFC 9110 §7.2).
@@ -46,12 +58,18 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Ask> {
         Ok(Status::Partial) => None,
         Err(_) => Some(Ask::Refused("400 Bad Request")),
         Ok(Status::Complete(_)) => Some(match (request.method, request.path) {
-            (Some("GET"), Some("/")) => Ask::Page(Format::Html, host(request.headers)),
-            (Some("GET"), Some("/status.json")) => Ask::Page(Format::Json, host(request.headers)),
+            (Some("GET"), Some("/")) => Ask::Index,
+            (Some("GET"), Some("/status.json")) => facts(Format::Json, &request),
+            (Some("GET"), Some("/metrics")) => facts(Format::Metrics, &request),
             (Some("GET"), _) => Ask::Refused("404 Not Found"),
             _ => Ask::Refused("405 Method Not Allowed"),
         }),
     }
+}
+
+fn facts(format: Format, request: &Request<'_, '_>) -> Ask {
+    let framing = if request.version == Some(0) { Framing::Close } else { Framing::Chunks };
+    Ask::Facts(format, host(request.headers), framing)
 }
 
 fn host(headers: &[Header<'_>]) -> Host {
@@ -92,7 +110,7 @@ mod tests {
     /// The Host of a request with these headers, if it asks for the page.
     fn host_of(headers: &str) -> Option<Host> {
         match parse(get(headers).as_bytes()) {
-            Some(Ask::Page(Format::Json, host)) => Some(host),
+            Some(Ask::Facts(Format::Json, host, Framing::Chunks)) => Some(host),
             _ => None,
         }
     }
@@ -206,6 +224,21 @@ mod tests {
             let more = format!("{request}Host: evil.example\r\n\r\n");
             assert_eq!(parse(more.as_bytes()), parse(request.as_bytes()));
         }
+    }
+
+    #[test]
+    fn each_path_has_its_answer_and_old_clients_theirs() {
+        let ask = |line: &str| parse(format!("{line}\r\n\r\n").as_bytes()).unwrap();
+        let facts = |format, framing| Ask::Facts(format, Host::Missing, framing);
+        for version in ["1.0", "1.1"] {
+            assert_eq!(ask(&format!("GET / HTTP/{version}")), Ask::Index);
+            assert_eq!(ask(&format!("GET /status HTTP/{version}")), Ask::Refused("404 Not Found"));
+            assert_eq!(ask(&format!("POST /metrics HTTP/{version}")), Ask::Refused("405 Method Not Allowed"));
+        }
+        assert_eq!(ask("GET /metrics HTTP/1.1"), facts(Format::Metrics, Framing::Chunks));
+        assert_eq!(ask("GET /metrics HTTP/1.0"), facts(Format::Metrics, Framing::Close));
+        assert_eq!(ask("GET /status.json HTTP/1.1"), facts(Format::Json, Framing::Chunks));
+        assert_eq!(ask("GET /status.json HTTP/1.0"), facts(Format::Json, Framing::Close));
     }
 
     #[test]

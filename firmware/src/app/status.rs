@@ -1,14 +1,15 @@
-//! The status page: HTTP/1.1, one request for each connection.
+//! The status page and its facts: HTTP/1.1, one request for each connection.
+
+use core::fmt::Write as _;
 
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Write as _;
-use heapless::String;
 use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
 use super::liveness;
-use super::page::{self, Facts, Format, Part, View};
-use super::request::{self, Ask, Host};
+use super::page::{self, Facts, Format, Part, Text, View};
+use super::request::{self, Ask, Framing, Host};
 use super::services::{accept, tell};
 use super::shared::{App, instant};
 use super::stack_use::{StackUse, stack_use};
@@ -17,10 +18,17 @@ use super::stack_use::{StackUse, stack_use};
 pub(super) const PAGES: usize = 2;
 /// The longest request, in bytes.
 const LONGEST_REQUEST: usize = 1_024;
-/// How long a client may take for all of it, and then to close: a slow one must not keep others out.
+/// How long a client may take for all of it: a slow one must not keep others out.
 const PATIENCE: Duration = Duration::from_secs(10);
-const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
-const _: () = assert!(liveness::outlasts_page(PATIENCE.as_secs(), CLOSING_PATIENCE.as_secs()));
+/// How long it may take then until it closes by itself, and until it closes after us.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
+const _: () =
+    assert!(liveness::outlasts_page(PATIENCE.as_secs(), LEAVING_PATIENCE.as_secs() + CLOSING_PATIENCE.as_secs()));
+/// A chunk's length, as three digits.
+const CHUNK_HEAD: &[u8] = b"000\r\n";
+const CHUNK_END: &[u8] = b"\r\n";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 #[embassy_executor::task(pool_size = PAGES)]
 pub(super) async fn serve(app: &'static App) {
@@ -35,30 +43,57 @@ pub(super) async fn serve(app: &'static App) {
 }
 
 async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
-    let mut buf = [0; LONGEST_REQUEST];
-    match read_request(stream, &mut buf).await? {
-        Some(Ask::Page(format, host)) => send_page(app, stream, format, host).await?,
-        Some(Ask::Refused(status)) => {
-            let mut text: String<128> = String::new();
-            // It fits: the longest status line is far shorter.
-            let _ = text.push_str("HTTP/1.1 ");
-            let _ = text.push_str(status);
-            let _ = text.push_str("\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            stream.write_all(text.as_bytes()).await?;
+    let mut text = Text::new();
+    // It closed without asking.
+    let Some(ask) = read_request(stream).await? else { return Ok(()) };
+    // Heads are short, and fit.
+    let _ = match ask {
+        Ask::Index => head(&mut text, "200 OK", "text/html; charset=utf-8", Some(page::INDEX.len())),
+        Ask::Facts(format, _, Framing::Chunks) => {
+            head(&mut text, "200 OK\r\nTransfer-Encoding: chunked", format.media_type(), None)
         }
-        // It closed without asking.
-        None => return Ok(()),
+        Ask::Facts(format, _, Framing::Close) => head(&mut text, "200 OK", format.media_type(), None),
+        Ask::Refused(status) => head(&mut text, status, "text/plain", Some(0)),
+    };
+    stream.write_all(&text).await?;
+    match ask {
+        Ask::Index => stream.write_all(page::INDEX.as_bytes()).await?,
+        Ask::Facts(format, host, framing) => {
+            send_facts(app, stream, format, view_of(app, stream, host), framing, &mut text).await?
+        }
+        Ask::Refused(_) => {}
+    }
+    if !matches!(ask, Ask::Facts(_, _, Framing::Close)) {
+        // It knows where the answer ends, and whoever closes first has the TIME-WAIT record.
+        leaves_within(LEAVING_PATIENCE, stream).await?;
     }
     stream.shutdown()?;
     // Reads on until the client closes: an RST for unread bytes could overtake the answer (RFC 9112 §9.6).
-    let rest = async {
-        while stream.read(&mut buf).await? > 0 {}
-        Ok(())
-    };
-    with_timeout(CLOSING_PATIENCE, rest).await.unwrap_or(Ok(()))
+    leaves_within(CLOSING_PATIENCE, stream).await
 }
 
-async fn read_request(stream: &mut TcpStream, buf: &mut [u8]) -> Result<Option<Ask>, Error> {
+fn head(text: &mut Text, status: &str, media_type: &str, len: Option<usize>) -> core::fmt::Result {
+    write!(
+        text,
+        "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nCache-Control: no-store\r\nConnection: close\r\n"
+    )?;
+    if let Some(len) = len {
+        write!(text, "Content-Length: {len}\r\n")?;
+    }
+    text.write_str("\r\n")
+}
+
+/// Takes and forgets what the client may still send, until it closes or the time is over.
+async fn leaves_within(patience: Duration, stream: &mut TcpStream) -> Result<(), Error> {
+    let rest = async {
+        while stream.read_with(|bytes| (bytes.len(), !bytes.is_empty())).await? {}
+        Ok(())
+    };
+    with_timeout(patience, rest).await.unwrap_or(Ok(()))
+}
+
+async fn read_request(stream: &mut TcpStream) -> Result<Option<Ask>, Error> {
+    let mut buf = [0; LONGEST_REQUEST];
     let mut len = 0;
     while len < buf.len() {
         let n = stream.read(&mut buf[len..]).await?;
@@ -73,24 +108,56 @@ async fn read_request(stream: &mut TcpStream, buf: &mut [u8]) -> Result<Option<A
     Ok(Some(Ask::Refused("431 Request Header Fields Too Large")))
 }
 
-/// Part by part, so that the page needs little memory; its end is the end of the stream.
-async fn send_page(app: &App, stream: &mut TcpStream, format: Format, host: Host) -> Result<(), Error> {
-    let view = view_of(app, stream, host);
-    let mut text: String<{ page::LONGEST_PART }> = String::new();
-    let _ = text.push_str("HTTP/1.1 200 OK\r\nContent-Type: ");
-    let _ = text.push_str(format.media_type());
-    let _ = text.push_str("\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes()).await?;
-    // Walking the painted stack takes its time: once a page.
+/// Part by part, so that all of it needs little memory.
+async fn send_facts(
+    app: &App,
+    stream: &mut TcpStream,
+    format: Format,
+    view: View,
+    framing: Framing,
+    text: &mut Text,
+) -> Result<(), Error> {
+    // Walking the painted stack takes its time: once for all parts.
     let stack = stack_use();
-    let mut part = Some(Part::FIRST);
-    while let Some(now) = part {
+    let mut part = Some(format.first());
+    while part.is_some() {
         text.clear();
-        write_part(app, stack, now, view, format, &mut text);
-        stream.write_all(text.as_bytes()).await?;
-        part = now.next(view);
+        if framing == Framing::Chunks {
+            // It fits, as do the ends: `fill` leaves their room.
+            let _ = text.extend_from_slice(CHUNK_HEAD);
+        }
+        part = fill(app, stack, part, view, text);
+        if framing == Framing::Chunks {
+            end_chunk(text, part.is_none());
+        }
+        stream.write_all(text).await?;
     }
     Ok(())
+}
+
+/// Writes as many parts as surely fit; returns the next.
+fn fill(app: &App, stack: StackUse, first: Option<Part>, view: View, text: &mut Text) -> Option<Part> {
+    const ENDS: usize = CHUNK_END.len() + LAST_CHUNK.len();
+    let mut part = first;
+    while let Some(now) = part
+        && text.len() + page::LONGEST_PART + ENDS <= text.capacity()
+    {
+        write_part(app, stack, now, view, text);
+        part = now.next(view);
+    }
+    part
+}
+
+/// Writes the chunk's length to its beginning, and its end.
+fn end_chunk(text: &mut Text, is_last: bool) {
+    let len = text.len() - CHUNK_HEAD.len();
+    for (digit, shift) in text.iter_mut().zip([8, 4, 0]) {
+        *digit = b"0123456789abcdef"[len >> shift & 0xf];
+    }
+    let _ = text.extend_from_slice(CHUNK_END);
+    if is_last {
+        let _ = text.extend_from_slice(LAST_CHUNK);
+    }
 }
 
 /// Who asks has completed a handshake: the address is not forged by somebody blind. But it may be a browser's that a page of another site
@@ -101,14 +168,7 @@ fn view_of(app: &App, stream: &TcpStream, host: Host) -> View {
     if is_meant && (cfg!(feature = "diagnostics") || is_let_in) { View::Everything } else { View::Overview }
 }
 
-fn write_part(
-    app: &App,
-    stack: StackUse,
-    part: Part,
-    view: View,
-    format: Format,
-    text: &mut String<{ page::LONGEST_PART }>,
-) {
+fn write_part(app: &App, stack: StackUse, part: Part, view: View, text: &mut Text) {
     let last_ends = app.last_ends.borrow();
     let facts = Facts {
         board: app.board.name,
@@ -125,5 +185,5 @@ fn write_part(
         client: *app.client.borrow(),
         last_ends: &last_ends,
     };
-    app.tcp.inspect(|link| page::write(&facts, link, part, view, format, text));
+    app.tcp.inspect(|link| page::write(&facts, link, part, view, text));
 }

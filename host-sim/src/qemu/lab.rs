@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use heck::ToSnakeCase;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpRepair;
 use serde_json::Value;
@@ -205,13 +206,13 @@ impl Lab {
         connect(self.kernel_at(from), self.at(port), patience)
     }
 
-    /// Asks for the status page as JSON, from the address that the scenarios let see everything.
+    /// Asks for the status page's facts, as JSON without chunks, from the address that the scenarios let see everything.
     ///
     /// # Errors
     /// If it is not answered, or not with JSON.
     pub(super) fn status(&self) -> Result<Value> {
         let mut stream = self.connect(80, self.own_port()).context("the status page's port does not answer")?;
-        stream.write_all(format!("GET /status.json HTTP/1.1\r\nHost: {}\r\n\r\n", self.at(80)).as_bytes())?;
+        stream.write_all(format!("GET /status.json HTTP/1.0\r\nHost: {}\r\n\r\n", self.at(80)).as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text).context("the status page breaks off")?;
         let (head, body) = text.split_once("\r\n\r\n").context("the status page has no head")?;
@@ -243,7 +244,7 @@ impl Lab {
     /// If the status page does not tell.
     pub(super) fn ruled(&self, rule: Rule) -> Result<u64> {
         let status = self.status()?;
-        status["rules"][rule.name()].as_u64().with_context(|| format!("the status page does not count {rule}"))
+        status["rules"][key(rule)].as_u64().with_context(|| format!("the status page does not count {rule}"))
     }
 
     /// A segment in the kernel's name that fits a connection as it stands, to be bent.
@@ -272,6 +273,11 @@ impl Lab {
 }
 
 /// The network once more, with another address of the kernel's.
+/// Returns a rule's or a reason's key on the status page.
+pub(super) fn key(name: impl ToString) -> String {
+    name.to_string().to_snake_case()
+}
+
 fn strangers_network(family: Family) -> Network {
     Network { kernel: family.host(STRANGER), ..network(family) }
 }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::boxed::Box;
 use std::format;
-use std::string::{String as Text, ToString};
+use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
@@ -171,7 +171,7 @@ impl<'s> World<'s> {
         self.link.tcp_ref().connections().map(|(_, status)| status).find(|status| status.remote == server).unwrap()
     }
 
-    fn page(&mut self, view: View, format: Format) -> Text {
+    fn page(&mut self, view: View, format: Format) -> String {
         self.ends.look(self.link.tcp_ref().counters(), self.now_s);
         let facts = Facts {
             board: "test",
@@ -188,23 +188,24 @@ impl<'s> World<'s> {
             client: ClientState::default(),
             last_ends: &self.ends,
         };
-        let mut page = Text::new();
-        let mut part = Some(Part::FIRST);
+        let mut page = String::new();
+        let mut part = Some(format.first());
         while let Some(now) = part {
-            let mut text = String::new();
-            write(&facts, &self.link, now, view, format, &mut text);
-            page.push_str(&text);
+            let mut text = Text::new();
+            write(&facts, &self.link, now, view, &mut text);
+            assert!(text.len() <= LONGEST_PART, "{} bytes: {}", text.len(), str::from_utf8(&text).unwrap());
+            page.push_str(str::from_utf8(&text).unwrap());
             part = now.next(view);
         }
         page
     }
 
-    fn overviews(&mut self) -> [Text; 2] {
+    fn overviews(&mut self) -> [String; 2] {
         FORMATS.map(|format| self.page(View::Overview, format))
     }
 }
 
-const FORMATS: [Format; 2] = [Format::Json, Format::Html];
+const FORMATS: [Format; 2] = [Format::Json, Format::Metrics];
 
 fn server() -> Server {
     format!("{SERVER}:{SERVER_PORT}").parse().unwrap()
@@ -227,7 +228,7 @@ fn sent(link: &mut Link<'_>, now: Instant) -> Vec<Vec<u8>> {
 }
 
 /// Every number and endpoint that an attacker could use.
-fn secrets(world: &World<'_>) -> Vec<Text> {
+fn secrets(world: &World<'_>) -> Vec<String> {
     let tcp = world.link.tcp_ref();
     let mut secrets = vec![PEER.to_string(), SERVER.to_string(), PEER_ISS.to_string()];
     for (_, status) in tcp.connections() {
@@ -274,11 +275,11 @@ fn an_overview_tells_what_a_person_at_the_board_wants_to_see() {
     assert!(live.contains("\"connections\":2,"), "{live}");
     assert!(live.contains("{\"state\":\"ESTABLISHED\",\"idle_s\":42,\"ends_in_s\":78}"), "{live}");
     for text in [
-        "\"uptime_s\":1042,\"reset_cause\":\"power-on\",\"link\":\"up\",\"address\":\"192.0.2.1/24\"",
-        "\"connections\":1,\"connection_slots\":8,\"time_wait\":0,\"time_wait_slots\":16",
+        "{\"schema\":1,\"board\":\"test\",\"reset_cause\":\"power-on\",\"link\":\"up\",\"address\":\"192.0.2.1/24\",\"address_v6\":null,\"client_connected\":false,\"client_last_end\":null,",
+        "\"uptime_s\":1042,\"connections\":1,\"connection_slots\":8,\"time_wait\":0,\"time_wait_slots\":16",
         "\"stack_size\":400000,\"stack_used\":8192",
         "\"slots\":[{\"state\":\"opening\",\"idle_s\":null,\"ends_in_s\":null}]",
-        "\"last_ends\":[{\"why\":\"aborted here\",\"ago_s\":0}]",
+        "\"last_ends\":[{\"reason\":\"aborted_here\",\"ago_s\":0}]",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }
@@ -313,7 +314,7 @@ fn everything_has_each_timer_and_record_with_its_time() {
     world.pass(15);
     let syn = Seg { control: Control::SYN, seq: 77, ack: 0, len: 0 };
     world.take(Path { from: (PEER, PEER_PORT + 1), ..PEER_TO_ECHO }, &syn);
-    let [json, html] = FORMATS.map(|format| world.page(View::Everything, format));
+    let json = world.page(View::Everything, Format::Json);
     for text in [
         "\"timers\":[{\"timer\":\"keepalive\",\"in_ms\":45000},{\"timer\":\"idle\",\"in_ms\":285000}]",
         "\"half_open_records\":[{\"local\":\"192.0.2.1:7\",\"remote\":\"198.51.100.77:54322\",\"ends_in_ms\":30000}]",
@@ -321,7 +322,6 @@ fn everything_has_each_timer_and_record_with_its_time() {
     ] {
         assert!(json.contains(text), "{text}: {json}");
     }
-    assert!(html.contains("keepalive in 45000 ms<br>idle in 285000 ms<br>"), "{html}");
     world.close();
     let json = world.page(View::Everything, Format::Json);
     let record = "\"remote\":\"198.51.100.77:54321\",\"ends_in_ms\":60000}]}";
@@ -331,26 +331,75 @@ fn everything_has_each_timer_and_record_with_its_time() {
 #[test]
 fn everything_has_endpoints_sequence_numbers_and_counters() {
     let mut world = World::new();
-    let ports: Vec<Text> = world.link.tcp_ref().connections().map(|(_, status)| status.local.to_string()).collect();
-    let live = FORMATS.map(|format| world.page(View::Everything, format));
+    let ports: Vec<String> = world.link.tcp_ref().connections().map(|(_, status)| status.local.to_string()).collect();
+    let live = world.page(View::Everything, Format::Json);
     world.abort();
-    let resets: Vec<Text> = world.link.tcp_ref().last_resets().map(|reset| reset.seq.0.to_string()).collect();
+    let resets: Vec<String> = world.link.tcp_ref().last_resets().map(|reset| reset.seq.0.to_string()).collect();
     assert_eq!((resets.len(), ports.len()), (1, 2));
-    for live in live {
-        let all = ports.iter().all(|port| live.contains(port.as_str()));
-        assert!(all, "{ports:?}: {live}");
+    for text in ports.iter().map(String::as_str).chain(["SYN-SENT"]) {
+        assert!(live.contains(text), "{text}: {live}");
     }
-    for format in FORMATS {
-        let page = world.page(View::Everything, format);
-        let peer = SocketAddr::from((PEER, PEER_PORT)).to_string();
-        let server = server().to_string();
-        for text in resets.iter().chain([&peer, &server]) {
-            assert!(page.contains(text.as_str()), "{text}: {page}");
-        }
-        for text in ["ClosedAck", "segments_in", "acks_withheld", "31337", "6789", "SYN-SENT", "half_open_slots"] {
-            assert!(page.contains(text), "{text}: {page}");
-        }
+    let [json, metrics] = FORMATS.map(|format| world.page(View::Everything, format));
+    let peer = SocketAddr::from((PEER, PEER_PORT)).to_string();
+    let server = server().to_string();
+    for text in resets.iter().chain([&peer, &server]) {
+        assert!(json.contains(text.as_str()), "{text}: {json}");
+        assert!(!metrics.contains(text.as_str()), "a label for each of {text} would be without end: {metrics}");
     }
+    for text in ["\"closed_ack\":1", "segments_in", "acks_withheld", "31337", "6789", "half_open_slots"] {
+        assert!(json.contains(text), "{text}: {json}");
+    }
+    for text in [
+        "_segments_judged_total{rule=\"closed_ack\"} 1\n",
+        "_resets_sent_total{reason=\"aborted\"} 1\n",
+        "_closed_total{reason=\"timed_out_keepalive\"} 0\n",
+        "_frames_lost_total 31337\n",
+        "_stack_used_bytes 6789\n",
+        "# TYPE tcp_reset_core_segments_received_total counter\n",
+    ] {
+        assert!(metrics.contains(text), "{text}: {metrics}");
+    }
+}
+
+/// Every key and label, in order: who reads them relies on these, so a change counts [`SCHEMA`] up.
+#[test]
+fn keys_and_labels_are_those_of_this_schema() {
+    assert_eq!(SCHEMA, 1);
+    let mut world = World::new();
+    let syn = Seg { control: Control::SYN, seq: 77, ack: 0, len: 0 };
+    world.take(Path { from: (PEER, PEER_PORT + 1), ..PEER_TO_ECHO }, &syn);
+    world.abort();
+    let [json, metrics] = FORMATS.map(|format| world.page(View::Everything, format));
+    let mut keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
+    keys.retain(|key| json.contains(&format!("\"{key}\":")));
+    let mut seen = String::new();
+    for key in keys {
+        if !seen.lines().any(|line| line == key) {
+            seen += key;
+            seen += "\n";
+        }
+        let is_snake = key.starts_with(|c: char| c.is_ascii_lowercase())
+            && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !key.contains("__")
+            && !key.ends_with('_');
+        assert!(is_snake, "{key}");
+    }
+    assert_eq!(seen, include_str!("keys.txt"));
+    let names: String = metrics.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| {
+        let name = line.rsplit_once(' ').map_or(line, |(name, _)| name);
+        all + name + "\n"
+    });
+    assert_eq!(names, include_str!("names.txt"));
+}
+
+#[test]
+fn the_page_has_words_for_every_reason_and_is_small() {
+    for reason in CloseReason::ALL {
+        let entry = format!("\n{}:'", snake::Snake(reason));
+        assert!(INDEX.contains(&entry), "{entry}");
+    }
+    assert!(INDEX.len() < 12 * 1_024, "{} bytes", INDEX.len());
+    assert!(!INDEX.contains("://"), "no external file");
 }
 
 /// Distances from RCV.NXT at, beside and far from every edge that a rule knows.

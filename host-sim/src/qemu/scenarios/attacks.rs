@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tcp_reset_core::{Control, Rule, Seq};
 
-use super::super::lab::{Lab, PATIENCE, echo};
+use super::super::lab::{Lab, PATIENCE, echo, key};
 use super::super::ping::ping;
 use crate::family::Family;
 use crate::frame::Seen;
@@ -173,7 +173,7 @@ pub(super) fn garbage(lab: &mut Lab) -> Result<()> {
     };
     ensure!(silent == Err(std::io::ErrorKind::WouldBlock), "garbage was echoed: {silent:?}");
     let status = lab.status()?;
-    let refused = [Rule::ChecksumWrong, Rule::Malformed].map(|rule| status["rules"][rule.name()].as_u64().unwrap_or(0));
+    let refused = [Rule::ChecksumWrong, Rule::Malformed].map(|rule| status["rules"][key(rule)].as_u64().unwrap_or(0));
     ensure!(refused.iter().all(|&n| n > 0), "nothing was refused: {refused:?}");
     ensure!(status["reset_cause"] == "power-on", "the board restarted: {}", status["reset_cause"]);
     Ok(())

@@ -14,7 +14,8 @@ use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
 const ECHO: u16 = 7;
 const STATUS: u16 = 80;
 /// All that a stranger's page may name.
-const OVERVIEW: [&str; 17] = [
+const OVERVIEW: [&str; 18] = [
+    "schema",
     "board",
     "uptime_s",
     "reset_cause",
@@ -34,7 +35,7 @@ const OVERVIEW: [&str; 17] = [
     "last_ends",
 ];
 const OF_SLOT: [&str; 3] = ["state", "idle_s", "ends_in_s"];
-const OF_END: [&str; 2] = ["why", "ago_s"];
+const OF_END: [&str; 2] = ["reason", "ago_s"];
 /// What an insider finds besides.
 const INSIDE: [&str; 10] = [
     "rules",
@@ -61,15 +62,15 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// Long enough that a silence which ends would be seen in whole seconds.
 const SILENCE: Duration = Duration::from_millis(3_500);
 
-/// The page as a stranger gets it, as HTML and as JSON.
+/// The facts as a stranger gets them.
 struct Pages {
-    html: String,
     json: String,
+    metrics: String,
 }
 
 impl Pages {
     fn fetch(lab: &Lab) -> Result<Pages> {
-        Ok(Pages { html: fetch(lab, "/")?, json: fetch(lab, "/status.json")? })
+        Ok(Pages { json: fetch(lab, "/status.json")?, metrics: fetch(lab, "/metrics")? })
     }
 
     fn value(&self) -> Result<Value> {
@@ -85,7 +86,7 @@ impl Pages {
 
     /// Both without their times.
     fn without_times(&self) -> [String; 2] {
-        [&self.html, &self.json].map(|text| without_times(text))
+        [without_times(&self.json), without_ages(&self.metrics)]
     }
 }
 
@@ -100,7 +101,7 @@ fn fetch_from(lab: &Lab, from: SocketAddr, path: &str, headers: &str) -> Result<
     thread::sleep(SETTLING);
     let mut stream = connect(from, lab.at(STATUS), PATIENCE).context("the status page does not answer")?;
     stream.set_nodelay(true)?;
-    let request = format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\n{headers}\r\n");
     let (begin, rest) = request.split_at(request.len() / 2);
     stream.write_all(begin.as_bytes())?;
     thread::sleep(BETWEEN);
@@ -112,7 +113,7 @@ fn fetch_from(lab: &Lab, from: SocketAddr, path: &str, headers: &str) -> Result<
     Ok(body.to_owned())
 }
 
-/// Leaves out every number of seconds: what is named so, and what a reader is shown so.
+/// Leaves out every number of seconds, which are named so.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -121,12 +122,17 @@ fn without_times(text: &str) -> String {
         let end = numbered.find(|c: char| !c.is_ascii_digit()).unwrap_or(numbered.len());
         let (number, after) = numbered.split_at(end);
         out.push_str(before);
-        let is_time =
-            before.ends_with("_s\":") || before.ends_with("_s<td>") || after.starts_with(" s<") || after == " s";
-        out.push_str(if is_time { "#" } else { number });
+        out.push_str(if before.ends_with("_s\":") { "#" } else { number });
         rest = after;
     }
     out + rest
+}
+
+/// The same for metrics.
+fn without_ages(text: &str) -> String {
+    let is_age = |line: &&str| line.contains("_seconds") && !line.starts_with('#');
+    let value = |line: &str| line.rsplit_once(' ').map_or(line.to_owned(), |(name, _)| name.to_owned());
+    text.lines().map(|line| if is_age(&line) { value(line) } else { line.to_owned() } + "\n").collect()
 }
 
 pub(super) fn strangers_page(lab: &mut Lab) -> Result<()> {
@@ -176,13 +182,16 @@ fn names_only_what_is_allowed(pages: &Pages, victim: &TcpStream) -> Result<()> {
         items.iter().try_for_each(|item| only(item, names))?;
     }
     let (kernel, _) = ends(victim)?;
-    for page in [&pages.html, &pages.json] {
+    for page in [&pages.json, &pages.metrics] {
         for secret in [kernel.ip().to_string() + ":", kernel.port().to_string()] {
             ensure!(!page.contains(&secret), "a stranger is told {secret}: {page}");
         }
     }
-    for word in ["ESTABLISHED", "reset_cause", "Last ends", "closed, we first"] {
-        ensure!(pages.html.contains(word), "a stranger's page lacks \"{word}\": {}", pages.html);
+    for word in ["{state=\"ESTABLISHED\"} ", "reset_cause=\"power-on\"", "{reason=\"closed_we_first\"} "] {
+        ensure!(pages.metrics.contains(word), "a stranger's metrics lack \"{word}\": {}", pages.metrics);
+    }
+    for word in ["_total", "rule=", "half_open"] {
+        ensure!(!pages.metrics.contains(word), "a stranger's metrics have \"{word}\": {}", pages.metrics);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tcp_reset_core::{CloseReason, Control, ResetReason, Rule};
 
-use super::super::lab::{Lab, PATIENCE, connect, connect_with, echo, ends};
+use super::super::lab::{Lab, PATIENCE, connect, connect_with, echo, ends, key};
 use super::super::ping::ping;
 use super::super::{BOARD_ADDR, BOARD_MAC, PREFIX, board_addr, slaac};
 use crate::family::Family;
@@ -124,7 +124,7 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
 
     let url = format!("http://{}", lab.at(80));
     let html = curl(lab, &format!("{url}/"))?;
-    for word in ["<title>tcp-reset-core</title>", "reset_cause", "Slots", "ESTABLISHED", "ClosedNoAck", "Last resets"] {
+    for word in ["<title>tcp-reset-core</title>", "/status.json", "</script>"] {
         ensure!(html.contains(word), "the page lacks \"{word}\": {html}");
     }
     let json = curl(lab, &format!("{url}/status.json"))?;
@@ -138,9 +138,9 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
         );
         Ok(())
     };
-    by("rules", Rule::ClosedNoAck.name(), 1)?;
-    by("resets_sent", ResetReason::NoConnection.text(), 1)?;
-    by("closed", &CloseReason::ResetByPeer.to_string(), 1)?;
+    by("rules", &key(Rule::ClosedNoAck), 1)?;
+    by("resets_sent", &key(ResetReason::NoConnection), 1)?;
+    by("closed", &key(CloseReason::ResetByPeer), 1)?;
     let (kernel, board) = ends(&held)?;
     let slots = after["slots"].as_array().context("the page has no slots")?;
     let ours =
@@ -148,7 +148,7 @@ pub(super) fn status_page(lab: &mut Lab) -> Result<()> {
     ensure!(ours["local"] == board.to_string() && ours["state"] == "ESTABLISHED", "our slot says {ours}");
     let resets = after["last_resets"].as_array().context("the page has no last resets")?;
     ensure!(
-        resets.iter().any(|reset| reset["why"] == Rule::RstExact.name()),
+        resets.iter().any(|reset| reset["reason"] == key(Rule::RstExact)),
         "the abort's RST is not among {resets:?}"
     );
     ensure!(after["uptime_s"].as_u64() >= before["uptime_s"].as_u64(), "the uptime runs backwards");
