@@ -1,4 +1,4 @@
-//! What both examples stand on: a device for embassy-net whose other end is this machine's kernel, the two stacks on it, and an executor
+//! What the examples stand on: a device for embassy-net whose other end is this machine's kernel, the two stacks on it, and an executor
 //! that ends when the application does.
 //!
 //! It is what a board's `main` does, with a virtual Ethernet in place of the chip.
@@ -29,7 +29,7 @@ use tcp_reset_core::{Config, SecretKey};
 /// How long the last resets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-type App = Pin<Box<dyn Future<Output = Result<u8>>>>;
+pub(crate) type App = Pin<Box<dyn Future<Output = Result<u8>>>>;
 type Outcome = Rc<RefCell<Option<Result<u8>>>>;
 
 /// Enters a network namespace, lays a wire to the kernel in it, brings up both stacks on our end, and runs the application until it gives
@@ -39,20 +39,45 @@ type Outcome = Rc<RefCell<Option<Result<u8>>>>;
 ///
 /// # Errors
 /// If the system forbids the namespace, and those of the application.
+#[allow(dead_code, reason = "one example has entered its namespace before")]
 pub(crate) fn run<F>(app: impl FnOnce(Spawner, TcpStack) -> F) -> Result<ExitCode>
 where
     F: Future<Output = Result<u8>> + 'static,
 {
-    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+    kernel::enter()?;
+    run_inside(app)
+}
+
+/// The same in the namespace that the process is in, which must be its own.
+///
+/// # Errors
+/// If the wire cannot be laid, and those of the application.
+pub(crate) fn run_inside<F>(app: impl FnOnce(Spawner, TcpStack) -> F) -> Result<ExitCode>
+where
+    F: Future<Output = Result<u8>> + 'static,
+{
     let (tcp, stack, runner) = join_stacks(WireDevice::lay()?)?;
+    execute(|spawner| {
+        // This task is spawned once, and there is room for one.
+        if let Ok(drive) = drive(runner) {
+            spawner.spawn(drive);
+        }
+        Box::pin(play(stack, tcp, app(spawner, tcp)))
+    })
+}
+
+/// Starts the stacks and the application on an executor that ends when the application does.
+///
+/// # Errors
+/// Those of the application.
+pub(crate) fn execute(start: impl FnOnce(Spawner) -> App) -> Result<ExitCode> {
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
     let outcome = Outcome::default();
     let told = Rc::clone(&outcome);
     let start = |spawner: Spawner| {
-        // Each of these tasks is spawned once, and there is room for one.
-        let tokens = (drive(runner), play(stack, tcp, Box::pin(app(spawner, tcp)), told));
-        if let (Ok(drive), Ok(play)) = tokens {
-            spawner.spawn(drive);
-            spawner.spawn(play);
+        // Spawned once, too.
+        if let Ok(task) = tell(start(spawner), told) {
+            spawner.spawn(task);
         }
     };
     EXECUTOR.init(Executor::new()).run_until(start, || outcome.borrow().is_some());
@@ -75,7 +100,7 @@ fn join_stacks(device: WireDevice) -> Result<(TcpStack, Stack<'static>, TcpRunne
 }
 
 /// The configuration with our address and router in one family more.
-fn with_address(mut config: embassy_net::Config, family: Family) -> embassy_net::Config {
+pub(crate) fn with_address(mut config: embassy_net::Config, family: Family) -> embassy_net::Config {
     let dns_servers = Default::default();
     match (family.our_addr(), family.peer_addr()) {
         (IpAddr::V4(ours), IpAddr::V4(router)) => {
@@ -91,7 +116,7 @@ fn with_address(mut config: embassy_net::Config, family: Family) -> embassy_net:
     config
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let source = "/dev/urandom";
     let mut bytes = [0; N];
     File::open(source)
@@ -106,12 +131,17 @@ async fn drive(mut runner: TcpRunner<WireDevice>) -> ! {
 }
 
 /// Runs the application, and leaves no peer with half a connection.
-#[embassy_executor::task]
-async fn play(stack: Stack<'static>, tcp: TcpStack, app: App, outcome: Outcome) {
+async fn play(stack: Stack<'static>, tcp: TcpStack, app: impl Future<Output = Result<u8>>) -> Result<u8> {
     stack.wait_config_up().await;
     let result = app.await;
     let told = with_timeout(FAREWELL, tcp.abort_all()).await.map_err(|_| anyhow!("the last resets have not left"));
-    *outcome.borrow_mut() = Some(result.and_then(|code| told.map(|()| code)));
+    result.and_then(|code| told.map(|()| code))
+}
+
+#[embassy_executor::task]
+async fn tell(app: App, outcome: Outcome) {
+    let result = app.await;
+    *outcome.borrow_mut() = Some(result);
 }
 
 /// Our end of the wire, as embassy-net wants a device.
@@ -124,8 +154,7 @@ pub(crate) struct WireDevice {
 }
 
 impl WireDevice {
-    fn lay() -> Result<WireDevice> {
-        kernel::enter()?;
+    pub(crate) fn lay() -> Result<WireDevice> {
         let mut wire = Wire::open(&Family::Ipv4.network(), OUR_MAC, None)?;
         wire.add_network(&Family::Ipv6.network())?;
         let file = wire.as_fd().try_clone_to_owned().context("cannot share the wire's file")?;
