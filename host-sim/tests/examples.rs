@@ -1,4 +1,4 @@
-//! The examples as a user runs them: other people's HTTP crates on the core, against curl and the kernel.
+//! The examples as a user runs them: other people's protocol crates on the core, against curl, mosquitto and the kernel.
 //!
 //! ```sh
 //! cargo build -p host-sim --features embassy --examples
@@ -20,6 +20,8 @@ const BODY_LEN: usize = 100 * 1_024;
 /// How long one run of an example may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Half of embassy-net's delay of acknowledgments; the kernel's and ours are longer.
+const SHORTEST_TIMER_US: u64 = 5_000;
 
 /// Cargo names a test's own binaries to it, but not its examples: these lie beside the folder that this program lies in.
 fn example(name: &str) -> PathBuf {
@@ -153,4 +155,45 @@ fn client_gets_posts_and_is_refused() {
             assert!(text.contains(&told), "{}", shown(&output));
         }
     }
+}
+
+#[test]
+fn mqtt_client_receives_what_it_publishes() {
+    let output = run("mqtt", &[]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for family in ["IPv4", "IPv6"] {
+        let told = [
+            "connected",
+            "subscribed to core/temperature",
+            "4 bytes acknowledged, 4 of them came back",
+            "16384 bytes acknowledged, 16384 of them came back",
+            "disconnected: closed, peer first",
+        ];
+        for told in told {
+            assert!(text.contains(&format!("{family}: {told}\n")), "{told}: {}", shown(&output));
+        }
+    }
+}
+
+/// Where a timer decides, ours must be the shorter one. Where none does, both take what the machine takes, some ten microseconds, of which no
+/// ratio can be promised on a busy machine: less than any timer is.
+#[test]
+fn mqtt_publication_is_no_slower_than_over_embassy_nets_tcp() {
+    let output = run("mqtt_latency", &[]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let medians: Vec<[u64; 2]> = text.lines().map(medians).collect();
+    assert_eq!(medians.len(), 8, "{}", shown(&output));
+    for [ours, theirs] in medians {
+        assert!(ours <= theirs || ours < SHORTEST_TIMER_US, "{}", shown(&output));
+    }
+}
+
+/// Ours and embassy-net's, in microseconds, of a line of the comparison.
+fn medians(line: &str) -> [u64; 2] {
+    ["core ", "embassy-net "].map(|name| {
+        let (_, rest) = line.split_once(name).expect("a side's name");
+        rest.split_once(" us").expect("its unit").0.parse().expect("its median")
+    })
 }
