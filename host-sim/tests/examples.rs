@@ -1,4 +1,4 @@
-//! The examples as a user runs them: other people's protocol crates on the core, against curl, mosquitto and the kernel.
+//! The examples as a user runs them: other people's protocol crates on the core, against curl, mosquitto, openssl and the kernel.
 //!
 //! ```sh
 //! cargo build -p host-sim --features embassy --examples
@@ -196,4 +196,22 @@ fn medians(line: &str) -> [u64; 2] {
         let (_, rest) = line.split_once(name).expect("a side's name");
         rest.split_once(" us").expect("its unit").0.parse().expect("its median")
     })
+}
+
+#[test]
+fn tls_client_verifies_sends_receives_and_ends_orderly() {
+    let output = run("tls_client", &[]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for family in ["IPv4", "IPv6"] {
+        let told = [
+            "the certificate is one of kernel.test",
+            "65536 of 65536 bytes came back, each line reversed",
+            "ended: closed, peer first",
+            "as other.test: InvalidCertificate",
+        ];
+        for told in told {
+            assert!(text.contains(&format!("{family}: {told}\n")), "{told}: {}", shown(&output));
+        }
+    }
 }
