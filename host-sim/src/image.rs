@@ -111,7 +111,7 @@ fn run_cargo(workspace: &Path, binary: &str, arguments: &[&str]) -> Result<PathB
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
         .current_dir(workspace)
-        .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
+        .args(["build", "--locked", "--message-format=json-render-diagnostics"])
         .args(arguments)
         .stderr(Stdio::inherit())
         .output()

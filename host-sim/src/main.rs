@@ -8,13 +8,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 use host_sim::cable::Hostility;
 use host_sim::family::Family;
 use host_sim::kernel::WireKind;
-use host_sim::run::{self, Choice, Options};
+use host_sim::run::{self, Choice, Ladders, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
 use host_sim::{boards, campaign, measure, qemu};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
-/// Without arguments it plays every scenario against the kernel's TCP in a network namespace of its own; no root, no set-up.
+/// Without arguments it plays every scenario against the kernel's TCP in a network namespace of its own, and draws the first as a ladder; no
+/// root, no set-up.
 /// The exit code is 0 if all hold, 1 if one fails, 2 if something could not be started.
 #[derive(Parser)]
 #[command(version)]
@@ -42,6 +43,9 @@ struct Arguments {
     /// The wire to the kernel; without it a TAP, or a veth pair where the TAP is closed to you
     #[arg(long, conflicts_with = "memory")]
     wire: Option<WireName>,
+    /// Print every scenario's ladder; without it one, or those of the scenarios that are named
+    #[arg(long, conflicts_with = "quiet")]
+    all: bool,
     /// Print no ladders of scenarios that hold
     #[arg(long)]
     quiet: bool,
@@ -164,7 +168,11 @@ fn options(arguments: &Arguments) -> Options<'_> {
             WireName::Veth => WireKind::Veth,
         }),
         pcap: arguments.pcap.as_deref(),
-        quiet: arguments.quiet,
+        ladders: match (arguments.quiet, arguments.all || !arguments.scenario.is_empty()) {
+            (true, _) => Ladders::Failing,
+            (false, true) => Ladders::All,
+            (false, false) => Ladders::Showcase,
+        },
         hostility,
         fail_fast: arguments.fail_fast,
         timeout: Duration::from_secs(arguments.timeout),

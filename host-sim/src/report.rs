@@ -28,7 +28,20 @@ pub(crate) fn tell(outcome: &Outcome) {
     anstream::println!("{outcome}");
 }
 
-pub(crate) fn print_table(outcomes: &[Outcome]) {
+/// Tells one scenario's outcomes over each family: in one line, where all hold against the same peer.
+pub(crate) fn tell_of_each_family(outcomes: &[Outcome]) {
+    let Some((first, others)) = outcomes.split_first() else { return };
+    let are_alike = outcomes.iter().all(|outcome| outcome.result.is_ok() && outcome.peer == first.peer);
+    if !are_alike || others.is_empty() {
+        outcomes.iter().for_each(tell);
+        return;
+    }
+    let segments = outcomes.iter().map(|outcome| outcome.segments).sum();
+    let took = outcomes.iter().map(|outcome| outcome.took).sum();
+    anstream::println!("{}", Row { family: "both", segments, took, outcome: first });
+}
+
+pub(crate) fn print_head() {
     anstream::println!(
         "\n{HEAD}{:<24} {:<6} {:<7} {:>9} {:>9}  {:<6} {}{HEAD:#}",
         "scenario",
@@ -39,6 +52,10 @@ pub(crate) fn print_table(outcomes: &[Outcome]) {
         "result",
         "what must hold"
     );
+}
+
+pub(crate) fn print_table(outcomes: &[Outcome]) {
+    print_head();
     for outcome in outcomes {
         anstream::println!("{outcome}");
     }
@@ -53,7 +70,23 @@ pub(crate) fn print_sum(outcomes: &[Outcome]) {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { name, title, family, peer, segments, took, result } = self;
+        let Outcome { family, segments, took, .. } = self;
+        let family = family.to_string();
+        Row { family: &family, segments: *segments, took: *took, outcome: self }.fmt(f)
+    }
+}
+
+/// A line of the table, for one family or for all.
+struct Row<'o> {
+    family: &'o str,
+    segments: usize,
+    took: Duration,
+    outcome: &'o Outcome,
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { family, segments, took, outcome: Outcome { name, title, peer, result, .. } } = self;
         let seconds = took.as_secs_f64();
         let (style, word) = if result.is_ok() { (GOOD, "holds") } else { (BAD, "FAILS") };
         write!(f, "{name:<24} {family:<6} {peer:<7} {segments:>9} {seconds:>9.3}  {style}{word:<6}{style:#} {title}")?;

@@ -15,7 +15,7 @@ use crate::ladder;
 use crate::memory_peer::MemoryPeer;
 use crate::pcap::{Capture, CaptureFailed};
 use crate::peer::Peer;
-use crate::report::{HEAD, Outcome, print_sum, print_table, tell};
+use crate::report::{HEAD, Outcome, print_head, print_sum, print_table, tell, tell_of_each_family};
 use crate::scenarios::Scenario;
 use crate::tuning::Tuning;
 use crate::world::{OUR_MAC, PEER_MAC, PORTS, Stage, World};
@@ -36,6 +36,20 @@ pub enum Choice {
     Memory,
 }
 
+/// Which ladders are drawn. Those of scenarios that fail always are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ladders {
+    /// That of [`SHOWCASE`], which plays first.
+    Showcase,
+    /// Every one.
+    All,
+    /// No other, and no table.
+    Failing,
+}
+
+/// What a newcomer is shown: how a connection begins, is broken by a reboot, ends by a reset with its reason, and begins again.
+pub const SHOWCASE: &str = "peer-reboots";
+
 /// What to play, and how.
 pub struct Options<'o> {
     /// The families of addresses, each with every scenario.
@@ -48,8 +62,8 @@ pub struct Options<'o> {
     pub wire: Option<WireKind>,
     /// Where to write a capture.
     pub pcap: Option<&'o Path>,
-    /// Leave the ladders of scenarios that hold unprinted.
-    pub quiet: bool,
+    /// Which ladders are drawn.
+    pub ladders: Ladders,
     /// What the cable does.
     pub hostility: Option<Hostility>,
     /// Stop at the first scenario that fails.
@@ -68,25 +82,34 @@ pub fn run(options: &Options<'_>) -> Result<bool> {
     if let Some(hostility) = options.hostility {
         anstream::println!("The cable is hostile, {hostility}.");
     }
-    let mut outcomes = Vec::new();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut told = 0;
     for (number, (family, scenario)) in stories(options).into_iter().enumerate() {
         let first_port = FIRST_PORT + PORTS * number as u16;
-        let story = Story { family, scenario, first_port, options };
+        if options.ladders == Ladders::Showcase && outcomes.last().is_some_and(|last| last.name != scenario.name) {
+            told = tell_rows(&outcomes, told);
+        }
+        let story = Story { family, scenario, first_port, is_first: number == 0, options };
         let outcome = match kernel.peer(family) {
             Some(peer) if !scenario.needs_virtual_time => play(&story, peer, capture.as_mut())?,
             _ => play(&story, &mut MemoryPeer::new(family, PEER_MAC)?, capture.as_mut())?,
         };
-        tell(&outcome);
+        if options.ladders != Ladders::Showcase {
+            tell(&outcome);
+        }
         let has_failed = outcome.result.is_err();
         outcomes.push(outcome);
         if has_failed && options.fail_fast {
             break;
         }
     }
-    if options.quiet {
-        print_sum(&outcomes);
-    } else {
-        print_table(&outcomes);
+    match options.ladders {
+        Ladders::Showcase => {
+            tell_rows(&outcomes, told);
+            print_sum(&outcomes);
+        }
+        Ladders::All => print_table(&outcomes),
+        Ladders::Failing => print_sum(&outcomes),
     }
     if options.choice == Choice::Kernel && outcomes.iter().any(|outcome| outcome.peer != "kernel") {
         anstream::println!("Scenarios that turn the clock play in memory.");
@@ -96,10 +119,21 @@ pub fn run(options: &Options<'_>) -> Result<bool> {
 
 /// Every scenario in each family. Those that turn the clock come last: in a capture nothing is dated after their days but they.
 fn stories(options: &Options<'_>) -> Vec<(Family, &'static Scenario)> {
-    let in_family = |family: &Family| options.scenarios.iter().map(|scenario| (*family, *scenario)).collect::<Vec<_>>();
-    let mut stories: Vec<_> = options.families.iter().flat_map(in_family).collect();
-    stories.sort_by_key(|(_, scenario)| scenario.needs_virtual_time);
+    let in_families =
+        |scenario: &&'static Scenario| options.families.iter().map(|family| (*family, *scenario)).collect::<Vec<_>>();
+    let mut stories: Vec<_> = options.scenarios.iter().flat_map(in_families).collect();
+    let is_shown = |scenario: &Scenario| options.ladders == Ladders::Showcase && scenario.name == SHOWCASE;
+    stories.sort_by_key(|(_, scenario)| (!is_shown(scenario), scenario.needs_virtual_time));
     stories
+}
+
+/// Tells the outcomes from the `told`th on as rows of the table, whose head comes before the first; returns how many are told.
+fn tell_rows(outcomes: &[Outcome], told: usize) -> usize {
+    if told == 0 {
+        print_head();
+    }
+    tell_of_each_family(&outcomes[told..]);
+    outcomes.len()
 }
 
 /// The kernel as the peer, in the families it can be had in.
@@ -163,11 +197,22 @@ struct Story<'o> {
     family: Family,
     scenario: &'static Scenario,
     first_port: u16,
+    is_first: bool,
     options: &'o Options<'o>,
 }
 
+impl Story<'_> {
+    fn is_drawn(&self) -> bool {
+        match self.options.ladders {
+            Ladders::Showcase => self.is_first,
+            Ladders::All => true,
+            Ladders::Failing => false,
+        }
+    }
+}
+
 fn play(story: &Story<'_>, peer: &mut dyn Peer, mut capture: Option<&mut Capture>) -> Result<Outcome> {
-    let Story { family, scenario, first_port, options } = *story;
+    let Story { family, scenario, first_port, options, .. } = *story;
     let Scenario { name, title, .. } = scenario;
     let peer_name = peer.name();
     let started = WallClock::now();
@@ -192,7 +237,7 @@ fn play(story: &Story<'_>, peer: &mut dyn Peer, mut capture: Option<&mut Capture
     };
     let took = started.elapsed();
     let segments = world.trace.steps().count();
-    if !options.quiet || result.is_err() {
+    if story.is_drawn() || result.is_err() {
         anstream::println!("\n{HEAD}{name}{HEAD:#} over {family}: {title}\n");
         // What comes after the story is of interest only where it failed.
         let drawn = if result.is_ok() { story_end } else { world.trace.entries.len() };

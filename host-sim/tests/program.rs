@@ -69,6 +69,33 @@ fn a_ladder_names_states_segments_and_rules_and_is_plain_when_piped() {
     assert!(lines.iter().filter(is_drawn).all(|line| line.chars().count() <= 80), "wider than 80 columns");
 }
 
+/// What fits a screen or two: one ladder, and a line for each scenario.
+#[test]
+fn a_run_without_options_draws_the_showcase_and_a_line_for_each_scenario() {
+    let output = host_sim(&["--memory"]);
+    assert_all_hold(&output, Family::ALL.len() * SCENARIOS.len());
+    let text = stdout(&output);
+    let (ladder, table) = text.split_once("\nscenario ").expect("a table");
+    assert!(ladder.contains("peer-reboots over IPv4") && ladder.contains("RstExact: ended (reset by peer)"), "{text}");
+    assert!(!table.contains('▶') && !text.contains("peer-reboots over IPv6"), "{text}");
+    for scenario in SCENARIOS {
+        let is_of_it = |line: &&str| line.split_whitespace().take(2).eq([scenario.name, "both"]);
+        assert_eq!(table.lines().filter(is_of_it).count(), 1, "{}: {text}", scenario.name);
+    }
+    assert!(text.lines().count() < SCENARIOS.len() + 45, "{} lines", text.lines().count());
+}
+
+#[test]
+fn every_ladder_is_drawn_where_all_are_asked_for() {
+    let text = stdout(&host_sim(&["--memory", "--all"]));
+    for (family, scenario) in
+        Family::ALL.iter().flat_map(|family| SCENARIOS.iter().map(move |scenario| (family, scenario)))
+    {
+        let head = format!("\n{} over {family}: ", scenario.name);
+        assert_eq!(text.matches(&head).count(), 1, "{head}");
+    }
+}
+
 #[test]
 fn two_runs_in_memory_differ_in_nothing_a_ladder_shows() {
     let run = || stdout(&host_sim(&["--memory", "--scenario", "we-reboot"]));
@@ -141,7 +168,8 @@ fn a_capture_holds_the_frames_and_says_which_are_forged() {
 
 #[test]
 fn wrong_arguments_are_told_with_the_way_out() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
+        (&["--all", "--quiet"], "cannot be used with"),
         (&["--family", "ipx"], "possible values: ipv4, ipv6"),
         (&["--scenario", "nonsense"], "--list names them"),
         (&["--memory", "--kernel"], "cannot be used with"),
