@@ -11,7 +11,10 @@ fn root() -> PathBuf {
 fn pages() -> io::Result<Vec<(PathBuf, String)>> {
     let mut paths = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)).to_vec();
     for entry in fs::read_dir(root().join("docs"))? {
-        paths.push(entry?.path());
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            paths.push(path);
+        }
     }
     assert!(paths.len() > 6, "only {} pages", paths.len());
     paths.into_iter().map(|path| Ok((path.clone(), fs::read_to_string(path)?))).collect()
@@ -20,7 +23,7 @@ fn pages() -> io::Result<Vec<(PathBuf, String)>> {
 /// All sources, one behind the other.
 fn sources() -> io::Result<String> {
     let mut text = String::new();
-    for folder in ["core/src", "core/tests", "host-sim/src", "firmware/src"] {
+    for folder in ["core/src", "core/tests", "host-sim/src", "host-sim/examples", "firmware/src"] {
         collect(&root().join(folder), &mut text)?;
     }
     Ok(text)

@@ -59,7 +59,7 @@ async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
     match ask {
         Ask::Index => stream.write_all(page::INDEX.as_bytes()).await?,
         Ask::Facts(format, host, framing) => {
-            send_facts(app, stream, format, view_of(app, stream, host), framing, &mut text).await?
+            send_facts(app, stream, format, view_of(app, stream, host), framing, &mut text).await?;
         }
         Ask::Refused(_) => {}
     }

@@ -5,12 +5,12 @@ use core::fmt::{self, Display, Write};
 use tcp_reset_core::link::Link;
 use tcp_reset_core::{CloseReason, LAST_RESETS, RecordStatus, ResetKind, ResetReason, ResetRecord, Rule, Status};
 
+use super::facts::{Facts, SCHEMA, Text, View, ends_in, number, numbers_in, shown_ends, state_name, whole_ms};
 use super::snake::Snake;
-use super::{Facts, Text, View, ends_in, number, numbers_in, shown_ends, state_name, whole_ms};
 use crate::app::sizes::{CONNECTIONS, HALF_OPEN, TIME_WAIT};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Part {
+pub(crate) enum Part {
     Names,
     Number(usize),
     Slot(usize),
@@ -83,7 +83,7 @@ struct Json<'t> {
 
 impl Json<'_> {
     fn names(&mut self, facts: &Facts<'_>, view: View) -> fmt::Result {
-        write!(self.text, "{{\"schema\":{}", super::SCHEMA)?;
+        write!(self.text, "{{\"schema\":{}", SCHEMA)?;
         self.name("board", Some(facts.board))?;
         self.name("reset_cause", Some(facts.reset_cause))?;
         self.name("link", Some(if facts.is_link_up { "up" } else { "down" }))?;

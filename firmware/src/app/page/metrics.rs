@@ -5,11 +5,11 @@ use core::fmt::{self, Display, Write};
 use tcp_reset_core::link::Link;
 use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
 
+use super::facts::{Facts, SCHEMA, Text, View, number, numbers_in, shown_ends, state_name};
 use super::snake::Snake;
-use super::{Facts, Text, View, number, numbers_in, shown_ends, state_name};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Part {
+pub(crate) enum Part {
     Board,
     Number(usize),
     States,
@@ -81,7 +81,7 @@ impl Metrics<'_> {
     fn board(&mut self, facts: &Facts<'_>) -> fmt::Result {
         let Facts { board, reset_cause, is_link_up, client, .. } = facts;
         self.family("info", "The board, why it last started, and the version of these names.")?;
-        let schema = super::SCHEMA;
+        let schema = SCHEMA;
         writeln!(self.text, "{PREFIX}info{{board=\"{board}\",reset_cause=\"{reset_cause}\",schema=\"{schema}\"}} 1")?;
         self.family("link_up", "Whether the link is up.")?;
         self.sample("link_up", u64::from(*is_link_up))?;

@@ -10,10 +10,18 @@ use std::vec::Vec;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use tcp_reset_core::link::{Interface, LinkOutput, Medium};
-use tcp_reset_core::{ChecksumBy, ConnectionHandle, Control, SecretKey, Seq, Storage, Tcp};
+use tcp_reset_core::{
+    ChecksumBy, CloseReason, ConnectionHandle, Control, Instant, SecretKey, Seq, State, Status, Storage, Tcp,
+};
 
-use super::super::liveness;
+use super::facts::SCHEMA;
 use super::*;
+use crate::app::last_ends::LastEnds;
+use crate::app::liveness;
+use crate::app::settings::Server;
+use crate::app::shared::ClientState;
+use crate::app::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
+use crate::app::stack_use::StackUse;
 
 const BOARD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);

@@ -1,0 +1,183 @@
+//! What there is to be told, and to whom.
+
+use core::time::Duration;
+
+use heapless::Vec;
+use tcp_reset_core::link::Link;
+use tcp_reset_core::{CloseReason, Instant, State, Status, Timer};
+
+use crate::app::last_ends::LastEnds;
+use crate::app::liveness::KEEP_ALIVE_ENDS;
+use crate::app::settings::Server;
+use crate::app::shared::ClientState;
+use crate::app::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
+use crate::app::stack_use::StackUse;
+
+/// The version of the JSON's keys and of the metrics' names and labels.
+pub(super) const SCHEMA: u32 = 1;
+/// The longest part, in bytes.
+pub(crate) const LONGEST_PART: usize = 768;
+/// An overview's deepest stack is rounded up to a multiple of this, in bytes: the mark must not tell one path through the rules from
+/// another.
+const STACK_STEP: usize = 4_096;
+
+/// Where parts are written.
+pub(crate) type Text = Vec<u8, { 2 * LONGEST_PART }>;
+
+/// How much of it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum View {
+    /// What helps nobody to hit a connection.
+    Overview,
+    Everything,
+}
+
+/// What is told besides the engine's state, as it was when it was asked for.
+pub(crate) struct Facts<'a> {
+    pub(crate) board: &'a str,
+    pub(crate) reset_cause: &'a str,
+    /// Since the start, in seconds.
+    pub(crate) uptime_s: u64,
+    /// The same moment as the engine counts.
+    pub(crate) now: Instant,
+    pub(crate) is_link_up: bool,
+    pub(crate) address: Option<embassy_net::Ipv4Cidr>,
+    #[cfg(feature = "ipv6")]
+    pub(crate) address_v6: Option<embassy_net::Ipv6Cidr>,
+    pub(crate) stack: StackUse,
+    pub(crate) frames_lost: u32,
+    pub(crate) server: Option<Server>,
+    pub(crate) client: ClientState,
+    pub(crate) last_ends: &'a LastEnds,
+}
+
+/// A number that both formats tell.
+pub(super) struct Number {
+    /// In JSON.
+    pub(super) key: &'static str,
+    /// The metric's name behind the prefix of all; that of a counter ends in `_total`.
+    pub(super) metric: &'static str,
+    pub(super) help: &'static str,
+    pub(super) value: u64,
+}
+
+impl Number {
+    const fn new(key: &'static str, metric: &'static str, help: &'static str, value: u64) -> Number {
+        Number { key, metric, help, value }
+    }
+}
+
+/// How many numbers a view has.
+pub(super) const fn numbers_in(view: View) -> usize {
+    match view {
+        View::Overview => OVERVIEW_NUMBERS,
+        View::Everything => OVERVIEW_NUMBERS + INSIDE_NUMBERS,
+    }
+}
+
+const OVERVIEW_NUMBERS: usize = 8;
+const INSIDE_NUMBERS: usize = 12;
+
+/// Returns the `n`th number of a view: those of an overview first.
+pub(super) fn number(facts: &Facts<'_>, link: &Link<'_>, view: View, n: usize) -> Option<Number> {
+    match n.checked_sub(OVERVIEW_NUMBERS) {
+        None => overview_numbers(facts, link, view).into_iter().nth(n),
+        Some(n) => inside_numbers(facts, link).into_iter().nth(n),
+    }
+}
+
+fn overview_numbers(facts: &Facts<'_>, link: &Link<'_>, view: View) -> [Number; OVERVIEW_NUMBERS] {
+    let (connections, _, time_wait) = link.tcp_ref().in_use();
+    let stack_used = match view {
+        View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
+        View::Everything => facts.stack.used,
+    };
+    let size = |size: usize| size as u64;
+    [
+        Number::new("uptime_s", "uptime_seconds", "Time since the start.", facts.uptime_s),
+        Number::new("connections", "connections", "Connection slots in use.", size(connections)),
+        Number::new("connection_slots", "connection_slots", "Connection slots there are.", size(CONNECTIONS)),
+        Number::new("time_wait", "time_wait", "TIME-WAIT records in use.", size(time_wait)),
+        Number::new("time_wait_slots", "time_wait_slots", "TIME-WAIT records there are.", size(TIME_WAIT)),
+        Number::new("buffer_size", "buffer_bytes", "Size of each buffer of a connection.", size(BUFFER)),
+        Number::new("stack_size", "stack_bytes", "Size of the stack.", size(facts.stack.size)),
+        Number::new("stack_used", "stack_used_bytes", "Deepest use of the stack.", size(stack_used)),
+    ]
+}
+
+fn inside_numbers(facts: &Facts<'_>, link: &Link<'_>) -> [Number; INSIDE_NUMBERS] {
+    let (_, half_open, _) = link.tcp_ref().in_use();
+    let counters = link.tcp_ref().counters();
+    let count = |key, metric, help, value: u32| Number::new(key, metric, help, value.into());
+    [
+        Number::new("half_open", "half_open", "Half-open records in use.", half_open as u64),
+        Number::new("half_open_slots", "half_open_slots", "Half-open records there are.", HALF_OPEN as u64),
+        count("client_attempts", "client_attempts_total", "Connections the client began.", facts.client.attempts),
+        count("frames_lost", "frames_lost_total", "Frames the device lost.", facts.frames_lost),
+        count("segments_in", "segments_received_total", "Segments received.", counters.segments_in),
+        count("segments_out", "segments_sent_total", "Segments sent.", counters.segments_out),
+        count("retransmissions", "retransmissions_total", "Segments sent again.", counters.retransmissions),
+        count("acks_withheld", "acks_withheld_total", "ACKs withheld by a rate limit.", counters.limited),
+        count("replies_lost", "replies_lost_total", "Replies that found no room.", counters.replies_lost),
+        count("resets_dropped", "resets_dropped_total", "Resets given up unsent.", counters.resets_dropped),
+        count(
+            "half_open_expired",
+            "half_open_expired_total",
+            "Handshakes never completed.",
+            counters.half_open_expired,
+        ),
+        count(
+            "lost_before_accept",
+            "lost_before_accept_total",
+            "Connections that ended before anybody accepted them.",
+            counters.lost_before_accept,
+        ),
+    ]
+}
+
+/// Returns which last ends a view shows, and how many seconds ago each was.
+pub(super) fn shown_ends(facts: &Facts<'_>, view: View) -> impl Iterator<Item = (CloseReason, u64)> {
+    let is_shown = move |reason| view == View::Everything || !is_of_half_open(reason);
+    facts.last_ends.iter(facts.uptime_s).filter(move |&(reason, _)| is_shown(reason))
+}
+
+/// Returns when the connection ends if nothing comes from the peer and nothing from our application; `None` where no limit runs.
+pub(super) fn ends_in(status: &Status, silence: Duration) -> Option<Duration> {
+    const LIMITS: [Timer; 6] =
+        [Timer::UserTimeout, Timer::Idle, Timer::AcceptWait, Timer::FirstByte, Timer::Orphan, Timer::FinWait2];
+    // Its timer is the next question, and not the end.
+    let keep_alive = status.timers.left(Timer::KeepAlive).map(|_| KEEP_ALIVE_ENDS.saturating_sub(silence));
+    LIMITS.iter().filter_map(|&timer| status.timers.left(timer)).chain(keep_alive).min()
+}
+
+/// Not by `Duration`, whose milliseconds have 128 bits: to write those takes kilobytes of flash.
+pub(super) fn whole_ms(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
+}
+
+/// Returns a state's name in a view. An overview has one for both states of a connection that we open, between which a single SYN makes the
+/// difference. A connection that a peer opens takes a slot when its handshake is done.
+pub(super) fn state_name(state: State, view: View) -> &'static str {
+    match (view, state) {
+        (View::Overview, State::SynSent | State::SynReceived) => "opening",
+        (
+            View::Overview | View::Everything,
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait,
+        ) => state.name(),
+    }
+}
+
+/// Returns whether the reason is that of a half-open record: a SYN that met no connection makes one, and nothing else need follow.
+fn is_of_half_open(reason: CloseReason) -> bool {
+    reason == CloseReason::TimedOut(Timer::SynReceived)
+}
