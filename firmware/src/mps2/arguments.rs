@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use embassy_time::Duration;
 use semihosting::experimental::env;
 
-use super::clock;
+use super::{clock, time_driver};
 use crate::app::{End, Settings};
 
 /// The longest command line, in bytes.
@@ -36,7 +36,7 @@ pub(super) fn read_into(settings: &mut Settings) {
             Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),
             Some(("panic_after", text)) => settings.end = seconds(text).map(|after| (after, End::Panic)),
             Some(("speed", text)) if matches!(text.parse::<u32>(), Ok(1..=clock::TOP_SPEED)) => {
-                clock::set_speed(text.parse().unwrap_or(1));
+                time_driver::set_speed(text.parse().unwrap_or(1));
             }
             _ => defmt::warn!("argument \"{=str}\" is not understood", argument),
         }

@@ -1,16 +1,13 @@
-//! Embassy's clock: the FPGA's counter at 1 MHz tells the time, CMSDK timer 0 rings at the next deadline. On request it runs faster than the
+//! The board's clock: the FPGA's counter at 1 MHz tells the time, CMSDK timer 0 rings when asked to. On request it runs faster than the
 //! world: what the application does in an hour is then seen in a minute.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 #[cfg(feature = "app")]
 use core::sync::atomic::AtomicU32;
 #[cfg(feature = "app")]
 use core::sync::atomic::Ordering;
-use core::task::Waker;
 
 use critical_section::{CriticalSection, Mutex};
-use embassy_time_driver::Driver;
-use embassy_time_queue_utils::Queue;
 
 use super::lines::Line;
 
@@ -41,11 +38,13 @@ pub(super) const TOP_SPEED: u32 = 1_000;
 #[cfg(feature = "app")]
 static SPEED: AtomicU32 = AtomicU32::new(1);
 
-/// Lets the clock run so many times as fast; it jumps ahead. At most [`TOP_SPEED`], and at least 1.
+/// The counter as it was last read, and how often it has come round.
+static LAST: Mutex<Cell<(u32, u32)>> = Mutex::new(Cell::new((0, 0)));
+
+/// Lets the clock run so many times as fast; it jumps ahead, and the alarm must be set anew. At most [`TOP_SPEED`], and at least 1.
 #[cfg(feature = "app")]
 pub(super) fn set_speed(speed: u32) {
     SPEED.store(speed, Ordering::Relaxed);
-    critical_section::with(|cs| CLOCK.ring(cs));
 }
 
 #[cfg(feature = "app")]
@@ -59,74 +58,54 @@ fn speed() -> u64 {
     1
 }
 
-struct Clock {
-    /// The counter as it was last read, and how often it has come round.
-    last: Mutex<Cell<(u32, u32)>>,
-    queue: Mutex<RefCell<Queue>>,
-}
-
-embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock {
-    last: Mutex::new(Cell::new((0, 0))),
-    queue: Mutex::new(RefCell::new(Queue::new())),
-});
-
-/// Starts the counter and the alarm.
-pub(super) fn start() {
+/// Starts the counter. The alarm must be set before the counter has come round once, after 71 minutes.
+pub fn start() {
     // SAFETY: these are the registers of peripherals that nothing else uses, at their addresses on this board.
     unsafe {
         PRESCALE.write_volatile(SYSTEM_CLOCK_MHZ - 1);
         CTRL.write_volatile(0);
     }
-    critical_section::with(|cs| CLOCK.ring(cs));
     Line::Timer0.enable();
 }
 
-/// The alarm rang.
-pub(super) fn on_alarm() {
+/// Returns the time since the start, in microseconds.
+pub fn now() -> u64 {
+    critical_section::with(read)
+}
+
+/// Returns the time to who holds a critical section already.
+pub(super) fn read(cs: CriticalSection<'_>) -> u64 {
+    // SAFETY: a read of the counter's register.
+    let low = unsafe { COUNTER.read_volatile() };
+    let last = LAST.borrow(cs);
+    let (before, mut rounds) = last.get();
+    if low < before {
+        rounds += 1;
+    }
+    last.set((low, rounds));
+    (u64::from(rounds) << 32 | u64::from(low)) * speed()
+}
+
+/// Sets the alarm for a time, in microseconds, in place of the one it was set for. At the latest it rings after [`LONGEST_WAIT`], so that the
+/// counter is read in each of its rounds.
+pub fn set_alarm(at: u64) {
+    critical_section::with(|cs| set_alarm_from(read(cs), at, cs));
+}
+
+/// The same where the time was just read.
+pub(super) fn set_alarm_from(now: u64, at: u64, _cs: CriticalSection<'_>) {
+    let wait = at.saturating_sub(now).div_ceil(speed()).clamp(1, LONGEST_WAIT) as u32;
+    // SAFETY: registers of the timer, which only this module uses; stopped while it is set.
+    unsafe {
+        CTRL.write_volatile(0);
+        RELOAD.write_volatile(wait * SYSTEM_CLOCK_MHZ);
+        VALUE.write_volatile(wait * SYSTEM_CLOCK_MHZ);
+        CTRL.write_volatile(CTRL_ENABLE | CTRL_INTERRUPT);
+    }
+}
+
+/// The alarm rang: its interrupt is cleared.
+pub fn on_alarm() {
     // SAFETY: a write that clears the timer's own interrupt.
     unsafe { INT_CLEAR.write_volatile(1) };
-    critical_section::with(|cs| CLOCK.ring(cs));
-}
-
-impl Clock {
-    fn read(&self, cs: CriticalSection<'_>) -> u64 {
-        // SAFETY: a read of the counter's register.
-        let low = unsafe { COUNTER.read_volatile() };
-        let last = self.last.borrow(cs);
-        let (before, mut rounds) = last.get();
-        if low < before {
-            rounds += 1;
-        }
-        last.set((low, rounds));
-        (u64::from(rounds) << 32 | u64::from(low)) * speed()
-    }
-
-    /// Wakes what is due, and sets the alarm for what comes next.
-    fn ring(&self, cs: CriticalSection<'_>) {
-        let now = self.read(cs);
-        let next = self.queue.borrow_ref_mut(cs).next_expiration(now);
-        let wait = next.saturating_sub(now).div_ceil(speed()).clamp(1, LONGEST_WAIT) as u32;
-        // SAFETY: registers of the timer, which only this module uses; stopped while it is set.
-        unsafe {
-            CTRL.write_volatile(0);
-            RELOAD.write_volatile(wait * SYSTEM_CLOCK_MHZ);
-            VALUE.write_volatile(wait * SYSTEM_CLOCK_MHZ);
-            CTRL.write_volatile(CTRL_ENABLE | CTRL_INTERRUPT);
-        }
-    }
-}
-
-impl Driver for Clock {
-    fn now(&self) -> u64 {
-        critical_section::with(|cs| self.read(cs))
-    }
-
-    fn schedule_wake(&self, at: u64, waker: &Waker) {
-        critical_section::with(|cs| {
-            let is_next = self.queue.borrow_ref_mut(cs).schedule_wake(at, waker);
-            if is_next {
-                self.ring(cs);
-            }
-        });
-    }
 }

@@ -7,7 +7,7 @@ use cortex_m::interrupt;
 use embassy_executor::{Spawner, raw};
 use static_cell::StaticCell;
 
-use super::clock;
+use super::time_driver;
 
 /// A task was woken since the last poll.
 static IS_PENDING: AtomicBool = AtomicBool::new(false);
@@ -22,7 +22,7 @@ fn pender(_context: *mut ()) {
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
-    clock::start();
+    time_driver::start();
     init(executor.spawner());
     loop {
         // SAFETY: this is the only place that polls, and no task runs it.

@@ -3,12 +3,12 @@
 use cortex_m_rt::exception;
 
 use super::lines::Line;
-use super::{clock, lan9118};
+use super::{lan9118, time_driver};
 
 #[exception]
 unsafe fn DefaultHandler(line: i16) {
     match line {
-        8 => clock::on_alarm(),
+        8 => time_driver::on_alarm(),
         13 => lan9118::on_interrupt(),
         other => defmt::panic!("interrupt {=i16} was never enabled", other),
     }

@@ -2,15 +2,20 @@
 
 #[cfg(feature = "app")]
 mod arguments;
-mod clock;
+pub mod clock;
+#[cfg(feature = "mps2-embassy")]
 mod executor;
 mod host;
+#[cfg(feature = "mps2-embassy")]
 mod interrupts;
 pub mod lan9118;
 mod lines;
 #[cfg(feature = "app")]
 mod start;
+#[cfg(feature = "mps2-embassy")]
+mod time_driver;
 
+#[cfg(feature = "mps2-embassy")]
 pub use executor::run;
 pub use host::random;
 #[cfg(feature = "app")]
