@@ -259,6 +259,11 @@ impl Lan9118 {
         self.addr
     }
 
+    /// Returns whether the cable leads to another end, as of the last time that anything was asked for.
+    pub fn is_link_up(&self) -> bool {
+        self.link == LinkState::Up
+    }
+
     /// A chip that does not answer any more has no link.
     fn read_link(&self) -> LinkState {
         // The first read tells what has been since the last, the second what is.
@@ -325,7 +330,7 @@ impl Lan9118 {
             LOST.fetch_add(1, Ordering::Relaxed);
         }
         // More of them wait: others have their turn first.
-        WAKER.wake();
+        Line::Ethernet.pend();
         None
     }
 
@@ -374,8 +379,8 @@ fn read_address(registers: Registers) -> Result<[u8; 6], InitError> {
     Ok([a, b, c, d, e, f])
 }
 
-/// Masks the chip's interrupts until the task has looked.
-pub(super) fn on_interrupt() {
+/// Masks the chip's interrupts until whoever polls it has found nothing to do, and wakes the task that does.
+pub fn on_interrupt() {
     let registers = Registers { base: BASE.load(Ordering::Acquire) };
     registers.write(INT_EN, 0);
     WAKER.wake();

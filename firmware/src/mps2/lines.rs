@@ -6,8 +6,10 @@ use cortex_m::peripheral::NVIC;
 /// The interrupt lines of the board's FPGA that are used.
 #[derive(Clone, Copy)]
 #[repr(u16)]
-pub(super) enum Line {
+pub enum Line {
+    /// The alarm's timer.
     Timer0 = 8,
+    /// The Ethernet controller.
     Ethernet = 13,
 }
 
@@ -22,5 +24,10 @@ impl Line {
     pub(super) fn enable(self) {
         // SAFETY: no critical section of ours is built by masking single lines.
         unsafe { NVIC::unmask(self) };
+    }
+
+    /// Calls the line's handler as if the line had asked for it.
+    pub(super) fn pend(self) {
+        NVIC::pend(self);
     }
 }

@@ -3,13 +3,17 @@
 #[cfg(feature = "app")]
 mod arguments;
 pub mod clock;
+#[cfg(feature = "bare")]
+pub mod device;
 #[cfg(feature = "mps2-embassy")]
 mod executor;
 mod host;
 #[cfg(feature = "mps2-embassy")]
 mod interrupts;
 pub mod lan9118;
-mod lines;
+pub mod lines;
+#[cfg(feature = "bare")]
+mod phy;
 #[cfg(feature = "app")]
 mod start;
 #[cfg(feature = "mps2-embassy")]
