@@ -12,6 +12,7 @@ use super::super::lab::{Lab, PATIENCE, echo, key};
 use super::super::ping::ping;
 use crate::family::Family;
 use crate::frame::Seen;
+use crate::trace::Way;
 
 const ECHO: u16 = 7;
 /// SYNs of the flood, and how many are sent in one go: the chip's RX FIFO holds 165 of the shortest frames.
@@ -130,6 +131,29 @@ fn syn_from_nowhere(lab: &Lab, n: u32) -> Seen {
         wnd: 1_000,
         len: 0,
     }
+}
+
+/// More frames than a board takes in before others have their turn: the rest must not wait for an interrupt.
+pub(super) fn burst(lab: &mut Lab) -> Result<()> {
+    let mut stream = live(lab)?;
+    let again = lab.segment_for(&stream, Control::ACK)?;
+    for _ in 0..BURST {
+        lab.cable.forge(&again)?;
+    }
+    echo(&mut stream, b"alive after")
+}
+
+/// Its client is not there: only the board's timer sends the SYN-ACK once more.
+pub(super) fn syn_ack_again(lab: &mut Lab) -> Result<()> {
+    let syn = syn_from_nowhere(lab, FLOOD);
+    lab.cable.forge(&syn)?;
+    let is_answer = |way, seen: &Seen| way == Way::ToPeer && (seen.from, seen.to) == (syn.to, syn.from);
+    let end = Instant::now() + PATIENCE;
+    while lab.cable.count(is_answer) < 2 {
+        ensure!(Instant::now() < end, "{} answers to one SYN", lab.cable.count(is_answer));
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 pub(super) fn garbage(lab: &mut Lab) -> Result<()> {

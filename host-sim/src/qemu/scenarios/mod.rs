@@ -244,6 +244,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: serving::sleeps,
     },
     Scenario {
+        name: "burst",
+        title: "after a hundred segments at once a client is served as before",
+        families: BOTH,
+        play: attacks::burst,
+    },
+    Scenario {
+        name: "syn-ack-again",
+        title: "a SYN-ACK that nobody acknowledges is sent again",
+        families: BOTH,
+        play: attacks::syn_ack_again,
+    },
+    Scenario {
         name: "stack",
         title: "the deepest use of the stack stays within its bound",
         families: V4,

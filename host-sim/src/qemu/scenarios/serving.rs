@@ -30,6 +30,8 @@ const SERVER: u16 = 7_000;
 const STACK_BUDGET: u64 = 16 * 1_024;
 /// How long the board is left alone.
 const IDLE: Duration = Duration::from_secs(3);
+/// How long a client lets what was sent to it wait.
+const LATE: Duration = Duration::from_millis(200);
 /// What every board logs when it starts, line by line.
 const GOLDEN_START: &str = include_str!("start.log");
 
@@ -75,7 +77,22 @@ pub(super) fn echo_service(lab: &mut Lab) -> Result<()> {
     for stream in streams {
         close_orderly(stream)?;
     }
-    Ok(())
+    echo_to_slow_reader(lab).context("a client that reads late")
+}
+
+/// The client sends more than the board's buffers and its own hold before it reads.
+fn echo_to_slow_reader(lab: &Lab) -> Result<()> {
+    let text: Vec<u8> = (0..32_768).map(|i| (i ^ i >> 8) as u8).collect();
+    let mut stream = connect_with(lab.kernel_at(0), lab.at(ECHO), PATIENCE, |socket| {
+        socket.set_recv_buffer_size(4_096)?;
+        socket.set_send_buffer_size(4 * text.len())
+    })?;
+    stream.write_all(&text).context("the kernel does not hold what the board has no room for")?;
+    thread::sleep(LATE);
+    let mut back = vec![0; text.len()];
+    stream.read_exact(&mut back).context("the echo does not go on")?;
+    ensure!(back == text, "other bytes came back");
+    close_orderly(stream)
 }
 
 /// We end our direction, the board ends its own.
