@@ -1,6 +1,7 @@
 //! The firmware in QEMU, as a user starts it. Needs the targets of the boards, `qemu-system-arm` and `curl`.
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
@@ -195,9 +196,63 @@ fn an_image_that_speaks_ipv4_alone_serves_as_well() {
     assert!(text.contains("\"address\":\"10.69.0.2/24\"") && !text.contains("IPv6: DOWN"), "{text}");
 }
 
+/// What the examples are built for.
+const TARGET: &str = "thumbv7m-none-eabi";
+
+/// Builds an example of the firmware's, as its page says, and returns the image's place.
+fn example(name: &str, feature: &str) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder of all targets");
+    let arguments = ["build", "--locked", "--package", "firmware", "--example", name, "--features", feature];
+    let built = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--profile", "firmware", "--target", TARGET, "--target-dir"])
+        .arg(folder)
+        .output()
+        .expect("cargo runs this test");
+    assert!(built.status.success(), "{}", told(&built));
+    format!("{}/{TARGET}/firmware/examples/{name}", folder.display())
+}
+
+/// The image serves over both families; over one of them it is looked at while it waits.
+fn assert_serves_and_sleeps(image: &str, family: &str) {
+    for arguments in [
+        &["--scenario", "ping", "--scenario", "echo", "--scenario", "burst"][..],
+        &["--family", family, "--scenario", "cable", "--scenario", "sleeps", "--scenario", "syn-ack-again"],
+    ] {
+        let output = host_sim(&[&["qemu", "--image", image], arguments].concat());
+        let text = told(&output);
+        assert!(output.status.success() && text.contains("scenarios hold, 0 fail."), "{text}");
+    }
+}
+
+/// A second connection comes after the first, whose end is told.
+fn assert_lives_through_forged_rst(image: &str) {
+    for family in ["ipv4", "ipv6"] {
+        let output = host_sim(&["qemu", "--image", image, "--forge", "rst", "--forge", "rst", "--family", family]);
+        let text = told(&output);
+        assert!(output.status.success(), "{family}: {text}");
+        assert_eq!(text.matches("the connection lives").count(), 2, "{family}: {text}");
+        assert!(text.contains("connection ended: PeerClosed"), "{family}: {text}");
+    }
+}
+
+#[test]
+fn a_loop_without_embassy_serves_and_sleeps() {
+    let image = example("bare_loop", "bare");
+    assert_serves_and_sleeps(&image, "ipv4");
+    assert_lives_through_forged_rst(&image);
+}
+
+#[test]
+fn rtic_serves_and_sleeps() {
+    let image = example("rtic", "rtic");
+    assert_serves_and_sleeps(&image, "ipv6");
+    assert_lives_through_forged_rst(&image);
+}
+
 #[test]
 fn a_capture_holds_what_passed_and_what_was_forged() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("board.pcapng");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("board.pcapng");
     let name = path.to_str().expect("a UTF-8 path");
     let output = host_sim(&["qemu", "--forge", "rst", "--pcap", name]);
     assert!(output.status.success(), "{}", told(&output));
