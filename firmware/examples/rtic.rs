@@ -6,7 +6,6 @@ pub mod server;
 
 #[rtic::app(device = firmware::mps2::device, peripherals = false)]
 mod app {
-    use cortex_m::asm::wfi;
     use firmware::mps2::{clock, lan9118};
 
     use crate::server::Server;
@@ -30,7 +29,7 @@ mod app {
     #[idle]
     fn idle(_: idle::Context<'_>) -> ! {
         loop {
-            wfi();
+            cortex_m::asm::wfi();
         }
     }
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "app")]
 mod arguments;
+#[cfg(feature = "bare")]
+pub mod beside;
 pub mod clock;
 #[cfg(feature = "bare")]
 pub mod device;
