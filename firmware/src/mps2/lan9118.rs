@@ -3,6 +3,7 @@
 //! Frames are moved word by word between the chip's FIFOs and one buffer. Interrupts: a frame came in, room was made, the PHY has news,
 //! an error. The handler masks them and wakes the task, which unmasks them when it finds nothing to do.
 
+use core::mem;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::task::Context;
 
@@ -127,6 +128,8 @@ pub struct Lan9118 {
     registers: Registers,
     addr: [u8; 6],
     link: LinkState,
+    /// Somebody asked for room in vain since there was some.
+    is_room_wanted: bool,
     buffers: &'static mut Buffers,
 }
 
@@ -236,7 +239,13 @@ impl Lan9118 {
         registers.write(IRQ_CFG, IRQ_CFG_PUSH_PULL_HIGH);
         // A wake-up for the first frame in, and for room for a whole frame out.
         registers.write(FIFO_INT, ROOM_UNITS << 24);
-        let mut chip = Lan9118 { registers, addr: read_address(registers)?, link: LinkState::Down, buffers };
+        let mut chip = Lan9118 {
+            registers,
+            addr: read_address(registers)?,
+            link: LinkState::Down,
+            is_room_wanted: false,
+            buffers,
+        };
         registers.write_phy(PHY_CONTROL, PHY_CONTROL_AUTONEGOTIATE)?;
         registers.write_phy(PHY_INT_MASK, PHY_INT_LINK_DOWN | PHY_INT_AUTONEGOTIATED)?;
         chip.link = chip.read_link();
@@ -403,6 +412,10 @@ impl Driver for Lan9118 {
             self.registers.write(INT_EN, INT_NEWS);
             // It may have come in since.
             frame = self.take_frame();
+            if frame.is_none() && mem::take(&mut self.is_room_wanted) {
+                // There is room by now, and its interrupt was just masked.
+                Line::Ethernet.pend();
+            }
         }
         let len = frame?;
         let Lan9118 { registers, buffers: Buffers { incoming, outgoing }, .. } = self;
@@ -411,6 +424,7 @@ impl Driver for Lan9118 {
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Room<'_>> {
         let has_room = self.has_room(cx);
+        self.is_room_wanted = !has_room;
         let Lan9118 { registers, buffers, .. } = self;
         has_room.then_some(Room { registers: *registers, buffer: &mut buffers.outgoing })
     }
