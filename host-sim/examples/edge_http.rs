@@ -13,6 +13,7 @@ mod support;
 use std::fmt::Display;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
@@ -31,8 +32,9 @@ const SERVERS: usize = 4;
 const BACKLOG: u8 = 8;
 /// Room for a request's head, in bytes.
 const HEAD_LEN: usize = 2_048;
-/// How long a connection may be without a request, in milliseconds.
+/// How long a connection may be without a request, in milliseconds, and without a byte in one.
 const IDLE_MS: u32 = 10_000;
+const IDLE: Duration = Duration::from_secs(20);
 
 type HttpServer = Server<SERVERS, HEAD_LEN, DEFAULT_MAX_HEADERS_COUNT>;
 
@@ -55,7 +57,8 @@ fn main() -> Result<ExitCode> {
 #[embassy_executor::task]
 async fn serve(tcp: TcpStack) {
     static SERVER: ConstStaticCell<HttpServer> = ConstStaticCell::new(Server::new());
-    let stream = StreamOptions { nagle: false, ..StreamOptions::default() };
+    // edge-http waits for the rest of a request as long as the connection lasts.
+    let stream = StreamOptions { nagle: false, idle_timeout: Some(IDLE), ..StreamOptions::default() };
     let server = TcpServer::new(tcp, ListenOptions { backlog: BACKLOG, stream, ..ListenOptions::default() });
     let ended = match server.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))).await {
         Ok(acceptor) => SERVER.take().run(Some(IDLE_MS), acceptor, Pages).await,

@@ -20,8 +20,6 @@ const BODY_LEN: usize = 100 * 1_024;
 /// How long one run of an example may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Half of embassy-net's delay of acknowledgments; the kernel's and ours are longer.
-const SHORTEST_TIMER_US: u64 = 5_000;
 
 /// Cargo names a test's own binaries to it, but not its examples: these lie beside the folder that this program lies in.
 fn example(name: &str) -> PathBuf {
@@ -107,7 +105,7 @@ fn server_takes_fifty_connections_in_a_row_and_resets_none() {
     assert!(text.contains("connections: 1\n"), "{text}");
 }
 
-/// What edge-http's server closes, answers with an end on both sides: no reset, and nothing left.
+/// What edge-http's server closes ends on both sides, and the next request is on a new connection.
 #[test]
 fn server_over_edge_nal_takes_fifty_requests_and_closes() {
     let each = "--write-out '%{http_code} %{num_connects}\\n' --output /dev/null";
@@ -185,8 +183,11 @@ fn mqtt_publication_is_no_slower_than_over_embassy_nets_tcp() {
     let text = String::from_utf8_lossy(&output.stdout);
     let medians: Vec<[u64; 2]> = text.lines().map(medians).collect();
     assert_eq!(medians.len(), 8, "{}", shown(&output));
-    for [ours, theirs] in medians {
-        assert!(ours <= theirs || ours < SHORTEST_TIMER_US, "{}", shown(&output));
+    // Where only the machine's speed counts the two are alike, and nothing is judged.
+    let with_timers = medians.iter().zip(text.lines()).filter(|(_, line)| line.contains("and back"));
+    assert_eq!(with_timers.clone().count(), 4, "{}", shown(&output));
+    for ([ours, theirs], _) in with_timers {
+        assert!(ours <= theirs, "{}", shown(&output));
     }
 }
 

@@ -85,11 +85,11 @@ impl TcpShutdown for TcpStream {
         match what {
             Close::Read => discard(self).await,
             Close::Write => {
-                self.shutdown()?;
+                finish(self)?;
                 self.flush().await
             }
             Close::Both => {
-                self.shutdown()?;
+                finish(self)?;
                 let longest = Duration::try_from(self.budget()?.orphaned()).unwrap_or(Duration::MAX);
                 let closing = async {
                     discard(self).await?;
@@ -107,6 +107,14 @@ impl TcpShutdown for TcpStream {
     async fn abort(&mut self) -> Result<(), Error> {
         TcpStream::abort(self);
         Ok(())
+    }
+}
+
+/// Ends our direction; one that has ended in order has nothing to end.
+fn finish(stream: &mut TcpStream) -> Result<(), Error> {
+    match stream.shutdown() {
+        Err(Error::Closed(reason)) if reason.is_orderly() => Ok(()),
+        ended => ended,
     }
 }
 

@@ -1,8 +1,8 @@
 //! picoserve's traits: its web server over our streams, without embassy-net's TCP. Feature `picoserve`.
 
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 
-use embassy_time::Timer;
+use embassy_time::{Instant, Timer};
 use picoserve::io::{ReadExt, Socket};
 use picoserve::mem::{BorrowedBuffer, BorrowedCursor};
 use picoserve::time::Duration;
@@ -18,8 +18,13 @@ pub enum HttpRuntime {}
 pub struct HttpTimer;
 
 impl picoserve::Timer<HttpRuntime> for HttpTimer {
+    /// Never over where it is longer than the clock runs.
     async fn delay(&self, duration: Duration) {
-        Timer::after_millis(duration.as_millis()).await;
+        let duration = embassy_time::Duration::try_from_millis(duration.as_millis());
+        match duration.and_then(|duration| Instant::now().checked_add(duration)) {
+            Some(at) => Timer::at(at).await,
+            None => pending().await,
+        }
     }
 }
 
@@ -46,7 +51,8 @@ impl embedded_io_async::Write for HttpWriter<'_> {
 }
 
 impl picoserve::io::Write for HttpWriter<'_> {
-    /// Not into the send buffer itself: what formats may ask the stack, for a page of its counters.
+    /// Not into the send buffer itself: what formats may ask the stack. picoserve formats a longer text once more for each piece, and wants it to come
+    /// out the same.
     async fn write_with<F: FnOnce(BorrowedCursor<'_>) -> R, R>(&mut self, f: F) -> Result<R, Error> {
         let stream = self.0.stream;
         poll_fn(|cx| stream.poll_write_ready(cx)).await?;

@@ -224,7 +224,7 @@ impl State {
 }
 
 /// A time of embassy-time's, for the options and settings that have the core's: what was written as whole milliseconds is just that, though ticks
-/// may not divide a millisecond (at 32,768 Hz 120 ms are 3,933 ticks, 120.03 ms). What no count of milliseconds makes is passed on to the microsecond.
+/// may not divide a millisecond (at 32,768 Hz 120 ms are 3,933 ticks, 120.03 ms). That holds for clocks of 1 kHz and faster. What no count of milliseconds makes is passed on to the microsecond.
 /// Longer than the core's timers reach stays longer, and is refused there.
 pub fn core_duration(set: embassy_time::Duration) -> Duration {
     if set.as_secs() > u64::from(u32::MAX) {

@@ -166,6 +166,25 @@ fn close_both_after_the_peers_fin_waits_for_the_last_acknowledgment() {
 }
 
 #[test]
+fn close_after_an_orderly_end_is_no_error() {
+    for what in [Close::Read, Close::Write, Close::Both] {
+        let (mut world, host, raw) = World::host_and_raw();
+        let (mut stream, mut conn) = world.accepted(&host, &raw, 7);
+        conn.send(FIN | ACK, b"");
+        world.run_ms(10);
+        let closing = world.spawn(async move {
+            let written = stream.close(Close::Write).await;
+            (written, stream.state(), stream.close(what).await)
+        });
+        world.run_ms(10);
+        conn.take();
+        conn.send(ACK, b"");
+        world.run_ms(10);
+        assert_eq!(closing.take(), Some((Ok(()), State::Closed, Ok(()))), "{what:?}");
+    }
+}
+
+#[test]
 fn abort_tells_the_peer_and_a_close_after_it_says_so() {
     let (mut world, host, raw) = World::host_and_raw();
     let (mut stream, mut conn) = world.accepted(&host, &raw, 7);

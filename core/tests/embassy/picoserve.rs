@@ -6,7 +6,7 @@ use std::time::Duration;
 use embedded_io_async::Write as _;
 use picoserve::io::{Socket, Write as _};
 use picoserve::time::Duration as HttpDuration;
-use picoserve::{Error as HttpError, Timeouts};
+use picoserve::{Error as HttpError, Timeouts, Timer as _};
 use tcp_reset_core::embassy::{HttpTimer, TcpStack, TcpStream};
 use tcp_reset_core::{CloseReason, Error, ListenOptions, StreamOptions};
 
@@ -97,6 +97,23 @@ fn shutdown_waits_for_the_peers_fin_no_longer_than_the_timeout() {
         }
         assert!(!conn.take().iter().any(|seg| seg.has(RST)));
     }
+}
+
+/// A timeout that means none is longer than the clock can tell.
+#[test]
+fn timeouts_of_any_length_are_waited_for() {
+    for ms in [1_000_000_000_000, u64::MAX / 1_000, u64::MAX] {
+        let mut world = World::new();
+        let waiting = world.spawn(async move { HttpTimer.delay(HttpDuration::from_millis(ms)).await });
+        world.run_ms(100_000);
+        assert!(!waiting.is_done(), "{ms}");
+    }
+    let mut world = World::new();
+    let waiting = world.spawn(async { HttpTimer.delay(HttpDuration::from_millis(500)).await });
+    world.run_ms(499);
+    assert!(!waiting.is_done());
+    world.run_ms(2);
+    assert!(waiting.is_done());
 }
 
 #[test]

@@ -15,9 +15,11 @@ use tcp_reset_core::link::Link;
 mod facts;
 mod json;
 mod metrics;
+mod pieces;
 mod snake;
 
-pub(super) use facts::{Facts, LONGEST_PART, Text, View};
+pub(super) use facts::{Facts, Out, Text, View};
+pub(super) use pieces::{Framing, Pieces};
 
 /// The page for people.
 pub(super) const INDEX: &str = include_str!("page/index.html");
@@ -63,12 +65,13 @@ impl Part {
 }
 
 /// Writes one part behind what is there.
-pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, text: &mut Text) {
+pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, out: &mut Out) {
     // Names and numbers alone: nothing needs to be escaped, and every part fits.
-    let _ = match part {
-        Part::Json(part) => json::write(facts, link, part, view, text),
-        Part::Metrics(part) => metrics::write(facts, link, part, view, text),
+    let written = match part {
+        Part::Json(part) => json::write(facts, link, part, view, out),
+        Part::Metrics(part) => metrics::write(facts, link, part, view, out),
     };
+    debug_assert!(written.is_ok(), "a part found no room");
 }
 
 #[cfg(test)]

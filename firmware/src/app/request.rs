@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 
-use super::page::Format;
+use super::page::{Format, Framing};
 
 const MOST_HEADERS: usize = 24;
 
@@ -17,15 +17,6 @@ pub(super) enum Ask {
     Facts(Format, Host, Framing),
     /// Code and phrase.
     Refused(&'static str),
-}
-
-/// How the client learns where an answer ends whose length is not known when it begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Framing {
-    /// By its last chunk (RFC 9112 §7.1): the client closes first, and no TIME-WAIT record is ours.
-    Chunks,
-    /// By the end of the connection: HTTP/1.0 knows no chunks.
-    Close,
 }
 
 /// Whom the client means to ask, by the Host header (RFC 9110 §7.2).
@@ -62,7 +53,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Ask> {
             (Some("GET"), Some("/status.json")) => facts(Format::Json, &request),
             (Some("GET"), Some("/metrics")) => facts(Format::Metrics, &request),
             (Some("GET"), _) => Ask::Refused("404 Not Found"),
-            _ => Ask::Refused("405 Method Not Allowed"),
+            _ => Ask::Refused("405 Method Not Allowed\r\nAllow: GET"),
         }),
     }
 }
@@ -233,7 +224,10 @@ mod tests {
         for version in ["1.0", "1.1"] {
             assert_eq!(ask(&format!("GET / HTTP/{version}")), Ask::Index);
             assert_eq!(ask(&format!("GET /status HTTP/{version}")), Ask::Refused("404 Not Found"));
-            assert_eq!(ask(&format!("POST /metrics HTTP/{version}")), Ask::Refused("405 Method Not Allowed"));
+            assert_eq!(
+                ask(&format!("POST /metrics HTTP/{version}")),
+                Ask::Refused("405 Method Not Allowed\r\nAllow: GET")
+            );
         }
         assert_eq!(ask("GET /metrics HTTP/1.1"), facts(Format::Metrics, Framing::Chunks));
         assert_eq!(ask("GET /metrics HTTP/1.0"), facts(Format::Metrics, Framing::Close));

@@ -8,8 +8,8 @@ use tcp_reset_core::Error;
 use tcp_reset_core::embassy::TcpStream;
 
 use super::liveness;
-use super::page::{self, Facts, Format, Part, Text, View};
-use super::request::{self, Ask, Framing, Host};
+use super::page::{self, Facts, Format, Framing, Out, Part, Pieces, Text, View};
+use super::request::{self, Ask, Host};
 use super::services::{accept, tell};
 use super::shared::{App, instant};
 use super::stack_use::{StackUse, stack_use};
@@ -25,11 +25,6 @@ const LEAVING_PATIENCE: Duration = Duration::from_secs(1);
 const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
 const _: () =
     assert!(liveness::outlasts_page(PATIENCE.as_secs(), LEAVING_PATIENCE.as_secs() + CLOSING_PATIENCE.as_secs()));
-/// A chunk's length, as three digits.
-const CHUNK_HEAD: &[u8] = b"000\r\n";
-const CHUNK_END: &[u8] = b"\r\n";
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
 #[embassy_executor::task(pool_size = PAGES)]
 pub(super) async fn serve(app: &'static App) {
     loop {
@@ -43,9 +38,9 @@ pub(super) async fn serve(app: &'static App) {
 }
 
 async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
-    let mut text = Text::new();
     // It closed without asking.
     let Some(ask) = read_request(stream).await? else { return Ok(()) };
+    let mut text = Text::new();
     // Heads are short, and fit.
     let _ = match ask {
         Ask::Index => head(&mut text, "200 OK", "text/html; charset=utf-8", Some(page::INDEX.len())),
@@ -59,7 +54,7 @@ async fn answer(app: &App, stream: &mut TcpStream) -> Result<(), Error> {
     match ask {
         Ask::Index => stream.write_all(page::INDEX.as_bytes()).await?,
         Ask::Facts(format, host, framing) => {
-            send_facts(app, stream, format, view_of(app, stream, host), framing, &mut text).await?;
+            send_facts(app, stream, format, view_of(app, stream, host), framing).await?;
         }
         Ask::Refused(_) => {}
     }
@@ -108,56 +103,21 @@ async fn read_request(stream: &mut TcpStream) -> Result<Option<Ask>, Error> {
     Ok(Some(Ask::Refused("431 Request Header Fields Too Large")))
 }
 
-/// Part by part, so that all of it needs little memory.
+/// Piece by piece, so that all of it needs little memory.
 async fn send_facts(
     app: &App,
     stream: &mut TcpStream,
     format: Format,
     view: View,
     framing: Framing,
-    text: &mut Text,
 ) -> Result<(), Error> {
     // Walking the painted stack takes its time: once for all parts.
     let stack = stack_use();
-    let mut part = Some(format.first());
-    while part.is_some() {
-        text.clear();
-        if framing == Framing::Chunks {
-            // It fits, as do the ends: `fill` leaves their room.
-            let _ = text.extend_from_slice(CHUNK_HEAD);
-        }
-        part = fill(app, stack, part, view, text);
-        if framing == Framing::Chunks {
-            end_chunk(text, part.is_none());
-        }
-        stream.write_all(text).await?;
+    let mut pieces = Pieces::new(format.first(), view, framing);
+    while let Some(piece) = pieces.next(|part, out| write_part(app, stack, part, view, out)) {
+        stream.write_all(piece).await?;
     }
     Ok(())
-}
-
-/// Writes as many parts as surely fit; returns the next.
-fn fill(app: &App, stack: StackUse, first: Option<Part>, view: View, text: &mut Text) -> Option<Part> {
-    const ENDS: usize = CHUNK_END.len() + LAST_CHUNK.len();
-    let mut part = first;
-    while let Some(now) = part
-        && text.len() + page::LONGEST_PART + ENDS <= text.capacity()
-    {
-        write_part(app, stack, now, view, text);
-        part = now.next(view);
-    }
-    part
-}
-
-/// Writes the chunk's length to its beginning, and its end.
-fn end_chunk(text: &mut Text, is_last: bool) {
-    let len = text.len() - CHUNK_HEAD.len();
-    for (digit, shift) in text.iter_mut().zip([8, 4, 0]) {
-        *digit = b"0123456789abcdef"[len >> shift & 0xf];
-    }
-    let _ = text.extend_from_slice(CHUNK_END);
-    if is_last {
-        let _ = text.extend_from_slice(LAST_CHUNK);
-    }
 }
 
 /// Who asks has completed a handshake: the address is not forged by somebody blind. But it may be a browser's that a page of another site
@@ -168,7 +128,7 @@ fn view_of(app: &App, stream: &TcpStream, host: Host) -> View {
     if is_meant && (cfg!(feature = "diagnostics") || is_let_in) { View::Everything } else { View::Overview }
 }
 
-fn write_part(app: &App, stack: StackUse, part: Part, view: View, text: &mut Text) {
+fn write_part(app: &App, stack: StackUse, part: Part, view: View, out: &mut Out) {
     let last_ends = app.last_ends.borrow();
     let facts = Facts {
         board: app.board.name,
@@ -185,5 +145,5 @@ fn write_part(app: &App, stack: StackUse, part: Part, view: View, text: &mut Tex
         client: *app.client.borrow(),
         last_ends: &last_ends,
     };
-    app.tcp.inspect(|link| page::write(&facts, link, part, view, text));
+    app.tcp.inspect(|link| page::write(&facts, link, part, view, out));
 }

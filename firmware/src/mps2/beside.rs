@@ -30,7 +30,7 @@ impl Beside {
     /// If the chip does not answer.
     ///
     /// # Panics
-    /// If it is called twice.
+    /// If it is called twice, or with more addresses than smoltcp has room for.
     pub fn start(addresses: &[Interface]) -> Result<Beside, InitError> {
         static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
         let buffers = BUFFERS.take();
@@ -49,16 +49,17 @@ impl Beside {
         LinkAddr(self.device.address())
     }
 
-    /// Takes in a frame, which is shown to the link first, or tells it that the cable is back: what was lost without it goes out again.
+    /// Takes in a frame, which is shown to the link first, and tells it when the cable is back: what was lost without it goes out again.
     /// Returns whether there was either; if not, the device interrupts when there is.
     pub fn receive(&mut self, link: &mut Link<'static>, now: Instant) -> bool {
+        let Beside { device, ip, .. } = self;
+        let at = SmoltcpInstant::from_micros_const(now.as_micros() as i64);
+        let result = ip.poll_ingress_single(at, &mut BesideTcp { device, link, now }, &mut SocketSet::new(&mut [][..]));
+        // The device has looked at what its interrupt told by now.
         if self.has_come_up() {
             link.restored(now);
             return true;
         }
-        let Beside { device, ip, .. } = self;
-        let at = SmoltcpInstant::from_micros_const(now.as_micros() as i64);
-        let result = ip.poll_ingress_single(at, &mut BesideTcp { device, link, now }, &mut SocketSet::new(&mut [][..]));
         !matches!(result, PollIngressSingleResult::None)
     }
 

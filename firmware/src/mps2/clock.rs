@@ -104,8 +104,11 @@ pub(super) fn set_alarm_from(now: u64, at: u64, _cs: CriticalSection<'_>) {
     }
 }
 
-/// The alarm rang: its interrupt is cleared.
+/// The alarm rang: it is stopped, since the timer would begin again by itself, and its interrupt is cleared.
 pub fn on_alarm() {
-    // SAFETY: a write that clears the timer's own interrupt.
-    unsafe { INT_CLEAR.write_volatile(1) };
+    // SAFETY: registers of the timer, which only this module uses.
+    unsafe {
+        CTRL.write_volatile(0);
+        INT_CLEAR.write_volatile(1);
+    }
 }

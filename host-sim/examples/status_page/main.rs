@@ -2,8 +2,10 @@
 //!
 //! ```sh
 //! cargo build -p host-sim --features firmware --example status_page
-//! cargo qemu --exec 'target/debug/examples/status_page http://10.69.0.2/ --screenshots docs'
+//! cargo qemu --status-from 10.69.0.0/24 --exec 'target/debug/examples/status_page http://10.69.0.2/ --screenshots target'
 //! ```
+//!
+//! `docs/status-page.png` is `status-1280-light.png` of such a run, with an echo connection over each family.
 
 mod browser;
 

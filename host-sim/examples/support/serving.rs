@@ -37,8 +37,8 @@ fn explain(paths: &str) {
     let [v4, v6] = Family::ALL.map(Family::our_addr);
     println!(
         "The server is at http://{v4}/ and http://[{v6}]/, in a network namespace of its own: {paths}.\n\
-         From another terminal: nsenter -t {pid} {namespaces} curl http://{v4}/status\n\
-         Here, without another: --exec 'curl http://{v4}/status'\n\
+         From another terminal: nsenter -t {pid} {namespaces} curl http://{v4}/\n\
+         Here, without another: --exec 'curl http://{v4}/'\n\
          Ctrl-C ends it."
     );
 }

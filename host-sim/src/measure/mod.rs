@@ -6,9 +6,10 @@
 mod program;
 mod targets;
 
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
@@ -144,17 +145,27 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(beyond.is_empty())
 }
 
+/// The builds of the measured program.
+const BUILDS: [Speaks; 2] = [Speaks::Ipv4, Speaks::Both];
+
 fn measure_all(options: &Options) -> Result<Vec<Row>> {
     let is_wanted = |item: &Item| options.work.is_empty() || options.work.iter().any(|wanted| needs(wanted, item.name));
     let items: Vec<_> = ITEMS.iter().filter(|item| is_wanted(item)).collect();
     let names: Vec<_> = items.iter().map(|item| item.name).collect();
+    let images = BUILDS.map(image::build_measure).into_iter().collect::<Result<Vec<_>>>()?;
+    let costs: Vec<Result<Vec<Cost>>> = match options.instructions {
+        // They repeat, whatever runs beside them.
+        true => thread::scope(|scope| {
+            let names = &names;
+            let counting: Vec<_> =
+                images.iter().map(|image| scope.spawn(move || program::count(image, options.units, names))).collect();
+            counting.into_iter().map(|counted| counted.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        }),
+        false => images.iter().map(|image| program::time(image, options.milliseconds, &names)).collect(),
+    };
     let mut rows = Vec::new();
-    for speaks in [Speaks::Ipv4, Speaks::Both] {
-        let image = image::build_measure(speaks)?;
-        let costs = match options.instructions {
-            true => program::count(&image, options.units, &names)?,
-            false => program::time(&image, options.milliseconds, &names)?,
-        };
+    for (speaks, costs) in BUILDS.into_iter().zip(costs) {
+        let costs = costs?;
         for (column, (_, build, family)) in COLUMNS.iter().enumerate().filter(|(_, (built, ..))| *built == speaks) {
             for item in &items {
                 let bound = options.instructions.then_some(item.bounds[column]);

@@ -273,11 +273,6 @@ impl Lab {
 }
 
 /// The network once more, with another address of the kernel's.
-/// Returns a rule's or a reason's key on the status page.
-pub(super) fn key(name: impl ToString) -> String {
-    name.to_string().to_snake_case()
-}
-
 fn strangers_network(family: Family) -> Network {
     Network { kernel: family.host(STRANGER), ..network(family) }
 }
@@ -328,4 +323,9 @@ pub(super) fn echo(stream: &mut TcpStream, text: &[u8]) -> Result<()> {
 /// If the kernel refuses.
 pub(super) fn vanish(stream: TcpStream) -> Result<()> {
     setsockopt(&stream, TcpRepair, &1).context("the kernel does not forget (TCP_REPAIR)")
+}
+
+/// Returns a rule's or a reason's key on the status page.
+pub(super) fn key(name: impl ToString) -> String {
+    name.to_string().to_snake_case()
 }

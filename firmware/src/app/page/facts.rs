@@ -21,8 +21,21 @@ pub(crate) const LONGEST_PART: usize = 768;
 /// another.
 const STACK_STEP: usize = 4_096;
 
-/// Where parts are written.
+/// Room for parts.
 pub(crate) type Text = Vec<u8, { 2 * LONGEST_PART }>;
+
+/// Where parts are written, one behind the other.
+pub(crate) struct Out {
+    pub(super) text: Text,
+    /// The list that is being written has an item already, perhaps in a piece that is gone: what was not there when the list began may be now.
+    pub(super) has_item: bool,
+}
+
+impl Out {
+    pub(super) const fn new() -> Out {
+        Out { text: Text::new(), has_item: false }
+    }
+}
 
 /// How much of it is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,10 +148,11 @@ fn inside_numbers(facts: &Facts<'_>, link: &Link<'_>) -> [Number; INSIDE_NUMBERS
     ]
 }
 
-/// Returns which last ends a view shows, and how many seconds ago each was.
-pub(super) fn shown_ends(facts: &Facts<'_>, view: View) -> impl Iterator<Item = (CloseReason, u64)> {
-    let is_shown = move |reason| view == View::Everything || !is_of_half_open(reason);
-    facts.last_ends.iter(facts.uptime_s).filter(move |&(reason, _)| is_shown(reason))
+/// Returns the `n`th reason for an end, and how many seconds ago it was last seen, if it was, in a view that shows it.
+pub(super) fn last_end(facts: &Facts<'_>, view: View, n: usize) -> Option<(CloseReason, u64)> {
+    let reason = *CloseReason::ALL.get(n)?;
+    let is_shown = view == View::Everything || !is_of_half_open(reason);
+    facts.last_ends.iter(facts.uptime_s).find(|(seen, _)| *seen == reason).filter(|_| is_shown)
 }
 
 /// Returns when the connection ends if nothing comes from the peer and nothing from our application; `None` where no limit runs.

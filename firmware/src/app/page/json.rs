@@ -1,11 +1,12 @@
 //! The facts as JSON.
 
 use core::fmt::{self, Display, Write};
+use core::mem;
 
 use tcp_reset_core::link::Link;
 use tcp_reset_core::{CloseReason, LAST_RESETS, RecordStatus, ResetKind, ResetReason, ResetRecord, Rule, Status};
 
-use super::facts::{Facts, SCHEMA, Text, View, ends_in, number, numbers_in, shown_ends, state_name, whole_ms};
+use super::facts::{Facts, Out, SCHEMA, View, ends_in, last_end, number, numbers_in, state_name, whole_ms};
 use super::snake::Snake;
 use crate::app::sizes::{CONNECTIONS, HALF_OPEN, TIME_WAIT};
 
@@ -54,8 +55,8 @@ impl Part {
     }
 }
 
-pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, text: &mut Text) -> fmt::Result {
-    let mut json = Json { text };
+pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, out: &mut Out) -> fmt::Result {
+    let mut json = Json { out };
     let tcp = link.tcp_ref();
     let counters = tcp.counters();
     match part {
@@ -64,26 +65,24 @@ pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, 
         Part::Slot(n) => json.item("slots", n, CONNECTIONS, tcp.connections().nth(n), |json, (_, status)| {
             json.slot(facts, &status, view)
         }),
-        Part::LastEnd(n) => {
-            json.item("last_ends", n, CloseReason::ALL.len(), shown_ends(facts, view).nth(n), Json::last_end)
-        }
+        Part::LastEnd(n) => json.item("last_ends", n, CloseReason::ALL.len(), last_end(facts, view, n), Json::last_end),
         Part::Rule(n) => json.count("rules", n, Rule::ALL, |rule| counters.rule(rule)),
         Part::ResetSent(n) => json.count("resets_sent", n, ResetReason::ALL, |reason| counters.reset_sent(reason)),
         Part::Closed(n) => json.count("closed", n, CloseReason::ALL, |reason| counters.closed(reason)),
         Part::LastReset(n) => json.item("last_resets", n, LAST_RESETS, tcp.last_resets().nth(n), Json::last_reset),
         Part::HalfOpen(n) => json.item("half_open_records", n, HALF_OPEN, tcp.half_open().nth(n), Json::record),
         Part::TimeWait(n) => json.item("time_wait_records", n, TIME_WAIT, tcp.time_waits().nth(n), Json::record),
-        Part::End => json.text.write_str("}\n"),
+        Part::End => json.out.text.write_str("}\n"),
     }
 }
 
-struct Json<'t> {
-    text: &'t mut Text,
+struct Json<'o> {
+    out: &'o mut Out,
 }
 
 impl Json<'_> {
     fn names(&mut self, facts: &Facts<'_>, view: View) -> fmt::Result {
-        write!(self.text, "{{\"schema\":{}", SCHEMA)?;
+        write!(self.out.text, "{{\"schema\":{}", SCHEMA)?;
         self.name("board", Some(facts.board))?;
         self.name("reset_cause", Some(facts.reset_cause))?;
         self.name("link", Some(if facts.is_link_up { "up" } else { "down" }))?;
@@ -95,21 +94,21 @@ impl Json<'_> {
         if view == View::Everything {
             self.name("client_server", facts.server)?;
         }
-        write!(self.text, ",\"client_connected\":{}", facts.client.is_connected)?;
+        write!(self.out.text, ",\"client_connected\":{}", facts.client.is_connected)?;
         self.name("client_last_end", facts.client.last_end.map(Snake))
     }
 
     fn name(&mut self, key: &str, value: Option<impl Display>) -> fmt::Result {
         match value {
-            Some(value) => write!(self.text, ",\"{key}\":\"{value}\""),
-            None => write!(self.text, ",\"{key}\":null"),
+            Some(value) => write!(self.out.text, ",\"{key}\":\"{value}\""),
+            None => write!(self.out.text, ",\"{key}\":null"),
         }
     }
 
     fn number(&mut self, key: &str, value: impl Into<Option<u64>>) -> fmt::Result {
         match value.into() {
-            Some(value) => write!(self.text, ",\"{key}\":{value}"),
-            None => write!(self.text, ",\"{key}\":null"),
+            Some(value) => write!(self.out.text, ",\"{key}\":{value}"),
+            None => write!(self.out.text, ",\"{key}\":null"),
         }
     }
 
@@ -123,32 +122,33 @@ impl Json<'_> {
         write: impl FnOnce(&mut Self, T) -> fmt::Result,
     ) -> fmt::Result {
         if n == 0 {
-            write!(self.text, ",\"{list}\":[")?;
+            write!(self.out.text, ",\"{list}\":[")?;
+            self.out.has_item = false;
         }
         if let Some(item) = item {
-            if n > 0 {
-                self.text.write_char(',')?;
+            if mem::replace(&mut self.out.has_item, true) {
+                self.out.text.write_char(',')?;
             }
             write(self, item)?;
         }
-        if n + 1 == most { self.text.write_char(']') } else { Ok(()) }
+        if n + 1 == most { self.out.text.write_char(']') } else { Ok(()) }
     }
 
     /// The `n`th of a list of counters by name.
     fn count<T: Copy + Display>(&mut self, list: &str, n: usize, all: &[T], count: impl Fn(T) -> u32) -> fmt::Result {
         let Some(&what) = all.get(n) else { return Ok(()) };
         match n {
-            0 => write!(self.text, ",\"{list}\":{{")?,
-            _ => self.text.write_char(',')?,
+            0 => write!(self.out.text, ",\"{list}\":{{")?,
+            _ => self.out.text.write_char(',')?,
         }
-        write!(self.text, "\"{}\":{}", Snake(what), count(what))?;
-        if n + 1 == all.len() { self.text.write_char('}') } else { Ok(()) }
+        write!(self.out.text, "\"{}\":{}", Snake(what), count(what))?;
+        if n + 1 == all.len() { self.out.text.write_char('}') } else { Ok(()) }
     }
 
     /// State, silence, and when the connection ends if nothing comes. Whole seconds: what a finer clock would tell beyond these is nobody's
     /// business. A SYN that crosses ours ends the silence of a connection that is not synchronized yet, and anybody may have sent it.
     fn slot(&mut self, facts: &Facts<'_>, status: &Status, view: View) -> fmt::Result {
-        write!(self.text, "{{\"state\":\"{}\"", state_name(status.state, view))?;
+        write!(self.out.text, "{{\"state\":\"{}\"", state_name(status.state, view))?;
         let are_times_shown = view == View::Everything || status.state.is_synchronized();
         let silence = facts.now.duration_since(status.heard_at);
         for (key, time) in [("idle_s", Some(silence)), ("ends_in_s", ends_in(status, silence))] {
@@ -157,39 +157,41 @@ impl Json<'_> {
         if view == View::Everything {
             self.inside(status)?;
         }
-        self.text.write_char('}')
+        self.out.text.write_char('}')
     }
 
     fn inside(&mut self, status: &Status) -> fmt::Result {
         let Status { local, remote, readable, unacknowledged, retries, timers, .. } = status;
         write!(
-            self.text,
+            self.out.text,
             ",\"local\":\"{local}\",\"remote\":\"{remote}\",\"unread\":{readable},\
              \"unacknowledged\":{unacknowledged},\"retries\":{retries},\"timers\":["
         )?;
         for (n, (timer, left)) in timers.armed().enumerate() {
             let comma = if n > 0 { "," } else { "" };
-            write!(self.text, "{comma}{{\"timer\":\"{}\",\"in_ms\":{}}}", Snake(timer), whole_ms(left))?;
+            write!(self.out.text, "{comma}{{\"timer\":\"{}\",\"in_ms\":{}}}", Snake(timer), whole_ms(left))?;
         }
-        self.text.write_char(']')
+        self.out.text.write_char(']')
     }
 
     fn last_end(&mut self, (reason, ago_s): (CloseReason, u64)) -> fmt::Result {
-        write!(self.text, "{{\"reason\":\"{}\",\"ago_s\":{ago_s}}}", Snake(reason))
+        write!(self.out.text, "{{\"reason\":\"{}\",\"ago_s\":{ago_s}}}", Snake(reason))
     }
 
     fn last_reset(&mut self, reset: ResetRecord) -> fmt::Result {
         let (at, local, remote, seq) = (reset.at.as_micros() / 1_000, reset.local, reset.remote, reset.seq.0);
-        write!(self.text, "{{\"at_ms\":{at},\"local\":\"{local}\",\"remote\":\"{remote}\",\"seq\":{seq}")?;
+        write!(self.out.text, "{{\"at_ms\":{at},\"local\":\"{local}\",\"remote\":\"{remote}\",\"seq\":{seq}")?;
         match reset.what {
-            ResetKind::Sent(reason) => write!(self.text, ",\"way\":\"sent\",\"reason\":\"{}\"}}", Snake(reason)),
-            ResetKind::Received(rule) => write!(self.text, ",\"way\":\"received\",\"reason\":\"{}\"}}", Snake(rule)),
+            ResetKind::Sent(reason) => write!(self.out.text, ",\"way\":\"sent\",\"reason\":\"{}\"}}", Snake(reason)),
+            ResetKind::Received(rule) => {
+                write!(self.out.text, ",\"way\":\"received\",\"reason\":\"{}\"}}", Snake(rule))
+            }
         }
     }
 
     fn record(&mut self, record: RecordStatus) -> fmt::Result {
         let RecordStatus { local, remote, left, .. } = record;
         let in_ms = whole_ms(left);
-        write!(self.text, "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"ends_in_ms\":{in_ms}}}")
+        write!(self.out.text, "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"ends_in_ms\":{in_ms}}}")
     }
 }

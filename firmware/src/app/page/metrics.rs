@@ -5,7 +5,7 @@ use core::fmt::{self, Display, Write};
 use tcp_reset_core::link::Link;
 use tcp_reset_core::{CloseReason, ResetReason, Rule, State};
 
-use super::facts::{Facts, SCHEMA, Text, View, number, numbers_in, shown_ends, state_name};
+use super::facts::{Facts, Out, SCHEMA, Text, View, last_end, number, numbers_in, state_name};
 use super::snake::Snake;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl Part {
     }
 }
 
-pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, text: &mut Text) -> fmt::Result {
-    let mut metrics = Metrics { text };
+pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, out: &mut Out) -> fmt::Result {
+    let mut metrics = Metrics { text: &mut out.text };
     let counters = link.tcp_ref().counters();
     match part {
         Part::Board => metrics.board(facts),
@@ -53,7 +53,7 @@ pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, 
         Part::States => metrics.states(link, view),
         Part::LastEnd(n) => {
             let (name, help) = ("last_end_age_seconds", "Time since a connection last ended for the reason.");
-            metrics.labelled(name, help, "reason", n, shown_ends(facts, view).nth(n))
+            metrics.labelled(name, help, "reason", n, last_end(facts, view, n))
         }
         Part::Rule(n) => {
             let of = Rule::ALL.get(n).map(|&rule| (rule, counters.rule(rule).into()));

@@ -14,7 +14,7 @@ use tcp_reset_core::{
     ChecksumBy, CloseReason, ConnectionHandle, Control, Instant, SecretKey, Seq, State, Status, Storage, Tcp,
 };
 
-use super::facts::SCHEMA;
+use super::facts::{LONGEST_PART, SCHEMA};
 use super::*;
 use crate::app::last_ends::LastEnds;
 use crate::app::liveness;
@@ -180,7 +180,29 @@ impl<'s> World<'s> {
     }
 
     fn page(&mut self, view: View, format: Format) -> String {
+        self.page_while(view, format, |_, _| {})
+    }
+
+    /// The same, while something happens before each part.
+    fn page_while(&mut self, view: View, format: Format, mut happen: impl FnMut(&mut Self, usize)) -> String {
         self.ends.look(self.link.tcp_ref().counters(), self.now_s);
+        let mut page = String::new();
+        let mut parts = 0..;
+        let mut part = Some(format.first());
+        let mut out = Out::new();
+        while let Some(now) = part {
+            parts.next().into_iter().for_each(|n| happen(self, n));
+            out.text.clear();
+            self.write(now, view, &mut out);
+            let text = str::from_utf8(&out.text).unwrap();
+            assert!(text.len() <= LONGEST_PART, "{} bytes: {text}", text.len());
+            page.push_str(text);
+            part = now.next(view);
+        }
+        page
+    }
+
+    fn write(&self, part: Part, view: View, out: &mut Out) {
         let facts = Facts {
             board: "test",
             reset_cause: "power-on",
@@ -196,16 +218,7 @@ impl<'s> World<'s> {
             client: ClientState::default(),
             last_ends: &self.ends,
         };
-        let mut page = String::new();
-        let mut part = Some(format.first());
-        while let Some(now) = part {
-            let mut text = Text::new();
-            write(&facts, &self.link, now, view, &mut text);
-            assert!(text.len() <= LONGEST_PART, "{} bytes: {}", text.len(), str::from_utf8(&text).unwrap());
-            page.push_str(str::from_utf8(&text).unwrap());
-            part = now.next(view);
-        }
-        page
+        write(&facts, &self.link, part, view, out);
     }
 
     fn overviews(&mut self) -> [String; 2] {
@@ -398,6 +411,84 @@ fn keys_and_labels_are_those_of_this_schema() {
         all + name + "\n"
     });
     assert_eq!(names, include_str!("names.txt"));
+}
+
+/// What comes while a page is written belongs into it or not, but breaks nothing.
+#[test]
+fn lists_that_grow_while_they_are_written_are_lists() {
+    let mut part = Some(Format::Json.first());
+    let mut parts = 0;
+    while let Some(now) = part {
+        (part, parts) = (now.next(View::Everything), parts + 1);
+    }
+    for when in 0..parts {
+        let mut world = World::new();
+        let json = world.page_while(View::Everything, Format::Json, |world, n| {
+            if n == when {
+                for from in 1..3 {
+                    let syn = Seg { control: Control::SYN, seq: 77, ack: 0, len: 0 };
+                    world.take(Path { from: (PEER, PEER_PORT + from), ..PEER_TO_ECHO }, &syn);
+                }
+                world.abort();
+                world.ends.look(world.link.tcp_ref().counters(), world.now_s);
+            }
+        });
+        for broken in ["[,", ",]", ",,", "{,", ",}", "}{", "]["] {
+            assert!(!json.contains(broken), "{when}: {broken}: {json}");
+        }
+        let count = |c: char| json.matches(c).count();
+        assert_eq!((count('['), count('{'), count('"') % 2), (count(']'), count('}'), 0), "{when}: {json}");
+    }
+}
+
+/// Takes chunks apart (RFC 9112 §7.1); nothing may follow the last.
+fn joined(mut rest: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let len = usize::from_str_radix(str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        let (chunk, after) = rest[end + 2..].split_at(len);
+        text.extend_from_slice(chunk);
+        rest = after.strip_prefix(b"\r\n").unwrap();
+        if len == 0 {
+            assert_eq!(rest, b"");
+            return text;
+        }
+    }
+}
+
+/// Parts of every length, empty ones at the end as well, where a piece is just full before them.
+#[test]
+fn pieces_make_one_body_in_either_framing() {
+    let mut numbers = 1_u32;
+    let mut random = |below: usize| {
+        numbers = numbers.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (numbers >> 8) as usize % below
+    };
+    let room = Text::new().capacity() - LONGEST_PART - 7 - 5;
+    for round in 0..3_000 {
+        // Of the parts, so many are written; the last of them ends where one part less would fit, or anywhere.
+        let (written, longest) = (random(60), 1 + random(LONGEST_PART));
+        let first = if round % 3 == 0 { room.min(LONGEST_PART) } else { random(longest) };
+        let lens: Vec<usize> = (0..written).map(|n| if n == 0 { first } else { random(longest) }).collect();
+        let lens =
+            if round % 3 == 1 { vec![LONGEST_PART.min(room), room.saturating_sub(LONGEST_PART) + 1] } else { lens };
+        for framing in [Framing::Chunks, Framing::Close] {
+            let (mut body, mut sent) = (Vec::new(), Vec::new());
+            let mut parts = 0;
+            let mut pieces = Pieces::new(Format::Metrics.first(), View::Overview, framing);
+            while let Some(piece) = pieces.next(|_, out| {
+                let text = vec![b'a' + (parts % 26) as u8; lens.get(parts).copied().unwrap_or(0)];
+                out.text.extend_from_slice(&text).unwrap();
+                body.extend(text);
+                parts += 1;
+            }) {
+                sent.extend_from_slice(piece);
+            }
+            let received = if framing == Framing::Chunks { joined(&sent) } else { sent };
+            assert!(received == body, "{lens:?}");
+        }
+    }
 }
 
 #[test]

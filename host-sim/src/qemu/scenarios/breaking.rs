@@ -24,6 +24,7 @@ const LONG_LIFE: Duration = Duration::from_secs(3_600);
 /// Its life is counted in the board's time, which is not ours.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long the cable is out.
+const QUIET: Duration = Duration::from_secs(3);
 const OUT: Duration = Duration::from_secs(2);
 /// Longer than the board waits for a DHCP server that it has never heard.
 const ROUTER_BOOTS: Duration = Duration::from_secs(23);
@@ -119,6 +120,8 @@ fn restarted(lab: &mut Lab, cause: &str) -> Result<()> {
 pub(super) fn cable(lab: &mut Lab) -> Result<()> {
     let mut stream = lab.connect(ECHO, 0)?;
     echo(&mut stream, b"before the cable is out")?;
+    // By then no timer and no frame wakes the board: the cable alone does.
+    thread::sleep(QUIET);
     let log_end = lab.log.len();
     lab.machine()?.set_cable(false)?;
     lab.log.wait_for("link down", log_end, PATIENCE)?;
