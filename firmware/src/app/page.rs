@@ -10,69 +10,19 @@
 //! with a segment whose SEQ and ACK are both acceptable, and with what we do ourselves. When it retransmits, or acknowledges, or challenges, is
 //! not told: a guess that falls into the window arms the last two. Everything is for those whom the build lets see it.
 
-use tcp_reset_core::link::Link;
-
 mod facts;
 mod json;
 mod metrics;
+mod parts;
 mod pieces;
 mod snake;
 
 pub(super) use facts::{Facts, Out, Text, View};
+pub(super) use parts::{Format, Part, write};
 pub(super) use pieces::{Framing, Pieces};
 
 /// The page for people.
 pub(super) const INDEX: &str = include_str!("page/index.html");
-
-/// How the facts are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Format {
-    Json,
-    /// Prometheus' text format.
-    Metrics,
-}
-
-impl Format {
-    pub(super) fn media_type(self) -> &'static str {
-        match self {
-            Format::Json => "application/json",
-            Format::Metrics => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-
-    pub(super) fn first(self) -> Part {
-        match self {
-            Format::Json => Part::Json(json::Part::FIRST),
-            Format::Metrics => Part::Metrics(metrics::Part::FIRST),
-        }
-    }
-}
-
-/// What is written at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Json(json::Part),
-    Metrics(metrics::Part),
-}
-
-impl Part {
-    pub(super) fn next(self, view: View) -> Option<Part> {
-        match self {
-            Part::Json(part) => part.next(view).map(Part::Json),
-            Part::Metrics(part) => part.next(view).map(Part::Metrics),
-        }
-    }
-}
-
-/// Writes one part behind what is there.
-pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, out: &mut Out) {
-    // Names and numbers alone: nothing needs to be escaped, and every part fits.
-    let written = match part {
-        Part::Json(part) => json::write(facts, link, part, view, out),
-        Part::Metrics(part) => metrics::write(facts, link, part, view, out),
-    };
-    debug_assert!(written.is_ok(), "a part found no room");
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The facts in pieces of bounded length, framed as a client reads them.
 
-use super::Part;
 use super::facts::{LONGEST_PART, Out, View};
+use super::parts::Part;
 
 /// How the client learns where an answer ends whose length is not known when it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

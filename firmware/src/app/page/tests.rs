@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
-use tcp_reset_core::link::{Interface, LinkOutput, Medium};
+use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
 use tcp_reset_core::{
     ChecksumBy, CloseReason, ConnectionHandle, Control, Instant, SecretKey, Seq, State, Status, Storage, Tcp,
 };
