@@ -80,15 +80,19 @@ impl Tcp<'_> {
         self.catch_up(now);
         let l = self.listener(handle)?;
         let i = self.listeners[l].first().ok_or(Error::WouldBlock)?;
-        self.listeners.unlink(l, &mut self.connections, i);
+        self.take_from_backlog(l, i);
         let options = &self.listeners[l].options.stream;
         let c = &mut self.connections[i];
-        c.accepted(options, &self.settings);
         c.wait_for(options.first_byte_ms().filter(|_| !c.has(Marks::PEER_SPOKE)), self.clock.ms());
         c.events.set(Events::READABLE, c.rx_len > 0);
         c.events.set(Events::PEER_FINISHED, c.has(Flags::PEER_FIN));
         self.settle(i);
         Ok(self.handle(i))
+    }
+
+    fn take_from_backlog(&mut self, l: ListenerId, i: Id<Connection>) {
+        self.listeners.unlink(l, &mut self.connections, i);
+        self.connections[i].accepted(&self.listeners[l].options.stream, &self.settings);
     }
 
     /// Opens a connection (§3.10.1, active OPEN). Port 0 in `local` asks for an ephemeral port (RFC 6056). `hop` is the link address of
@@ -498,13 +502,17 @@ impl Tcp<'_> {
 
     /// Closes both ways and gives the handle up (§3.10.4). What is queued is still delivered, then FIN. With bytes unread, or if
     /// more come, the peer is told by RST that data was lost (§3.6.1 SHLD-3, RFC 2525 §2.17). The end is told by
-    /// [`crate::Event::Closed`], after which the slot is free; if that was told before, it is free at once.
+    /// [`crate::Event::Closed`], after which the slot is free; if that was told before, it is free at once. A connection that nobody has accepted
+    /// leaves its listener's backlog.
     ///
     /// # Errors
     /// [`Error::StaleHandle`].
     pub fn close(&mut self, now: Instant, handle: ConnectionHandle) -> Result<(), Error> {
         self.catch_up(now);
         let i = self.held(handle)?;
+        if self.connections[i].has(Marks::UNACCEPTED) {
+            self.take_from_backlog(self.connections[i].owner.as_listener(), i);
+        }
         let c = &mut self.connections[i];
         let has_unread = c.rx_len > 0;
         let state = c.tcb.state();

@@ -12,11 +12,11 @@ use tcp_reset_core::{
 use crate::support::family::{Family, over_each};
 use crate::support::rig::reach::open;
 use crate::support::rig::{Engine, PEER_ISN, Raw, Rig, Store, quick_config, small_stream, us};
-use crate::support::table::{ACK, RST, SYN, Seg};
+use crate::support::table::{ACK, FIN, RST, SYN, Seg};
 use crate::support::world::Rng;
 use crate::{
-    HALF_OPEN, LISTENERS, SLOTS, TIME_WAIT, abort, accept, client, close_orderly, complete, enter, knock, listen,
-    listener, on_engine, reset, tell,
+    CLIENT_ISN, HALF_OPEN, LISTENERS, SLOTS, TIME_WAIT, abort, accept, client, close_orderly, complete, enter, knock,
+    listen, listener, on_engine, reset, tell,
 };
 
 /// What the queue of replies holds.
@@ -100,6 +100,36 @@ fn connections_that_end_unaccepted_leave_the_backlog_in_any_order() {
             enter(engine, client(family, 30));
             let handle = accept(engine, listener);
             assert_eq!(engine.tcp.status(handle).unwrap().remote, client(family, 30));
+        });
+    }
+}
+
+/// Whoever finds a connection among all and closes it has it; `accept` gives the others.
+#[test]
+fn a_connection_that_is_closed_unaccepted_leaves_the_backlog() {
+    for closed in 0..3 {
+        on_engine(|engine, family| {
+            let listener = listen(engine, family, 3, 3);
+            let acks: Vec<u32> = (0..3).map(|n| enter(engine, client(family, n))).collect();
+            let found = engine.tcp.connections().find(|(_, status)| status.remote == client(family, closed));
+            engine.tcp.close(engine.now, found.unwrap().0).unwrap();
+            engine.drain();
+            let fin = engine.sent.iter().find(|sent| sent.dst == client(family, closed)).expect("our FIN");
+            assert_eq!((fin.flags, fin.seq), (FIN | ACK, acks[usize::from(closed)]));
+            assert_eq!(engine.tcp.close(engine.now, found.unwrap().0), Err(Error::StaleHandle));
+            for n in (0..3).filter(|&n| n != closed) {
+                let handle = accept(engine, listener);
+                assert_eq!(engine.tcp.status(handle).unwrap().remote, client(family, n));
+                abort(engine, handle);
+            }
+            assert_eq!(engine.tcp.accept(engine.now, listener), Err(Error::WouldBlock));
+            let _ = tell(engine, client(family, closed), FIN | ACK, CLIENT_ISN + 1, acks[usize::from(closed)] + 1);
+            assert_eq!(engine.tcp.in_use(), (0, 0, 1), "its record in TIME-WAIT");
+            assert_eq!(engine.tcp.counters().lost_before_accept, 0);
+            for n in 10..13 {
+                enter(engine, client(family, n));
+            }
+            assert_eq!(knock(engine, client(family, 20)), None, "the backlog has room for three as before");
         });
     }
 }
