@@ -8,7 +8,8 @@
 //! `cargo test -p host-sim --features embassy` does both, and runs the package's other tests. `--test` alone builds no examples.
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
-use std::env;
+mod support;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -21,19 +22,9 @@ const BODY_LEN: usize = 100 * 1_024;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Cargo names a test's own binaries to it, but not its examples: these lie beside the folder that this program lies in.
-fn example(name: &str) -> PathBuf {
-    let program = env::current_exe().expect("the test's own path");
-    let profile = program.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
-    let path = profile.join("examples").join(name);
-    let has_it = path.exists();
-    assert!(has_it, "{} is missing; build it: cargo build -p host-sim --features embassy --examples", path.display());
-    path
-}
-
 /// Runs an example to its end, or to the end of patience.
 fn run(name: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(example(name));
+    let mut command = Command::new(support::example(name, "embassy"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example was built");
     let started = Instant::now();

@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 
 use std::path::Path;
+mod support;
+
 use std::process::{Command, Output};
 use std::thread;
 
@@ -111,15 +113,7 @@ fn the_whole_status_page_is_shown_to_those_it_is_meant_for() {
 /// A telephone and a desk, light and dark; what is seen depends on who asks.
 #[test]
 fn the_status_page_holds_in_a_browser() {
-    let example = std::env::current_exe().expect("the test's own path");
-    let example =
-        example.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").join("examples/status_page");
-    let has_it = example.exists();
-    assert!(
-        has_it,
-        "{} is missing; build it: cargo build -p host-sim --features firmware --examples",
-        example.display()
-    );
+    let example = support::example("status_page", "firmware");
     // A connection over each family, and something to count.
     let scene = format!(
         "bash -c 'exec 3<>/dev/tcp/10.69.0.2/7 4<>/dev/tcp/fd10:69::54:43ff:fe50:3/7; \
