@@ -162,6 +162,8 @@ pub enum Setting {
     Eviction,
     /// [`ListenOptions::accept_from`].
     AcceptFrom,
+    /// `Tcp::keep_journal`.
+    Journal,
 }
 
 impl Setting {
@@ -191,6 +193,7 @@ impl Setting {
             Setting::AcceptFrom => {
                 "a network in accept_from has a prefix longer than its address, or an IPv4 address in IPv6 guise"
             }
+            Setting::Journal => "the journal must have a record for each connection",
         }
     }
 }

@@ -37,6 +37,36 @@ pub struct Counters {
     pub resets_dropped: u32,
     /// Times that all buffers were moved together because no free run of the pool was long enough.
     pub pool_compactions: u32,
+    /// What the last restart has lost.
+    #[cfg(feature = "journal")]
+    pub journal: JournalCounters,
+}
+
+/// What a journal has remembered over a restart, and what came of it.
+#[cfg(feature = "journal")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JournalCounters {
+    /// Peers remembered.
+    pub found: u32,
+    /// Records that were none: garbage, half-written, of another layout, or of a pair that cannot be. Cleared.
+    pub ignored: u32,
+    /// Probes sent.
+    pub probes: u32,
+    /// Peers that answered for the old connection, and were sent the RST that ends it: [`crate::Fate::Told`].
+    pub told: u32,
+    /// Peers that had no such connection any more: [`crate::Fate::Gone`].
+    pub gone: u32,
+    /// Peers that answered nothing: [`crate::Fate::GivenUp`].
+    pub given_up: u32,
+    /// Peers nobody asks any more: [`crate::Fate::Forgotten`].
+    pub forgotten: u32,
+}
+
+#[cfg(feature = "journal")]
+impl JournalCounters {
+    const ZERO: JournalCounters =
+        JournalCounters { found: 0, ignored: 0, probes: 0, told: 0, gone: 0, given_up: 0, forgotten: 0 };
 }
 
 impl Counters {
@@ -54,6 +84,8 @@ impl Counters {
         lost_before_accept: 0,
         resets_dropped: 0,
         pool_compactions: 0,
+        #[cfg(feature = "journal")]
+        journal: JournalCounters::ZERO,
     };
 
     /// Returns how many segments this rule decided about.

@@ -5,6 +5,8 @@ use core::fmt;
 use crate::engine::poll::Transmit;
 use crate::engine::tcp::Tcp;
 use crate::link::{Frame, Link};
+#[cfg(feature = "journal")]
+use crate::tables::journal::Journal;
 use crate::tables::storage::Storage;
 
 impl fmt::Debug for Tcp<'_> {
@@ -35,6 +37,13 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
             .field("time_wait", &T)
             .field("pool", &P)
             .finish()
+    }
+}
+
+#[cfg(feature = "journal")]
+impl<const N: usize> fmt::Debug for Journal<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("records", &N).finish_non_exhaustive()
     }
 }
 
@@ -85,6 +94,13 @@ mod on_the_device {
         }
     }
 
+    #[cfg(feature = "journal")]
+    impl<const N: usize> Format for crate::tables::journal::Journal<N> {
+        fn format(&self, f: Formatter<'_>) {
+            write!(f, "{}", Debug2Format(self));
+        }
+    }
+
     /// Every public type can be logged; one that cannot does not compile here.
     #[cfg(test)]
     mod tests {
@@ -106,7 +122,9 @@ mod on_the_device {
             logs::<(SecretKey, Segment<'_>, Seq, State, Status, StreamOptions)>();
             logs::<(Timer, Verdict, WeakKey, Interface, LinkCounters, Medium)>();
             logs::<(Received, Tcp<'_>, Link<'_>, Transmit<'_, '_>, Frame<'_, '_>)>();
-            logs::<(Output<'_, '_>, LinkOutput<'_, '_>, Storage<1, 1, 1, 1, 64>)>();
+            logs::<(Output<'_, '_>, LinkOutput<'_, '_>, Storage<1, 1, 1, 1, 64>, Fate)>();
+            #[cfg(feature = "journal")]
+            logs::<(Journal<1>, JournalCounters, LostPeer)>();
         }
     }
 }

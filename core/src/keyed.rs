@@ -18,6 +18,8 @@ enum Purpose {
     Isn = 1,
     Port = 2,
     Index = 3,
+    #[cfg(feature = "journal")]
+    Probe = 4,
 }
 
 pub(crate) struct Keyed {
@@ -55,6 +57,17 @@ impl Keyed {
     /// Where the search for a port towards this peer starts, modulo the number of ports.
     pub(crate) fn port_offset(&self, tuple: &Tuple) -> u32 {
         self.hash(Purpose::Port, tuple, 0) as u32
+    }
+
+    /// The SEQ and ACK of a probe to a peer that a restart of ours has lost: nothing that it expects, and nothing that others can guess. Each attempt
+    /// has others, in case one falls into its windows.
+    #[cfg(feature = "journal")]
+    pub(crate) fn probe_numbers(&self, tuple: &Tuple, attempt: u8) -> (Seq, Seq) {
+        let mut hasher = self.hasher;
+        hasher.write_u64(self.hash(Purpose::Probe, tuple, tuple.local_port));
+        hasher.write_u8(attempt);
+        let numbers = hasher.finish();
+        (Seq(numbers as u32), Seq((numbers >> 32) as u32))
     }
 
     /// Where a connection is looked for. Our own address is left out: a host has few.

@@ -51,15 +51,21 @@ pub use config::{
     StreamOptions, WeakKey,
 };
 pub use connection::timers::Timers;
+#[cfg(feature = "journal")]
+pub use counters::JournalCounters;
 pub use counters::{Counters, LAST_RESETS, ResetKind, ResetRecord};
 pub use engine::arriving::Arrival;
 pub use engine::budget::{Budget, Peer};
 pub use engine::event::{ConnectionHandle, Event, ListenerHandle, RecordStatus, Status};
+#[cfg(feature = "journal")]
+pub use engine::journal::LostPeer;
 pub use engine::poll::{Output, Transmit};
 pub use engine::tcp::Tcp;
 pub use error::Error;
 pub use rules::table::{RULE_TABLE, Requirement, RuleRow};
-pub use rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
+pub use rules::verdict::{Action, CloseReason, Fate, ResetReason, Rule, State, Timer, Verdict};
+#[cfg(feature = "journal")]
+pub use tables::journal::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
 pub use tables::storage::Storage;
 pub use time::Instant;
 pub use wire::addr::LinkAddr;

@@ -80,7 +80,9 @@ pub fn new<D: Driver, const C: usize, const L: usize, const H: usize, const T: u
     }
     config.checksum.get_or_insert(checksum_by(checksum.tcp));
     let TcpResources { storage, waiters, queues, state } = resources;
-    let link = Link::new(Tcp::new(storage, config, key)?, medium, checksum_by(checksum.ipv4));
+    let mut link = Link::new(Tcp::new(storage, config, key)?, medium, checksum_by(checksum.ipv4));
+    // Until the device says that it is up.
+    link.lost();
     let shared: &'static RefCell<State> =
         state.insert(RefCell::new(State::new(link, waiters, Waiting::new(queues), ip_mtu)));
     Ok((TcpShared(shared), TcpDriver { device, shared, left: FRAMES_PER_PASS, now: Instant::ZERO, was_up: false }))
@@ -147,6 +149,7 @@ impl<D: Driver> TcpDriver<D> {
         if core::mem::take(&mut state.is_drain_awaited) {
             state.waiting.drained.wake_all();
         }
+        state.tell_of_journal();
     }
 }
 
@@ -206,6 +209,8 @@ impl<D: Driver> Driver for TcpDriver<D> {
             // The cable may lead to other neighbors now, and what went out without it is lost.
             self.shared.borrow_mut().link.restored(now());
             cx.waker().wake_by_ref();
+        } else if !is_up {
+            self.shared.borrow_mut().link.lost();
         }
         self.was_up = is_up;
         state

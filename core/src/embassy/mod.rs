@@ -28,6 +28,8 @@ mod driver;
 mod edge_nal;
 mod follower;
 mod format;
+#[cfg(feature = "journal")]
+mod journal;
 mod listener;
 #[cfg(feature = "picoserve")]
 mod picoserve;

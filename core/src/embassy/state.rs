@@ -39,6 +39,12 @@ pub(super) struct Queues<const CONNECTIONS: usize, const LISTENERS: usize> {
     pub(super) ends: [WaitQueue; CONNECTIONS],
     /// For each listener's next connection.
     pub(super) acceptors: [WaitQueue; LISTENERS],
+    /// For what has become of the peers that the last restart has lost.
+    #[cfg(feature = "journal")]
+    pub(super) lost_peers: WaitQueue,
+    /// For a record of the journal that has changed.
+    #[cfg(feature = "journal")]
+    pub(super) journal: WaitQueue,
 }
 
 impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize> TcpResources<C, L, H, T, P> {
@@ -52,6 +58,10 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
                 configured: WaitQueue::new(),
                 ends: [const { WaitQueue::new() }; C],
                 acceptors: [const { WaitQueue::new() }; L],
+                #[cfg(feature = "journal")]
+                lost_peers: WaitQueue::new(),
+                #[cfg(feature = "journal")]
+                journal: WaitQueue::new(),
             },
             state: None,
         }
@@ -85,12 +95,24 @@ pub(super) struct Waiting {
     pub(super) configured: &'static WaitQueue,
     ends: &'static [WaitQueue],
     acceptors: &'static [WaitQueue],
+    #[cfg(feature = "journal")]
+    pub(super) lost_peers: &'static WaitQueue,
+    #[cfg(feature = "journal")]
+    pub(super) journal: &'static WaitQueue,
 }
 
 impl Waiting {
     pub(super) fn new<const C: usize, const L: usize>(queues: &'static Queues<C, L>) -> Waiting {
-        let Queues { drained, configured, ends, acceptors } = queues;
-        Waiting { drained, configured, ends, acceptors }
+        Waiting {
+            drained: &queues.drained,
+            configured: &queues.configured,
+            ends: &queues.ends,
+            acceptors: &queues.acceptors,
+            #[cfg(feature = "journal")]
+            lost_peers: &queues.lost_peers,
+            #[cfg(feature = "journal")]
+            journal: &queues.journal,
+        }
     }
 
     pub(super) fn end_of(self, handle: ConnectionHandle) -> &'static WaitQueue {
@@ -201,6 +223,16 @@ impl State {
         }
     }
 
+    /// Wakes who waits for the journal's news.
+    pub(super) fn tell_of_journal(&mut self) {
+        #[cfg(feature = "journal")]
+        if self.link.tcp().take_journal_change() {
+            // Each peer that is done with changes one.
+            self.waiting.lost_peers.wake_all();
+            self.waiting.journal.wake_all();
+        }
+    }
+
     /// Wakes whom an event concerns.
     pub(super) fn tell(&mut self, event: Event) {
         match event {
@@ -212,7 +244,8 @@ impl State {
             Event::Readable(c) | Event::PeerFinished(c) => self.waiters(c).reader.wake(),
             Event::Writable(c) => self.waiters(c).writer.wake(),
             // The application may ask for the retries; nobody waits for them.
-            Event::Stalled(_) => {}
+            // What has become of all lost peers is waited for, not of each.
+            Event::Stalled(_) | Event::LostPeer(..) => {}
             Event::Closed(c, _) => {
                 let Waiters { reader, writer } = self.waiters(c);
                 reader.wake();

@@ -60,6 +60,10 @@ impl Tcp<'_> {
             receive_syn(c, seg, ms);
             send::arm_retransmission(c, ms, &self.settings);
         }
+        if establishes {
+            self.note_begin(i);
+        }
+        let c = &mut self.connections[i];
         if ack {
             let is_fin_acked = synchronized::is_fin_acked(&c.tcb, seg.header.ack);
             if is_fin_acked {
@@ -284,6 +288,7 @@ impl Tcp<'_> {
 
     /// Frees the slot of a connection that is over, if nobody holds it and it has nothing left to say.
     pub(crate) fn free_if_done(&mut self, i: Id<Connection>) {
+        self.note_end(i);
         let c = &self.connections[i];
         debug_assert!(c.is_over());
         let is_held = !c.has(Flags::APP_GONE) && !c.has(Marks::UNACCEPTED);

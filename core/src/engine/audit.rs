@@ -27,6 +27,7 @@ impl Tcp<'_> {
         self.audit_tables()?;
         self.audit_lists()?;
         self.audit_listeners()?;
+        check(self.is_journal_right(), "the journal's records are wrong")?;
         for (i, c) in self.connections.iter() {
             audit_places(c)?;
             audit_timers(c)?;

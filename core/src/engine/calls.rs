@@ -143,6 +143,7 @@ impl Tcp<'_> {
         send::arm_retransmission(c, self.clock.ms(), &self.settings);
         let hash = self.keyed.index_hash(&tuple);
         self.connections.insert(i, hash);
+        self.note_begin(i);
         self.settle(i);
         Ok(self.handle(i))
     }
@@ -185,7 +186,8 @@ impl Tcp<'_> {
             let at = offset.wrapping_add(self.ports_used) % ports.count();
             self.ports_used = self.ports_used.wrapping_add(1);
             tuple.local_port = ports.first + at as u16;
-            if !self.listeners.is_port_taken(tuple.local_port) && !self.is_in_use(&tuple) {
+            let is_taken = self.listeners.is_port_taken(tuple.local_port) || self.is_in_use(&tuple);
+            if !is_taken && !self.is_lost(&tuple) {
                 return Some(tuple.local_port);
             }
         }

@@ -119,6 +119,9 @@ impl Tcp<'_> {
     fn on_compact(&mut self, hash: u32, arriving: &Arriving<'_>) -> Verdict {
         let tuple = arriving.tuple;
         if let Some(h) = self.half_open.find(tuple, hash) {
+            if self.is_of_lost_peer(h, arriving) {
+                return self.on_stranger(arriving);
+            }
             match self.find_old_incarnation(h, hash, arriving.seg) {
                 Some(w) => self.on_time_wait(w, arriving),
                 None => self.on_half_open(h, arriving),
@@ -131,10 +134,12 @@ impl Tcp<'_> {
     }
 
     fn on_stranger(&mut self, arriving: &Arriving<'_>) -> Verdict {
-        match self.listeners.find(arriving.tuple) {
+        let verdict = match self.listeners.find(arriving.tuple) {
             Some(l) => self.on_listener(l, arriving),
             None => self.on_nothing(arriving),
-        }
+        };
+        self.hear_lost_peer(arriving, &verdict);
+        verdict
     }
 
     /// A connection in TIME-WAIT that a SYN, perhaps a forged one, reopens: its peer may have lost our last ACK and repeat its FIN. What

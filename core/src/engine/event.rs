@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::connection::timers::Timers;
-use crate::rules::verdict::{CloseReason, State, Timer};
+use crate::rules::verdict::{CloseReason, Fate, State, Timer};
 use crate::time::Instant;
 use crate::wire::seq::Seq;
 
@@ -58,6 +58,8 @@ pub enum Event {
     /// The connection ended. Bytes received before stay readable until [`crate::Tcp::close`] gives the slot back; where the
     /// application had closed already, the slot is free once its RST, if one is due, has left.
     Closed(ConnectionHandle, CloseReason),
+    /// What became of a peer that the last restart has lost, which the journal's record of this number is about: see `Tcp::lost_peers`.
+    LostPeer(u16, Fate),
 }
 
 /// A compact record that holds no slot: a handshake in progress, or a connection in TIME-WAIT.

@@ -11,6 +11,11 @@ pub(crate) mod event;
 mod eviction;
 mod handshakes;
 mod icmp;
+#[cfg(feature = "journal")]
+pub(crate) mod journal;
+#[cfg(not(feature = "journal"))]
+#[path = "no_journal.rs"]
+pub(crate) mod journal;
 pub(crate) mod poll;
 mod queues;
 mod replies;

@@ -11,6 +11,8 @@ use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
 use crate::counters::{ResetKind, count};
 use crate::engine::event::Event;
+use crate::engine::journal::Probe;
+use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
@@ -47,6 +49,8 @@ pub(crate) enum What {
     Reply,
     /// The first ready slot's.
     Segment(Id<Connection>, Plan),
+    /// A question to a peer that a restart of ours has lost, or its RST.
+    Probe(Probe),
 }
 
 impl What {
@@ -55,6 +59,7 @@ impl What {
         match self {
             What::Reply => &tcp.first_reply().tuple,
             What::Segment(i, _) => &tcp.connections[*i].tcb.tuple,
+            What::Probe(probe) => &tcp.offered(*probe).tuple,
         }
     }
 
@@ -65,7 +70,7 @@ impl What {
 
     pub(crate) fn hop_limit(&self, tcp: &Tcp<'_>) -> u8 {
         match self {
-            What::Reply => tcp.settings.hop_limit.get(),
+            What::Reply | What::Probe(_) => tcp.settings.hop_limit.get(),
             What::Segment(i, _) => tcp.connections[*i].hop_limit(&tcp.settings),
         }
     }
@@ -75,7 +80,13 @@ impl What {
             What::Reply => tcp.first_reply().reason,
             What::Segment(_, Plan { kind: Kind::Reset(reason), .. }) => Some(*reason),
             What::Segment(..) => None,
+            What::Probe(probe) => tcp.offered(*probe).reason,
         }
+    }
+
+    /// An RST of a connection's end goes where the peer was last heard; one that ends what a restart has lost may have to ask first.
+    pub(crate) fn is_last_word(&self) -> bool {
+        matches!(self, What::Segment(_, Plan { kind: Kind::Reset(_), .. }))
     }
 }
 
@@ -113,8 +124,13 @@ impl<'s> Tcp<'s> {
     pub(crate) fn next_but_events(&mut self) -> Next {
         // By turns, so that neither a scan of ports silences connections, nor they the answers.
         let has_reply = !self.replies.is_empty();
-        if has_reply && !self.is_segments_turn {
-            return Next::Transmit(What::Reply);
+        if !self.is_segments_turn {
+            if has_reply {
+                return Next::Transmit(What::Reply);
+            }
+            if let Some(probe) = self.next_probe() {
+                return Next::Transmit(What::Probe(probe));
+            }
         }
         while let Some(i) = self.ready.first() {
             if let Some(plan) = send::next(&self.connections[i]) {
@@ -124,6 +140,9 @@ impl<'s> Tcp<'s> {
         }
         if has_reply {
             return Next::Transmit(What::Reply);
+        }
+        if let Some(probe) = self.next_probe() {
+            return Next::Transmit(What::Probe(probe));
         }
         self.is_segments_turn = false;
         Next::Timeout(self.next_due())
@@ -151,12 +170,13 @@ impl<'s> Tcp<'s> {
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners.has_news();
         // Slots that wait for a neighbor have nothing to say now.
-        has_news || !self.replies.is_empty() || self.ready.first().is_some()
+        has_news || !self.replies.is_empty() || self.ready.first().is_some() || self.journal.has_output()
     }
 
     pub(crate) fn len_of(&self, what: &What) -> usize {
         match what {
             What::Reply => HEADER_LEN + self.first_reply().options.wire_len(),
+            What::Probe(_) => HEADER_LEN,
             What::Segment(i, plan) => {
                 let options = options_of(&self.connections[*i], plan, &self.settings);
                 HEADER_LEN + options.wire_len() + usize::from(plan.len)
@@ -171,7 +191,7 @@ impl<'s> Tcp<'s> {
             }
             self.pop_event();
         }
-        self.next_listener_event()
+        self.next_listener_event().or_else(|| self.next_lost_peer_event())
     }
 
     fn take_event(&mut self, i: Id<Connection>) -> Option<Event> {
@@ -232,6 +252,10 @@ impl<'t, 's> Transmit<'t, 's> {
                 let c = self.connection(*i);
                 c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr)
             }
+            What::Probe(probe) => {
+                let link_addr = self.tcp.offered(*probe).link_addr;
+                (link_addr != LinkAddr::default()).then_some(link_addr)
+            }
         }
     }
 
@@ -240,6 +264,7 @@ impl<'t, 's> Transmit<'t, 's> {
         match &self.what {
             What::Reply => self.tcp.first_reply().link_addr,
             What::Segment(i, _) => self.connection(*i).link_addr,
+            What::Probe(probe) => self.tcp.offered(*probe).link_addr,
         }
     }
 
@@ -256,6 +281,11 @@ impl<'t, 's> Transmit<'t, 's> {
                 c.link_addr = link_addr;
                 c.set(Marks::LINK_ADDR_KNOWN);
             }
+            What::Probe(probe) => {
+                if let Some(offered) = self.tcp.offered_mut(*probe) {
+                    offered.link_addr = link_addr;
+                }
+            }
         }
     }
 
@@ -269,6 +299,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 self.tcp.drop_reset(i);
             }
             What::Segment(..) => self.tcp.park_ready(),
+            What::Probe(probe) => self.tcp.defer_probe(probe),
             What::Reply => {
                 self.tcp.pop_reply();
                 count(&mut self.tcp.counters.replies_lost);
@@ -279,7 +310,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns whether the segment's path is in doubt: R1 attempts were in vain.
     pub(crate) fn is_path_doubted(&self) -> bool {
         match &self.what {
-            What::Reply => false,
+            What::Reply | What::Probe(_) => false,
             What::Segment(i, _) => self.connection(*i).has(Marks::DOUBTED),
         }
     }
@@ -292,7 +323,7 @@ impl<'t, 's> Transmit<'t, 's> {
     /// Returns whether it was sent before: a retransmission or a window probe.
     pub fn is_again(&self) -> bool {
         match &self.what {
-            What::Reply => false,
+            What::Reply | What::Probe(_) => false,
             What::Segment(i, plan) => is_again(self.connection(*i), plan),
         }
     }
@@ -311,20 +342,29 @@ impl<'t, 's> Transmit<'t, 's> {
     pub(crate) fn emit_whole(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         debug_assert_eq!(buf.len(), self.len(), "the buffer is as long as the segment");
         match self.what {
-            What::Reply => self.emit_reply(buf),
+            What::Reply => {
+                let reason = self.write_reply(self.tcp.first_reply(), buf)?;
+                self.tcp.pop_reply();
+                self.tcp.is_segments_turn = true;
+                self.finish(reason);
+                Ok(())
+            }
+            What::Probe(probe) => {
+                let reason = self.write_reply(self.tcp.offered(probe), buf)?;
+                self.tcp.sent_probe(probe);
+                self.tcp.is_segments_turn = true;
+                self.finish(reason);
+                Ok(())
+            }
             What::Segment(i, plan) => self.emit_segment(i, &plan, buf),
         }
     }
 
-    fn emit_reply(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
-        let reply = self.tcp.first_reply();
-        let (tuple, reason) = (&reply.tuple, reply.reason);
+    fn write_reply(&self, reply: &Reply, buf: &mut [u8]) -> Result<Option<ResetReason>, BufferTooSmall> {
+        let Tuple { local_addr, remote_addr, .. } = &reply.tuple;
         let checksum = self.tcp.settings.checksum;
-        reply.header().emit_before(buf, Sum::ZERO, &tuple.local_addr, &tuple.remote_addr, checksum)?;
-        self.tcp.pop_reply();
-        self.tcp.is_segments_turn = true;
-        self.finish(reason);
-        Ok(())
+        reply.header().emit_before(buf, Sum::ZERO, local_addr, remote_addr, checksum)?;
+        Ok(reply.reason)
     }
 
     fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
@@ -387,6 +427,7 @@ impl Tcp<'_> {
     /// Offers deferred segments again, because an address on the link was learned or its absence was waited for long enough.
     pub fn neighbor_changed(&mut self) {
         self.wake_unresolved();
+        self.wake_parked();
     }
 
     /// Returns the state of the pair of endpoints: of a connection, a half-open or TIME-WAIT record, LISTEN, or CLOSED.

@@ -79,7 +79,7 @@ impl Reply {
     }
 
     #[inline(never)]
-    fn ack(tuple: &Tuple, link_addr: LinkAddr, seq: Seq, ack: Seq, wnd: u16) -> Reply {
+    pub(crate) fn ack(tuple: &Tuple, link_addr: LinkAddr, seq: Seq, ack: Seq, wnd: u16) -> Reply {
         Reply {
             tuple: *tuple,
             link_addr,

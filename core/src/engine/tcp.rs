@@ -9,6 +9,7 @@ use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
 use crate::counters::{Counters, LAST_RESETS, LoggedReset, ResetKind, count};
 use crate::engine::arriving::Arriving;
+use crate::engine::journal::Keeping;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::id::Id;
 use crate::keyed::Keyed;
@@ -61,6 +62,7 @@ pub struct Tcp<'s> {
     pub(crate) ports_used: u32,
     pub(crate) counters: Counters,
     pub(crate) last_resets: HistoryBuf<LoggedReset, LAST_RESETS>,
+    pub(crate) journal: Keeping<'s>,
 }
 
 impl<'s> Tcp<'s> {
@@ -95,6 +97,7 @@ impl<'s> Tcp<'s> {
             ports_used: 0,
             counters: Counters::ZERO,
             last_resets: HistoryBuf::new(),
+            journal: Keeping::NONE,
         })
     }
 

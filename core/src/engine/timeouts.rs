@@ -82,11 +82,18 @@ impl Tcp<'_> {
         }
     }
 
+    /// The link is down. Connections go on as they do without an answer; but the peers that a restart has lost are not asked, and not given up, before
+    /// [`Tcp::link_restored`].
+    pub fn link_lost(&mut self) {
+        self.suspend_probes();
+    }
+
     /// The link was down and is up again: what was sent again in vain, or waits for a timeout that has doubled, goes out now, window probes too, and
     /// after that by a plain timeout. What was sent for the first time within such a timeout waits for its end; half-open and TIME-WAIT records are their
     /// peers' to ask. R1, R2 and every other limit count on as they did.
     pub fn link_restored(&mut self, now: Instant) {
         self.catch_up(now);
+        self.resume_probes();
         let ms = self.clock.ms();
         for i in self.connections.ids() {
             let c = &mut self.connections[i];
@@ -127,6 +134,7 @@ impl Tcp<'_> {
             }
             self.free_time_wait(w);
         }
+        self.lost_peers_due();
     }
 
     /// The earliest deadline of all, and whose it is.
@@ -135,7 +143,8 @@ impl Tcp<'_> {
         let half = self.half_open.first_due().map(|(_, at)| (at, Timer::SynReceived));
         let wait = self.time_wait.first_due().map(|(_, at)| (at, Timer::TimeWait));
         let is_before = |(at, _): &(Millis, Timer), (than, _): &(Millis, Timer)| at.is_before(*than);
-        earlier(earlier(conn, half, is_before), wait, is_before)
+        let records = earlier(earlier(conn, half, is_before), wait, is_before);
+        earlier(records, self.lost_peer_deadline(), is_before)
     }
 
     /// Returns the earliest deadline of all.
@@ -145,7 +154,8 @@ impl Tcp<'_> {
         let half = self.half_open.first_due().map(|(_, at)| at);
         let wait = self.time_wait.first_due().map(|(_, at)| at);
         let is_before = |at: &Millis, than: &Millis| at.is_before(*than);
-        earlier(earlier(conn, half, is_before), wait, is_before)
+        let lost = self.lost_peer_deadline().map(|(at, _)| at);
+        earlier(earlier(earlier(conn, half, is_before), wait, is_before), lost, is_before)
     }
 
     /// Returns what `look` gives for the connection that is due first. Deadlines that have moved out are put right on the way.

@@ -8,8 +8,12 @@ use core::net::Ipv6Addr;
 use heapless::Vec;
 
 use crate::config::is_prefix_valid;
+#[cfg(feature = "journal")]
+use crate::engine::journal::Standing;
 use crate::error::Error;
 use crate::wire::addr::Addr;
+#[cfg(feature = "journal")]
+use crate::wire::addr::Tuple;
 
 /// How many addresses of ours a link can have, of both families together.
 pub const MAX_ADDRESSES: usize = if cfg!(feature = "ipv6") { 8 } else { 4 };
@@ -113,6 +117,19 @@ impl Addresses {
         }
         let on_link = self.of_family(peer).find(|network| network.has(next));
         on_link.or(self.of_family(peer).next()).map(|network| network.addr)
+    }
+
+    /// Whose our address of a pair is that a restart has lost.
+    #[cfg(feature = "journal")]
+    pub(super) fn standing_of(&self, Tuple { local_addr, remote_addr, .. }: &Tuple) -> Standing {
+        if self.is_ours(*remote_addr) || self.is_broadcast_or_multicast(*remote_addr) {
+            return Standing::Impossible;
+        }
+        if self.is_ours(*local_addr) {
+            return Standing::Ours;
+        }
+        let is_of_scope = |network: &Network| network.addr.is_link_local() == local_addr.is_link_local();
+        if self.of_family(*local_addr).any(is_of_scope) { Standing::Other } else { Standing::Unknown }
     }
 
     fn of_family(&self, addr: Addr) -> impl DoubleEndedIterator<Item = &Network> {

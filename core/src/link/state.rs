@@ -5,10 +5,14 @@ use core::net::{IpAddr, SocketAddr};
 use super::addresses::{Addresses, Interface};
 use super::medium::Medium;
 use super::neighbors::Neighbors;
+#[cfg(feature = "journal")]
+use crate::config::InvalidSetting;
 use crate::config::StreamOptions;
 use crate::engine::event::ConnectionHandle;
 use crate::engine::tcp::Tcp;
 use crate::error::Error;
+#[cfg(feature = "journal")]
+use crate::tables::journal::Journal;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, LinkAddr};
 use crate::wire::checksum::ChecksumBy;
@@ -57,6 +61,11 @@ impl<'s> Link<'s> {
         }
     }
 
+    /// The link is down: see [`Tcp::link_lost`].
+    pub fn lost(&mut self) {
+        self.tcp.link_lost();
+    }
+
     /// The link was down and is up again: what was learned about neighbors is forgotten, because the cable may lead elsewhere now, and what was lost goes
     /// out again at once ([`crate::Tcp::link_restored`]).
     pub fn restored(&mut self, now: Instant) {
@@ -96,8 +105,27 @@ impl<'s> Link<'s> {
         self.addresses = addresses;
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
+        #[cfg(feature = "journal")]
+        self.tcp.place_lost_peers(|tuple| addresses.standing_of(tuple));
         #[cfg(feature = "ethernet")]
         self.forget_neighbors();
+    }
+
+    /// Keeps a journal from now on, and takes up what the last start has left in it: see [`Tcp::keep_journal`]. The peers of a pair are asked once its address is
+    /// ours, the first time by way of the link address that the record has.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::keep_journal`].
+    #[cfg(feature = "journal")]
+    pub fn keep_journal<const N: usize>(
+        &mut self,
+        now: Instant,
+        journal: &'s Journal<N>,
+    ) -> Result<(), InvalidSetting> {
+        self.tcp.keep_journal(now, journal)?;
+        let addresses = &self.addresses;
+        self.tcp.place_lost_peers(|tuple| addresses.standing_of(tuple));
+        Ok(())
     }
 
     /// Returns the engine, for calls.

@@ -116,7 +116,7 @@ impl<'s> Link<'s> {
         let (last, is_doubted) = (transmit.last_link_addr(), transmit.is_path_doubted());
         let Tuple { local_addr: local, remote_addr: remote, .. } = *what.tuple(&self.tcp);
         // An RST is the last word: it goes where the peer was last heard, and does not keep the slot waiting for an answer.
-        let is_last_word = what.reset_reason(&self.tcp).is_some();
+        let is_last_word = what.is_last_word();
         let was_heard = (last != LinkAddr::default()).then_some(last);
         let found = match self.next_hop(remote) {
             Some(next) if !is_last_word => self.neighbors.resolve(next, local, now, is_doubted),

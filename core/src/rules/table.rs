@@ -66,6 +66,9 @@ requirements! {
     L3 "User timeout: as short as the application asks; R1 and R2 keep their floors as defaults (RFC 5482, §3.8.3)."
     L4 "Connect, accept, first-byte and idle timeouts, each with its reason."
     L5 "Eviction where the owner of a table wants it; the application and the peer are told."
+    J1 "What a restart forgets is told: a journal of the pairs that have a connection, written when one begins and ends and for no segment, is harmless when it is cut, stale, garbage or another layout's."
+    J2 "After a restart each pair on an address that is ours gets a probe that its peer answers with its own numbers, and these draw the exact RST; repeated for a minute at most, avoided by new connections meanwhile."
+    J3 "A peer without the connection, or a stranger on its address, costs one small segment; nobody outside can keep a peer from being told."
 }
 
 /// A row of the rule table.
@@ -316,6 +319,27 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
     [-; L5 S4; "ESTABLISHED to LAST-ACK"; "a newcomer finds no slot or no buffers, eviction on";
      "the longest idle is reset, the newcomer gets its slot"; "3.10.5";
      the_longest_idle_goes_and_its_slot_is_the_newcomers]
+    [-; J1; "any"; "a connection begins, ends, or sends and receives"; "its record is written, cleared, left alone"; "3.5.1";
+     each_change_is_told_and_a_copy_is_as_good]
+    [-; J1; "any"; "the power is cut within a write of the journal"; "the old record, the new one, or none"; "3.5.1";
+     a_cut_write_leaves_the_old_the_new_or_nothing]
+    [-; J1; "any"; "garbage, another layout, or a pair that cannot be in the journal"; "ignored, counted"; "3.5.1";
+     other_layouts_and_pairs_that_cannot_be_are_ignored]
+    [-; J1; "any"; "the journal's pair is on another IPv4 address than ours"; "forgotten"; "3.5.1";
+     on_another_ipv4_address_nobody_is_asked]
+    [-; J2 M3 M4; "CLOSED after a restart"; "a peer still holds the connection";
+     "<CTL=ACK> of foreign numbers, its answer draws <SEQ=SEG.ACK><CTL=RST>"; "3.5.1, 3.10.7.1";
+     a_peer_that_holds_the_connection_is_told]
+    [-; J2; "CLOSED after a restart that noted SND.NXT"; "a peer may hold the connection";
+     "<SEQ=SND.NXT><CTL=RST>, and the probe"; "3.5.1, 3.10.5"; the_exact_rst_goes_first_and_the_question_after_it]
+    [-; J2; "CLOSED after a restart"; "the peer is silent"; "six probes, given up after a minute"; "3.5.1";
+     a_silent_peer_is_asked_six_times_and_given_up_after_a_minute]
+    [-; J2; "CLOSED after a restart"; "connect without a port of its own"; "not on the pair"; "RFC 6056";
+     ephemeral_ports_avoid_the_pair_and_a_chosen_port_does_not]
+    [-; J3; "CLOSED after a restart"; "the peer has no such connection"; "one probe, its RST ends the matter"; "3.10.7.1";
+     a_peer_without_the_connection_costs_one_segment]
+    [-; J3 J2; "CLOSED, LISTEN, SYN-RECEIVED after a restart"; "forged RSTs and SYNs on the pair";
+     "the peer is asked and told all the same"; "3.5.2"; a_forged_segment_does_not_stop_the_questions]
     [-; R10 M11; "TIME-WAIT reopened by a SYN"; "the old peer repeats its FIN"; "ACK by the old record";
      "3.10.7.4 eighth"; time_wait_reopened_old_peer_is_still_answered]
     [-; R7; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";

@@ -364,6 +364,22 @@ reasons! {
         TimedOut = "timed out",
         /// The connection was idle, and its slot or its buffers were wanted by another.
         Evicted = "evicted",
+        /// We have restarted, and a journal remembers the connection and where its numbers stood.
+        Restarted = "restarted",
+    }
+}
+
+reasons! {
+    /// What became of a peer that a restart of ours has lost: see `Tcp::keep_journal`.
+    Fate {
+        /// It answered for the old connection, and was sent the RST that it must believe.
+        Told = "told",
+        /// It says itself that it has no such connection: its own had ended, or it has begun another.
+        Gone = "had no connection any more",
+        /// It answered nothing.
+        GivenUp = "gave no answer",
+        /// Our address is another now, or its record was wanted by a new connection: nobody asks it any more.
+        Forgotten = "forgotten",
     }
 }
 
@@ -402,6 +418,8 @@ reasons! {
         TimeWait = "TIME-WAIT",
         /// A neighbor on the link is asked for again.
         Neighbor = "neighbor",
+        /// A peer that a restart of ours has lost is asked, or given up.
+        LostPeer = "lost peer",
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod half_open;
 mod index;
+#[cfg(feature = "journal")]
+pub(crate) mod journal;
 pub(crate) mod listener;
 pub(crate) mod storage;
 pub(crate) mod table;

@@ -103,6 +103,22 @@ impl Addr {
         &self.0
     }
 
+    /// The four words of an IPv6 address; one of IPv4 stands in its IPv6 guise, whatever the build.
+    #[cfg(feature = "journal")]
+    pub(crate) fn as_v6_words(&self) -> [u32; 4] {
+        let mut words = [MAPPED[0], MAPPED[1], MAPPED[2], 0];
+        words[4 - WORDS..].copy_from_slice(&self.0);
+        words
+    }
+
+    /// The address that [`Addr::as_v6_words`] made these of, if this build speaks its family.
+    #[cfg(feature = "journal")]
+    pub(crate) fn from_v6_words(words: &[u32; 4]) -> Option<Addr> {
+        let (before, own) = words.split_at(4 - WORDS);
+        let is_spoken = before == &MAPPED[..4 - WORDS];
+        own.try_into().ok().filter(|_| is_spoken).map(Addr)
+    }
+
     /// The words that make up the address in its own family.
     pub(crate) fn words(&self) -> &[u32] {
         if self.is_v4() { &self.0[V4..] } else { &self.0 }

@@ -30,6 +30,11 @@ const OTHERS: &[&str] = &["checks", "coverage", "support"];
 const ELSEWHERE: &[&str] = &[
     include_str!("../oracle/main.rs"),
     include_str!("../connections/user_timeout_option.rs"),
+    include_str!("../journal/asking.rs"),
+    include_str!("../journal/frames.rs"),
+    include_str!("../journal/keeping.rs"),
+    include_str!("../journal/numbers.rs"),
+    include_str!("../journal/records.rs"),
     include_str!("../liveness/deadlines.rs"),
     include_str!("../liveness/eviction.rs"),
     include_str!("../liveness/healthy.rs"),

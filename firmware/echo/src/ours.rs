@@ -77,7 +77,7 @@ impl<'m> Echo<'m> {
             Event::Closed(c, _reason) => {
                 let _freed = self.link.tcp().close(now, c);
             }
-            Event::Connected(_) | Event::Stalled(_) => {}
+            Event::Connected(_) | Event::Stalled(_) | Event::LostPeer(..) => {}
         }
     }
 

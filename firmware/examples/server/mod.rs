@@ -83,7 +83,7 @@ fn handle_event(tcp: &mut Tcp<'_>, now: Instant, event: Event) {
             defmt::info!("connection ended: {}", reason);
             _ = tcp.close(now, c);
         }
-        Event::Connected(_) | Event::Stalled(_) => {}
+        Event::Connected(_) | Event::Stalled(_) | Event::LostPeer(..) => {}
     }
 }
 

@@ -54,7 +54,7 @@ impl Ours {
             Event::Acceptable(_) => self.is_acceptable = true,
             Event::Readable(_) | Event::PeerFinished(_) => self.is_readable = true,
             Event::Closed(_, _) => self.is_over = true,
-            Event::Connected(_) | Event::Writable(_) | Event::Stalled(_) => {}
+            Event::Connected(_) | Event::Writable(_) | Event::Stalled(_) | Event::LostPeer(..) => {}
         }
     }
 

@@ -365,7 +365,7 @@ impl World<'_> {
                     self.conns[c].awaits_write = false;
                 }
             }
-            Event::Connected(_) | Event::Stalled(_) | Event::Closed(..) => {}
+            Event::Connected(_) | Event::Stalled(_) | Event::Closed(..) | Event::LostPeer(..) => {}
         }
     }
 

@@ -408,7 +408,8 @@ impl World<'_> {
             | Timer::Reset
             | Timer::Challenge
             | Timer::TimeWait
-            | Timer::Neighbor => return Some("no such end".into()),
+            | Timer::Neighbor
+            | Timer::LostPeer => return Some("no such end".into()),
         };
         let has_jumped = self.hosts[conn.host].ahead_us != self.hosts[conn.host].plan.clock_us;
         if !has_jumped && u128::from(age) < least.as_millis() {

@@ -401,7 +401,7 @@ impl<'b> World<'b> {
             }
             Event::Connected(c) => self.connected(h, c),
             Event::Readable(c) | Event::Writable(c) | Event::PeerFinished(c) => self.conn_event(h, c),
-            Event::Stalled(_) => {}
+            Event::Stalled(_) | Event::LostPeer(..) => {}
             Event::Closed(c, reason) => self.closed(h, c, reason),
         }
     }

@@ -263,6 +263,7 @@ impl<'s> Host<'s> {
             | Event::PeerFinished(h)
             | Event::Stalled(h)
             | Event::Closed(h, _) => h,
+            Event::LostPeer(..) => panic!("no journal is kept"),
         };
         let held = self.held.get_mut(&handle).expect("an event for a handle nobody has");
         assert!(held.told.is_none(), "{event:?} after the end");

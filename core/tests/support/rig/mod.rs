@@ -369,7 +369,8 @@ pub(crate) fn end_of(rig: &Rig<'_>) -> Option<CloseReason> {
         | Event::Readable(_)
         | Event::Writable(_)
         | Event::PeerFinished(_)
-        | Event::Stalled(_) => None,
+        | Event::Stalled(_)
+        | Event::LostPeer(..) => None,
     })
 }
 

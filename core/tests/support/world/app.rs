@@ -99,6 +99,7 @@ impl App {
             | Event::PeerFinished(h)
             | Event::Stalled(h)
             | Event::Closed(h, _) => h,
+            Event::LostPeer(..) => panic!("no journal is kept"),
         };
         assert_eq!(Some(about), self.handle, "an event for nobody: {event:?}");
         if let Event::Closed(_, reason) = event {

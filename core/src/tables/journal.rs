@@ -1,0 +1,415 @@
+//! The reset journal: which pairs of endpoints have a connection, in memory that outlives a reset.
+//!
+//! A record is 16 words, whatever the build speaks, so that the next firmware reads what the last one wrote:
+//!
+//! | words | content |
+//! |---|---|
+//! | 0 | what it is: a mark, the layout's version, the record's length; 0 in a record that nobody uses |
+//! | 1 | our port, the peer's port |
+//! | 2 to 5, 6 to 9 | our address, the peer's; one of IPv4 as IPv6 writes it (RFC 4291 §2.5.5.2) |
+//! | 10, 11 | the next hop's link address, and two zero bytes |
+//! | 12, 13 | SipHash-1-3 of the words before |
+//! | 14, 15 | SND.NXT, and half of the SipHash of all words before: whether it holds is told apart from whether the pair does |
+//!
+//! Whatever mixture of two contents a cut leaves behind, the record reads as one of them or as none.
+
+use core::hash::Hasher;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use siphasher::sip::SipHasher13;
+
+use crate::rules::verdict::Fate;
+use crate::wire::addr::{Addr, LinkAddr, Tuple};
+use crate::wire::seq::Seq;
+
+/// Bytes of a record of a [`Journal`].
+pub const JOURNAL_RECORD_LEN: usize = 4 * WORDS;
+const WORDS: usize = 16;
+/// The first of the check's words, and of the number's.
+const CHECK: usize = 12;
+const NUMBER: usize = 14;
+/// Word 0: the mark, version 1, the length in words.
+const HEAD: u32 = 0x4a52_0100 | WORDS as u32;
+/// Not a secret: it tells what was written from what happens to lie in memory.
+const CHECK_KEY: [u8; 16] = *b"reset journal 01";
+
+/// Memory that outlives a reset, for [`crate::Tcp::keep_journal`]: which pairs of endpoints have a connection, and through whom. 72 bytes for each
+/// of its `RECORDS`, [`JOURNAL_RECORD_LEN`] of them to be kept. It needs as many as the storage has connections; twice as many remember the
+/// peers of two resets in a row.
+///
+/// A static in a section that the startup code leaves alone, which cortex-m-rt calls `.uninit`, keeps its content over a reset, not over a power cut:
+///
+/// ```
+/// use tcp_reset_core::Journal;
+///
+/// #[unsafe(link_section = ".uninit.JOURNAL")]
+/// static JOURNAL: Journal<8> = Journal::new();
+/// ```
+///
+/// Backup SRAM keeps it over a power cut as well; and where nothing does, [`Journal::take_changed`] says which record to copy into a flash or an
+/// FRAM, and [`Journal::set_record`] puts them back at the next start. The memory must not stand behind a cache that writes back, nor begin elsewhere in
+/// the next firmware; what is found there and is no record is ignored and counted.
+///
+/// One engine keeps a journal. Two over one spoil each other's records, and nothing else.
+#[repr(C)]
+pub struct Journal<const RECORDS: usize> {
+    records: [Record; RECORDS],
+    lives: [AtomicLife; RECORDS],
+}
+
+impl<const RECORDS: usize> Journal<RECORDS> {
+    const FITS: () = assert!(RECORDS <= u16::MAX as usize);
+
+    /// Makes an empty journal, in a constant if wished.
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new one")]
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Journal { records: [const { Record::EMPTY }; RECORDS], lives: [const { AtomicLife::FREE }; RECORDS] }
+    }
+
+    /// Returns a record's bytes; `None` beyond the last.
+    pub fn record(&self, at: usize) -> Option<[u8; JOURNAL_RECORD_LEN]> {
+        let record = self.records.get(at)?;
+        let mut bytes = [0; JOURNAL_RECORD_LEN];
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(record.words()) {
+            *to = word.to_ne_bytes();
+        }
+        Some(bytes)
+    }
+
+    /// Puts back a record that was kept elsewhere, before [`crate::Tcp::keep_journal`]. Any bytes will do: what is no record is found out there. Beyond the
+    /// last this does nothing.
+    pub fn set_record(&self, at: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) {
+        if let Some(record) = self.records.get(at) {
+            for (word, from) in record.0.iter().zip(bytes.as_chunks().0) {
+                word.store(u32::from_ne_bytes(*from), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns a record that has changed since it was asked for last, after [`crate::Tcp::keep_journal`]: for who copies them elsewhere. Looks
+    /// at each record.
+    pub fn take_changed(&self) -> Option<usize> {
+        self.book().take_changed()
+    }
+
+    /// Puts all records back that a storage has, before [`crate::Tcp::keep_journal`].
+    ///
+    /// # Errors
+    /// The storage's, for the first record it could not load; those before it are put back.
+    pub async fn restore<S: JournalStorage>(&self, storage: &mut S) -> Result<(), S::Error> {
+        for at in 0..RECORDS {
+            if let Some(bytes) = storage.load(at).await? {
+                self.set_record(at, &bytes);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn book(&self) -> Book<'_> {
+        Book { records: &self.records, lives: &self.lives }
+    }
+}
+
+/// Where a journal's records are copied to, if its memory does not outlive what the project must outlive: FRAM, EEPROM, flash. A storage that
+/// is addressed like memory, as backup SRAM is, needs none: the journal lies in it.
+///
+/// Records are written seldom: two or three times for a connection that is opened here, once or twice for one that is accepted, and once at its end. One that is cut
+/// short by the power may be lost, but must leave the others.
+#[allow(async_fn_in_trait, reason = "polled where it is called, on one core")]
+pub trait JournalStorage {
+    /// Why it could not.
+    type Error;
+
+    /// Reads what was stored last for a record; `None` if nothing was.
+    ///
+    /// # Errors
+    /// The storage's own.
+    async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, Self::Error>;
+
+    /// Stores a record in the place of what was stored for it before.
+    ///
+    /// # Errors
+    /// The storage's own.
+    async fn store(&mut self, record: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), Self::Error>;
+}
+
+impl<const RECORDS: usize> Default for Journal<RECORDS> {
+    fn default() -> Self {
+        Journal::new()
+    }
+}
+
+/// What is remembered of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pair {
+    pub(crate) tuple: Tuple,
+    /// The next hop's; nobody's where it was not known.
+    pub(crate) link_addr: LinkAddr,
+}
+
+/// What a record was found to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    Nothing,
+    Pair(Pair),
+    /// Garbage, half a record, another layout's, or a pair that cannot be.
+    Invalid,
+}
+
+struct Record([AtomicU32; WORDS]);
+
+impl Record {
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new one")]
+    const EMPTY: Record = Record([const { AtomicU32::new(0) }; WORDS]);
+
+    fn words(&self) -> [u32; WORDS] {
+        self.0.each_ref().map(|word| word.load(Ordering::Relaxed))
+    }
+
+    fn find(&self) -> Found {
+        let words = self.words();
+        if words[0] == 0 {
+            return Found::Nothing;
+        }
+        let is_whole = words[0] == HEAD && words[CHECK..NUMBER] == check(&words[..CHECK]);
+        match pair_of(&words).filter(|_| is_whole) {
+            Some(pair) => Found::Pair(pair),
+            None => Found::Invalid,
+        }
+    }
+
+    /// Invalid first, and valid last.
+    fn write(&self, pair: &Pair) {
+        let words = words_of(pair);
+        self.clear();
+        for (to, word) in self.0.iter().zip(words).skip(1) {
+            to.store(word, Ordering::Relaxed);
+        }
+        self.0[0].store(words[0], Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0[0].store(0, Ordering::Relaxed);
+    }
+
+    fn number(&self) -> Option<Seq> {
+        let words = self.words();
+        let [number, its_check] = [words[NUMBER], words[NUMBER + 1]];
+        (number_check(&words) == its_check).then_some(Seq(number))
+    }
+
+    fn set_number(&self, number: Seq) {
+        let mut words = self.words();
+        words[NUMBER] = number.0;
+        self.0[NUMBER].store(number.0, Ordering::Relaxed);
+        self.0[NUMBER + 1].store(number_check(&words), Ordering::Relaxed);
+    }
+}
+
+fn words_of(pair: &Pair) -> [u32; WORDS] {
+    let Pair { tuple, link_addr: LinkAddr([a, b, c, d, e, f]) } = pair;
+    let mut words = [0; WORDS];
+    words[0] = HEAD;
+    words[1] = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+    words[2..6].copy_from_slice(&tuple.local_addr.as_v6_words());
+    words[6..10].copy_from_slice(&tuple.remote_addr.as_v6_words());
+    words[10] = u32::from_ne_bytes([*a, *b, *c, *d]);
+    words[11] = u32::from_ne_bytes([*e, *f, 0, 0]);
+    let [low, high] = check(&words[..CHECK]);
+    (words[CHECK], words[CHECK + 1]) = (low, high);
+    // No number is known.
+    words[NUMBER + 1] = !number_check(&words);
+    words
+}
+
+/// A pair that this build speaks and that can be.
+fn pair_of(words: &[u32; WORDS]) -> Option<Pair> {
+    let &[_, ports, ref rest @ ..] = words;
+    let (local, rest) = rest.split_first_chunk()?;
+    let (remote, rest) = rest.split_first_chunk()?;
+    let &[first, second, ..] = rest else { return None };
+    let tuple = Tuple {
+        local_addr: Addr::from_v6_words(local)?,
+        remote_addr: Addr::from_v6_words(remote)?,
+        local_port: (ports >> 16) as u16,
+        remote_port: ports as u16,
+    };
+    let is_of_one_family = tuple.local_addr.is_v4() == tuple.remote_addr.is_v4();
+    let ([a, b, c, d], [e, f, ..]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr: LinkAddr([a, b, c, d, e, f]) })
+}
+
+fn hash(words: &[u32]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(&CHECK_KEY);
+    for word in words {
+        hasher.write(&word.to_ne_bytes());
+    }
+    hasher.finish()
+}
+
+fn check(words: &[u32]) -> [u32; 2] {
+    let check = hash(words);
+    [check as u32, (check >> 32) as u32]
+}
+
+fn number_check(words: &[u32; WORDS]) -> u32 {
+    hash(&words[..=NUMBER]) as u32
+}
+
+/// Where the peer of a record stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// There is none.
+    Free,
+    /// A connection of this engine has it: the slot's number is in [`Life::at`].
+    Live,
+    /// It was lost, and our address is not known yet; until `at`, where that is counted.
+    Waiting,
+    /// It is to be asked now.
+    Due,
+    /// It was asked, or is not to be asked before `at`.
+    Asked,
+    /// It is done with.
+    Over,
+}
+
+bitflags::bitflags! {
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Notes: u8 {
+        /// What is kept has changed.
+        const CHANGED = 1 << 0;
+        /// It was told by an RST that its own segment drew.
+        const TOLD = 1 << 1;
+        /// The RST at the number that was kept has left.
+        const NUMBER_USED = 1 << 2;
+        /// An event is to be told.
+        const NEWS = 1 << 3;
+        /// The deadline counts.
+        const ARMED = 1 << 4;
+        /// It waits for its next hop's link address.
+        const PARKED = 1 << 5;
+    }
+}
+
+/// What is known beside a record, in this run alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) phase: Phase,
+    pub(crate) tries: u8,
+    pub(crate) notes: Notes,
+    pub(crate) fate: Fate,
+    /// A deadline, in the milliseconds of records.
+    pub(crate) at: u32,
+}
+
+impl Life {
+    pub(crate) const FREE: Life =
+        Life { phase: Phase::Free, tries: 0, notes: Notes::empty(), fate: Fate::Forgotten, at: 0 };
+
+    pub(crate) fn has(&self, notes: Notes) -> bool {
+        self.notes.contains(notes)
+    }
+
+    /// A lost peer that is not done with.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Due | Phase::Asked)
+    }
+}
+
+struct AtomicLife([AtomicU32; 2]);
+
+impl AtomicLife {
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new one")]
+    const FREE: AtomicLife = AtomicLife([const { AtomicU32::new(0) }; 2]);
+
+    fn load(&self) -> Life {
+        let [phase, tries, notes, fate] = self.0[0].load(Ordering::Relaxed).to_ne_bytes();
+        let phase = match phase {
+            1 => Phase::Live,
+            2 => Phase::Waiting,
+            3 => Phase::Due,
+            4 => Phase::Asked,
+            5 => Phase::Over,
+            _ => Phase::Free,
+        };
+        let fate = Fate::ALL.get(usize::from(fate)).copied().unwrap_or(Fate::Forgotten);
+        Life { phase, tries, notes: Notes::from_bits_truncate(notes), fate, at: self.0[1].load(Ordering::Relaxed) }
+    }
+
+    fn store(&self, life: Life) {
+        let word = [life.phase as u8, life.tries, life.notes.bits(), life.fate as u8];
+        self.0[1].store(life.at, Ordering::Relaxed);
+        self.0[0].store(u32::from_ne_bytes(word), Ordering::Relaxed);
+    }
+}
+
+/// A journal without its size. An engine that keeps none has an empty one.
+#[derive(Clone, Copy)]
+pub(crate) struct Book<'s> {
+    records: &'s [Record],
+    lives: &'s [AtomicLife],
+}
+
+impl Book<'_> {
+    pub(crate) const NONE: Book<'static> = Book { records: &[], lives: &[] };
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn find(&self, at: usize) -> Found {
+        self.records[at].find()
+    }
+
+    /// The pair of a record that is in use, or was.
+    pub(crate) fn pair(&self, at: usize) -> Option<Pair> {
+        pair_of(&self.records[at].words())
+    }
+
+    pub(crate) fn number(&self, at: usize) -> Option<Seq> {
+        self.records[at].number()
+    }
+
+    pub(crate) fn life(&self, at: usize) -> Life {
+        self.lives[at].load()
+    }
+
+    /// All of them.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (usize, Life)> {
+        self.lives.iter().map(AtomicLife::load).enumerate()
+    }
+
+    pub(crate) fn set_life(&self, at: usize, life: Life) {
+        self.lives[at].store(life);
+    }
+
+    /// Writes a record. What is known beside it is written after it: a RAM with an error-correcting code may hold a write back until the next.
+    pub(crate) fn write(&self, at: usize, pair: &Pair, life: Life) {
+        self.records[at].write(pair);
+        self.changed(at, life);
+    }
+
+    /// Clears a record. What it held can still be read by [`Book::pair`].
+    pub(crate) fn clear(&self, at: usize, life: Life) {
+        self.records[at].clear();
+        self.changed(at, life);
+    }
+
+    pub(crate) fn set_number(&self, at: usize, number: Seq) {
+        if self.number(at) != Some(number) {
+            self.records[at].set_number(number);
+            self.changed(at, self.life(at));
+        }
+    }
+
+    fn changed(&self, at: usize, life: Life) {
+        self.set_life(at, Life { notes: life.notes | Notes::CHANGED, ..life });
+    }
+
+    fn take_changed(&self) -> Option<usize> {
+        let (at, life) = self.lives().find(|(_, life)| life.has(Notes::CHANGED))?;
+        self.set_life(at, Life { notes: life.notes - Notes::CHANGED, ..life });
+        Some(at)
+    }
+}
