@@ -56,9 +56,9 @@ pub use counters::JournalCounters;
 pub use counters::{Counters, LAST_RESETS, ResetKind, ResetRecord};
 pub use engine::arriving::Arrival;
 pub use engine::budget::{Budget, Peer};
-pub use engine::event::{ConnectionHandle, Event, ListenerHandle, RecordStatus, Status};
 #[cfg(feature = "journal")]
-pub use engine::journal::LostPeer;
+pub use engine::event::LostPeer;
+pub use engine::event::{ConnectionHandle, Event, ListenerHandle, RecordStatus, Status};
 pub use engine::poll::{Output, Transmit};
 pub use engine::tcp::Tcp;
 pub use error::Error;

@@ -78,6 +78,25 @@ pub struct RecordStatus {
     pub left: Duration,
 }
 
+/// A peer that a restart of ours has lost, and that may still hold the connection (§3.5.1, half-open).
+#[cfg(feature = "journal")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LostPeer {
+    /// The place of its record in the journal, which [`Event::LostPeer`] names.
+    pub record: u16,
+    /// Our endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub local: SocketAddr,
+    /// Its endpoint.
+    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+    pub remote: SocketAddr,
+    /// How often it was asked.
+    pub probes: u8,
+    /// What has become of it; `None` while that is open.
+    pub fate: Option<Fate>,
+}
+
 /// What a connection looks like now (RFC 9293 §3.9.1.5, STATUS).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

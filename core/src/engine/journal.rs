@@ -1,153 +1,32 @@
 //! After a restart: each peer that the journal remembers is asked by one probe, in its own words: an ACK of nothing it knows draws its own
 //! numbers, and those the exact RST (§3.5.1, §3.10.7.1). Here too: when a connection's record is written and cleared.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 use crate::config::{InvalidSetting, Setting};
 use crate::connection::flags::{Due, Marks};
 use crate::connection::slot::Connection;
 use crate::counters::count;
 use crate::engine::arriving::Arriving;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, LostPeer};
+use crate::engine::keeping::{Keeping, Probe, Standing, TRIES};
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::reset::Reset;
 use crate::rules::verdict::{Action, Fate, ResetReason, Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
-use crate::tables::journal::{Book, Found, Journal, Life, Notes, Pair, Phase};
+use crate::tables::journal::{Found, Journal, Life, Notes, Pair, Phase};
 use crate::time::{Instant, Millis, earlier};
 use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints};
 use crate::wire::segment::Control;
 
-/// How often a peer is asked: at once, after 1, 3, 7, 15 and 31 s.
-const TRIES: u8 = 6;
+/// A peer is asked at once and after 1, 3, 7, 15 and 31 s.
 const FIRST_WAIT_MS: u32 = 1_000;
 /// When it is given up, from the first time on. As long an IPv6 address is waited for where others of its scope are known.
 const PATIENCE_MS: u32 = 60_000;
 /// How many begin within a millisecond.
 const PACE: u32 = 4;
-
-/// A peer that a restart of ours has lost, and that may still hold the connection (§3.5.1, half-open).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct LostPeer {
-    /// The place of its record in the journal, which [`Event::LostPeer`] names.
-    pub record: u16,
-    /// Our endpoint.
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub local: SocketAddr,
-    /// Its endpoint.
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub remote: SocketAddr,
-    /// How often it was asked.
-    pub probes: u8,
-    /// What has become of it; `None` while that is open.
-    pub fate: Option<Fate>,
-}
-
-/// Whose the address of a lost peer's record is now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
-    /// Ours.
-    Ours,
-    /// Not ours, as far as the addresses tell that we have.
-    Other,
-    /// We have none of its family and scope yet.
-    Unknown,
-    /// Such a peer is not asked: it is ourselves, or many.
-    Impossible,
-}
-
-/// A probe that wants to go out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe(u16);
-
-/// The journal of an engine, and the probe that is offered.
-pub(crate) struct Keeping<'s> {
-    book: Book<'s>,
-    /// Lost peers that are not done with, and those of them that are to be asked now.
-    open: u16,
-    due: u16,
-    /// Events to be told.
-    news: u16,
-    /// Nobody is asked while the link is down.
-    is_down: bool,
-    /// A record was written or cleared.
-    has_changed: bool,
-    offered: Reply,
-}
-
-impl<'s> Keeping<'s> {
-    pub(crate) const NONE: Keeping<'static> = Keeping {
-        book: Book::NONE,
-        open: 0,
-        due: 0,
-        news: 0,
-        is_down: false,
-        has_changed: false,
-        offered: Reply::TO_NOBODY,
-    };
-
-    /// Brings the life of a record to another; the only place where one changes, so that the sums hold.
-    fn turn(&mut self, at: usize, life: Life) {
-        self.count(self.book.life(at), -1);
-        self.book.set_life(at, life);
-        self.count(life, 1);
-    }
-
-    fn write(&mut self, at: usize, pair: &Pair) {
-        self.has_changed = true;
-        self.book.write(at, pair, self.book.life(at));
-    }
-
-    fn clear(&mut self, at: usize) {
-        self.has_changed = true;
-        self.book.clear(at, self.book.life(at));
-    }
-
-    fn count(&mut self, life: Life, by: i16) {
-        let add = |sum: &mut u16, is_one: bool| {
-            if is_one {
-                *sum = sum.wrapping_add_signed(by);
-            }
-        };
-        add(&mut self.open, life.is_open());
-        add(&mut self.due, life.phase == Phase::Due);
-        add(&mut self.news, life.has(Notes::NEWS));
-    }
-
-    /// The lost peers that are not done with. Nothing is looked at where there are none.
-    fn lost(&self) -> impl Iterator<Item = (usize, Life)> + use<'s> {
-        let book = if self.open == 0 { Book::NONE } else { self.book };
-        (0..book.len()).map(move |at| (at, book.life(at))).filter(|(_, life)| life.is_open())
-    }
-
-    fn find_lost(&self, tuple: &Tuple) -> Option<(usize, Life)> {
-        self.lost().find(|(at, _)| self.book.pair(*at).is_some_and(|pair| pair.tuple == *tuple))
-    }
-
-    fn live_record(&self, i: Id<Connection>) -> Option<usize> {
-        let is_its = |life: &Life| life.phase == Phase::Live && life.at == u32::from(i.number());
-        self.book.lives().find(|(_, life)| is_its(life)).map(|(at, _)| at)
-    }
-
-    /// A record for a new connection: one that nobody uses, or else that of the lost peer that was asked most often.
-    fn free_record(&self) -> Option<usize> {
-        let rank = |life: &Life| match life.phase {
-            Phase::Free => 0,
-            Phase::Over => 1,
-            Phase::Waiting | Phase::Due | Phase::Asked => 2 + u32::from(TRIES - life.tries.min(TRIES)),
-            Phase::Live => u32::MAX,
-        };
-        let best = self.book.lives().min_by_key(|(_, life)| rank(life));
-        best.filter(|(_, life)| life.phase != Phase::Live).map(|(at, _)| at)
-    }
-
-    pub(crate) fn has_output(&self) -> bool {
-        self.news > 0 || self.due > 0 && !self.is_down
-    }
-}
 
 impl<'s> Tcp<'s> {
     /// Keeps a journal from now on, so that the next start can tell the peers of this one, and takes up what the last one has left there: each pair of

@@ -12,10 +12,14 @@ mod eviction;
 mod handshakes;
 mod icmp;
 #[cfg(feature = "journal")]
-pub(crate) mod journal;
+mod journal;
+#[cfg(feature = "journal")]
+pub(crate) mod keeping;
 #[cfg(not(feature = "journal"))]
-#[path = "no_journal.rs"]
-pub(crate) mod journal;
+#[path = "no_keeping.rs"]
+pub(crate) mod keeping;
+#[cfg(not(feature = "journal"))]
+mod no_journal;
 pub(crate) mod poll;
 mod queues;
 mod replies;

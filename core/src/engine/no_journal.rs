@@ -1,10 +1,9 @@
 //! What stands for the journal in a build without the feature `journal`: nothing is noted, and no peer is lost.
 
-use core::marker::PhantomData;
-
 use crate::connection::slot::Connection;
 use crate::engine::arriving::Arriving;
 use crate::engine::event::Event;
+use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
@@ -12,20 +11,6 @@ use crate::rules::verdict::{Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
 use crate::time::Millis;
 use crate::wire::addr::Tuple;
-
-/// Never sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Probe {}
-
-pub(crate) struct Keeping<'s>(PhantomData<&'s ()>);
-
-impl Keeping<'_> {
-    pub(crate) const NONE: Keeping<'static> = Keeping(PhantomData);
-
-    pub(crate) fn has_output(&self) -> bool {
-        false
-    }
-}
 
 impl Tcp<'_> {
     pub(crate) fn note_begin(&mut self, _: Id<Connection>) {}

@@ -11,7 +11,7 @@ use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
 use crate::counters::{ResetKind, count};
 use crate::engine::event::Event;
-use crate::engine::journal::Probe;
+use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;

@@ -9,7 +9,7 @@ use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
 use crate::counters::{Counters, LAST_RESETS, LoggedReset, ResetKind, count};
 use crate::engine::arriving::Arriving;
-use crate::engine::journal::Keeping;
+use crate::engine::keeping::Keeping;
 use crate::engine::replies::{REPLIES, Reply};
 use crate::id::Id;
 use crate::keyed::Keyed;

@@ -9,7 +9,7 @@ use heapless::Vec;
 
 use crate::config::is_prefix_valid;
 #[cfg(feature = "journal")]
-use crate::engine::journal::Standing;
+use crate::engine::keeping::Standing;
 use crate::error::Error;
 use crate::wire::addr::Addr;
 #[cfg(feature = "journal")]

@@ -24,6 +24,7 @@ mod edge_nal;
 mod errors;
 #[cfg(feature = "ipv6")]
 mod ipv6;
+mod journal;
 mod latency;
 mod limits;
 mod picoserve;

@@ -28,8 +28,8 @@ pub(crate) struct Track {
     pub(crate) rcv: Option<(u32, u32)>,
     /// The most the peer's window ever allowed.
     pub(crate) may_send_to: u32,
-    /// The right edge on the wire.
-    pub(crate) offered_to: Option<u32>,
+    /// The newest acknowledgment on the wire, and the right edge with it.
+    pub(crate) offered: Option<(u32, u32)>,
 }
 
 pub(crate) struct Host<'s> {
@@ -320,10 +320,14 @@ impl<'s> Host<'s> {
             return;
         };
         let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
-        if let Some(before) = track.offered_to {
-            assert!(ahead(edge, before) >= 0, "the window shrinks: {seg:?}");
+        match track.offered {
+            // An answer of the handshake's, queued before the connection went on: to the peer an old one, which changes no window (§3.10.7.4).
+            Some((ack, _)) if ahead(seg.ack, ack) < 0 => {}
+            before => {
+                assert!(before.is_none_or(|(_, before)| ahead(edge, before) >= 0), "the window shrinks: {seg:?}");
+                track.offered = Some((seg.ack, edge));
+            }
         }
-        track.offered_to = Some(edge);
         // A window probe is one number beyond.
         let most = track.may_send_to.wrapping_add(1);
         let is_new = ahead(seg.end(), status.snd_una.0) > 0 && !seg.text.is_empty();
@@ -347,7 +351,7 @@ impl<'s> Host<'s> {
                 snd_nxt: s.snd_nxt.0,
                 rcv: None,
                 may_send_to: allowed,
-                offered_to: None,
+                offered: None,
             });
             assert!(ahead(s.snd_una.0, track.snd_una) >= 0, "SND.UNA back: {s:?}");
             assert!(ahead(s.snd_nxt.0, track.snd_nxt) >= 0, "SND.NXT back: {s:?}");

@@ -1,0 +1,280 @@
+//! The reset journal of a host: what it remembers over a restart, through DHCP, a link that is down, and a storage of the project's own.
+
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use embassy_net::Config;
+use embassy_time::Timer;
+use tcp_reset_core::{
+    InvalidSetting, JOURNAL_RECORD_LEN, Journal, JournalCounters, JournalStorage, ListenOptions, Setting, StreamOptions,
+};
+
+use crate::dhcp;
+use crate::exec::{World, both};
+use crate::hosts::{Conn, HOST, Host, RAW, Raw, mac_of, static_config};
+use crate::net::PortRef;
+use crate::packet::{ACK, RST, Seg};
+
+type Memory = Journal<8>;
+
+fn memory() -> &'static Memory {
+    Box::leak(Box::new(Memory::new()))
+}
+
+const NOBODY: JournalCounters =
+    JournalCounters { found: 0, ignored: 0, probes: 0, told: 0, gone: 0, given_up: 0, forgotten: 0 };
+
+/// A host that keeps the journal from its start, and has not run yet.
+fn boot(world: &mut World, net: Config, journal: &'static Memory) -> Host {
+    let host = world.host_before_its_first_pass(PortRef::new(Some(mac_of(HOST))), net, Default::default());
+    host.tcp.keep_journal(journal).unwrap();
+    host
+}
+
+fn fixed() -> Config {
+    Config::ipv4_static(static_config(HOST, None))
+}
+
+/// One life: a connection from a peer and one to it, and then the power goes. Returns the peer's sides.
+fn live(journal: &'static Memory) -> [Conn; 2] {
+    let mut world = World::new();
+    let host = boot(&mut world, fixed(), journal);
+    world.run_ms(1);
+    let raw = world.raw(RAW);
+    let (_accepted, passive) = world.accepted(&host, &raw, 7);
+    let connecting = world.spawn({
+        let tcp = host.tcp;
+        async move { tcp.connect((RAW, 9), StreamOptions::default()).await }
+    });
+    let active = raw.answer(&mut world, &host);
+    let _connected = connecting.take().unwrap().unwrap();
+    // The streams are gone with the world, and nobody is told.
+    let sides = [passive, active];
+    std::mem::forget((_accepted, _connected));
+    sides
+}
+
+/// The peer's sides in another world.
+fn here(sides: &[Conn; 2], raw: &Raw) -> [Conn; 2] {
+    sides.clone().map(|conn| Conn { raw: raw.clone(), ..conn })
+}
+
+/// What has come for one of the sides.
+fn of(conn: &Conn, segments: &[Seg]) -> Vec<Seg> {
+    segments.iter().filter(|seg| (seg.sport, seg.dport) == (conn.them.1, conn.me.1)).cloned().collect()
+}
+
+/// Both sides are asked now; they answer with their own numbers and are told.
+fn tell(world: &mut World, raw: &Raw, sides: &mut [Conn; 2]) {
+    let asked = raw.take_segments();
+    for conn in sides.iter_mut() {
+        let mine = of(conn, &asked);
+        assert!(matches!(&mine[..], [probe] if probe.flags == ACK && probe.wnd == 0), "{asked:?}");
+        conn.send(ACK, b"");
+    }
+    world.run_ms(2);
+    let told = raw.take_segments();
+    for conn in sides.iter() {
+        let mine = of(conn, &told);
+        assert!(matches!(&mine[..], [rst] if rst.flags == RST && rst.seq == conn.ack), "{told:?}");
+    }
+}
+
+/// What the peer says when it is asked again: it has nothing.
+fn deny(world: &mut World, raw: &Raw, sides: &[Conn; 2]) {
+    let asked = raw.take_segments();
+    for conn in sides {
+        let [probe] = &of(conn, &asked)[..] else { panic!("{asked:?}") };
+        let mut without = conn.clone();
+        without.seq = probe.ack;
+        without.send(RST, b"");
+    }
+    world.run_ms(2);
+}
+
+#[test]
+fn restarted_host_tells_its_peers_within_two_round_trips() {
+    let journal = memory();
+    let sides = live(journal);
+    let mut world = World::new();
+    let raw = world.raw(RAW);
+    let host = boot(&mut world, fixed(), journal);
+    let mut sides = here(&sides, &raw);
+    let settled = world.spawn({
+        let tcp = host.tcp;
+        async move { both(tcp.lost_peers_settled(), tcp.lost_peers_settled()).await }
+    });
+    world.run_ms(1);
+    tell(&mut world, &raw, &mut sides);
+    assert_eq!(settled.take(), None, "whether the RSTs have arrived is asked once more");
+    world.run_ms(1_100);
+    deny(&mut world, &raw, &sides);
+    let told = JournalCounters { found: 2, probes: 4, told: 2, ..NOBODY };
+    assert_eq!(settled.take(), Some((told, told)));
+    let mark = host.port.mark();
+    world.run_ms(100_000);
+    assert_eq!(host.segments_since(mark).len(), 0);
+    assert_eq!(world.block_on(host.tcp.lost_peers_settled()), told, "at once");
+}
+
+#[test]
+fn a_host_without_lost_peers_is_settled_at_once() {
+    let mut world = World::new();
+    let host = boot(&mut world, fixed(), memory());
+    assert_eq!(world.block_on(host.tcp.lost_peers_settled()), NOBODY);
+    let small: &'static Journal<7> = Box::leak(Box::new(Journal::new()));
+    assert_eq!(host.tcp.keep_journal(small), Err(InvalidSetting(Setting::Journal)));
+}
+
+#[test]
+fn while_the_link_is_down_nobody_is_asked() {
+    let journal = memory();
+    let sides = live(journal);
+    let mut world = World::new();
+    let raw = world.raw(RAW);
+    let host = boot(&mut world, fixed(), journal);
+    host.port.set_link(false);
+    world.run_ms(300_000);
+    assert_eq!(raw.take_segments().len(), 0);
+    host.port.set_link(true);
+    world.run_ms(1);
+    tell(&mut world, &raw, &mut here(&sides, &raw));
+    // And down again before the second question.
+    host.port.set_link(false);
+    world.run_ms(300_000);
+    assert_eq!(raw.take_segments().len(), 0);
+    host.port.set_link(true);
+    world.run_ms(1);
+    deny(&mut world, &raw, &here(&sides, &raw));
+    assert_eq!(world.block_on(host.tcp.lost_peers_settled()).told, 2);
+}
+
+/// The server's frames are looked at before it takes them.
+fn lease(gives: Ipv4Addr, journal: &'static Memory) -> (Vec<Seg>, JournalCounters) {
+    let mut world = World::new();
+    let raw = world.raw(RAW);
+    let server = dhcp::Server::new(raw.clone(), gives, 86_400);
+    let host = boot(&mut world, Config::dhcpv4(Default::default()), journal);
+    world.run_ms(100);
+    assert_eq!(host.segments_since(0).len(), 0, "without an address nobody is asked");
+    server.run(&mut world, 5_000);
+    assert_eq!(host.stack.config_v4().map(|config| config.address.address()), Some(gives));
+    let counters = host.tcp.inspect(|link| link.tcp_ref().counters().journal);
+    (host.segments_since(0), counters)
+}
+
+#[test]
+fn the_same_lease_asks_and_another_forgets() {
+    let journal = memory();
+    let sides = live(journal);
+    let (asked, counters) = lease(HOST, journal);
+    assert!(sides.iter().all(|conn| !of(conn, &asked).is_empty()), "{asked:?}");
+    assert_eq!((counters.found, counters.forgotten), (2, 0));
+    let (asked, counters) = lease(Ipv4Addr::new(10, 0, 0, 50), journal);
+    assert_eq!((asked.len(), counters.found, counters.forgotten), (0, 2, 2));
+    let (_, counters) = lease(HOST, journal);
+    assert_eq!(counters.found, 0, "for good");
+}
+
+/// A storage in memory whose writes take a while, or fail.
+#[derive(Clone, Default)]
+struct Slow(Rc<RefCell<Stored>>);
+
+#[derive(Default)]
+struct Stored {
+    records: [Option<[u8; JOURNAL_RECORD_LEN]>; 8],
+    writes: usize,
+    fails: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Worn;
+
+impl JournalStorage for Slow {
+    type Error = Worn;
+
+    async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, Worn> {
+        Timer::after_millis(1).await;
+        let stored = self.0.borrow();
+        if stored.fails { Err(Worn) } else { Ok(stored.records[record]) }
+    }
+
+    async fn store(&mut self, record: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), Worn> {
+        Timer::after_millis(50).await;
+        let mut stored = self.0.borrow_mut();
+        if stored.fails {
+            return Err(Worn);
+        }
+        stored.writes += 1;
+        stored.records[record] = Some(*bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_storage_gets_every_change_and_gives_it_back_after_a_power_cut() {
+    let storage = Slow::default();
+    let journal = memory();
+    let mut world = World::new();
+    let host = boot(&mut world, fixed(), journal);
+    let raw = world.raw(RAW);
+    let copying = world.spawn({
+        let (tcp, mut storage) = (host.tcp, storage.clone());
+        async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) }
+    });
+    let (stream, side) = world.accepted(&host, &raw, 7);
+    assert_eq!(storage.0.borrow().writes, 0, "not at once: it is off the path of segments");
+    world.run_ms(60);
+    assert_eq!(storage.0.borrow().writes, 1);
+    // Others come and go while one record is written.
+    let listener = host.tcp.listen(([0, 0, 0, 0], 8), ListenOptions::default()).unwrap();
+    for port in 0..20 {
+        let _ = raw.open(&mut world, &host, 41_000 + port, 8);
+        let mut other = world.block_on(listener.accept()).unwrap();
+        other.abort();
+        world.run_ms(1);
+    }
+    world.run_ms(500);
+    assert!(storage.0.borrow().writes <= 8, "{} writes", storage.0.borrow().writes);
+    // No segment writes one.
+    let writes = storage.0.borrow().writes;
+    let mut side = side;
+    side.send(ACK, b"hello");
+    world.run_ms(500);
+    assert_eq!(storage.0.borrow().writes, writes);
+    std::mem::forget(stream);
+    drop(world);
+    // A power cut: the RAM is gone.
+    let fresh = memory();
+    let mut world = World::new();
+    let raw = world.raw(RAW);
+    let mut restoring = storage.clone();
+    world.block_on(fresh.restore(&mut restoring)).unwrap();
+    let host = boot(&mut world, fixed(), fresh);
+    world.run_ms(1);
+    let asked = raw.take_segments();
+    assert_eq!((asked.len(), of(&side, &asked).len()), (1, 1), "{asked:?}");
+    assert_eq!(host.tcp.inspect(|link| link.tcp_ref().counters().journal.ignored), 0);
+    assert_eq!(copying.take(), None);
+}
+
+#[test]
+fn a_storage_that_fails_says_so() {
+    let storage = Slow::default();
+    storage.0.borrow_mut().fails = true;
+    let journal = memory();
+    let mut world = World::new();
+    assert_eq!(world.block_on(journal.restore(&mut storage.clone())), Err(Worn));
+    let host = boot(&mut world, fixed(), journal);
+    let raw = world.raw(RAW);
+    let copying = world.spawn({
+        let (tcp, mut storage) = (host.tcp, storage.clone());
+        async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) }
+    });
+    let _stream = world.accepted(&host, &raw, 7);
+    world.run_ms(100);
+    assert_eq!(copying.take(), Some(Err::<(), _>(Worn)));
+    // The connection is not disturbed.
+    assert_eq!(host.in_use().0, 1);
+}
