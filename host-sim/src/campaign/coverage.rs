@@ -1,6 +1,6 @@
 //! What happened in a campaign's worlds, and what never did.
 
-use tcp_reset_core::{CloseReason, Counters, Rule};
+use tcp_reset_core::{CloseReason, Counters, Fate, JournalCounters, Rule};
 
 use super::conn::Conn;
 
@@ -15,6 +15,8 @@ pub struct Coverage {
     streams: [u64; STREAMS.len()],
     /// Streams whose sequence numbers crossed 2^32.
     wraps: u64,
+    /// What reboots have lost and journals have not: told, gone, given up, forgotten.
+    fates: [u64; Fate::COUNT],
 }
 
 /// See [`Coverage`].
@@ -27,6 +29,7 @@ impl Default for Coverage {
             ends: [0; CloseReason::ALL.len()],
             streams: [0; STREAMS.len()],
             wraps: 0,
+            fates: [0; Fate::COUNT],
         }
     }
 }
@@ -39,6 +42,10 @@ impl Coverage {
         }
         for (sum, reason) in self.ends.iter_mut().zip(CloseReason::ALL) {
             *sum += u64::from(counters.closed(*reason));
+        }
+        let JournalCounters { told, gone, given_up, forgotten, .. } = counters.journal;
+        for (sum, times) in self.fates.iter_mut().zip([told, gone, given_up, forgotten]) {
+            *sum += u64::from(times);
         }
     }
 
@@ -53,12 +60,13 @@ impl Coverage {
 
     /// Adds the sums of other worlds.
     pub(super) fn add(&mut self, other: &Coverage) {
-        let Coverage { rules, ends, streams, wraps } = other;
+        let Coverage { rules, ends, streams, wraps, fates } = other;
         let add = |sums: &mut [u64], more: &[u64]| sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         add(&mut self.rules, rules);
         add(&mut self.ends, ends);
         add(&mut self.streams, streams);
         self.wraps += wraps;
+        add(&mut self.fates, fates);
     }
 
     fn times(&self, rule: Rule) -> u64 {
@@ -75,6 +83,8 @@ impl std::fmt::Display for Coverage {
             self.wraps,
             self.times(Rule::SynTimeWaitReopens)
         )?;
+        let fates = Fate::ALL.iter().zip(self.fates).map(|(fate, times)| format!("{times} {fate}"));
+        writeln!(f, "peers that reboots lost and journals remembered: {}", fates.collect::<Vec<_>>().join(", "))?;
         let rules = Rule::ALL.iter().filter(|rule| self.times(**rule) == 0).map(|rule| rule.name().to_string());
         let ends = CloseReason::ALL.iter().zip(self.ends).filter(|(_, times)| *times == 0);
         let never: Vec<_> = rules.chain(ends.map(|(reason, _)| reason.to_string())).collect();

@@ -105,6 +105,8 @@ impl Draw {
             self.troubles();
         }
         for (h, host) in hosts.iter_mut().enumerate() {
+            // By a generator of its own: a world is the same with and without.
+            host.has_journal = Rng::with_seed(seed.rotate_left(17) ^ h as u64 ^ 0x6a6f_7572).bool();
             if self.chance(2) {
                 self.steer(seed, h, host);
             }
@@ -116,7 +118,7 @@ impl Draw {
 
     fn host(&mut self) -> HostPlan {
         let shape = self.pick(&[0, 1, 1, 2, 2, 3, 4]);
-        HostPlan { shape, config: self.config(), clock_us: self.clock() }
+        HostPlan { shape, config: self.config(), clock_us: self.clock(), has_journal: false }
     }
 
     /// Before a wrap of the milliseconds of records, of their order, of the ISN's clock, or anywhere in 30 years.

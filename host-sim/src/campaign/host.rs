@@ -3,12 +3,13 @@
 use bumpalo::Bump;
 use tcp_reset_core::link::{Interface, Link, Medium};
 use tcp_reset_core::{
-    ChecksumBy, Config, Instant, LinkAddr, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions, Tcp,
+    ChecksumBy, Config, Instant, Journal, LinkAddr, ListenOptions, ListenerHandle, SecretKey, Storage, StreamOptions,
+    Tcp,
 };
 
 use super::addresses::{ELSEWHERE, Ep, FIRST, mac};
 use super::due::InFlight;
-use super::plan::{App, HostPlan};
+use super::plan::{App, HostPlan, SECOND};
 use crate::family::Family;
 
 /// A listener the host wants to have.
@@ -47,6 +48,8 @@ pub(super) struct Owed {
 pub(super) struct Host<'b> {
     /// The engine.
     pub link: Link<'b>,
+    /// What it remembers over a reboot.
+    pub journal: Option<&'b Journal<RECORDS>>,
     /// Where it comes from.
     pub plan: HostPlan,
     /// What its clock is ahead of the world's.
@@ -91,10 +94,20 @@ impl<'b> Host<'b> {
         self.down_until.max(self.silent_until).max(self.frozen_until).max(self.full_until)
     }
 
+    /// When it asks the peers that its last reboot has lost, for the first time and for the last; nobody, if it knows of none. A clock that
+    /// jumped may have cut it short.
+    pub(super) fn asks_from_until(&self) -> Option<(u64, u64)> {
+        let is_asking = self.journal.is_some() && self.boots > 0 && self.ahead_us == self.plan.clock_us;
+        let from = self.booted_at.max(self.down_until);
+        is_asking.then_some((from, from.saturating_add(LAST_QUESTION)))
+    }
+
     /// Boots the `n`th host.
     pub(super) fn new(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64) -> Host<'b> {
+        let journal = plan.has_journal.then(|| &*bump.alloc(Journal::new()));
         let mut host = Host {
             link: boot(bump, n, plan, seed, 0),
+            journal,
             plan: plan.clone(),
             ahead_us: plan.clock_us,
             boots: 0,
@@ -114,8 +127,17 @@ impl<'b> Host<'b> {
             owed: Vec::new(),
             spins: 0,
         };
-        host.set_addresses(n, 0);
+        host.begin(n, 0);
         host
+    }
+
+    /// What an application does when it starts.
+    fn begin(&mut self, n: usize, world: u64) {
+        if let Some(journal) = self.journal {
+            let kept = self.link.keep_journal(self.now(world), journal);
+            debug_assert!(kept.is_ok(), "a journal for every shape");
+        }
+        self.set_addresses(n, world);
     }
 
     /// Its clock.
@@ -147,13 +169,22 @@ impl<'b> Host<'b> {
     pub(super) fn reboot(&mut self, bump: &'b Bump, n: usize, seed: u64, world: u64) {
         self.boots += 1;
         self.booted_at = world;
+        // Every other time something warns it.
+        if self.boots.is_multiple_of(2) {
+            self.link.tcp().note_sequence_numbers();
+        }
         self.link = boot(bump, n, &self.plan, seed, self.boots);
-        self.set_addresses(n, world);
+        self.begin(n, world);
         self.waiting.clear();
         self.owed.clear();
         self.in_use = (0, 0, 0);
     }
 }
+
+/// Records of a journal: more than the slots of every shape, and fewer than what two lives of the largest leave.
+const RECORDS: usize = 12;
+/// The last question is put so long after the first.
+const LAST_QUESTION: u64 = 31 * SECOND;
 
 /// Connections, listeners, half-open, TIME-WAIT and bytes of a shape.
 pub(super) const SIZES: [(usize, usize, usize, usize, usize); 5] =

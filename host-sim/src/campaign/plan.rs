@@ -38,6 +38,8 @@ pub(super) struct HostPlan {
     pub config: Config,
     /// What the host's clock shows when the world begins, in microseconds.
     pub clock_us: u64,
+    /// It keeps a journal, which outlives its reboots.
+    pub has_journal: bool,
 }
 
 /// A peer that speaks TCP by a script and makes no honest progress.

@@ -42,6 +42,7 @@ impl World<'_> {
         }
         self.note(|| "the world becomes quiet".into());
         self.phase = Phase::Idle;
+        self.calm_at = self.now;
         self.wire = Wire { delay_us: if self.is_steady { self.wire.delay_us } else { MS }, ..Wire::default() };
         for h in 0..self.hosts.len() {
             let host = &mut self.hosts[h];
@@ -123,13 +124,26 @@ impl World<'_> {
         let pair = &self.pairs[conn.pair];
         let peer = &self.hosts[conn.remote.host()];
         let gone_at = pair.gone_at[pair.place(conn.remote)];
-        let could_not_tell = peer.booted_at > conn.opened_at
+        let could_not_tell = peer.booted_at > conn.opened_at && !self.must_be_told(conn)
             || peer.moved_at > conn.opened_at
             || gone_at.is_none_or(|gone| pair.lost_at.is_some_and(|lost| lost >= gone));
         let is_told = pair.told_at[pair.place(conn.local)].is_some_and(|at| gone_at.is_some_and(|gone| at >= gone));
         let how = if is_told { "an RST reached it in vain" } else { "nobody told it" };
         (!could_not_tell)
             .then(|| format!("{how}, it went at {} ms and nothing was lost since", gone_at.unwrap_or(0) / MS))
+    }
+
+    /// Its peer's reboot forgot the connection, but a journal did not, and a question was not lost: it fell into the quiet, or nothing was lost at all.
+    fn must_be_told(&self, conn: &Conn) -> bool {
+        let peer = &self.hosts[conn.remote.host()];
+        let counters = peer.link.tcp_ref().counters().journal;
+        let is_its = |other: &&Conn| (other.local, other.remote) == (conn.remote, conn.local) && other.is_forgotten;
+        let is_noted = self.conns.iter().any(|other| is_its(&other) && other.opened_at < peer.booted_at);
+        let Some((from, until)) = peer.asks_from_until() else { return false };
+        let is_undisturbed = [conn.host, conn.remote.host()].iter().all(|h| self.hosts[*h].hindered_until() <= from)
+            && self.pairs[conn.pair].lost_at.is_none_or(|at| at <= from);
+        let is_heard = is_undisturbed || until > self.calm_at + 2 * SECOND;
+        is_noted && peer.moved_at <= conn.opened_at && counters.forgotten == 0 && is_heard
     }
 
     /// A peer that reads has got everything that was written, and the FIN.

@@ -69,6 +69,8 @@ pub(super) struct World<'b> {
     pub pairs: Vec<Pair>,
     pub wire: Wire,
     pub phase: Phase,
+    /// When it became quiet.
+    pub calm_at: u64,
     pub story: Story,
     pub failure: Option<String>,
     hasher: SipHasher13,
@@ -118,6 +120,7 @@ impl<'b> World<'b> {
             pairs: Vec::new(),
             wire: Wire { delay_us: MS, ..Wire::default() },
             phase: Phase::Busy,
+            calm_at: 0,
             story,
             failure: None,
             hasher: SipHasher13::new_with_keys(1, 2),
