@@ -60,14 +60,20 @@ impl Keyed {
     }
 
     /// The SEQ and ACK of a probe to a peer that a restart of ours has lost: nothing that it expects, and nothing that others can guess. Each attempt
-    /// has others, in case one falls into its windows.
+    /// has others, in case one falls into its windows; and every second attempt's ACK lies opposite the last one's, because there are peers
+    /// (smoltcp) that pass over an ACK of what they count as acknowledged long ago, which half of all numbers are.
     #[cfg(feature = "journal")]
     pub(crate) fn probe_numbers(&self, tuple: &Tuple, attempt: u8) -> (Seq, Seq) {
-        let mut hasher = self.hasher;
-        hasher.write_u64(self.hash(Purpose::Probe, tuple, tuple.local_port));
-        hasher.write_u8(attempt);
-        let numbers = hasher.finish();
-        (Seq(numbers as u32), Seq((numbers >> 32) as u32))
+        const OPPOSITE: u32 = 1 << 31;
+        let base = self.hash(Purpose::Probe, tuple, tuple.local_port);
+        let numbers = |salt: u8| {
+            let mut hasher = self.hasher;
+            hasher.write_u64(base);
+            hasher.write_u8(salt);
+            hasher.finish()
+        };
+        let (seq, ack) = (numbers(attempt) as u32, (numbers(attempt & !1) >> 32) as u32);
+        (Seq(seq), if attempt & 1 == 0 { Seq(ack) } else { Seq(ack) + OPPOSITE })
     }
 
     /// Where a connection is looked for. Our own address is left out: a host has few.

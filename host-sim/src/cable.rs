@@ -97,6 +97,8 @@ impl Lane {
 /// Both directions.
 pub struct Cable {
     hostility: Option<Hostility>,
+    /// How long a frame takes, without hostility.
+    delay: Duration,
     rng: fastrand::Rng,
     to_us: Lane,
     to_peer: Lane,
@@ -108,7 +110,15 @@ impl Cable {
     /// Lays a cable, a perfect one without hostility.
     pub fn new(hostility: Option<Hostility>) -> Cable {
         let rng = fastrand::Rng::with_seed(hostility.map_or(0, |hostility| hostility.seed));
-        Cable { hostility, rng, to_us: Lane::default(), to_peer: Lane::default(), frames: 0, out_until: None }
+        Cable {
+            hostility,
+            delay: Duration::ZERO,
+            rng,
+            to_us: Lane::default(),
+            to_peer: Lane::default(),
+            frames: 0,
+            out_until: None,
+        }
     }
 
     /// Returns whether the cable does harm by itself.
@@ -119,11 +129,17 @@ impl Cable {
     /// Makes the cable perfect. Frames on their way arrive.
     pub fn make_perfect(&mut self) {
         self.hostility = None;
+        self.delay = Duration::ZERO;
         self.out_until = None;
         for toward in [Toward::Us, Toward::Peer] {
             self.set_pulled(toward, false);
             self.set_lost(toward, None);
         }
+    }
+
+    /// Makes the cable long: so much each way. A hostile one has delays of its own.
+    pub fn set_delay(&mut self, delay: Duration) {
+        self.delay = delay;
     }
 
     /// Cuts one direction, or mends it.
@@ -150,7 +166,7 @@ impl Cable {
             return Fate::Lost;
         }
         let Some(hostility) = self.hostility else {
-            self.put(now, toward, bytes);
+            self.put(now + self.delay, toward, bytes);
             return Fate::Arrives;
         };
         if self.happens(hostility.loss) {
@@ -240,6 +256,21 @@ mod tests {
             assert_eq!(cable.take(Instant::ZERO, Toward::Us), Some(vec![byte]));
         }
         assert_eq!(cable.next_arrival(), None);
+    }
+
+    #[test]
+    fn a_long_cable_delivers_late_and_in_order() {
+        let mut cable = Cable::new(None);
+        cable.set_delay(Duration::from_millis(5));
+        for byte in 0..2 {
+            cable.carry(Instant::ZERO, Toward::Us, &[byte]);
+        }
+        assert_eq!(
+            (cable.take(Instant::from_micros(4_999), Toward::Us), cable.next_arrival()),
+            (None, Some(Instant::from_millis(5)))
+        );
+        let arrived: Vec<_> = std::iter::from_fn(|| cable.take(Instant::from_millis(5), Toward::Us)).collect();
+        assert_eq!(arrived, [[0], [1]]);
     }
 
     #[test]

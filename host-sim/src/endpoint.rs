@@ -6,14 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, anyhow, bail};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium, Received};
 use tcp_reset_core::{
-    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Instant, LinkAddr, ResetReason, SecretKey, State,
-    Storage, Tcp,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Event, Instant, JOURNAL_RECORD_LEN, Journal, LinkAddr,
+    ResetReason, SecretKey, State, Storage, Tcp,
 };
 
 use crate::resolve;
 
 /// A board's worth of connections: 8 slots, 4 listeners, 16 handshakes, 16 in TIME-WAIT, 512 KiB for buffers.
 type Board = Storage<8, 4, 16, 16, { 512 * 1024 }>;
+
+/// What outlives a restart: twice as many records as slots.
+type Memory = Journal<RECORDS>;
+const RECORDS: usize = 16;
 
 /// The longest frame: MTU 1,500 and an Ethernet header.
 pub const MAX_FRAME: usize = 1_514;
@@ -35,6 +39,7 @@ pub struct Endpoint {
     prefix: u8,
     mac: [u8; 6],
     config: Config,
+    journal: Option<&'static Memory>,
     /// The reason each connection ended for, as it was told.
     ended: HashMap<ConnectionHandle, CloseReason>,
     events: Vec<Event>,
@@ -51,7 +56,7 @@ impl Endpoint {
         let tcp = Tcp::new(storage, config, random_key()?)?;
         let mut link = Link::new(tcp, Medium::Ethernet(LinkAddr(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;
-        Ok(Endpoint { link, addr, prefix, mac, config, ended: HashMap::new(), events: Vec::new() })
+        Ok(Endpoint { link, addr, prefix, mac, config, journal: None, ended: HashMap::new(), events: Vec::new() })
     }
 
     /// Returns the engine.
@@ -64,13 +69,44 @@ impl Endpoint {
         &mut self.link
     }
 
-    /// Boots it again: every connection is forgotten without a word.
+    /// Boots it again on this address: every connection is forgotten without a word.
     ///
     /// # Errors
     /// If the system has no random bytes to give.
-    pub fn reboot(&mut self) -> Result<()> {
-        *self = Endpoint::boot(self.addr, self.prefix, self.mac, self.config)?;
+    pub fn reboot(&mut self, addr: IpAddr) -> Result<()> {
+        *self = Endpoint::boot(addr, self.prefix, self.mac, self.config)?;
         Ok(())
+    }
+
+    /// Keeps a journal from now on.
+    ///
+    /// # Errors
+    /// If it is too small.
+    pub fn keep_journal(&mut self, now: Instant) -> Result<()> {
+        let journal = *self.journal.get_or_insert_with(|| Box::leak(Box::default()));
+        Ok(self.link.keep_journal(now, journal)?)
+    }
+
+    /// Fills the journal's memory with what happens to be in one that has just got power.
+    pub fn spoil_journal(&mut self) {
+        let mut rng = fastrand::Rng::with_seed(0x706f_7765_726f_6e21);
+        let Some(journal) = self.journal else { return };
+        for at in 0..RECORDS {
+            let mut bytes = [0; JOURNAL_RECORD_LEN];
+            rng.fill(&mut bytes);
+            journal.set_record(at, &bytes);
+        }
+    }
+
+    /// Boots it again, on this address: every connection is forgotten, but for what the journal has of it.
+    ///
+    /// # Errors
+    /// If the system has no random bytes to give.
+    pub fn reboot_with_journal(&mut self, now: Instant, addr: IpAddr) -> Result<()> {
+        let journal = self.journal;
+        self.reboot(addr)?;
+        self.journal = journal;
+        self.keep_journal(now)
     }
 
     /// Returns our address.

@@ -62,7 +62,12 @@ fn is_transfer(step: &Step) -> bool {
         }
     };
     let is_real = matches!(step.way, Way::ToUs | Way::ToPeer) && step.arrived();
-    is_plain && is_ordinary && is_real
+    is_plain && is_ordinary && is_real && !is_probe(step)
+}
+
+/// We have no connection, and ask a peer that perhaps has one.
+fn is_probe(step: &Step) -> bool {
+    step.way == Way::ToPeer && matches!(step.ours, State::Closed | State::Listen) && step.seen.is(Control::ACK)
 }
 
 fn draw_run(out: &mut String, trace: &Trace, run: &mut Vec<(usize, &Step)>, start: Option<Instant>) {
@@ -149,14 +154,14 @@ pub(crate) fn label(trace: &Trace, place: usize, seen: &Seen) -> String {
 }
 
 /// Counts from the closest initial number below, marked by a prime where that is an earlier connection's: initial numbers are random, and
-/// the latest may lie a little below an old one. What is near none is shown as it is.
+/// the latest may lie a little below an old one. What is near none is shown as it is, in hexadecimal.
 fn relative(number: Seq, isns: &[Seq]) -> String {
     let from = |isn: &Seq| number.0.wrapping_sub(isn.0) as i32;
     let is_after = |isn: &&Seq| (0..NEAR).contains(&from(isn));
     let is_before = |isn: &&Seq| (-NEAR..0).contains(&from(isn));
     let below = isns.iter().filter(is_after).min_by_key(|isn| from(isn));
     let Some(isn) = below.or_else(|| isns.iter().find(is_before)) else {
-        return format!("abs {number}");
+        return format!("x{:08x}", number.0);
     };
     let prime = if Some(isn) == isns.first() { "" } else { "\u{2032}" };
     format!("{}{prime}", from(isn))
@@ -177,6 +182,9 @@ fn why(step: &Step, is_forged: bool) -> String {
     }
     if let Some(reason) = step.reset {
         let _ = write!(why, "{reason}");
+    }
+    if is_probe(step) {
+        why.push_str("probe of a lost peer");
     }
     why
 }

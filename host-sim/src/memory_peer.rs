@@ -229,7 +229,7 @@ impl Peer for MemoryPeer {
     /// The peer as a whole restarts; only its listeners come back.
     fn vanish(&mut self, socket: Socket) -> Result<()> {
         self.stream(socket)?;
-        self.endpoint.reboot()?;
+        self.endpoint.reboot(self.endpoint.addr())?;
         for i in 0..self.sockets.len() {
             self.sockets[i] = match self.sockets[i] {
                 Held::Listener { port, .. } => Held::Listener { handle: self.listen_on(port)?, port },

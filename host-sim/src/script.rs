@@ -56,7 +56,12 @@ pub(crate) fn we_open(w: &mut World<'_>) -> Result<(Pair, Socket)> {
 
 /// We connect to a listener there is.
 pub(crate) fn we_open_again(w: &mut World<'_>, listener: Socket) -> Result<Pair> {
-    let (our_port, their_port) = (w.port(OUR_CLIENT), w.port(THEIR_SERVER));
+    we_come_from(w, listener, OUR_CLIENT)
+}
+
+/// We connect to a listener there is, from the scenario's `n`th port.
+pub(crate) fn we_come_from(w: &mut World<'_>, listener: Socket, n: u16) -> Result<Pair> {
+    let (our_port, their_port) = (w.port(n), w.port(THEIR_SERVER));
     w.note(format!("we connect from port {our_port} to the peer's port {their_port}"));
     let ours = w.connect(our_port, their_port)?;
     let theirs = peer_accepts(w, listener)?;

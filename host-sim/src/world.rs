@@ -1,7 +1,7 @@
 //! Our endpoint, the peer, and everything that passes between them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -153,10 +153,31 @@ impl<'w> World<'w> {
     /// If no random key is to be had.
     pub fn restart(&mut self) -> Result<()> {
         self.note("we restart and remember nothing");
-        self.ours.reboot()?;
+        self.ours.reboot(self.family.our_addr())?;
         self.listeners.clear();
         self.next = None;
         Ok(())
+    }
+
+    /// Our endpoint keeps a journal from now on.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn keep_journal(&mut self) -> Result<()> {
+        let now = self.now();
+        self.ours.keep_journal(now)
+    }
+
+    /// Restarts our endpoint on this address: every connection is forgotten, but the journal is kept.
+    ///
+    /// # Errors
+    /// If no random key is to be had.
+    pub fn restart_with_journal(&mut self, addr: IpAddr) -> Result<()> {
+        let now = self.now();
+        self.ours.reboot_with_journal(now, addr)?;
+        self.listeners.clear();
+        self.next = None;
+        self.flush()
     }
 
     /// Returns the cable.

@@ -11,6 +11,7 @@ mod losing;
 mod lost;
 mod opening;
 mod power;
+mod rebooting;
 mod silence;
 mod sockstress;
 mod timing;
@@ -325,6 +326,41 @@ pub const SCENARIOS: &[Scenario] = &[
         Rst::ours("RST,ACK SEQ=501 ACK=11"),
         Rst::ours("RST,ACK SEQ=1 ACK=11"),
     ]),
+    scenario(
+        "reboot-all-told",
+        "we reboot with a journal: 6 processes see ECONNRESET in 2 round trips",
+        rebooting::all_are_told,
+    )
+    .resets(&[Rst::ours("RST SEQ=101").times(6, 6)])
+    .leaves(0, 0, 0),
+    scenario(
+        "reboot-numbers-noted",
+        "the same with SND.NXT noted: the exact RST, in half a round trip",
+        rebooting::numbers_were_noted,
+    )
+    .resets(&[Rst::ours("RST SEQ=101").times(6, 6)])
+    .leaves(0, 0, 0),
+    scenario("reboot-question-lost", "our first question is lost: told by the second", rebooting::question_lost)
+        .resets(&[Rst::ours("RST SEQ=101")])
+        .leaves(0, 0, 0),
+    scenario("reboot-answer-lost", "the peer's first answer is lost: told by the second", rebooting::answer_lost)
+        .resets(&[Rst::ours("RST SEQ=101")])
+        .leaves(0, 0, 0),
+    scenario("reboot-rst-lost", "our first RST is lost: told by the second", rebooting::rst_lost)
+        .resets(&[Rst::ours("RST SEQ=101").times(2, 2)])
+        .leaves(0, 0, 0),
+    scenario("reboot-peer-gone", "the peer has no connection any more: one question", rebooting::peer_is_gone)
+        .leaves(0, 0, 0),
+    scenario("reboot-peer-again", "the peer's client comes again, same port: served", rebooting::peer_comes_again),
+    scenario("reboot-we-again", "we connect again from the same port: told, served", rebooting::we_come_again)
+        // Before the new SYN has left, or after it.
+        .resets(&[Rst::ours("RST SEQ=101").times(0, 2), Rst::ours("RST SEQ=101′").times(0, 2)]),
+    scenario("reboot-elsewhere", "we reboot on another address: nobody is asked", rebooting::on_another_address)
+        .resets(&[Rst::ours("RST SEQ=101")])
+        .leaves(0, 0, 0),
+    scenario("reboot-garbage", "garbage where the journal is: nobody is asked", rebooting::garbage)
+        .resets(&[Rst::ours("RST SEQ=101").times(2, 2)])
+        .leaves(0, 0, 0),
     scenario("challenge-quota", "100 forged RSTs in the window: few challenges, the echo goes on", crowding::quota),
     scenario("backlog-soak", "210 clients, a third reset before accept: every slot returns", crowding::soak)
         .tuned(timing::small_backlog)
