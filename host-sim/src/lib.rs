@@ -17,6 +17,7 @@ pub mod kernel_peer;
 pub mod ladder;
 pub mod measure;
 pub mod memory_peer;
+mod memory_wire;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod pcap;

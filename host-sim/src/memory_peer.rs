@@ -1,6 +1,5 @@
 //! A second core as the peer, on a clock that only waiting moves.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,12 +9,11 @@ use tcp_reset_core::{
     StreamOptions,
 };
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Drained, Endpoint};
 use crate::family::Family;
+use crate::memory_wire::{MemoryWire, Station};
 use crate::peer::{Failure, Peer, Read, Socket};
 
-/// How long a frame is on its way, in either direction.
-const DELAY: Duration = Duration::from_millis(1);
 /// The receive buffer of a narrow connection, in bytes.
 const NARROW_BUFFER: usize = 2_048;
 /// Buffers of the peer's other connections, in bytes.
@@ -27,13 +25,10 @@ enum Held {
     Gone,
 }
 
-/// Another engine, and two queues for a wire.
+/// Another engine, and a wire to it.
 pub struct MemoryPeer {
     endpoint: Endpoint,
-    now: Instant,
-    next: Option<Instant>,
-    to_peer: VecDeque<(Instant, Vec<u8>)>,
-    to_us: VecDeque<(Instant, Vec<u8>)>,
+    wire: MemoryWire,
     sockets: Vec<Held>,
 }
 
@@ -45,10 +40,7 @@ impl MemoryPeer {
     pub fn new(family: Family, mac: [u8; 6]) -> Result<MemoryPeer> {
         Ok(MemoryPeer {
             endpoint: Endpoint::boot(family.peer_addr(), family.prefix(), mac, Config::default())?,
-            now: Instant::ZERO,
-            next: None,
-            to_peer: VecDeque::new(),
-            to_us: VecDeque::new(),
+            wire: MemoryWire::default(),
             sockets: Vec::new(),
         })
     }
@@ -67,25 +59,7 @@ impl MemoryPeer {
 
     /// Lets the peer's engine speak.
     fn flush(&mut self) -> Result<()> {
-        let drained = self.endpoint.drain(self.now)?;
-        self.next = drained.next;
-        let at = self.now + DELAY;
-        self.to_us.extend(drained.frames.into_iter().map(|sent| (at, sent.bytes)));
-        Ok(())
-    }
-
-    /// Delivers what has arrived at the peer.
-    fn deliver(&mut self) -> Result<()> {
-        while let Some((_, frame)) = self.to_peer.pop_front_if(|(at, _)| *at <= self.now) {
-            let (_, answer) = self.endpoint.receive(self.now, &frame);
-            self.to_us.extend(answer.map(|sent| (self.now + DELAY, sent.bytes)));
-        }
-        self.flush()
-    }
-
-    fn next_event(&self) -> Option<Instant> {
-        let arrivals = [self.to_peer.front(), self.to_us.front()];
-        arrivals.into_iter().flatten().map(|(at, _)| *at).chain(self.next).min()
+        self.wire.flush(&mut self.endpoint)
     }
 
     fn listen_on(&mut self, port: u16) -> Result<ListenerHandle> {
@@ -93,6 +67,18 @@ impl MemoryPeer {
         let stream = StreamOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..StreamOptions::default() };
         let options = ListenOptions { stream, ..ListenOptions::default() };
         self.endpoint.tcp().listen(local, options).context("the peer does not listen")
+    }
+}
+
+impl Station for Endpoint {
+    fn receive(&mut self, now: Instant, frame: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (_, answer) = Endpoint::receive(self, now, frame);
+        Ok(answer.into_iter().map(|sent| sent.bytes).collect())
+    }
+
+    fn drain(&mut self, now: Instant) -> Result<(Vec<Vec<u8>>, Option<Instant>)> {
+        let Drained { frames, next } = Endpoint::drain(self, now)?;
+        Ok((frames.into_iter().map(|sent| sent.bytes).collect(), next))
     }
 }
 
@@ -106,7 +92,7 @@ impl Peer for MemoryPeer {
     }
 
     fn now(&self) -> Instant {
-        self.now
+        self.wire.now()
     }
 
     fn mac(&self) -> [u8; 6] {
@@ -114,23 +100,16 @@ impl Peer for MemoryPeer {
     }
 
     fn send_frame(&mut self, frame: &[u8]) -> Result<()> {
-        self.to_peer.push_back((self.now + DELAY, frame.to_vec()));
+        self.wire.send(frame);
         Ok(())
     }
 
     fn receive_frame(&mut self) -> Result<Option<Vec<u8>>> {
-        let now = self.now;
-        Ok(self.to_us.pop_front_if(|(at, _)| *at <= now).map(|(_, frame)| frame))
+        Ok(self.wire.receive())
     }
 
     fn wait(&mut self, until: Instant) -> Result<()> {
-        self.flush()?;
-        while self.to_us.front().is_none_or(|(at, _)| *at > self.now) && self.now < until {
-            let next = self.next_event().map_or(until, |at| at.min(until));
-            self.now = self.now.max(next);
-            self.deliver()?;
-        }
-        Ok(())
+        self.wire.wait(until, &mut self.endpoint)
     }
 
     fn listen(&mut self, port: u16) -> Result<Socket> {
@@ -142,7 +121,7 @@ impl Peer for MemoryPeer {
         let Some(Held::Listener { handle: held, .. }) = self.sockets.get(listener.0) else {
             bail!("the peer's socket {} is not a listener", listener.0);
         };
-        let (held, now) = (*held, self.now);
+        let (held, now) = (*held, self.wire.now());
         match self.endpoint.tcp().accept(now, held) {
             Ok(handle) => {
                 let port = self.endpoint.tcp().status(handle)?.local.port();
@@ -157,7 +136,7 @@ impl Peer for MemoryPeer {
     fn connect(&mut self, port: u16, remote: SocketAddr, is_narrow: bool) -> Result<Socket> {
         let rx_buffer = if is_narrow { NARROW_BUFFER } else { BUFFER };
         let options = StreamOptions { rx_buffer, tx_buffer: BUFFER, ..StreamOptions::default() };
-        let now = self.now;
+        let now = self.wire.now();
         let handle = self
             .endpoint
             .link()
@@ -177,41 +156,41 @@ impl Peer for MemoryPeer {
     }
 
     fn send(&mut self, socket: Socket, data: &[u8]) -> Result<Result<usize, Failure>> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         let outcome = self.endpoint.tcp().send(now, handle, data);
         self.flush()?;
         called(outcome, 0)
     }
 
     fn recv(&mut self, socket: Socket, buf: &mut [u8]) -> Result<Result<Read, Failure>> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         let outcome = self.endpoint.tcp().recv(now, handle, buf);
         self.flush()?;
         called(outcome.map(|n| if n == 0 { Read::End } else { Read::Data(n) }), Read::Nothing)
     }
 
     fn keep_alive(&mut self, socket: Socket, settings: KeepAlive) -> Result<()> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         let outcome = self.endpoint.tcp().set_keep_alive(now, handle, Some(settings));
         outcome.context("the peer does not keep the connection alive")?;
         self.flush()
     }
 
     fn set_user_timeout(&mut self, socket: Socket, timeout: Duration) -> Result<()> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         self.endpoint.tcp().set_user_timeout(now, handle, timeout).context("the peer takes no user timeout")?;
         self.flush()
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<()> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         self.endpoint.tcp().shutdown(now, handle).context("the peer does not shut down")?;
         self.flush()?;
         Ok(())
     }
 
     fn close(&mut self, socket: Socket) -> Result<()> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         self.sockets[socket.0] = Held::Gone;
         self.endpoint.tcp().close(now, handle).context("the peer does not close")?;
         self.flush()?;
@@ -219,7 +198,7 @@ impl Peer for MemoryPeer {
     }
 
     fn abort(&mut self, socket: Socket) -> Result<()> {
-        let ((handle, _), now) = (self.stream(socket)?, self.now);
+        let ((handle, _), now) = (self.stream(socket)?, self.wire.now());
         self.sockets[socket.0] = Held::Gone;
         self.endpoint.tcp().abort(now, handle).context("the peer does not abort")?;
         self.flush()?;
@@ -241,7 +220,7 @@ impl Peer for MemoryPeer {
     }
 
     fn drop_streams(&mut self) -> Result<()> {
-        let now = self.now;
+        let now = self.wire.now();
         let streams: Vec<_> = self.endpoint.tcp().connections().map(|(handle, _)| handle).collect();
         for handle in streams {
             // One that has ended since cannot be aborted.
