@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nix::libc;
 use tcp_reset_core::{Instant, KeepAlive, State};
 
 use crate::endpoint::MAX_FRAME;
@@ -223,11 +222,7 @@ fn failure<T>(outcome: std::io::Result<T>) -> Result<Result<T, Failure>> {
         Err(error) => error,
     };
     match error.raw_os_error() {
-        Some(libc::ECONNREFUSED) => Ok(Err(Failure::Refused)),
-        Some(libc::ECONNRESET) => Ok(Err(Failure::Reset)),
-        Some(libc::EPIPE) => Ok(Err(Failure::Pipe)),
-        Some(libc::ETIMEDOUT) => Ok(Err(Failure::TimedOut)),
-        Some(errno) => Ok(Err(Failure::Other(errno))),
+        Some(errno) => Ok(Err(Failure::from_errno(errno))),
         None => Err(anyhow!(error).context("a call on the kernel's socket failed")),
     }
 }

@@ -15,6 +15,8 @@ pub mod judge;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
+#[cfg(feature = "peers")]
+pub mod lwip_peer;
 pub mod measure;
 pub mod memory_peer;
 mod memory_wire;
@@ -29,6 +31,8 @@ pub mod rules;
 pub mod run;
 pub mod scenarios;
 mod script;
+#[cfg(feature = "peers")]
+pub mod smoltcp_peer;
 pub mod trace;
 pub mod tuning;
 pub mod world;

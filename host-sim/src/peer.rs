@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
+use nix::libc;
 use tcp_reset_core::{Instant, KeepAlive, State};
 
 /// A connection or listener of the peer's.
@@ -24,6 +25,19 @@ pub enum Failure {
     TimedOut,
     /// Any other error number.
     Other(i32),
+}
+
+impl Failure {
+    /// Returns what an error number of the system means.
+    pub fn from_errno(errno: i32) -> Failure {
+        match errno {
+            libc::ECONNREFUSED => Failure::Refused,
+            libc::ECONNRESET => Failure::Reset,
+            libc::EPIPE => Failure::Pipe,
+            libc::ETIMEDOUT => Failure::TimedOut,
+            errno => Failure::Other(errno),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
