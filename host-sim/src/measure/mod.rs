@@ -7,9 +7,8 @@ mod program;
 mod targets;
 
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::process::Command;
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
@@ -18,6 +17,7 @@ use serde::Serialize;
 use self::program::Cost;
 use self::targets::{Base, ITEMS, Item};
 use crate::image::{self, Speaks};
+use crate::lock;
 
 /// The stacks as the measured programs name them.
 const OURS: &str = "tcp-reset-core";
@@ -125,7 +125,7 @@ pub fn run(options: &Options) -> Result<bool> {
         measure: if options.instructions { "instructions" } else { "nanoseconds" },
         versions: Versions {
             ours: env!("CARGO_PKG_VERSION"),
-            smoltcp: smoltcp_version()?,
+            smoltcp: lock::smoltcp_version(SMOLTCP)?,
             rustc: rustc_version()?,
             valgrind,
         },
@@ -275,20 +275,6 @@ fn made_with(versions: &Versions) -> String {
         Some(valgrind) => format!("{}, {valgrind}.", versions.rustc),
         None => format!("{}.", versions.rustc),
     }
-}
-
-/// Returns the version in Cargo.lock.
-fn smoltcp_version() -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lock: toml::Table = text.parse().context("Cargo.lock is not understood")?;
-    let packages = lock.get("package").and_then(toml::Value::as_array).context("Cargo.lock names no package")?;
-    let is_it = |package: &&toml::Value| {
-        let is = |key: &str, begin: &str| package[key].as_str().is_some_and(|value| value.starts_with(begin));
-        package.get("name").and_then(toml::Value::as_str) == Some("smoltcp") && is("version", SMOLTCP)
-    };
-    let version = packages.iter().find(is_it).and_then(|package| package["version"].as_str());
-    Ok(version.context("Cargo.lock names no smoltcp to measure")?.to_owned())
 }
 
 fn rustc_version() -> Result<String> {
