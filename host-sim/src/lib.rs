@@ -25,6 +25,8 @@ mod memory_wire;
 pub mod mutants;
 pub mod pcap;
 pub mod peer;
+#[cfg(feature = "peers")]
+pub mod probes;
 pub mod qemu;
 mod report;
 pub mod resolve;

@@ -93,6 +93,8 @@ enum Command {
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
     Bench,
     Measure(measure::Options),
+    #[cfg(feature = "peers")]
+    Probes(host_sim::probes::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -124,6 +126,8 @@ fn main() -> ExitCode {
         }
         Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
         Some(Command::Measure(options)) => return code_of(measure::run(options).map(|holds| i32::from(!holds))),
+        #[cfg(feature = "peers")]
+        Some(Command::Probes(options)) => return code_of(host_sim::probes::run(options).map(|()| 0)),
         Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}

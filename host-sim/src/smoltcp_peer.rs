@@ -339,19 +339,19 @@ impl Peer for SmoltcpPeer {
         Ok(())
     }
 
+    /// Listeners begin anew as well: smoltcp hands a segment to the first of its sockets that takes it, so their order matters.
     fn drop_streams(&mut self) -> Result<()> {
-        let is_idle = |handle: &SocketHandle| self.host.sockets.get::<Tcp<'_>>(*handle).is_listening();
-        let handles: Vec<_> = self.handles().filter(|handle| !is_idle(handle)).collect();
+        let handles: Vec<_> = self.handles().collect();
         for handle in &handles {
             self.tcp(*handle).abort();
         }
         self.wire.flush(&mut self.host)?;
-        for handle in &handles {
-            self.host.sockets.remove(*handle);
+        for handle in handles {
+            self.host.sockets.remove(handle);
         }
         for held in &mut self.held {
             match held {
-                Held::Listener { waiting, .. } => waiting.retain(|handle| !handles.contains(handle)),
+                Held::Listener { waiting, .. } => waiting.clear(),
                 Held::Stream(_) => *held = Held::Gone,
                 Held::Gone => {}
             }
