@@ -169,7 +169,8 @@ fn tables_name_every_tcp_and_are_no_wider_than_a_hundred_columns() {
         let text = String::from_utf8(output.stdout).expect("the program writes UTF-8");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains("smoltcp 0.14.") && text.contains(" over IPv4 and IPv6\n"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let is_prose = |line: &str| arguments.contains(&"--markdown") && !line.starts_with('|');
+        assert!(text.lines().all(|line| is_prose(line) || line.chars().count() <= 100), "{text}");
     }
 }
 

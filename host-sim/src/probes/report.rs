@@ -11,6 +11,18 @@ use super::stage::Stage;
 use super::trial::{End, Found, Trial};
 use crate::family::Family;
 
+/// How the page of Markdown begins.
+const INTRODUCTION: &str = "\
+# Probes
+
+Written by `cargo run -p host-sim --features peers -- probes --markdown`. Each line is measured.
+
+A host that lost power knows no number of its connections, and its peers still have them. What it sends to such a peer carries foreign numbers.
+If the peer answers with its own, the answer draws RST at SEQ=SEG.ACK (RFC 9293, 3.10.7.1), which is the peer's exact RCV.NXT: the connection
+ends, and the peer's application is told. Which probe is answered so, by which TCP, in which state?
+
+";
+
 /// What the words of the tables mean.
 const LEGEND: &str = "\
 learns   the answer carries the peer's exact RCV.NXT, the RST that it draws at SEQ=SEG.ACK ends the
@@ -21,7 +33,8 @@ RST      answered with RST, and the connection is there as before
 ended    the probe ended the connection by itself; opened: it completed the handshake
 silent   no answer
 RST@ACK  a peer without the connection answers with RST at SEQ=SEG.ACK; RST@0: at SEQ=0
-k/n      so for k of n choices of foreign numbers: each on either side of the peer's own
+k/n      so for k of n choices of foreign numbers: each on either side of the peer's own;
+         SEQ+ is ahead of its RCV.NXT, ACK- behind its SND.NXT
 
 passive, active  ESTABLISHED: the peer accepted, or connected
 LISTEN, CLOSED   no connection: somebody listens on the port, or nobody
@@ -114,7 +127,7 @@ impl Block {
 
 /// Draws the tables: who learns by what, then each TCP in each state. Families that found the same share a table.
 pub(super) fn tables(blocks: &[Block], is_markdown: bool) -> String {
-    let mut text = String::new();
+    let mut text = String::from(if is_markdown { INTRODUCTION } else { "" });
     let heading = |title: &str| if is_markdown { format!("## {title}\n\n") } else { format!("{title}\n\n") };
     let fence = if is_markdown { "```text\n" } else { "" };
     let fence_end = if is_markdown { "```\n" } else { "" };
@@ -134,6 +147,9 @@ pub(super) fn tables(blocks: &[Block], is_markdown: bool) -> String {
             let _ = write!(text, "\n{fence}{}\n{fence_end}", mixed.join("\n"));
         }
         text.push('\n');
+    }
+    if is_markdown {
+        text += &heading("The words");
     }
     let _ = write!(text, "{fence}{LEGEND}{fence_end}");
     text

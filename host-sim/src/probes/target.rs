@@ -106,7 +106,9 @@ impl Targets {
                 let peer = self.kernel.as_mut().context("the wire to the kernel was not laid")?;
                 peer.speak(family);
                 let version = fs::read_to_string(KERNEL_VERSION).context("cannot read the kernel's version")?;
-                Ok((version.trim().to_owned(), with(peer)?))
+                // What follows the number names the build.
+                let number = version.split('-').next().unwrap_or_default().trim().to_owned();
+                Ok((number, with(peer)?))
             }
         }
     }

@@ -79,7 +79,7 @@ pub(crate) struct Trial {
     /// Whether the first answer's SEG.ACK is the peer's RCV.NXT; `None` if there is none that carries ACK and no RST.
     pub(crate) is_exact: Option<bool>,
     pub(crate) found: Found,
-    /// The error that the application is told.
+    /// The error that the application is told, as a system would call it. smoltcp's finds the socket CLOSED and is told no reason.
     pub(crate) told: Option<String>,
 }
 
