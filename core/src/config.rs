@@ -92,6 +92,10 @@ pub struct Config {
     pub challenge_limit: u8,
     /// Which sequence numbers beside RCV.NXT an RST may carry.
     pub rst_policy: RstPolicy,
+    /// Whether each RST says in its payload why it was sent, and what peers' RSTs say is kept: see [`crate::PeerReason`] and `Tcp::peer_reason`. 8 bytes,
+    /// in no reply that would be longer than what it answers. Default: no, as the draft asks.
+    #[cfg(feature = "reset-diagnostics")]
+    pub reset_diagnostics: bool,
     /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else
     /// [`ChecksumBy::Software`].
     pub checksum: Option<ChecksumBy>,
@@ -228,6 +232,8 @@ impl Default for Config {
             hop_limit: HOP_LIMIT,
             challenge_limit: 10,
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
+            #[cfg(feature = "reset-diagnostics")]
+            reset_diagnostics: false,
             checksum: None,
             #[cfg(feature = "eviction")]
             eviction: None,

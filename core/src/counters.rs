@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use crate::rules::verdict::{CloseReason, ResetReason, Rule, Verdict};
 use crate::time::Instant;
 use crate::wire::addr::{Tuple, endpoints};
+#[cfg(feature = "reset-diagnostics")]
+use crate::wire::diagnostic::PeerReason;
 use crate::wire::seq::Seq;
 
 /// How many of the last resets are kept.
@@ -37,6 +39,12 @@ pub struct Counters {
     pub resets_dropped: u32,
     /// Times that all buffers were moved together because no free run of the pool was long enough.
     pub pool_compactions: u32,
+    /// RSTs that ended a connection and said why in a form that is known.
+    #[cfg(feature = "reset-diagnostics")]
+    pub reasons_received: u32,
+    /// The same with a payload of no known form, which was ignored.
+    #[cfg(feature = "reset-diagnostics")]
+    pub reasons_malformed: u32,
     /// What the last restart has lost.
     #[cfg(feature = "journal")]
     pub journal: JournalCounters,
@@ -84,6 +92,10 @@ impl Counters {
         lost_before_accept: 0,
         resets_dropped: 0,
         pool_compactions: 0,
+        #[cfg(feature = "reset-diagnostics")]
+        reasons_received: 0,
+        #[cfg(feature = "reset-diagnostics")]
+        reasons_malformed: 0,
         #[cfg(feature = "journal")]
         journal: JournalCounters::ZERO,
     };
@@ -136,6 +148,9 @@ pub struct ResetRecord {
     pub seq: Seq,
     /// Which way, and why.
     pub what: ResetKind,
+    /// What it said of itself, where that was a code.
+    #[cfg(feature = "reset-diagnostics")]
+    pub said: Option<PeerReason<'static>>,
 }
 
 /// The same as it is kept: written for every reset that ends something, read seldom.
@@ -145,13 +160,33 @@ pub(crate) struct LoggedReset {
     pub(crate) tuple: Tuple,
     pub(crate) seq: Seq,
     pub(crate) what: ResetKind,
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) said: Option<PeerReason<'static>>,
 }
 
 impl LoggedReset {
+    pub(crate) fn new(at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) -> LoggedReset {
+        LoggedReset {
+            at,
+            tuple: *tuple,
+            seq,
+            what,
+            #[cfg(feature = "reset-diagnostics")]
+            said: None,
+        }
+    }
+
     pub(crate) fn record(&self, zone: u32) -> ResetRecord {
-        let LoggedReset { at, tuple, seq, what } = self;
-        let (local, remote) = endpoints(tuple, zone);
-        ResetRecord { at: *at, local, remote, seq: *seq, what: *what }
+        let (local, remote) = endpoints(&self.tuple, zone);
+        ResetRecord {
+            at: self.at,
+            local,
+            remote,
+            seq: self.seq,
+            what: self.what,
+            #[cfg(feature = "reset-diagnostics")]
+            said: self.said,
+        }
     }
 }
 

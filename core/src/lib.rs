@@ -70,6 +70,8 @@ pub use tables::storage::Storage;
 pub use time::Instant;
 pub use wire::addr::LinkAddr;
 pub use wire::checksum::ChecksumBy;
+#[cfg(feature = "reset-diagnostics")]
+pub use wire::diagnostic::PeerReason;
 pub use wire::options::Options;
 pub use wire::segment::{
     BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,

@@ -149,6 +149,22 @@ impl<'s> Pool<'s> {
         }
     }
 
+    /// Keeps bytes in the send buffer of a connection that is over, from its beginning on; returns how many it takes.
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) fn keep(&mut self, buffers: Buffers, bytes: &[u8]) -> usize {
+        let from = usize::from(buffers.start) * self.granule + buffers.rx_size();
+        let kept = bytes.len().min(buffers.tx_size());
+        self.bytes[from..from + kept].copy_from_slice(&bytes[..kept]);
+        kept
+    }
+
+    /// The first `len` bytes that were kept there.
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) fn kept(&self, buffers: Buffers, len: usize) -> &[u8] {
+        let from = usize::from(buffers.start) * self.granule + buffers.rx_size();
+        &self.bytes[from..from + len]
+    }
+
     /// Returns whether all free runs together have room for buffers of these sizes.
     pub(crate) fn has_room(&self, rx_size: usize, tx_size: usize) -> bool {
         self.granules(rx_size + tx_size).is_some_and(|want| want <= self.free)

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) hop_limit: NonZeroU8,
     pub(crate) challenge_limit: u8,
     pub(crate) rst_policy: RstPolicy,
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) reset_diagnostics: bool,
     pub(crate) checksum: ChecksumBy,
     pub(crate) ephemeral_ports: PortRange,
 }
@@ -66,6 +68,8 @@ impl Settings {
             hop_limit,
             challenge_limit,
             rst_policy,
+            #[cfg(feature = "reset-diagnostics")]
+            reset_diagnostics,
             checksum,
             #[cfg(feature = "user-timeout-option")]
             user_timeout_limit,
@@ -97,6 +101,8 @@ impl Settings {
             hop_limit,
             challenge_limit,
             rst_policy,
+            #[cfg(feature = "reset-diagnostics")]
+            reset_diagnostics,
             checksum: checksum.unwrap_or_default(),
             ephemeral_ports,
         })

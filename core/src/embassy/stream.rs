@@ -19,6 +19,8 @@ use crate::engine::event::{ConnectionHandle, Status};
 use crate::engine::tcp::Tcp;
 use crate::error::Error;
 use crate::rules::verdict::{CloseReason, State};
+#[cfg(feature = "reset-diagnostics")]
+use crate::wire::diagnostic::PeerReason;
 
 /// A connection.
 ///
@@ -304,6 +306,18 @@ impl TcpStream {
     /// None while the stream is held.
     pub fn status(&self) -> Result<Status, Error> {
         self.stack.state().link.tcp_ref().status(self.handle)
+    }
+
+    /// Shows what the RST said of itself that ended the connection: see [`crate::Tcp::peer_reason`].
+    ///
+    /// # Errors
+    /// None while the stream is held.
+    ///
+    /// # Panics
+    /// If `look` itself uses this stack or one of its sockets: it has all it needs in its hand.
+    #[cfg(feature = "reset-diagnostics")]
+    pub fn peer_reason<R>(&self, look: impl FnOnce(Option<PeerReason<'_>>) -> R) -> Result<R, Error> {
+        self.stack.state().link.tcp_ref().peer_reason(self.handle).map(look)
     }
 
     /// Returns the state, CLOSED after the end.

@@ -42,7 +42,7 @@ impl Tcp<'_> {
         accepted: &Accepted,
     ) -> Action {
         let Accepted { syn, establishes, ack, payload, fin, ack_now, receiver_gone } = *accepted;
-        let Arriving { now: _, tuple: _, link_addr, seg } = arriving;
+        let Arriving { link_addr, seg, .. } = arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         // Only a SYN that crosses ours proves nothing about its sender.

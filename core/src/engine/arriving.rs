@@ -27,4 +27,7 @@ pub(crate) struct Arriving<'b> {
     /// Where its frame came from.
     pub(crate) link_addr: LinkAddr,
     pub(crate) seg: &'b Segment<'b>,
+    /// Its bytes, options and all.
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) len: usize,
 }

@@ -5,9 +5,8 @@ use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{Counters, ResetKind, count};
+use crate::counters::{Counters, LoggedReset, ResetKind, count};
 use crate::engine::arriving::{Arrival, Arriving};
-use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
 use crate::rules::challenge::Quota;
@@ -48,7 +47,15 @@ impl Tcp<'_> {
             Some(seg) => {
                 let Header { dst_port: local_port, src_port: remote_port, .. } = seg.header;
                 let tuple = Tuple { local_addr: dst, remote_addr: src, local_port, remote_port };
-                self.dispatch(&Arriving { now, tuple: &tuple, link_addr, seg: &seg }, bytes)
+                let arriving = Arriving {
+                    now,
+                    tuple: &tuple,
+                    link_addr,
+                    seg: &seg,
+                    #[cfg(feature = "reset-diagnostics")]
+                    len: bytes.len(),
+                };
+                self.dispatch(&arriving, bytes)
             }
             None => dropped(Rule::Malformed),
         };
@@ -66,7 +73,7 @@ impl Tcp<'_> {
 
     /// No record changes before the checksum over `bytes` is found right.
     fn dispatch(&mut self, arriving: &Arriving<'_>, bytes: &[u8]) -> Verdict {
-        let Arriving { now, tuple, link_addr: _, seg } = arriving;
+        let Arriving { now, tuple, seg, .. } = arriving;
         let (connection, hash) = self.find_connection(tuple);
         if let Some(i) = connection
             && let Some(verdict) = self.on_expected(i, arriving, bytes)
@@ -89,7 +96,10 @@ impl Tcp<'_> {
         };
         // What changes nothing is counted alone.
         if seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
-            self.log_reset(*now, tuple, seg.header.seq, ResetKind::Received(verdict.rule));
+            let reset = LoggedReset::new(*now, tuple, seg.header.seq, ResetKind::Received(verdict.rule));
+            #[cfg(feature = "reset-diagnostics")]
+            let reset = LoggedReset { said: self.code_in(seg), ..reset };
+            self.log_reset(reset);
         }
         verdict
     }
@@ -180,7 +190,7 @@ impl Tcp<'_> {
     /// Recognizes an expected segment ([`synchronized::predict`]) and accepts it; returns `None` for any other. Payload is copied into the free
     /// part of the receive ring while it is summed. If the checksum is wrong RCV.NXT does not move, so the copy is never read.
     fn on_expected(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, bytes: &[u8]) -> Option<Verdict> {
-        let Arriving { now: _, tuple, link_addr, seg } = arriving;
+        let Arriving { tuple, link_addr, seg, .. } = arriving;
         let c = &mut self.connections[i];
         // What came out of order waits in the free part.
         if !c.reassembly.is_empty() {
@@ -237,6 +247,7 @@ impl Tcp<'_> {
             ForConnection::Handshake(ForHandshake::Reset(reset)) => self.reply_reset(arriving, reset),
             ForConnection::ReturnToSynSent => self.return_to_syn_sent(arriving.now, i),
             ForConnection::End(reason) => {
+                self.keep_peer_reason(i, arriving.seg);
                 self.end(i, reason, false);
                 Action::Ended(reason)
             }
@@ -262,7 +273,7 @@ impl Tcp<'_> {
 
     /// What the peer holds is over with our RST: the next SYN need not wait for its timer. It follows the RST, which goes first of all.
     fn reset_and_try_again(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        if self.replies.push_front(Reply::reset(arriving.tuple, arriving.link_addr, reset)).is_ok() {
+        if self.replies.push_front(self.reset_reply(arriving, reset)).is_ok() {
             self.is_segments_turn = false;
             self.syn_again(arriving.now, i);
         } else {

@@ -35,7 +35,7 @@ impl Tcp<'_> {
 
     /// Makes a half-open record and answers with SYN,ACK. The caller has seen that there is room.
     pub(crate) fn open_half(&mut self, l: ListenerId, arriving: &Arriving<'_>, iss: Seq) {
-        let Arriving { now: _, tuple, link_addr, seg } = arriving;
+        let Arriving { tuple, link_addr, seg, .. } = arriving;
         let Some(h) = self.half_open.allocate() else {
             return;
         };

@@ -5,6 +5,8 @@ pub(crate) mod arriving;
 mod audit;
 pub(crate) mod budget;
 mod calls;
+#[cfg(feature = "reset-diagnostics")]
+mod diagnostics;
 mod dispatch;
 pub(crate) mod event;
 #[cfg(feature = "eviction")]
@@ -18,6 +20,8 @@ pub(crate) mod keeping;
 #[cfg(not(feature = "journal"))]
 #[path = "no_keeping.rs"]
 pub(crate) mod keeping;
+#[cfg(not(feature = "reset-diagnostics"))]
+mod no_diagnostics;
 #[cfg(not(feature = "journal"))]
 mod no_journal;
 pub(crate) mod poll;

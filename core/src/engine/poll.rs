@@ -9,7 +9,7 @@ use crate::connection::send::{Kind, Plan};
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
-use crate::counters::{ResetKind, count};
+use crate::counters::{LoggedReset, ResetKind, count};
 use crate::engine::event::Event;
 use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
@@ -18,7 +18,7 @@ use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
-use crate::wire::checksum::Sum;
+use crate::wire::checksum::{self, Sum};
 use crate::wire::options::Options;
 use crate::wire::segment::{BufferTooSmall, Control, HEADER_LEN, Header};
 use crate::wire::seq::Seq;
@@ -175,11 +175,11 @@ impl<'s> Tcp<'s> {
 
     pub(crate) fn len_of(&self, what: &What) -> usize {
         match what {
-            What::Reply => HEADER_LEN + self.first_reply().options.wire_len(),
+            What::Reply => HEADER_LEN + self.first_reply().options.wire_len() + self.reason_of(what).len(),
             What::Probe(_) => HEADER_LEN,
             What::Segment(i, plan) => {
                 let options = options_of(&self.connections[*i], plan, &self.settings);
-                HEADER_LEN + options.wire_len() + usize::from(plan.len)
+                HEADER_LEN + options.wire_len() + usize::from(plan.len) + self.reason_of(what).len()
             }
         }
     }
@@ -363,16 +363,19 @@ impl<'t, 's> Transmit<'t, 's> {
     fn write_reply(&self, reply: &Reply, buf: &mut [u8]) -> Result<Option<ResetReason>, BufferTooSmall> {
         let Tuple { local_addr, remote_addr, .. } = &reply.tuple;
         let checksum = self.tcp.settings.checksum;
-        reply.header().emit_before(buf, Sum::ZERO, local_addr, remote_addr, checksum)?;
+        let header = reply.header();
+        let sum = self.write_reason(buf, header.wire_len())?;
+        header.emit_before(buf, sum, local_addr, remote_addr, checksum)?;
         Ok(reply.reason)
     }
 
     fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
+        let reason = if let Kind::Reset(_) = plan.kind { self.write_reason(buf, HEADER_LEN)? } else { Sum::ZERO };
         let Tcp { settings, connections, pool, clock, counters, .. } = &mut *self.tcp;
         let c = &mut connections[i];
         let header = header_of(c, plan, settings);
-        let mut sum = Sum::ZERO;
+        let mut sum = reason;
         if plan.len > 0 {
             let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
             let ring = pool.tx(c.buffers);
@@ -394,7 +397,7 @@ impl<'t, 's> Transmit<'t, 's> {
         let reason = match plan.kind {
             Kind::Reset(reason) => {
                 let tuple = self.tuple();
-                self.tcp.log_reset(self.now, &tuple, plan.seq, ResetKind::Sent(reason));
+                self.tcp.log_reset(LoggedReset::new(self.now, &tuple, plan.seq, ResetKind::Sent(reason)));
                 self.tcp.settle(i);
                 Some(reason)
             }
@@ -412,6 +415,13 @@ impl<'t, 's> Transmit<'t, 's> {
         if let Some(reason) = reset {
             self.tcp.counters.sent_reset(reason);
         }
+    }
+
+    /// Writes behind the header what an RST says of itself, and returns its sum.
+    fn write_reason(&self, buf: &mut [u8], header_len: usize) -> Result<Sum, BufferTooSmall> {
+        let reason = self.tcp.reason_of(&self.what);
+        let (_, payload) = buf.split_at_mut_checked(header_len).ok_or(BufferTooSmall)?;
+        Ok(if reason.is_empty() { Sum::ZERO } else { checksum::copy_and_sum(&reason, payload) })
     }
 
     fn connection(&self, i: Id<Connection>) -> &Connection {

@@ -25,6 +25,9 @@ pub(crate) struct Reply {
     pub(crate) reason: Option<ResetReason>,
     /// It is the last word of a half-open record.
     pub(crate) is_of_retired: bool,
+    /// It is an RST that may say why.
+    #[cfg(feature = "reset-diagnostics")]
+    pub(crate) says_why: bool,
 }
 
 impl Reply {
@@ -38,6 +41,8 @@ impl Reply {
         options: Options::NONE,
         reason: None,
         is_of_retired: false,
+        #[cfg(feature = "reset-diagnostics")]
+        says_why: false,
     };
 
     pub(crate) fn reset(tuple: &Tuple, link_addr: LinkAddr, reset: Reset) -> Reply {
@@ -52,6 +57,8 @@ impl Reply {
             options: Options::NONE,
             reason: Some(reset.reason),
             is_of_retired: false,
+            #[cfg(feature = "reset-diagnostics")]
+            says_why: false,
         }
     }
 
@@ -66,6 +73,8 @@ impl Reply {
             options,
             reason: None,
             is_of_retired: false,
+            #[cfg(feature = "reset-diagnostics")]
+            says_why: false,
         }
     }
 
@@ -90,6 +99,8 @@ impl Reply {
             options: Options::NONE,
             reason: None,
             is_of_retired: false,
+            #[cfg(feature = "reset-diagnostics")]
+            says_why: false,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::connection::list::List;
 use crate::connection::pool::Pool;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{Counters, LAST_RESETS, LoggedReset, ResetKind, count};
+use crate::counters::{Counters, LAST_RESETS, LoggedReset, count};
 use crate::engine::arriving::Arriving;
 use crate::engine::keeping::Keeping;
 use crate::engine::replies::{REPLIES, Reply};
@@ -21,8 +21,10 @@ use crate::tables::storage::Storage;
 use crate::tables::table::Table;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Clock, Instant};
-use crate::wire::addr::Tuple;
-use crate::wire::seq::Seq;
+#[cfg(feature = "reset-diagnostics")]
+use crate::wire::diagnostic::COMPACT_LEN;
+#[cfg(feature = "reset-diagnostics")]
+use crate::wire::segment::HEADER_LEN;
 
 /// A TCP endpoint without I/O, clock or heap.
 ///
@@ -103,8 +105,16 @@ impl<'s> Tcp<'s> {
 
     #[inline(never)]
     pub(crate) fn reply_reset(&mut self, arriving: &Arriving<'_>, reset: Reset) -> Action {
-        self.reply(Reply::reset(arriving.tuple, arriving.link_addr, reset));
+        self.reply(self.reset_reply(arriving, reset));
         Action::Reset(reset.reason)
+    }
+
+    /// It says why only where it is no longer for that than what it answers: nobody gets more from us than he sends.
+    pub(crate) fn reset_reply(&self, arriving: &Arriving<'_>, reset: Reset) -> Reply {
+        let reply = Reply::reset(arriving.tuple, arriving.link_addr, reset);
+        #[cfg(feature = "reset-diagnostics")]
+        let reply = Reply { says_why: arriving.len >= HEADER_LEN + COMPACT_LEN, ..reply };
+        reply
     }
 
     /// The reply that goes next; one to nobody where none waits.
@@ -127,7 +137,7 @@ impl<'s> Tcp<'s> {
     }
 
     #[inline(never)]
-    pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) {
-        self.last_resets.write(LoggedReset { at, tuple: *tuple, seq, what });
+    pub(crate) fn log_reset(&mut self, reset: LoggedReset) {
+        self.last_resets.write(reset);
     }
 }

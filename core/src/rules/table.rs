@@ -60,6 +60,7 @@ requirements! {
     S2 "Challenge ACKs are limited for each connection alone; what a peer is owed is not limited (RFC 5961 §7, CVE-2016-5696)."
     S4 "A full table has a policy that is declared and counted; who is evicted gets a valid RST with a reason."
     S5 "No timer ends an idle connection, or one that answers probes, unless a setting says so; each end has its own reason (MUST-37)."
+    S7 "No reply is longer than what it answers, except a SYN,ACK (reflection)."
     S8 "Nobody whose SYN was acknowledged is forgotten in silence: who is turned away gets a valid RST, repeated or late, never lost in a queue."
     L1 "One budget bounds how long a peer that gives nothing can hold a slot, in any state; a healthy peer is never ended by it."
     L2 "Keepalive: idle time, interval and number of probes; off by default (§3.8.4)."
@@ -340,6 +341,15 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      a_peer_without_the_connection_costs_one_segment]
     [-; J3 J2; "CLOSED, LISTEN, SYN-RECEIVED after a restart"; "forged RSTs and SYNs on the pair";
      "the peer is asked and told all the same"; "3.5.2"; a_forged_segment_does_not_stop_the_questions]
+    [-; S7 R1; "CLOSED, LISTEN"; "what draws an RST, reasons on the wire"; "the RST says why if it is no longer for that";
+     "RFC 9293 3.5.3, draft-ietf-tcpm-rst-diagnostic-payload"; a_reply_is_never_longer_than_what_it_answers]
+    [-; R9; "any"; "an RST is sent, reasons on the wire"; "the code of its reason, compact form";
+     "draft-ietf-tcpm-rst-diagnostic-payload"; each_rst_says_why_with_the_code_of_its_reason]
+    [-; M10; "SYN-SENT, ESTABLISHED to LAST-ACK"; "an RST that says why ends the connection, reasons on the wire";
+     "kept with the end, never acted upon"; "draft-ietf-tcpm-rst-diagnostic-payload";
+     what_a_peers_rst_says_is_kept_until_the_handle_is_given_up]
+    [-; M10; "SYN-SENT, ESTABLISHED to LAST-ACK"; "its payload has no known form"; "counts as an RST without one, counted";
+     "draft-ietf-tcpm-rst-diagnostic-payload"; a_payload_of_no_known_form_is_ignored_and_counted]
     [-; R10 M11; "TIME-WAIT reopened by a SYN"; "the old peer repeats its FIN"; "ACK by the old record";
      "3.10.7.4 eighth"; time_wait_reopened_old_peer_is_still_answered]
     [-; R7; "ESTABLISHED"; "window updates out of order"; "SND.WND follows WL1 and WL2"; "3.10.7.4 fifth";

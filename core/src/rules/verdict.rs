@@ -369,6 +369,21 @@ reasons! {
     }
 }
 
+impl ResetReason {
+    /// Returns the code that says it to the peer, of the registry of draft-ietf-tcpm-rst-diagnostic-payload. Where none says just that, the closest: what an
+    /// application or its listener has given up is an abort to the peer.
+    pub const fn code(self) -> u16 {
+        match self {
+            ResetReason::NoConnection | ResetReason::Restarted => 2,
+            ResetReason::ReceiverGone => 3,
+            ResetReason::UnreadData | ResetReason::Aborted | ResetReason::ListenerClosed => 4,
+            ResetReason::AckToListener | ResetReason::BadAckInHandshake => 5,
+            ResetReason::ListenerFull | ResetReason::Evicted => 10,
+            ResetReason::TimedOut => 14,
+        }
+    }
+}
+
 reasons! {
     /// What became of a peer that a restart of ours has lost: see `Tcp::keep_journal`.
     Fate {

@@ -2,6 +2,8 @@
 
 pub(crate) mod addr;
 pub(crate) mod checksum;
+#[cfg(feature = "reset-diagnostics")]
+pub(crate) mod diagnostic;
 pub(crate) mod options;
 pub(crate) mod segment;
 pub(crate) mod seq;

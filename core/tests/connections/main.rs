@@ -7,6 +7,7 @@ mod support;
 
 mod acknowledging;
 mod closing;
+mod diagnostics;
 mod freed;
 mod limits;
 mod neighbors;

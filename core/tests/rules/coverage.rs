@@ -29,6 +29,7 @@ const OTHERS: &[&str] = &["checks", "coverage", "support"];
 /// Where the other tests named in the table live.
 const ELSEWHERE: &[&str] = &[
     include_str!("../oracle/main.rs"),
+    include_str!("../connections/diagnostics.rs"),
     include_str!("../connections/user_timeout_option.rs"),
     include_str!("../journal/asking.rs"),
     include_str!("../journal/frames.rs"),

@@ -106,7 +106,9 @@ impl Draw {
         }
         for (h, host) in hosts.iter_mut().enumerate() {
             // By a generator of its own: a world is the same with and without.
-            host.has_journal = Rng::with_seed(seed.rotate_left(17) ^ h as u64 ^ 0x6a6f_7572).bool();
+            let mut rng = Rng::with_seed(seed.rotate_left(17) ^ h as u64 ^ 0x6a6f_7572);
+            host.has_journal = rng.bool();
+            host.config.reset_diagnostics = rng.bool();
             if self.chance(2) {
                 self.steer(seed, h, host);
             }
