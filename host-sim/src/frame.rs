@@ -96,6 +96,14 @@ impl Seen {
     }
 }
 
+/// The TCP payload of a frame; nothing where it carries no TCP.
+pub fn tcp_payload(frame: &[u8]) -> Vec<u8> {
+    let mut copy = frame.to_vec();
+    let mut payload = Vec::new();
+    edit_tcp(&mut copy, |tcp| payload = tcp.payload_mut().to_vec());
+    payload
+}
+
 /// Changes the TCP header or payload of a frame, and puts the checksum right. A frame without TCP stays as it is.
 pub fn edit_tcp(frame: &mut [u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
     let Some(seen) = Seen::parse(frame) else { return };

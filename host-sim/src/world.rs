@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tcp_reset_core::{
-    CloseReason, ConnectionHandle, Error, Event, Instant, ListenerHandle, ResetReason, State, Status, Verdict,
+    CloseReason, ConnectionHandle, Control, Error, Event, Instant, ListenerHandle, PeerReason, ResetReason, State,
+    Status, Verdict,
 };
 
 use crate::broken::{Fault, Shim};
 use crate::cable::{Cable, Fate, Hostility, Toward};
 use crate::endpoint::{Endpoint, Sent};
 use crate::family::Family;
-use crate::frame::Seen;
+use crate::frame::{Seen, edit_tcp, tcp_payload};
 use crate::pcap::Capture;
 use crate::peer::{Failure, Peer, Read, Socket};
 use crate::trace::{Entry, Step, Trace, Way, verdict_of};
@@ -245,7 +246,20 @@ impl<'w> World<'w> {
         let reason = sent.reset.map(|reason| reason.to_string());
         self.record_frame(now, &sent.bytes, fate, reason)?;
         let step = Seen::parse(&sent.bytes).map(|seen| self.step_of(now, Way::ToPeer, seen, fate));
-        self.log(step, None, sent.reset)
+        self.log(step, None, sent.reset)?;
+        self.note_reason(&sent.bytes);
+        Ok(())
+    }
+
+    /// What an RST says of itself.
+    fn note_reason(&mut self, frame: &[u8]) {
+        if !Seen::parse(frame).is_some_and(|seen| seen.control.contains(Control::RST) && seen.len > 0) {
+            return;
+        }
+        match PeerReason::parse(&tcp_payload(frame)) {
+            Some(reason) => self.note(format!("the RST says: {reason}")),
+            None => self.note("the RST says nothing that is known"),
+        }
     }
 
     fn record_frame(&mut self, now: Instant, frame: &[u8], fate: Fate, comment: Option<String>) -> Result<()> {
@@ -317,6 +331,7 @@ impl<'w> World<'w> {
         self.record_frame(now, frame, Fate::Arrives, comment)?;
         let step = Seen::parse(frame).map(|seen| self.step_of(now, way, seen, Fate::Arrives));
         self.log(step, verdict, None)?;
+        self.note_reason(frame);
         for bytes in changed.to_wire {
             self.put_on_wire(now, &Sent { bytes, reset: None })?;
         }
@@ -363,7 +378,21 @@ impl<'w> World<'w> {
     /// # Errors
     /// If the wire fails.
     pub fn forge_to_us(&mut self, seen: Seen) -> Result<Option<Verdict>> {
-        let frame = seen.forge(self.peer.mac(), OUR_MAC);
+        self.forge_with_text(seen, &[])
+    }
+
+    /// The same with this text.
+    ///
+    /// # Errors
+    /// If the wire fails.
+    pub fn forge_with_text(&mut self, seen: Seen, text: &[u8]) -> Result<Option<Verdict>> {
+        let seen = if text.is_empty() { seen } else { Seen { len: text.len(), ..seen } };
+        let mut frame = seen.forge(self.peer.mac(), OUR_MAC);
+        edit_tcp(&mut frame, |tcp| {
+            if !text.is_empty() {
+                tcp.payload_mut().copy_from_slice(text);
+            }
+        });
         let now = self.now();
         let verdict = self.deliver(now, Way::ForgedToUs, &frame)?;
         self.flush()?;

@@ -11,6 +11,7 @@ mod losing;
 mod lost;
 mod opening;
 mod power;
+mod reasons;
 mod rebooting;
 mod silence;
 mod sockstress;
@@ -360,6 +361,19 @@ pub const SCENARIOS: &[Scenario] = &[
         .leaves(0, 0, 0),
     scenario("reboot-garbage", "garbage where the journal is: nobody is asked", rebooting::garbage)
         .resets(&[Rst::ours("RST SEQ=101").times(2, 2)])
+        .leaves(0, 0, 0),
+    scenario("reason-ours", "our RST says why: the peer obeys", reasons::we_say_why)
+        .tuned(reasons::speaking)
+        .resets(&[Rst::ours("RST,ACK SEQ=101 ACK=101 LEN=8")])
+        .leaves(0, 0, 0),
+    scenario("reason-refused", "a SYN to a closed port is told why", reasons::we_say_why_to_a_stranger)
+        .tuned(reasons::speaking)
+        // A second core's SYN is too short for that.
+        .resets(&[Rst::ours("RST,ACK SEQ=0 ACK=1 LEN=8").times(0, 1), Rst::ours("RST,ACK SEQ=0 ACK=1").times(0, 1)])
+        .leaves(0, 0, 0),
+    scenario("reason-theirs", "the peer's RST says why: our application reads it", reasons::peer_says_why)
+        .tuned(reasons::speaking)
+        .resets(&[Rst::ours("RST SEQ=101 LEN=8").times(2, 2)])
         .leaves(0, 0, 0),
     scenario("challenge-quota", "100 forged RSTs in the window: few challenges, the echo goes on", crowding::quota),
     scenario("backlog-soak", "210 clients, a third reset before accept: every slot returns", crowding::soak)
