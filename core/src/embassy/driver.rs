@@ -123,8 +123,14 @@ impl<D: Driver> TcpDriver<D> {
         state.sharing.begin_pass();
     }
 
-    /// Reports what has happened, and sends what the device has room for, where this pass is not embassy-net's.
     fn pump(&mut self, cx: &mut Context<'_>) {
+        self.send(cx);
+        // However little the device has taken.
+        self.shared.borrow_mut().tell_of_journal();
+    }
+
+    /// Reports what has happened, and sends what the device has room for, where this pass is not embassy-net's.
+    fn send(&mut self, cx: &mut Context<'_>) {
         let mut state = self.shared.borrow_mut();
         if state.sharing.is_theirs {
             return;
@@ -149,7 +155,6 @@ impl<D: Driver> TcpDriver<D> {
         if core::mem::take(&mut state.is_drain_awaited) {
             state.waiting.drained.wake_all();
         }
-        state.tell_of_journal();
     }
 }
 

@@ -34,12 +34,19 @@ impl TcpStack {
         .await
     }
 
+    /// Notes where each connection's sending stands: see [`crate::Tcp::note_sequence_numbers`].
+    pub fn note_sequence_numbers(&self) {
+        let mut state = self.state();
+        state.link.tcp().note_sequence_numbers();
+        state.runner.wake();
+    }
+
     /// Copies each record of a journal that changes into a storage, for as long as this is polled: in a task of its own, off the path of every
-    /// segment. A connection that comes and goes while another record is written costs the storage nothing. What was not copied when the power went is not
-    /// known at the next start.
+    /// segment, and not before [`TcpStack::keep_journal`]. A connection that comes and goes while another record is written costs the storage nothing. What was
+    /// not copied when the power went is not known at the next start.
     ///
     /// # Errors
-    /// The storage's. The record in question is lost to it until it changes again.
+    /// The storage's. The record in question is taken up when this is called again, as is one whose copying was cut short.
     pub async fn copy_journal<const N: usize, S: JournalStorage>(
         &self,
         journal: &'static Journal<N>,
@@ -48,9 +55,23 @@ impl TcpStack {
         let queue = self.state().waiting.journal;
         loop {
             let at = wait_until(queue, || journal.take_changed()).await;
+            let unsaved = Unsaved { journal, at };
             if let Some(bytes) = journal.record(at) {
                 storage.store(at, &bytes).await?;
             }
+            core::mem::forget(unsaved);
         }
+    }
+}
+
+/// A change that was taken and is not stored yet. Dropped, it is a change again.
+struct Unsaved<const N: usize> {
+    journal: &'static Journal<N>,
+    at: usize,
+}
+
+impl<const N: usize> Drop for Unsaved<N> {
+    fn drop(&mut self) {
+        self.journal.put_change_back(self.at);
     }
 }

@@ -9,7 +9,7 @@ use crate::connection::slot::Connection;
 use crate::counters::count;
 use crate::engine::arriving::Arriving;
 use crate::engine::event::{Event, LostPeer};
-use crate::engine::keeping::{Keeping, Probe, Standing, TRIES};
+use crate::engine::keeping::{Keeping, Offered, Probe, Standing};
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
@@ -21,22 +21,24 @@ use crate::time::{Instant, Millis, earlier};
 use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints};
 use crate::wire::segment::Control;
 
-/// A peer is asked at once and after 1, 3, 7, 15 and 31 s.
+/// How often a peer is asked: at once, and after 1, 3, 7, 15 and 31 s.
+const TRIES: u8 = 6;
 const FIRST_WAIT_MS: u32 = 1_000;
-/// When it is given up, from the first time on. As long an IPv6 address is waited for where others of its scope are known.
+/// When a silent peer is given up, from the first attempt on. As long an IPv6 address is waited for where others of its scope are known, and a device
+/// that takes nothing.
 const PATIENCE_MS: u32 = 60_000;
-/// How many begin within a millisecond.
-const PACE: u32 = 4;
 
 impl<'s> Tcp<'s> {
     /// Keeps a journal from now on, so that the next start can tell the peers of this one, and takes up what the last one has left there: each pair of
     /// endpoints in it is a peer that may still hold a connection which we have lost. What is in the memory and is no record is counted and cleared.
     ///
-    /// A record is written when a connection is opened and when it is established, cleared when it has ended and its RST, if one is due, has left; no segment
-    /// writes one. [`Tcp::find_lost_peers`], or the link, says when the addresses are known; then every pair on an address that is ours gets one probe,
-    /// four pairs within a millisecond: an empty ACK, its numbers from the key. A peer that holds the connection answers with its own numbers and
-    /// draws the RST that ends it (§3.5.2); one that does not answers with an RST. Until it does, the probe is repeated after 1, 2, 4, 8 and 16 s, and
-    /// given up after a minute in all. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid the pairs until then.
+    /// A record is written when a connection is opened and when it is established. It is cleared when the connection has ended and its RST, if one is due,
+    /// has left or was given up. No other segment writes one. [`Tcp::find_lost_peers`], or the link, says when the addresses are known; then every pair on
+    /// an address that is ours gets one probe, four within a millisecond: an empty ACK, its numbers from the key. A peer that holds the
+    /// connection answers with its own numbers and draws the RST that ends it (§3.5.2); one that does not answers with an RST. Until it does, the probe
+    /// is repeated after 1, 2, 4, 8 and 16 s, and given up after a minute in all: somewhat later where the caller came late, or the next hop could not
+    /// be asked for at once, and after six minutes where the device takes nothing. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid
+    /// the pairs until then.
     ///
     /// # Errors
     /// [`Setting::Journal`] if it has fewer records than the storage has connections; nothing is looked at then.
@@ -49,38 +51,41 @@ impl<'s> Tcp<'s> {
             return Err(InvalidSetting(Setting::Journal));
         }
         self.catch_up(now);
-        self.journal = Keeping { book: journal.book(), is_down: self.journal.is_down, ..Keeping::NONE };
+        self.journal = Keeping::of(journal.book(), self.journal.is_down);
         for at in 0..N {
             self.journal.book.set_life(at, Life::FREE);
         }
         for at in 0..N {
             self.find_in_record(at);
         }
-        for i in self.connections.ids() {
-            let c = &self.connections[i];
-            if c.is_used() && !c.is_over() {
-                self.note_begin(i);
-            }
-        }
+        self.note_unrecorded();
         Ok(())
     }
 
     fn find_in_record(&mut self, at: usize) {
-        let counters = &mut self.counters.journal;
         match self.journal.book.find(at) {
             Found::Nothing => {}
             Found::Invalid => {
-                count(&mut counters.ignored);
+                count(&mut self.counters.journal.ignored);
                 self.journal.clear(at);
             }
-            // A connection that took its predecessor's pair over.
-            Found::Pair(pair) if self.journal.find_lost(&pair.tuple).is_some() => {
+            // It was never lost: the journal is kept again.
+            Found::Pair(pair) if self.connections.find(&pair.tuple, self.keyed.index_hash(&pair.tuple)).is_some() => {
                 self.journal.clear(at);
             }
-            Found::Pair(_) => {
-                count(&mut counters.found);
-                self.journal.turn(at, Life { phase: Phase::Waiting, ..Life::FREE });
-            }
+            Found::Pair(pair) => match self.journal.find_lost(&pair.tuple) {
+                // A connection that took its predecessor's pair over, and was lost before it was established.
+                Some(_) if self.journal.book.number(at).is_none() => self.journal.clear(at),
+                Some((other, _)) => {
+                    self.journal.turn(other, Life::FREE);
+                    self.journal.clear(other);
+                    self.journal.turn(at, Life { phase: Phase::Waiting, ..Life::FREE });
+                }
+                None => {
+                    count(&mut self.counters.journal.found);
+                    self.journal.turn(at, Life { phase: Phase::Waiting, ..Life::FREE });
+                }
+            },
         }
     }
 
@@ -92,7 +97,7 @@ impl<'s> Tcp<'s> {
     pub fn find_lost_peers(&mut self, now: Instant, ours: &[IpAddr]) {
         self.catch_up(now);
         let has = |is_it: &dyn Fn(Addr) -> bool| ours.iter().filter_map(|ip| Addr::of(*ip)).any(is_it);
-        self.place_lost_peers(|tuple| {
+        self.place_lost_peers(true, |tuple| {
             let local = tuple.local_addr;
             if has(&|addr| addr == tuple.remote_addr) {
                 Standing::Impossible
@@ -106,37 +111,32 @@ impl<'s> Tcp<'s> {
         });
     }
 
-    pub(crate) fn place_lost_peers(&mut self, standing: impl Fn(&Tuple) -> Standing) {
-        let ms = self.clock.ms();
-        let mut begun = 0;
+    /// The addresses may be told without a time: what begins to wait then is timed when one is told.
+    pub(crate) fn place_lost_peers(&mut self, is_time_told: bool, standing: impl Fn(&Tuple) -> Standing) {
+        let (timing, until) = if is_time_told { self.patience() } else { (Notes::UNTIMED, 0) };
         for (at, life) in self.journal.lost() {
             let Some(pair) = self.journal.book.pair(at) else { continue };
+            let kept = life.notes & (Notes::CHANGED | Notes::TOLD | Notes::NUMBER_USED | Notes::NEWS);
             match standing(&pair.tuple) {
                 Standing::Ours if life.phase == Phase::Waiting => {
-                    self.begin_asking(at, life, ms, begun);
-                    begun += 1;
+                    self.journal
+                        .turn(at, Life { phase: Phase::Due, tries: 0, notes: kept | timing, at: until, ..life });
                 }
                 Standing::Ours => {}
                 Standing::Impossible => self.finish(at, Fate::Forgotten),
                 Standing::Other if pair.tuple.local_addr.is_v4() => self.finish(at, Fate::Forgotten),
-                Standing::Other if life.phase == Phase::Waiting && life.has(Notes::ARMED) => {}
+                Standing::Other if life.phase == Phase::Waiting && life.is_timed() => {}
                 Standing::Other => {
-                    let notes = life.notes | Notes::ARMED;
-                    self.journal.turn(at, Life { phase: Phase::Waiting, notes, at: ms.after(PATIENCE_MS).0, ..life });
+                    self.journal.turn(at, Life { phase: Phase::Waiting, notes: kept | timing, at: until, ..life });
                 }
-                Standing::Unknown => {
-                    let notes = life.notes - Notes::ARMED;
-                    self.journal.turn(at, Life { phase: Phase::Waiting, notes, ..life });
-                }
+                Standing::Unknown => self.journal.turn(at, Life { phase: Phase::Waiting, notes: kept, ..life }),
             }
         }
     }
 
-    /// The first ones at once, the others a little later.
-    fn begin_asking(&mut self, at: usize, life: Life, now: Millis, begun: u32) {
-        let phase = if begun < PACE { Phase::Due } else { Phase::Asked };
-        let notes = (life.notes - Notes::PARKED) | Notes::ARMED;
-        self.journal.turn(at, Life { phase, tries: 0, notes, at: now.after(begun / PACE).0, ..life });
+    /// What begins to wait now, and until when.
+    fn patience(&self) -> (Notes, u32) {
+        (Notes::ARMED, self.clock.ms().after(PATIENCE_MS).0)
     }
 
     /// Notes where each connection's sending stands, before a restart that leaves no time for [`Tcp::abort_all`]: a watchdog's warning, a
@@ -154,13 +154,12 @@ impl<'s> Tcp<'s> {
     pub fn lost_peers(&self) -> impl Iterator<Item = LostPeer> + '_ {
         let book = self.journal.book;
         let is_one = |life: &Life| life.is_open() || life.phase == Phase::Over;
-        (0..book.len()).map(move |at| (at, book.life(at))).filter(move |(_, life)| is_one(life)).filter_map(
-            move |(at, life)| {
-                let (local, remote) = endpoints(&book.pair(at)?.tuple, self.settings.zone);
-                let fate = if life.is_open() { None } else { Some(life.fate) };
-                Some(LostPeer { record: u16::try_from(at).ok()?, local, remote, probes: life.tries, fate })
-            },
-        )
+        let lives = (0..book.len()).map(move |at| (at, book.life(at)));
+        lives.filter(move |(_, life)| is_one(life)).filter_map(move |(at, life)| {
+            let (local, remote) = endpoints(&book.pair(at)?.tuple, self.settings.zone);
+            let fate = if life.is_open() { None } else { Some(life.fate) };
+            Some(LostPeer { record: u16::try_from(at).ok()?, local, remote, probes: life.sent, fate })
+        })
     }
 
     /// Returns whether there are peers that the last restart has lost and that are not done with.
@@ -174,33 +173,55 @@ impl<'s> Tcp<'s> {
         core::mem::take(&mut self.journal.has_changed)
     }
 
-    /// A connection was opened or is established: its record is written, with what is known of its path.
+    /// A connection was opened or is established: its record is written, with what is known of its path. Once it is established, its peer has no other
+    /// on the pair.
     pub(crate) fn note_begin(&mut self, i: Id<Connection>) {
         if self.journal.book.len() == 0 {
             return;
         }
         let c = &self.connections[i];
-        let link_addr = if c.has(Marks::LINK_ADDR_KNOWN) { c.link_addr } else { LinkAddr::default() };
+        let link_addr = c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr);
         let pair = Pair { tuple: c.tcb.tuple, link_addr };
-        let Some(at) = self.journal.live_record(i).or_else(|| self.journal.free_record()) else { return };
-        if self.journal.book.life(at).is_open() {
-            self.finish(at, Fate::Forgotten);
+        if c.tcb.state().is_synchronized()
+            && let Some((at, _)) = self.journal.find_lost(&pair.tuple)
+        {
+            self.finish(at, Fate::Gone);
         }
-        let news = self.journal.book.life(at).notes & Notes::NEWS;
-        let life = Life { phase: Phase::Live, notes: news, at: u32::from(i.number()), ..Life::FREE };
-        self.journal.turn(at, Life { fate: self.journal.book.life(at).fate, ..life });
+        let Some(at) = self.journal.live_record(i).or_else(|| self.journal.free_record()) else {
+            self.journal.is_short = true;
+            return;
+        };
+        let Life { notes, fate, .. } = self.journal.book.life(at);
+        // An event about the peer that had it may not be told yet.
+        let notes = notes & Notes::NEWS;
+        self.journal.turn(at, Life { phase: Phase::Live, notes, fate, at: u32::from(i.number()), ..Life::FREE });
         self.journal.write(at, &pair);
+    }
+
+    /// Connections that have no record, for want of one or because there was no journal yet.
+    fn note_unrecorded(&mut self) {
+        self.journal.is_short = false;
+        for i in self.connections.ids() {
+            let c = &self.connections[i];
+            let is_noted = !c.is_used() || !is_to_be_noted(c) || self.journal.live_record(i).is_some();
+            if !is_noted {
+                self.note_begin(i);
+            }
+        }
     }
 
     /// The connection is over; while its RST is still to leave, its record stays.
     pub(crate) fn note_end(&mut self, i: Id<Connection>) {
-        if self.connections[i].has(Due::RESET) {
+        if is_to_be_noted(&self.connections[i]) {
             return;
         }
         if let Some(at) = self.journal.live_record(i) {
             let Life { notes, fate, .. } = self.journal.book.life(at);
             self.journal.turn(at, Life { notes: notes & Notes::NEWS, fate, ..Life::FREE });
             self.journal.clear(at);
+            if self.journal.is_short {
+                self.note_unrecorded();
+            }
         }
     }
 
@@ -259,84 +280,111 @@ impl<'s> Tcp<'s> {
     fn finish(&mut self, at: usize, fate: Fate) {
         let life = self.journal.book.life(at);
         let fate = if life.has(Notes::TOLD) { Fate::Told } else { fate };
-        let over = Life { phase: Phase::Over, notes: life.notes - Notes::ARMED, fate, ..life };
+        let over = Life { phase: Phase::Over, fate, ..life };
         if life.has(Notes::TOLD) {
             self.journal.turn(at, over);
         } else {
             self.tell(at, over);
         }
         self.journal.clear(at);
+        if self.journal.is_short {
+            self.note_unrecorded();
+        }
     }
 
+    #[inline]
     pub(crate) fn next_lost_peer_event(&mut self) -> Option<Event> {
-        if self.journal.news == 0 {
+        if self.journal.news == 0 { None } else { self.lost_peer_event() }
+    }
+
+    #[cold]
+    fn lost_peer_event(&mut self) -> Option<Event> {
+        let Some((at, life)) = self.journal.book.lives().find(|(_, life)| life.has(Notes::NEWS)) else {
+            self.journal.recount();
             return None;
-        }
-        let (at, life) = self.journal.book.lives().find(|(_, life)| life.has(Notes::NEWS))?;
+        };
         self.journal.turn(at, Life { notes: life.notes - Notes::NEWS, ..life });
         u16::try_from(at).ok().map(|at| Event::LostPeer(at, life.fate))
     }
 
-    /// The probe that is to go out now, if one is: where SND.NXT was noted, first the exact RST.
+    #[inline]
     pub(crate) fn next_probe(&mut self) -> Option<Probe> {
-        if self.journal.due == 0 || self.journal.is_down {
+        if self.journal.due == 0 { None } else { self.probe() }
+    }
+
+    /// The probe that is to go out now, if one is: where SND.NXT was noted, first the exact RST.
+    #[cold]
+    fn probe(&mut self) -> Option<Probe> {
+        if self.journal.is_down || self.journal.is_paced_out(self.clock.ms()) {
             return None;
         }
-        let (at, life) = self.journal.lost().find(|(_, life)| life.phase == Phase::Due)?;
+        let (at, life) = self.journal.next_due()?;
         let Pair { tuple, link_addr } = self.journal.book.pair(at)?;
-        // The next hop may have another address by now.
-        let is_fresh = life.tries == 0 || life.tries == 1 && life.has(Notes::TOLD);
-        let link_addr = if is_fresh { link_addr } else { LinkAddr::default() };
-        self.journal.offered = match self.journal.book.number(at).filter(|_| !life.has(Notes::NUMBER_USED)) {
-            Some(seq) => Reply::reset(&tuple, link_addr, Reset { reason: ResetReason::Restarted, seq, ack: None }),
+        let attempt = life.tries - u8::from(life.has(Notes::COUNTED));
+        // The next hop may have another address by now; whether the peer was told is asked where it was told.
+        let is_fresh = attempt == 0 || attempt == 1 && life.has(Notes::TOLD);
+        let last = link_addr.unwrap_or_default();
+        let reply = match self.journal.book.number(at).filter(|_| !life.has(Notes::NUMBER_USED)) {
+            Some(seq) => Reply::reset(&tuple, last, Reset { reason: ResetReason::Restarted, seq, ack: None }),
             None => {
-                let (seq, ack) = self.keyed.probe_numbers(&tuple, life.tries);
-                Reply::ack(&tuple, link_addr, seq, ack, 0)
+                let (seq, ack) = self.keyed.probe_numbers(&tuple, attempt);
+                Reply::ack(&tuple, last, seq, ack, 0)
             }
         };
+        self.journal.offered = Offered { reply, link_addr: link_addr.filter(|_| is_fresh), last };
         u16::try_from(at).ok().map(Probe)
     }
 
-    pub(crate) fn offered(&self, _: Probe) -> &Reply {
+    pub(crate) fn offered(&self, _: Probe) -> &Offered {
         &self.journal.offered
     }
 
-    pub(crate) fn offered_mut(&mut self, _: Probe) -> Option<&mut Reply> {
-        Some(&mut self.journal.offered)
+    pub(crate) fn set_probe_link_addr(&mut self, _: Probe, link_addr: LinkAddr) {
+        self.journal.offered.link_addr = Some(link_addr);
     }
 
     pub(crate) fn sent_probe(&mut self, Probe(at): Probe) {
         let at = usize::from(at);
         let life = self.journal.book.life(at);
-        if self.journal.offered.reason.is_some() {
+        if self.journal.offered.reply.reason.is_some() {
             // The probe follows.
             return self.journal.turn(at, Life { notes: life.notes | Notes::NUMBER_USED, ..life });
         }
         count(&mut self.counters.journal.probes);
-        self.wait_for_answer(at, life, Notes::empty());
+        let now = self.clock.ms();
+        self.journal.spend_pace(now);
+        self.journal.had_turn(at);
+        let life = count_attempt(life, now);
+        // A question that had to wait for its next hop is given a second at least.
+        let least = now.after(FIRST_WAIT_MS);
+        let until = if Millis(life.at).is_before(least) { least.0 } else { life.at };
+        let notes = life.notes - (Notes::COUNTED | Notes::UNASKED);
+        let sent = life.sent.saturating_add(1);
+        self.journal.turn(at, Life { phase: Phase::Asked, sent, notes, at: until, ..life });
     }
 
-    /// The next hop is asked for; the probe goes when it is known, or when its turn comes again.
-    pub(crate) fn defer_probe(&mut self, Probe(at): Probe) {
+    /// The next hop is asked for, or cannot be asked for now; the probe goes when it is known, or with the next attempt.
+    pub(crate) fn defer_probe(&mut self, Probe(at): Probe, is_asked: bool) {
         let at = usize::from(at);
-        self.wait_for_answer(at, self.journal.book.life(at), Notes::PARKED);
-    }
-
-    fn wait_for_answer(&mut self, at: usize, life: Life, more: Notes) {
-        let doubled = (1 << life.tries.min(TRIES)) - 1;
-        let left = PATIENCE_MS.saturating_sub(FIRST_WAIT_MS * doubled);
-        let wait = if life.tries + 1 < TRIES { FIRST_WAIT_MS << life.tries } else { left };
-        let notes = (life.notes - Notes::PARKED) | Notes::ARMED | more;
-        let tries = life.tries + 1;
-        let until = self.clock.ms().after(wait).0;
-        self.journal.turn(at, Life { phase: Phase::Asked, tries, notes, at: until, ..life });
+        self.journal.had_turn(at);
+        let mut life = count_attempt(self.journal.book.life(at), self.clock.ms());
+        life.notes.set(Notes::UNASKED, !is_asked);
+        self.journal.turn(at, Life { phase: Phase::Parked, ..life });
     }
 
     /// A neighbor's address was learned: who waits for one is asked at once.
     pub(crate) fn wake_parked(&mut self) {
-        for (at, life) in self.journal.lost().filter(|(_, life)| life.has(Notes::PARKED)) {
-            let notes = life.notes - Notes::PARKED;
-            self.journal.turn(at, Life { phase: Phase::Due, tries: life.tries.saturating_sub(1), notes, ..life });
+        self.wake_those(|_| true);
+    }
+
+    /// Questions to neighbors have gone unanswered: others have room for theirs.
+    pub(crate) fn wake_unasked(&mut self) {
+        self.wake_those(|life| life.has(Notes::UNASKED));
+    }
+
+    fn wake_those(&mut self, which: impl Fn(&Life) -> bool) {
+        for (at, life) in self.journal.lost().filter(|(_, life)| life.phase == Phase::Parked && which(life)) {
+            self.journal.turn(at, Life { phase: Phase::Due, ..life });
         }
     }
 
@@ -345,65 +393,96 @@ impl<'s> Tcp<'s> {
         self.journal.is_down = true;
     }
 
-    /// What was asked without a link was not asked.
+    /// What was asked without a link was not asked, and no address was learned there.
     pub(crate) fn resume_probes(&mut self) {
         self.journal.is_down = false;
-        let ms = self.clock.ms();
-        for (begun, (at, life)) in (0..).zip(self.journal.lost().filter(|(_, life)| life.phase != Phase::Waiting)) {
-            self.begin_asking(at, life, ms, begun);
+        let (timing, until) = self.patience();
+        for (at, life) in self.journal.lost().filter(|(_, life)| life.is_timed()) {
+            let phase = if life.phase == Phase::Waiting { Phase::Waiting } else { Phase::Due };
+            let kept = life.notes & (Notes::CHANGED | Notes::TOLD | Notes::NEWS);
+            self.journal.turn(at, Life { phase, tries: 0, notes: kept | timing, at: until, ..life });
         }
     }
 
+    #[inline]
     pub(crate) fn lost_peers_due(&mut self) {
-        let ms = self.clock.ms();
-        if self.journal.is_down {
-            return;
+        if self.journal.timed > 0 && !self.journal.is_down {
+            self.run_lost_peers();
         }
-        for (at, life) in self.journal.lost() {
-            let is_due = life.phase != Phase::Due && life.has(Notes::ARMED) && Millis(life.at).is_reached(ms);
-            if !is_due {
+    }
+
+    #[cold]
+    fn run_lost_peers(&mut self) {
+        let now = self.clock.ms();
+        let (timing, patience) = self.patience();
+        for (at, life) in self.journal.lost().filter(|(_, life)| life.is_timed()) {
+            if life.has(Notes::UNTIMED) {
+                let notes = (life.notes - Notes::UNTIMED) | timing;
+                self.journal.turn(at, Life { notes, at: patience, ..life });
+                continue;
+            }
+            if !Millis(life.at).is_reached(now) {
                 continue;
             }
             if life.phase == Phase::Waiting {
                 self.finish(at, Fate::Forgotten);
-            } else if self.has_successor(at) {
-                self.finish(at, Fate::Gone);
-            } else if life.tries >= TRIES {
+                continue;
+            }
+            // What the device has not taken in time was an attempt too.
+            let is_uncounted = life.phase == Phase::Due && !life.has(Notes::COUNTED);
+            let tries = life.tries + u8::from(is_uncounted);
+            if tries >= TRIES {
                 self.finish(at, Fate::GivenUp);
             } else {
-                self.journal.turn(at, Life { phase: Phase::Due, ..life });
+                let notes = life.notes - (Notes::COUNTED | Notes::UNASKED);
+                self.journal.turn(at, Life { phase: Phase::Due, tries, notes, at: patience, ..life });
             }
         }
     }
 
-    /// Returns whether the peer has begun a new connection on the same pair.
-    fn has_successor(&self, at: usize) -> bool {
-        let Some(Pair { tuple, .. }) = self.journal.book.pair(at) else { return false };
-        let found = self.connections.find(&tuple, self.keyed.index_hash(&tuple));
-        found.is_some_and(|i| self.connections[i].tcb.state().is_synchronized())
+    /// When a lost peer is asked again, or given up.
+    #[inline]
+    pub(crate) fn lost_peer_deadline(&self) -> Option<(Millis, Timer)> {
+        if self.journal.timed == 0 || self.journal.is_down { None } else { self.first_lost_peer_due() }
     }
 
-    /// When a lost peer is asked again, or given up.
-    pub(crate) fn lost_peer_deadline(&self) -> Option<(Millis, Timer)> {
-        if self.journal.is_down {
-            return None;
-        }
-        let armed = |life: &Life| life.phase != Phase::Due && life.has(Notes::ARMED);
-        let deadlines = self.journal.lost().filter(|(_, life)| armed(life)).map(|(_, life)| Millis(life.at));
-        let first = deadlines.fold(None, |first, at| earlier(first, Some(at), |at, than| at.is_before(*than)));
+    #[cold]
+    fn first_lost_peer_due(&self) -> Option<(Millis, Timer)> {
+        let now = self.clock.ms();
+        let deadline = |life: Life| if life.has(Notes::UNTIMED) { now } else { Millis(life.at) };
+        let deadlines = self.journal.lost().filter(|(_, life)| life.is_timed()).map(|(_, life)| deadline(life));
+        let is_held_back = self.journal.due > 0 && self.journal.is_paced_out(now);
+        let all = deadlines.chain(is_held_back.then(|| now.after(1)));
+        let first = all.fold(None, |first, at| earlier(first, Some(at), |at, than| at.is_before(*than)));
         first.map(|at| (at, Timer::LostPeer))
     }
 
-    /// Checks the sums.
+    /// Checks the sums, and that what is to be noted is.
     pub(crate) fn is_journal_right(&self) -> bool {
-        let counted = |is_it: &dyn Fn(&Life) -> bool| self.journal.book.lives().filter(|(_, life)| is_it(life)).count();
-        counted(&Life::is_open) == usize::from(self.journal.open)
-            && counted(&|life| life.phase == Phase::Due) == usize::from(self.journal.due)
-            && counted(&|life| life.has(Notes::NEWS)) == usize::from(self.journal.news)
-            && self.connections.iter().all(|(i, c)| {
-                let is_written = self.journal.live_record(i).is_some();
-                let is_kept = !c.is_over() || c.has(Due::RESET);
-                self.journal.book.len() == 0 || is_written == is_kept
-            })
+        let Keeping { open, due, timed, news, is_short, .. } = self.journal;
+        let is_noted = |i, c| self.journal.live_record(i).is_some() == is_to_be_noted(c) || is_short;
+        let are_all_noted = self.journal.book.len() == 0 || self.connections.iter().all(|(i, c)| is_noted(i, c));
+        self.journal.sums() == [open, due, timed, news] && are_all_noted
     }
+}
+
+/// Returns whether a slot's peer would have to be told.
+fn is_to_be_noted(c: &Connection) -> bool {
+    !c.is_over() || c.has(Due::RESET)
+}
+
+/// An attempt is counted once, however often its question is put off.
+fn count_attempt(life: Life, now: Millis) -> Life {
+    if life.has(Notes::COUNTED) {
+        return life;
+    }
+    let tries = life.tries + 1;
+    // After 1, 2, 4, 8, 16 s; and then what is left of the minute.
+    let wait = if tries < TRIES {
+        FIRST_WAIT_MS << (tries - 1)
+    } else {
+        PATIENCE_MS - FIRST_WAIT_MS * ((1 << (TRIES - 1)) - 1)
+    };
+    let notes = (life.notes - Notes::UNTIMED) | Notes::COUNTED;
+    Life { tries, notes, at: now.after(wait).0, ..life }
 }

@@ -3,14 +3,13 @@
 use crate::connection::slot::Connection;
 use crate::engine::arriving::Arriving;
 use crate::engine::event::Event;
-use crate::engine::keeping::Probe;
-use crate::engine::replies::Reply;
+use crate::engine::keeping::{Offered, Probe};
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::verdict::{Timer, Verdict};
 use crate::tables::half_open::HalfOpen;
 use crate::time::Millis;
-use crate::wire::addr::Tuple;
+use crate::wire::addr::{LinkAddr, Tuple};
 
 impl Tcp<'_> {
     pub(crate) fn note_begin(&mut self, _: Id<Connection>) {}
@@ -35,11 +34,11 @@ impl Tcp<'_> {
         None
     }
 
-    pub(crate) fn offered(&self, probe: Probe) -> &Reply {
+    pub(crate) fn offered(&self, probe: Probe) -> &Offered {
         match probe {}
     }
 
-    pub(crate) fn offered_mut(&mut self, probe: Probe) -> Option<&mut Reply> {
+    pub(crate) fn set_probe_link_addr(&mut self, probe: Probe, _: LinkAddr) {
         match probe {}
     }
 
@@ -47,11 +46,13 @@ impl Tcp<'_> {
         match probe {}
     }
 
-    pub(crate) fn defer_probe(&mut self, probe: Probe) {
+    pub(crate) fn defer_probe(&mut self, probe: Probe, _: bool) {
         match probe {}
     }
 
     pub(crate) fn wake_parked(&mut self) {}
+
+    pub(crate) fn wake_unasked(&mut self) {}
 
     pub(crate) fn suspend_probes(&mut self) {}
 

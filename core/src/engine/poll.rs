@@ -59,7 +59,7 @@ impl What {
         match self {
             What::Reply => &tcp.first_reply().tuple,
             What::Segment(i, _) => &tcp.connections[*i].tcb.tuple,
-            What::Probe(probe) => &tcp.offered(*probe).tuple,
+            What::Probe(probe) => &tcp.offered(*probe).reply.tuple,
         }
     }
 
@@ -80,7 +80,7 @@ impl What {
             What::Reply => tcp.first_reply().reason,
             What::Segment(_, Plan { kind: Kind::Reset(reason), .. }) => Some(*reason),
             What::Segment(..) => None,
-            What::Probe(probe) => tcp.offered(*probe).reason,
+            What::Probe(probe) => tcp.offered(*probe).reply.reason,
         }
     }
 
@@ -170,7 +170,7 @@ impl<'s> Tcp<'s> {
     pub fn has_output(&self) -> bool {
         let has_news = self.eventful.first().is_some() || self.listeners.has_news();
         // Slots that wait for a neighbor have nothing to say now.
-        has_news || !self.replies.is_empty() || self.ready.first().is_some() || self.journal.has_output()
+        has_news || !self.replies.is_empty() || self.ready.first().is_some() || self.journal.has_output(self.clock.ms())
     }
 
     pub(crate) fn len_of(&self, what: &What) -> usize {
@@ -252,10 +252,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 let c = self.connection(*i);
                 c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr)
             }
-            What::Probe(probe) => {
-                let link_addr = self.tcp.offered(*probe).link_addr;
-                (link_addr != LinkAddr::default()).then_some(link_addr)
-            }
+            What::Probe(probe) => self.tcp.offered(*probe).link_addr,
         }
     }
 
@@ -264,7 +261,7 @@ impl<'t, 's> Transmit<'t, 's> {
         match &self.what {
             What::Reply => self.tcp.first_reply().link_addr,
             What::Segment(i, _) => self.connection(*i).link_addr,
-            What::Probe(probe) => self.tcp.offered(*probe).link_addr,
+            What::Probe(probe) => self.tcp.offered(*probe).last,
         }
     }
 
@@ -281,11 +278,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 c.link_addr = link_addr;
                 c.set(Marks::LINK_ADDR_KNOWN);
             }
-            What::Probe(probe) => {
-                if let Some(offered) = self.tcp.offered_mut(*probe) {
-                    offered.link_addr = link_addr;
-                }
-            }
+            What::Probe(probe) => self.tcp.set_probe_link_addr(*probe, link_addr),
         }
     }
 
@@ -299,7 +292,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 self.tcp.drop_reset(i);
             }
             What::Segment(..) => self.tcp.park_ready(),
-            What::Probe(probe) => self.tcp.defer_probe(probe),
+            What::Probe(probe) => self.tcp.defer_probe(probe, true),
             What::Reply => {
                 self.tcp.pop_reply();
                 count(&mut self.tcp.counters.replies_lost);
@@ -350,7 +343,7 @@ impl<'t, 's> Transmit<'t, 's> {
                 Ok(())
             }
             What::Probe(probe) => {
-                let reason = self.write_reply(self.tcp.offered(probe), buf)?;
+                let reason = self.write_reply(&self.tcp.offered(probe).reply, buf)?;
                 self.tcp.sent_probe(probe);
                 self.tcp.is_segments_turn = true;
                 self.finish(reason);

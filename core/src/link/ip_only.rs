@@ -28,6 +28,10 @@ impl Neighbors {
         None
     }
 
+    pub(super) fn is_asked_for(&self, _: Addr) -> bool {
+        false
+    }
+
     pub(super) fn question(&self) -> Option<Question> {
         None
     }

@@ -73,7 +73,7 @@ impl Neighbors {
         if let Some(neighbor) = self.known.iter().find(fresh) {
             return Some(neighbor.link_addr);
         }
-        if !self.queries.iter().any(|query| query.question.addr == addr) {
+        if !self.is_asked_for(addr) {
             // With no place free the segment waits: within a second the questions out now are answered or given up, and then the
             // others come first.
             let _ = self.queries.push(Query { question: Question { addr, source }, asked_at: None });
@@ -85,6 +85,11 @@ impl Neighbors {
     pub(super) fn known(&self, addr: Addr, now: Instant) -> Option<LinkAddr> {
         let is_it = |n: &&Neighbor| n.addr == addr && now < n.learned_at + LIFETIME;
         self.known.iter().find(is_it).map(|neighbor| neighbor.link_addr)
+    }
+
+    /// Returns whether a neighbor is asked for.
+    pub(super) fn is_asked_for(&self, addr: Addr) -> bool {
+        self.queries.iter().any(|query| query.question.addr == addr)
     }
 
     /// The next question to ask.

@@ -106,7 +106,7 @@ impl<'s> Link<'s> {
         let addresses = &self.addresses;
         self.tcp.keep_addresses(|addr| addresses.is_ours(addr));
         #[cfg(feature = "journal")]
-        self.tcp.place_lost_peers(|tuple| addresses.standing_of(tuple));
+        self.tcp.place_lost_peers(false, |tuple| addresses.standing_of(tuple));
         #[cfg(feature = "ethernet")]
         self.forget_neighbors();
     }
@@ -124,7 +124,7 @@ impl<'s> Link<'s> {
     ) -> Result<(), InvalidSetting> {
         self.tcp.keep_journal(now, journal)?;
         let addresses = &self.addresses;
-        self.tcp.place_lost_peers(|tuple| addresses.standing_of(tuple));
+        self.tcp.place_lost_peers(true, |tuple| addresses.standing_of(tuple));
         Ok(())
     }
 

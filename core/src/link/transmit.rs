@@ -46,6 +46,7 @@ impl<'s> Link<'s> {
         let unanswered = self.neighbors.handle_timeout(now);
         if unanswered > 0 {
             self.tcp.wake_unresolved_after(unanswered);
+            self.tcp.wake_unasked();
         }
     }
 
@@ -71,7 +72,7 @@ impl<'s> Link<'s> {
                         return LinkOutput::Transmit(Frame { link: self, content, len, now });
                     }
                     // The others go first.
-                    None => self.tcp.transmit(what, now).defer(),
+                    None => self.defer(what, now),
                 },
             }
             if let Some(event) = self.tcp.poll_event(now) {
@@ -101,6 +102,16 @@ impl<'s> Link<'s> {
     #[cfg(feature = "embassy")]
     pub(crate) fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         earlier(self.tcp.next_wake_at(now), self.neighbors.next_timeout(), |at, than| at < than)
+    }
+
+    /// A probe whose next hop cannot be asked for, because too many are, is put off until there is room.
+    fn defer(&mut self, what: What, now: Instant) {
+        if let What::Probe(probe) = what {
+            let next = self.next_hop(what.tuple(&self.tcp).remote_addr);
+            let is_asked = next.is_none_or(|next| self.neighbors.is_asked_for(next));
+            return self.tcp.defer_probe(probe, is_asked);
+        }
+        self.tcp.transmit(what, now).defer();
     }
 
     /// Where a segment goes; `None` while the answer to a question is awaited. A connection whose path is in doubt asks again;

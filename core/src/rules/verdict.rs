@@ -387,13 +387,14 @@ impl ResetReason {
 reasons! {
     /// What became of a peer that a restart of ours has lost: see `Tcp::keep_journal`.
     Fate {
-        /// It answered for the old connection, and was sent the RST that it must believe.
+        /// It answered for the old connection, and was sent the RST that it must believe; or it was sent the RST at the number that was noted, and says that it
+        /// has no connection. Whoever forges an answer in its name spoils this, but not that the peer itself is asked on.
         Told = "told",
         /// It says itself that it has no such connection: its own had ended, or it has begun another.
         Gone = "had no connection any more",
         /// It answered nothing.
         GivenUp = "gave no answer",
-        /// Our address is another now, or its record was wanted by a new connection: nobody asks it any more.
+        /// Our address is another now: nobody asks it any more.
         Forgotten = "forgotten",
     }
 }

@@ -7,11 +7,12 @@
 //! | 0 | what it is: a mark, the layout's version, the record's length; 0 in a record that nobody uses |
 //! | 1 | our port, the peer's port |
 //! | 2 to 5, 6 to 9 | our address, the peer's; one of IPv4 as IPv6 writes it (RFC 4291 §2.5.5.2) |
-//! | 10, 11 | the next hop's link address, and two zero bytes |
+//! | 10, 11 | the next hop's link address; a byte that is 1 where it is known; a zero byte |
 //! | 12, 13 | SipHash-1-3 of the words before |
 //! | 14, 15 | SND.NXT, and half of the SipHash of all words before: whether it holds is told apart from whether the pair does |
 //!
-//! Whatever mixture of two contents a cut leaves behind, the record reads as one of them or as none.
+//! Whatever mixture of two contents a cut leaves behind, the record reads as one of them, or as none; or as the pair that a cleared one had before, whose
+//! peer then gets one segment more.
 
 use core::hash::Hasher;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -34,8 +35,9 @@ const HEAD: u32 = 0x4a52_0100 | WORDS as u32;
 const CHECK_KEY: [u8; 16] = *b"reset journal 01";
 
 /// Memory that outlives a reset, for [`crate::Tcp::keep_journal`]: which pairs of endpoints have a connection, and through whom. 72 bytes for each
-/// of its `RECORDS`, [`JOURNAL_RECORD_LEN`] of them to be kept. It needs as many as the storage has connections; twice as many remember the
-/// peers of two resets in a row.
+/// of its `RECORDS`, [`JOURNAL_RECORD_LEN`] of them to be kept, and 4 more. It needs as many as the storage has connections. Connections that begin while lost
+/// peers have all records, for a minute after a restart, are noted when one of those is done with: with twice as many records as
+/// connections, that is after two restarts within a minute.
 ///
 /// A static in a section that the startup code leaves alone, which cortex-m-rt calls `.uninit`, keeps its content over a reset, not over a power cut:
 ///
@@ -50,11 +52,13 @@ const CHECK_KEY: [u8; 16] = *b"reset journal 01";
 /// FRAM, and [`Journal::set_record`] puts them back at the next start. The memory must not stand behind a cache that writes back, nor begin elsewhere in
 /// the next firmware; what is found there and is no record is ignored and counted.
 ///
-/// One engine keeps a journal. Two over one spoil each other's records, and nothing else.
+/// One engine keeps a journal. Two over one spoil each other's records, and tell each other's peers.
 #[repr(C)]
 pub struct Journal<const RECORDS: usize> {
     records: [Record; RECORDS],
     lives: [AtomicLife; RECORDS],
+    /// From where on a change is looked for.
+    next: AtomicU32,
 }
 
 impl<const RECORDS: usize> Journal<RECORDS> {
@@ -64,7 +68,11 @@ impl<const RECORDS: usize> Journal<RECORDS> {
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new one")]
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Journal { records: [const { Record::EMPTY }; RECORDS], lives: [const { AtomicLife::FREE }; RECORDS] }
+        Journal {
+            records: [const { Record::EMPTY }; RECORDS],
+            lives: [const { AtomicLife::FREE }; RECORDS],
+            next: AtomicU32::new(0),
+        }
     }
 
     /// Returns a record's bytes; `None` beyond the last.
@@ -87,10 +95,19 @@ impl<const RECORDS: usize> Journal<RECORDS> {
         }
     }
 
-    /// Returns a record that has changed since it was asked for last, after [`crate::Tcp::keep_journal`]: for who copies them elsewhere. Looks
-    /// at each record.
+    /// Returns a record that has changed since it was taken last, after [`crate::Tcp::keep_journal`] and not before: for who copies them elsewhere. Each
+    /// has its turn, however often another changes. Looks at each record.
     pub fn take_changed(&self) -> Option<usize> {
         self.book().take_changed()
+    }
+
+    /// What was taken was not copied after all.
+    #[cfg(feature = "embassy")]
+    pub(crate) fn put_change_back(&self, at: usize) {
+        let book = self.book();
+        if at < book.len() {
+            book.changed(at, book.life(at));
+        }
     }
 
     /// Puts all records back that a storage has, before [`crate::Tcp::keep_journal`].
@@ -107,14 +124,14 @@ impl<const RECORDS: usize> Journal<RECORDS> {
     }
 
     pub(crate) fn book(&self) -> Book<'_> {
-        Book { records: &self.records, lives: &self.lives }
+        Book { records: &self.records, lives: &self.lives, next: &self.next }
     }
 }
 
 /// Where a journal's records are copied to, if its memory does not outlive what the project must outlive: FRAM, EEPROM, flash. A storage that
 /// is addressed like memory, as backup SRAM is, needs none: the journal lies in it.
 ///
-/// Records are written seldom: two or three times for a connection that is opened here, once or twice for one that is accepted, and once at its end. One that is cut
+/// Records are written seldom: twice for a connection that is opened here, once for one that is accepted, and once at its end. One that is cut
 /// short by the power may be lost, but must leave the others.
 #[allow(async_fn_in_trait, reason = "polled where it is called, on one core")]
 pub trait JournalStorage {
@@ -144,8 +161,8 @@ impl<const RECORDS: usize> Default for Journal<RECORDS> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pair {
     pub(crate) tuple: Tuple,
-    /// The next hop's; nobody's where it was not known.
-    pub(crate) link_addr: LinkAddr,
+    /// The next hop's, where it was known.
+    pub(crate) link_addr: Option<LinkAddr>,
 }
 
 /// What a record was found to hold.
@@ -208,14 +225,15 @@ impl Record {
 }
 
 fn words_of(pair: &Pair) -> [u32; WORDS] {
-    let Pair { tuple, link_addr: LinkAddr([a, b, c, d, e, f]) } = pair;
+    let Pair { tuple, link_addr } = pair;
+    let LinkAddr([a, b, c, d, e, f]) = link_addr.unwrap_or_default();
     let mut words = [0; WORDS];
     words[0] = HEAD;
     words[1] = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
     words[2..6].copy_from_slice(&tuple.local_addr.as_v6_words());
     words[6..10].copy_from_slice(&tuple.remote_addr.as_v6_words());
-    words[10] = u32::from_ne_bytes([*a, *b, *c, *d]);
-    words[11] = u32::from_ne_bytes([*e, *f, 0, 0]);
+    words[10] = u32::from_ne_bytes([a, b, c, d]);
+    words[11] = u32::from_ne_bytes([e, f, u8::from(link_addr.is_some()), 0]);
     let [low, high] = check(&words[..CHECK]);
     (words[CHECK], words[CHECK + 1]) = (low, high);
     // No number is known.
@@ -236,8 +254,9 @@ fn pair_of(words: &[u32; WORDS]) -> Option<Pair> {
         remote_port: ports as u16,
     };
     let is_of_one_family = tuple.local_addr.is_v4() == tuple.remote_addr.is_v4();
-    let ([a, b, c, d], [e, f, ..]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr: LinkAddr([a, b, c, d, e, f]) })
+    let ([a, b, c, d], [e, f, is_known, _]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    let link_addr = (is_known == 1).then_some(LinkAddr([a, b, c, d, e, f]));
+    (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr })
 }
 
 fn hash(words: &[u32]) -> u64 {
@@ -266,9 +285,11 @@ pub(crate) enum Phase {
     Live,
     /// It was lost, and our address is not known yet; until `at`, where that is counted.
     Waiting,
-    /// It is to be asked now.
+    /// It is to be asked now. What the device has not taken by `at` counts as an attempt.
     Due,
-    /// It was asked, or is not to be asked before `at`.
+    /// It is to be asked when its next hop is known; the attempt ends at `at`.
+    Parked,
+    /// It was asked; the attempt ends at `at`.
     Asked,
     /// It is done with.
     Over,
@@ -285,10 +306,14 @@ bitflags::bitflags! {
         const NUMBER_USED = 1 << 2;
         /// An event is to be told.
         const NEWS = 1 << 3;
-        /// The deadline counts.
+        /// In [`Phase::Waiting`]: until `at`.
         const ARMED = 1 << 4;
-        /// It waits for its next hop's link address.
-        const PARKED = 1 << 5;
+        /// `at` is to be counted from the next time that is told.
+        const UNTIMED = 1 << 5;
+        /// This attempt is counted already, though its question has not left.
+        const COUNTED = 1 << 6;
+        /// Its next hop could not be asked for: too many are.
+        const UNASKED = 1 << 7;
     }
 }
 
@@ -296,16 +321,19 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     pub(crate) phase: Phase,
-    pub(crate) tries: u8,
-    pub(crate) notes: Notes,
     pub(crate) fate: Fate,
+    /// Attempts.
+    pub(crate) tries: u8,
+    /// Questions that have left.
+    pub(crate) sent: u8,
+    pub(crate) notes: Notes,
     /// A deadline, in the milliseconds of records.
     pub(crate) at: u32,
 }
 
 impl Life {
     pub(crate) const FREE: Life =
-        Life { phase: Phase::Free, tries: 0, notes: Notes::empty(), fate: Fate::Forgotten, at: 0 };
+        Life { phase: Phase::Free, fate: Fate::Forgotten, tries: 0, sent: 0, notes: Notes::empty(), at: 0 };
 
     pub(crate) fn has(&self, notes: Notes) -> bool {
         self.notes.contains(notes)
@@ -313,7 +341,16 @@ impl Life {
 
     /// A lost peer that is not done with.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Due | Phase::Asked)
+        matches!(self.phase, Phase::Waiting | Phase::Due | Phase::Parked | Phase::Asked)
+    }
+
+    /// A lost peer for whom time counts.
+    pub(crate) fn is_timed(&self) -> bool {
+        match self.phase {
+            Phase::Due | Phase::Parked | Phase::Asked => true,
+            Phase::Waiting => self.notes.intersects(Notes::ARMED | Notes::UNTIMED),
+            Phase::Free | Phase::Live | Phase::Over => false,
+        }
     }
 }
 
@@ -324,21 +361,23 @@ impl AtomicLife {
     const FREE: AtomicLife = AtomicLife([const { AtomicU32::new(0) }; 2]);
 
     fn load(&self) -> Life {
-        let [phase, tries, notes, fate] = self.0[0].load(Ordering::Relaxed).to_ne_bytes();
-        let phase = match phase {
+        let [place, tries, sent, notes] = self.0[0].load(Ordering::Relaxed).to_ne_bytes();
+        let phase = match place & 0x0f {
             1 => Phase::Live,
             2 => Phase::Waiting,
             3 => Phase::Due,
-            4 => Phase::Asked,
-            5 => Phase::Over,
+            4 => Phase::Parked,
+            5 => Phase::Asked,
+            6 => Phase::Over,
             _ => Phase::Free,
         };
-        let fate = Fate::ALL.get(usize::from(fate)).copied().unwrap_or(Fate::Forgotten);
-        Life { phase, tries, notes: Notes::from_bits_truncate(notes), fate, at: self.0[1].load(Ordering::Relaxed) }
+        let fate = Fate::ALL.get(usize::from(place >> 4)).copied().unwrap_or(Fate::Forgotten);
+        let at = self.0[1].load(Ordering::Relaxed);
+        Life { phase, fate, tries, sent, notes: Notes::from_bits_truncate(notes), at }
     }
 
     fn store(&self, life: Life) {
-        let word = [life.phase as u8, life.tries, life.notes.bits(), life.fate as u8];
+        let word = [life.phase as u8 | (life.fate as u8) << 4, life.tries, life.sent, life.notes.bits()];
         self.0[1].store(life.at, Ordering::Relaxed);
         self.0[0].store(u32::from_ne_bytes(word), Ordering::Relaxed);
     }
@@ -349,10 +388,13 @@ impl AtomicLife {
 pub(crate) struct Book<'s> {
     records: &'s [Record],
     lives: &'s [AtomicLife],
+    next: &'s AtomicU32,
 }
 
-impl Book<'_> {
-    pub(crate) const NONE: Book<'static> = Book { records: &[], lives: &[] };
+impl<'s> Book<'s> {
+    pub(crate) const fn none(next: &'s AtomicU32) -> Book<'s> {
+        Book { records: &[], lives: &[], next }
+    }
 
     pub(crate) fn len(&self) -> usize {
         self.records.len()
@@ -408,7 +450,12 @@ impl Book<'_> {
     }
 
     fn take_changed(&self) -> Option<usize> {
-        let (at, life) = self.lives().find(|(_, life)| life.has(Notes::CHANGED))?;
+        let from = self.next.load(Ordering::Relaxed) as usize;
+        let has_changed = |(_, life): &(usize, Life)| life.has(Notes::CHANGED);
+        let after = self.lives().filter(|(at, _)| *at >= from).find(has_changed);
+        let (at, life) = after.or_else(|| self.lives().find(has_changed))?;
+        // No more than u16 has.
+        self.next.store(at as u32 + 1, Ordering::Relaxed);
         self.set_life(at, Life { notes: life.notes - Notes::CHANGED, ..life });
         Some(at)
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use embassy_net::Config;
 use embassy_time::Timer;
@@ -12,9 +13,10 @@ use tcp_reset_core::{
 
 use crate::dhcp;
 use crate::exec::{World, both};
-use crate::hosts::{Conn, HOST, Host, RAW, Raw, mac_of, static_config};
+use crate::hosts::{Conn, HOST, Host, OTHER, RAW, Raw, mac_of, static_config};
 use crate::net::PortRef;
-use crate::packet::{ACK, RST, Seg};
+use crate::packet::{ACK, PSH, RST, SYN, Seg};
+use crate::streams::{pattern, read_to_end, write_all};
 
 type Memory = Journal<8>;
 
@@ -188,6 +190,16 @@ struct Stored {
     fails: bool,
 }
 
+impl Slow {
+    fn writes(&self) -> usize {
+        self.0.borrow().writes
+    }
+
+    fn record(&self, at: usize) -> Option<[u8; JOURNAL_RECORD_LEN]> {
+        self.0.borrow().records[at]
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Worn;
 
@@ -277,4 +289,170 @@ fn a_storage_that_fails_says_so() {
     assert_eq!(copying.take(), Some(Err::<(), _>(Worn)));
     // The connection is not disturbed.
     assert_eq!(host.in_use().0, 1);
+}
+
+/// While connections fill the device, others' records are copied all the same.
+#[test]
+fn a_busy_device_does_not_keep_the_copy_waiting() {
+    let mut world = World::new();
+    let journal = memory();
+    let port = PortRef::new(Some(mac_of(HOST)));
+    port.set(|port| {
+        port.tx_slots = 1;
+        port.frame_time = 1_200;
+    });
+    let a = world.host_on(port, HOST);
+    let b = world.host(OTHER);
+    let raw = world.raw(RAW);
+    a.tcp.keep_journal(journal).unwrap();
+    let flash = Slow::default();
+    let (tcp, mut storage) = (a.tcp, flash.clone());
+    let _copying =
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let mut sending = vec![];
+    let mut receiving = vec![];
+    let mut streams = vec![];
+    for n in 0..6 {
+        streams.push(world.pair(&a, &b, 70 + n, ListenOptions::default()));
+    }
+    world.run_ms(1_000);
+    let before = flash.writes();
+    for (mut one, mut two) in streams {
+        sending.push(world.spawn(async move { write_all(&mut one, &pattern(20_000_000)).await }));
+        receiving.push(world.spawn(async move { read_to_end(&mut two).await }));
+    }
+    world.run_ms(500);
+    let listener = a.tcp.listen(([0, 0, 0, 0], 8), ListenOptions::default()).unwrap();
+    let mut conn = raw.conn(&a, 40_000, 8);
+    conn.send(SYN, b"");
+    world.run_ms(100);
+    conn.take();
+    conn.send(ACK, b"");
+    world.run_ms(100);
+    conn.send(ACK | PSH, b"x");
+    let _stream = world.block_on(listener.accept()).unwrap();
+    world.run_ms(5_000);
+    assert!(sending.iter().all(|one| !one.is_done()), "the transfer is under way");
+    assert_eq!(flash.writes() - before, 1, "the connection's record was written 5 s ago");
+}
+
+/// A device that takes nothing.
+#[test]
+fn a_device_that_takes_nothing_does_not_keep_the_copy_waiting() {
+    let mut world = World::new();
+    let journal = memory();
+    let host = world.host(HOST);
+    let raw = world.raw(RAW);
+    host.tcp.keep_journal(journal).unwrap();
+    let flash = Slow::default();
+    let (tcp, mut storage) = (host.tcp, flash.clone());
+    let _copying =
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let (_stream, mut conn) = world.accepted(&host, &raw, 7);
+    world.run_ms(100);
+    let before = flash.writes();
+    host.port.set(|port| {
+        port.needs_tx_to_receive = false;
+        port.is_stuck = true;
+        port.tx_slots = 0;
+    });
+    // Something waits to be sent, and the peer resets.
+    conn.send(ACK | PSH, b"x");
+    let (mut other, _) = (raw.conn(&host, 40_001, 7), ());
+    other.send(SYN, b"");
+    world.run_ms(100);
+    let _ = conn.take();
+    conn.send(RST | ACK, b"");
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(host.in_use().0, 1, "held by the application");
+    assert_eq!(journal.record(0).unwrap()[..4], [0; 4], "the record itself is cleared");
+    assert_eq!(flash.writes() - before, 1, "the end of the connection");
+}
+
+/// Whoever polls it may stop, and begin again.
+#[test]
+fn a_copy_that_is_cut_short_is_made_up_for() {
+    let mut world = World::new();
+    let journal = memory();
+    let host = world.host(HOST);
+    let raw = world.raw(RAW);
+    host.tcp.keep_journal(journal).unwrap();
+    let flash = Slow::default();
+    let (tcp, mut storage) = (host.tcp, flash.clone());
+    let copying = world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let (_stream, _conn) = world.accepted(&host, &raw, 7);
+    world.run_ms(10);
+    world.cancel(copying);
+    let (tcp, mut storage) = (host.tcp, flash.clone());
+    let _copying =
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(flash.record(0), journal.record(0));
+}
+
+/// Each record has its turn.
+#[test]
+fn a_record_that_changes_often_does_not_starve_the_others() {
+    let mut world = World::new();
+    let journal = memory();
+    let host = world.host(HOST);
+    let raw = world.raw(RAW);
+    host.tcp.keep_journal(journal).unwrap();
+    let flash = Slow::default();
+    let (tcp, mut storage) = (host.tcp, flash.clone());
+    let _copying =
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let listener = host.tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default()).unwrap();
+    // Short connections, as a browser's; a long one among them.
+    let mut long = None;
+    for n in 0..200 {
+        let mut conn = raw.open(&mut world, &host, 40_000 + n, 7);
+        let stream = world.block_on(listener.accept()).unwrap();
+        if n == 10 {
+            let _long_conn = raw.open(&mut world, &host, 50_000, 7);
+            long = Some(world.block_on(listener.accept()).unwrap());
+        }
+        world.run_ms(10);
+        conn.send(RST | ACK, b"");
+        world.run_ms(10);
+        drop(stream);
+    }
+    assert!(long.is_some());
+    assert_eq!(flash.record(1), journal.record(1), "the long one's, for {} ms", 190 * 24);
+}
+
+/// A copy is kept up to date in a slow storage.
+#[test]
+fn copies_are_kept() {
+    let mut world = World::new();
+    let journal = memory();
+    let host = world.host(HOST);
+    let raw = world.raw(RAW);
+    host.tcp.keep_journal(journal).unwrap();
+    let flash = Slow::default();
+    let (tcp, mut storage) = (host.tcp, flash.clone());
+    let _copying =
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let (stream, _conn) = world.accepted(&host, &raw, 7);
+    world.run_ms(100);
+    assert_eq!(flash.writes(), 1);
+    assert_eq!(flash.record(0), journal.record(0));
+    drop(stream);
+    world.run_ms(100);
+    assert_eq!(flash.record(0), journal.record(0));
+}
+
+/// Nobody answers; the deadlines are served.
+#[test]
+fn silent_peer_is_given_up_in_time() {
+    let journal = memory();
+    let _ = live(journal);
+    let mut world = World::new();
+    let host = boot(&mut world, fixed(), journal);
+    let tcp = host.tcp;
+    let settled = world.spawn(async move { tcp.lost_peers_settled().await });
+    world.run_for(Duration::from_secs(59));
+    assert!(!settled.is_done());
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(settled.take().map(|sums| sums.given_up), Some(2));
 }

@@ -14,31 +14,31 @@ use crate::support::rig::{Raw, START, Store, key, peer, small_stream, us};
 use crate::support::table::{ACK, RST, SYN};
 use crate::{Memory, ms};
 
-const MAC: Mac = [2, 0, 0, 0, 0, 1];
-const ITS_MAC: Mac = [2, 0, 0, 0, 0, 9];
+pub(crate) const MAC: Mac = [2, 0, 0, 0, 0, 1];
+pub(crate) const ITS_MAC: Mac = [2, 0, 0, 0, 0, 9];
 /// Another next hop than at the last time.
-const NEW_MAC: Mac = [2, 0, 0, 0, 0, 7];
+pub(crate) const NEW_MAC: Mac = [2, 0, 0, 0, 0, 7];
 
-fn with_link<R>(journal: &Memory, n: u8, medium: Medium, test: impl FnOnce(&mut Link<'_>) -> R) -> R {
+pub(crate) fn with_link<R>(journal: &Memory, n: u8, medium: Medium, test: impl FnOnce(&mut Link<'_>) -> R) -> R {
     let mut store = Box::new(Store::new());
     let mut link = Link::new(Tcp::new(&mut *store, Config::default(), key(n)).unwrap(), medium, ChecksumBy::Software);
     link.keep_journal(START, journal).unwrap();
     test(&mut link)
 }
 
-fn ethernet() -> Medium {
+pub(crate) fn ethernet() -> Medium {
     Medium::Ethernet(tcp_reset_core::LinkAddr(MAC))
 }
 
 /// Sets our addresses, the router's beside the first, and returns what goes out.
-fn know(link: &mut Link<'_>, ours: &[Interface]) -> Vec<Vec<u8>> {
+pub(crate) fn know(link: &mut Link<'_>, ours: &[Interface]) -> Vec<Vec<u8>> {
     let router = ours.first().map(|first| if first.addr.is_ipv4() { Family::V4 } else { Family::V6 }.host(254));
     link.set_addresses(ours, router).unwrap();
     drain(link, START).frames
 }
 
 /// Opens a connection to the peer; it knows its next hop's link address if the peer answers.
-fn open(journal: &Memory, family: Family, remote: SocketAddr, is_answered: bool) {
+pub(crate) fn open(journal: &Memory, family: Family, remote: SocketAddr, is_answered: bool) {
     with_link(journal, 1, ethernet(), |link| {
         let _ = know(link, &[interface(family, 1)]);
         link.connect(START, us(family).port(), remote, small_stream()).unwrap();
@@ -54,21 +54,21 @@ fn open(journal: &Memory, family: Family, remote: SocketAddr, is_answered: bool)
     });
 }
 
-fn from_peer(mac: Mac, remote: SocketAddr, local: SocketAddr, raw: &Raw<'_>) -> Vec<u8> {
+pub(crate) fn from_peer(mac: Mac, remote: SocketAddr, local: SocketAddr, raw: &Raw<'_>) -> Vec<u8> {
     on_ethernet(MAC, mac, &ip_packet(remote.ip(), local.ip(), &raw.bytes(remote, local)))
 }
 
 /// Who asks, and whom for.
-fn question(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
+pub(crate) fn question(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
     read_question(frame).map(|((_, asker), target)| (asker, target))
 }
 
-fn segment(frame: &[u8]) -> (Mac, Seg) {
+pub(crate) fn segment(frame: &[u8]) -> (Mac, Seg) {
     let (src, dst, segment) = packet::read_ip(&frame[ETHERNET_HEADER..]);
     (frame[..6].try_into().unwrap(), Seg::read(segment, src, dst))
 }
 
-fn fates(events: &[Event]) -> Vec<Fate> {
+pub(crate) fn fates(events: &[Event]) -> Vec<Fate> {
     events.iter().filter_map(|event| if let Event::LostPeer(_, fate) = event { Some(*fate) } else { None }).collect()
 }
 
@@ -80,7 +80,7 @@ fn restart(before: impl Fn(&Memory, Family), medium: Medium, after: impl Fn(&mut
     });
 }
 
-fn established(journal: &Memory, family: Family) {
+pub(crate) fn established(journal: &Memory, family: Family) {
     open(journal, family, peer(family), true);
 }
 
@@ -180,7 +180,7 @@ fn over_plain_ip_there_is_no_next_hop() {
 }
 
 /// Serves every deadline; what was sent, and what was told and when.
-fn live_on(link: &mut Link<'_>, from: Instant) -> (usize, Vec<(Instant, Fate)>) {
+pub(crate) fn live_on(link: &mut Link<'_>, from: Instant) -> (usize, Vec<(Instant, Fate)>) {
     let (mut sent, mut ends, mut now) = (0, vec![], from);
     loop {
         let drained = drain(link, now);

@@ -6,10 +6,12 @@
 mod support;
 
 mod asking;
+mod corners;
 mod frames;
 mod keeping;
 mod numbers;
 mod records;
+mod trouble;
 
 use std::net::IpAddr;
 use std::time::Duration;
