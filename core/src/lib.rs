@@ -19,8 +19,8 @@
 //! | `rules` | SEGMENT ARRIVES, one file per group of states, one function per step; [`Verdict`]; the record that is judged; changes nothing |
 //! | `keyed`, `counters`, `error` | everything keyed; what happened; why a call failed |
 //! | `connection` | a slot: send, receive, reassembly, round-trip time, timers, limits, the byte pool |
-//! | `tables` | [`Storage`], the records and how they are found and come due |
-//! | `engine` | [`Tcp`]: dispatch, apply, handshakes, calls, timeouts, poll, replies, events, ICMP, eviction, budget, audit |
+//! | `tables` | [`Storage`], the records and how they are found and come due; the journal's records (feature) |
+//! | `engine` | [`Tcp`]: dispatch, apply, handshakes, calls, timeouts, poll, replies, events, ICMP, eviction, budget, audit; lost peers, what RSTs say (features) |
 //! | `link` | frames to and from segments: receive, transmit, addresses, Ethernet, neighbors, ARP, NDP, ICMP, extension headers |
 //! | `embassy` | the driver seam and async sockets (feature) |
 //! | `format` | how the large types show themselves in a log |
@@ -89,4 +89,7 @@ mod documentation {
     struct Embassy;
     #[doc = include_str!("../../docs/liveness.md")]
     struct Liveness;
+    #[cfg(all(feature = "journal", feature = "embassy"))]
+    #[doc = include_str!("../../docs/restart.md")]
+    struct Restart;
 }
