@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const FIRST_PORT: u16 = 20_000;
 
 /// Scenarios that ask for nothing that one of the stacks lacks, and judge nothing that RFC 9293 leaves to it.
-const STORIES: [&str; 34] = [
+const STORIES: [&str; 40] = [
     "echo-peer-half-closes",
     "echo-we-half-close",
     "simultaneous-open",
@@ -56,7 +56,13 @@ const STORIES: [&str; 34] = [
     "power-closing",
     "power-last-ack",
     "sockstress",
+    "reboot-any-peer",
+    "reboot-numbers-noted",
+    "reboot-peer-gone",
+    "reboot-peer-again",
+    "reboot-garbage",
     "challenge-quota",
+    "reason-ours",
 ];
 
 #[test]

@@ -341,6 +341,14 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .resets(&[Rst::ours("RST SEQ=101").times(6, 6)])
     .leaves(0, 0, 0),
+    scenario(
+        "reboot-any-peer",
+        "whatever TCP the peer has: told by the second question",
+        rebooting::all_are_told_by_the_second,
+    )
+    // An acknowledgment that lwIP held back draws one more.
+    .resets(&[Rst::ours("RST SEQ=101").times(6, 12)])
+    .leaves(0, 0, 0),
     scenario("reboot-question-lost", "our first question is lost: told by the second", rebooting::question_lost)
         .resets(&[Rst::ours("RST SEQ=101")])
         .leaves(0, 0, 0),
@@ -360,7 +368,7 @@ pub const SCENARIOS: &[Scenario] = &[
         .resets(&[Rst::ours("RST SEQ=101")])
         .leaves(0, 0, 0),
     scenario("reboot-garbage", "garbage where the journal is: nobody is asked", rebooting::garbage)
-        .resets(&[Rst::ours("RST SEQ=101").times(2, 2)])
+        .resets(&[Rst::ours("RST SEQ=101").times(2, 4)])
         .leaves(0, 0, 0),
     scenario("reason-ours", "our RST says why: the peer obeys", reasons::we_say_why)
         .tuned(reasons::speaking)
