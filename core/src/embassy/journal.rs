@@ -34,11 +34,12 @@ impl TcpStack {
         .await
     }
 
-    /// Notes where each connection's sending stands: see [`crate::Tcp::note_sequence_numbers`].
+    /// Notes where each connection's sending stands, before a restart for which [`TcpStack::abort_all`] has no time, or could not tell every peer: see
+    /// [`crate::Tcp::note_sequence_numbers`].
     pub fn note_sequence_numbers(&self) {
         let mut state = self.state();
         state.link.tcp().note_sequence_numbers();
-        state.runner.wake();
+        state.tell_of_journal();
     }
 
     /// Copies each record of a journal that changes into a storage, for as long as this is polled: in a task of its own, off the path of every
