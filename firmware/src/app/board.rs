@@ -1,5 +1,7 @@
 //! What a board gives to the application.
 
+use super::lost_peers::ResetJournal;
+
 /// What a board gives besides its Ethernet.
 pub struct Board {
     /// The binary's name.
@@ -10,6 +12,8 @@ pub struct Board {
     pub key: [u8; 16],
     /// The same source's seed for embassy-net (ports, DHCP's transaction numbers).
     pub seed: u64,
+    /// In memory that a reset leaves alone.
+    pub journal: &'static ResetJournal,
     /// Its lights and its watchdog.
     pub panel: &'static dyn Panel,
 }

@@ -15,15 +15,31 @@ pub(super) async fn end(app: &'static App, after: Duration, how: End) {
     Timer::after(after).await;
     match how {
         End::Panic => defmt::panic!("a panic was asked for"),
-        End::Restart => {
-            defmt::info!("planned restart: every peer is told");
-            if with_timeout(TELLING_PATIENCE, app.tcp.abort_all()).await.is_err() {
-                defmt::warn!("not every peer could be told");
+        End::Hang => {
+            defmt::info!("a hang was asked for: no other task runs any more");
+            loop {
+                core::hint::spin_loop();
             }
-            Timer::after(LEAVING).await;
+        }
+        End::Restart => {
+            tell_peers(app).await;
             restart()
         }
     }
+}
+
+/// What leaves without a link, or not in time, tells nobody: where the numbers stand is noted, and the next start tells by the exact RST.
+async fn tell_peers(app: &App) {
+    if !app.stack.is_link_up() {
+        defmt::warn!("planned restart without a link: every peer is told after it");
+        return app.tcp.note_sequence_numbers();
+    }
+    defmt::info!("planned restart: every peer is told");
+    if with_timeout(TELLING_PATIENCE, app.tcp.abort_all()).await.is_err() {
+        app.tcp.note_sequence_numbers();
+        defmt::warn!("not every peer could be told: the others are after it");
+    }
+    Timer::after(LEAVING).await;
 }
 
 #[cfg(feature = "restart")]

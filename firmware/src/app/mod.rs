@@ -5,6 +5,7 @@ mod client;
 mod ending;
 mod last_ends;
 mod liveness;
+mod lost_peers;
 mod net;
 mod networks;
 mod page;
@@ -19,6 +20,7 @@ mod status;
 mod watch;
 
 pub use self::board::{Board, Panel, mac_address};
+pub use self::lost_peers::ResetJournal;
 pub use self::networks::Networks;
 pub use self::settings::{End, Server, Settings};
 pub use self::start::{DISCARD_PORT, ECHO_PORT, STATUS_PORT, StartError, start};

@@ -39,6 +39,8 @@ pub enum End {
     Restart,
     /// A panic, to see what follows one.
     Panic,
+    /// A task that never ends, to see what the watchdog does.
+    Hang,
 }
 
 impl Settings {

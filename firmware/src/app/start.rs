@@ -8,14 +8,14 @@ use embassy_net_driver::Driver;
 use embassy_time::Instant;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpResources, TcpRunner};
-use tcp_reset_core::{Error, ListenOptions, SecretKey, WeakKey};
+use tcp_reset_core::{Error, InvalidSetting, ListenOptions, SecretKey, WeakKey};
 
 use super::board::Board;
 use super::last_ends::LastEnds;
 use super::settings::Settings;
 use super::shared::App;
 use super::sizes::{CONNECTIONS, HALF_OPEN, LISTENERS, POOL, TIME_WAIT};
-use super::{client, ending, liveness, net, services, status, watch};
+use super::{client, ending, liveness, lost_peers, net, services, status, watch};
 
 /// embassy-net's sockets: DHCP's.
 const NET_SOCKETS: usize = 1;
@@ -36,6 +36,8 @@ pub enum StartError {
     WeakKey(WeakKey),
     /// The board's device cannot be used.
     Device(DeviceError),
+    /// The journal cannot be kept.
+    Journal(InvalidSetting),
     /// A port cannot be listened on.
     Listen(Error),
 }
@@ -57,6 +59,7 @@ pub fn start<D: Driver>(
         tcp_reset_core::embassy::new(device, TCP.take(), liveness::config(), key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
+    tcp.keep_journal(board.journal).map_err(StartError::Journal)?;
     let listen = |port: u16, options: ListenOptions| {
         tcp.listen((Ipv6Addr::UNSPECIFIED, port), options).map_err(StartError::Listen)
     };
@@ -105,6 +108,7 @@ fn spawn_tasks(spawner: Spawner, app: &'static App) {
         #[cfg(feature = "ipv6")]
         spawner.spawn(net::watch_address_v6(app)?);
         spawner.spawn(watch::watch(app)?);
+        spawner.spawn(lost_peers::tell(app)?);
         for _ in 0..services::ECHOES {
             spawner.spawn(services::echo(app)?);
         }

@@ -15,7 +15,7 @@ use embassy_stm32::rcc::{
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts, pac, uid};
-use firmware::app::{self, Board, Panel, Settings};
+use firmware::app::{self, Board, Panel, ResetJournal, Settings};
 use firmware::restart;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::TcpRunner;
@@ -31,6 +31,9 @@ type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 const WATCHDOG_US: u32 = 8_000_000;
 /// The Ethernet's DMA reaches the AXI SRAM that all of RAM is in here, but not the DTCM.
 static QUEUE: ConstStaticCell<PacketQueue<4, 8>> = ConstStaticCell::new(PacketQueue::new());
+/// The startup code leaves it alone. In AXI SRAM, whose words are written back without a cache in between.
+#[unsafe(link_section = ".uninit.JOURNAL")]
+static JOURNAL: ResetJournal = ResetJournal::new();
 static PANEL: StaticCell<Leds> = StaticCell::new();
 
 /// LD1, LD2, LD3, and the watchdog.
@@ -68,7 +71,7 @@ async fn main(spawner: Spawner) {
     pac::DBGMCU.apb4fzr1().modify(|w| w.set_iwdg1(true));
     watchdog.unleash();
     if let Some(mut core) = cortex_m::Peripherals::take() {
-        // Not the data cache: the Ethernet's DMA does not see it.
+        // Not the data cache: the Ethernet's DMA does not see it, and a reset would lose what the journal has in it.
         core.SCB.enable_icache();
     }
     let led = |pin: embassy_stm32::Peri<'static, embassy_stm32::gpio::AnyPin>| Output::new(pin, Level::Low, Speed::Low);
@@ -96,7 +99,7 @@ async fn main(spawner: Spawner) {
         p.PA2,
         p.PC1,
     );
-    let board = Board { name: "nucleo-h743zi", reset_cause: cause, key, seed, panel };
+    let board = Board { name: "nucleo-h743zi", reset_cause: cause, key, seed, journal: &JOURNAL, panel };
     match app::start(spawner, device, board, Settings::from_build()) {
         Ok(runner) => match net(runner) {
             Ok(task) => spawner.spawn(task),

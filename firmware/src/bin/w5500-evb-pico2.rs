@@ -18,7 +18,7 @@ use embassy_rp::{bind_interrupts, dma, otp, pac};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embassy_time::{Duration, with_timeout};
-use firmware::app::{self, Board, Panel, Settings};
+use firmware::app::{self, Board, Panel, ResetJournal, Settings};
 use firmware::restart;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::TcpRunner;
@@ -40,6 +40,9 @@ const TRNG_PATIENCE: Duration = Duration::from_millis(250);
 
 static STATE: ConstStaticCell<State<8, 8>> = ConstStaticCell::new(State::new());
 static BUS: StaticCell<Bus> = StaticCell::new();
+/// The startup code leaves it alone.
+#[unsafe(link_section = ".uninit.JOURNAL")]
+static JOURNAL: ResetJournal = ResetJournal::new();
 static PANEL: StaticCell<Led> = StaticCell::new();
 
 /// The one LED: dark without a link, lit with one, and dark for a second after a reset. And the watchdog.
@@ -99,7 +102,7 @@ async fn main(spawner: Spawner) {
         Err(_) => defmt::panic!("the W5500 does not answer"),
     };
     let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let board = Board { name: "w5500-evb-pico2", reset_cause: cause, key, seed, panel };
+    let board = Board { name: "w5500-evb-pico2", reset_cause: cause, key, seed, journal: &JOURNAL, panel };
     match app::start(spawner, device, board, Settings::from_build()) {
         Ok(runner) => match (ethernet(chip_runner), net(runner)) {
             (Ok(ethernet), Ok(net)) => {

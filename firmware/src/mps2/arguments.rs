@@ -12,8 +12,8 @@ use crate::app::{End, Settings};
 const LONGEST_ARGUMENTS: usize = 256;
 
 /// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `address_v6=fd10:69::2`, `server=10.69.0.1:7000`,
-/// `status_from=10.69.0.0/24,fd10:69::/64`, `restart_after=5` and `panic_after=5` in seconds, `speed=60` for a clock that runs 60 times as fast
-/// as the world's. What is not understood is told in the log and passed over.
+/// `status_from=10.69.0.0/24,fd10:69::/64`, `restart_after=5`, `panic_after=5` and `hang_after=5` in seconds, `speed=60` for a clock that runs 60
+/// times as fast as the world's. What is not understood is told in the log and passed over.
 pub(super) fn read_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
         defmt::warn!("the host gives no arguments");
@@ -35,6 +35,7 @@ pub(super) fn read_into(settings: &mut Settings) {
             Some(("status_from", text)) => settings.set_status_from(text),
             Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),
             Some(("panic_after", text)) => settings.end = seconds(text).map(|after| (after, End::Panic)),
+            Some(("hang_after", text)) => settings.end = seconds(text).map(|after| (after, End::Hang)),
             Some(("speed", text)) if matches!(text.parse::<u32>(), Ok(1..=clock::TOP_SPEED)) => {
                 time_driver::set_speed(text.parse().unwrap_or(1));
             }

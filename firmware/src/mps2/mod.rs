@@ -1,4 +1,4 @@
-//! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, and logs and random bytes by semihosting.
+//! What ARM's MPS2 board has, as QEMU shows it: Ethernet (SMSC LAN9118), a clock, an alarm, a watchdog, and logs and random bytes by semihosting.
 
 #[cfg(feature = "app")]
 mod arguments;
@@ -20,6 +20,8 @@ mod phy;
 mod start;
 #[cfg(feature = "mps2-embassy")]
 mod time_driver;
+#[cfg(feature = "app")]
+mod watchdog;
 
 #[cfg(feature = "mps2-embassy")]
 pub use executor::run;

@@ -5,8 +5,8 @@ use static_cell::ConstStaticCell;
 use tcp_reset_core::embassy::TcpRunner;
 
 use super::lan9118::{self, Buffers, Lan9118};
-use super::{arguments, host};
-use crate::app::{self, Board, Panel, Settings};
+use super::{arguments, host, watchdog};
+use crate::app::{self, Board, Panel, ResetJournal, Settings};
 use crate::restart;
 
 /// Starts the application on a board whose Ethernet is at `ethernet`. A board that cannot start says why and ends the machine: the next
@@ -14,7 +14,7 @@ use crate::restart;
 ///
 /// # Safety
 /// The chip must be there, and nothing else may use it.
-pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
+pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize, journal: &'static ResetJournal) {
     static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
     // SAFETY: the caller's promise is the one asked for.
     let device = match unsafe { Lan9118::new(ethernet, BUFFERS.take()) } {
@@ -31,11 +31,13 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
     if reset_cause.is_some() {
         settings.end = None;
     }
+    watchdog::start();
     let board = Board {
         name,
         reset_cause: reset_cause.unwrap_or("power-on"),
         key: host::random(),
         seed: u64::from_le_bytes(host::random()),
+        journal,
         panel: &Mps2,
     };
     match app::start(spawner, device, board, settings) {
@@ -50,7 +52,7 @@ pub unsafe fn start(spawner: Spawner, name: &'static str, ethernet: usize) {
     }
 }
 
-/// Nothing to look at but the losses.
+/// Nothing to look at but the losses, and a watchdog.
 struct Mps2;
 
 impl Panel for Mps2 {
@@ -58,7 +60,9 @@ impl Panel for Mps2 {
 
     fn show_resets(&self, _were_there: bool) {}
 
-    fn feed_watchdog(&self) {}
+    fn feed_watchdog(&self) {
+        watchdog::feed();
+    }
 
     fn frames_lost(&self) -> u32 {
         lan9118::frames_lost()
