@@ -8,7 +8,8 @@
 //! connection, which would find the ports: no half-open records and none of their ends, and a connection that we open looks the same before
 //! and after a SYN has crossed ours. A slot's times are told in an overview, and when it ends if nothing comes: what they count from moves only
 //! with a segment whose SEQ and ACK are both acceptable, and with what we do ourselves. When it retransmits, or acknowledges, or challenges, is
-//! not told: a guess that falls into the window arms the last two. Everything is for those whom the build lets see it.
+//! not told: a guess that falls into the window arms the last two. What has become of the peers that a restart lost is told in sums, once all of it is
+//! known: a forged ACK on a lost pair counts as an answer, so the one thing to be read there is whether any guess since the restart was right. Everything is for those whom the build lets see it.
 
 mod facts;
 mod json;

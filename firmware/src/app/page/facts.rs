@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, Instant, State, Status, Timer};
+use tcp_reset_core::{CloseReason, Instant, JournalCounters, State, Status, Timer};
 
 use crate::app::last_ends::LastEnds;
 use crate::app::liveness::KEEP_ALIVE_ENDS;
@@ -71,12 +71,13 @@ pub(super) struct Number {
     /// The metric's name behind the prefix of all; that of a counter ends in `_total`.
     pub(super) metric: &'static str,
     pub(super) help: &'static str,
-    pub(super) value: u64,
+    /// `None`: it is not known yet, or not to be told yet.
+    pub(super) value: Option<u64>,
 }
 
 impl Number {
     const fn new(key: &'static str, metric: &'static str, help: &'static str, value: u64) -> Number {
-        Number { key, metric, help, value }
+        Number { key, metric, help, value: Some(value) }
     }
 }
 
@@ -88,18 +89,21 @@ pub(super) const fn numbers_in(view: View) -> usize {
     }
 }
 
-const OVERVIEW_NUMBERS: usize = 8;
-const INSIDE_NUMBERS: usize = 12;
+const BOARD_NUMBERS: usize = 8;
+const LOST_PEERS_NUMBERS: usize = 6;
+const OVERVIEW_NUMBERS: usize = BOARD_NUMBERS + LOST_PEERS_NUMBERS;
+const INSIDE_NUMBERS: usize = 13;
 
 /// Returns the `n`th number of a view: those of an overview first.
 pub(super) fn number(facts: &Facts<'_>, link: &Link<'_>, view: View, n: usize) -> Option<Number> {
-    match n.checked_sub(OVERVIEW_NUMBERS) {
-        None => overview_numbers(facts, link, view).into_iter().nth(n),
-        Some(n) => inside_numbers(facts, link).into_iter().nth(n),
+    match (n.checked_sub(BOARD_NUMBERS), n.checked_sub(OVERVIEW_NUMBERS)) {
+        (None, _) => board_numbers(facts, link, view).into_iter().nth(n),
+        (Some(n), None) => lost_peers_numbers(link, view).into_iter().nth(n),
+        (_, Some(n)) => inside_numbers(facts, link).into_iter().nth(n),
     }
 }
 
-fn overview_numbers(facts: &Facts<'_>, link: &Link<'_>, view: View) -> [Number; OVERVIEW_NUMBERS] {
+fn board_numbers(facts: &Facts<'_>, link: &Link<'_>, view: View) -> [Number; BOARD_NUMBERS] {
     let (connections, _, time_wait) = link.tcp_ref().in_use();
     let stack_used = match view {
         View::Overview => facts.stack.used.next_multiple_of(STACK_STEP),
@@ -118,6 +122,31 @@ fn overview_numbers(facts: &Facts<'_>, link: &Link<'_>, view: View) -> [Number; 
     ]
 }
 
+/// What has become of the peers that the last restart has lost: in an overview all at once, when no peer is asked any more. Before, a forged ACK would
+/// be seen to count as an answer, which finds the pair's ports.
+fn lost_peers_numbers(link: &Link<'_>, view: View) -> [Number; LOST_PEERS_NUMBERS] {
+    let tcp = link.tcp_ref();
+    let JournalCounters { found, ignored, probes: _, told, gone, given_up, forgotten } = tcp.counters().journal;
+    let is_shown = view == View::Everything || !tcp.has_lost_peers();
+    let of_fate = |key, metric, help, count: u32| Number {
+        value: is_shown.then_some(count.into()),
+        ..Number::new(key, metric, help, 0)
+    };
+    [
+        Number::new("lost_peers", "lost_peers", "Peers that the last restart lost.", found.into()),
+        of_fate("lost_peers_told", "lost_peers_told", "Lost peers that were told.", told),
+        of_fate("lost_peers_gone", "lost_peers_gone", "Lost peers that had no connection any more.", gone),
+        of_fate("lost_peers_given_up", "lost_peers_given_up", "Lost peers that gave no answer.", given_up),
+        of_fate("lost_peers_forgotten", "lost_peers_forgotten", "Lost peers that were not asked any more.", forgotten),
+        Number::new(
+            "journal_ignored",
+            "journal_records_ignored",
+            "Records of the journal that were none at the start.",
+            ignored.into(),
+        ),
+    ]
+}
+
 fn inside_numbers(facts: &Facts<'_>, link: &Link<'_>) -> [Number; INSIDE_NUMBERS] {
     let (_, half_open, _) = link.tcp_ref().in_use();
     let counters = link.tcp_ref().counters();
@@ -132,6 +161,7 @@ fn inside_numbers(facts: &Facts<'_>, link: &Link<'_>) -> [Number; INSIDE_NUMBERS
         count("retransmissions", "retransmissions_total", "Segments sent again.", counters.retransmissions),
         count("acks_withheld", "acks_withheld_total", "ACKs withheld by a rate limit.", counters.limited),
         count("replies_lost", "replies_lost_total", "Replies that found no room.", counters.replies_lost),
+        count("lost_peer_probes", "lost_peer_probes_total", "Probes sent to lost peers.", counters.journal.probes),
         count("resets_dropped", "resets_dropped_total", "Resets given up unsent.", counters.resets_dropped),
         count(
             "half_open_expired",

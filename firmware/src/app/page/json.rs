@@ -4,11 +4,13 @@ use core::fmt::{self, Display, Write};
 use core::mem;
 
 use tcp_reset_core::link::Link;
-use tcp_reset_core::{CloseReason, LAST_RESETS, RecordStatus, ResetKind, ResetReason, ResetRecord, Rule, Status};
+use tcp_reset_core::{
+    CloseReason, LAST_RESETS, LostPeer, RecordStatus, ResetKind, ResetReason, ResetRecord, Rule, Status,
+};
 
 use super::facts::{Facts, Out, SCHEMA, View, ends_in, last_end, number, numbers_in, state_name, whole_ms};
 use super::snake::Snake;
-use crate::app::sizes::{CONNECTIONS, HALF_OPEN, TIME_WAIT};
+use crate::app::sizes::{CONNECTIONS, HALF_OPEN, JOURNAL_RECORDS, TIME_WAIT};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -20,6 +22,7 @@ pub(crate) enum Part {
     ResetSent(usize),
     Closed(usize),
     LastReset(usize),
+    LostPeer(usize),
     HalfOpen(usize),
     TimeWait(usize),
     End,
@@ -45,7 +48,9 @@ impl Part {
             Part::Closed(n) if n + 1 < CloseReason::ALL.len() => Part::Closed(n + 1),
             Part::Closed(_) => Part::LastReset(0),
             Part::LastReset(n) if n + 1 < LAST_RESETS => Part::LastReset(n + 1),
-            Part::LastReset(_) => Part::HalfOpen(0),
+            Part::LastReset(_) => Part::LostPeer(0),
+            Part::LostPeer(n) if n + 1 < JOURNAL_RECORDS => Part::LostPeer(n + 1),
+            Part::LostPeer(_) => Part::HalfOpen(0),
             Part::HalfOpen(n) if n + 1 < HALF_OPEN => Part::HalfOpen(n + 1),
             Part::HalfOpen(_) => Part::TimeWait(0),
             Part::TimeWait(n) if n + 1 < TIME_WAIT => Part::TimeWait(n + 1),
@@ -70,6 +75,9 @@ pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, 
         Part::ResetSent(n) => json.count("resets_sent", n, ResetReason::ALL, |reason| counters.reset_sent(reason)),
         Part::Closed(n) => json.count("closed", n, CloseReason::ALL, |reason| counters.closed(reason)),
         Part::LastReset(n) => json.item("last_resets", n, LAST_RESETS, tcp.last_resets().nth(n), Json::last_reset),
+        Part::LostPeer(n) => {
+            json.item("lost_peer_records", n, JOURNAL_RECORDS, tcp.lost_peers().nth(n), Json::lost_peer)
+        }
         Part::HalfOpen(n) => json.item("half_open_records", n, HALF_OPEN, tcp.half_open().nth(n), Json::record),
         Part::TimeWait(n) => json.item("time_wait_records", n, TIME_WAIT, tcp.time_waits().nth(n), Json::record),
         Part::End => json.out.text.write_str("}\n"),
@@ -187,6 +195,13 @@ impl Json<'_> {
                 write!(self.out.text, ",\"way\":\"received\",\"reason\":\"{}\"}}", Snake(rule))
             }
         }
+    }
+
+    fn lost_peer(&mut self, peer: LostPeer) -> fmt::Result {
+        let LostPeer { local, remote, probes, fate, .. } = peer;
+        write!(self.out.text, "{{\"local\":\"{local}\",\"remote\":\"{remote}\",\"probes\":{probes}")?;
+        self.name("fate", fate.map(Snake))?;
+        self.out.text.write_char('}')
     }
 
     fn record(&mut self, record: RecordStatus) -> fmt::Result {

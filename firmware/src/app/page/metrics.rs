@@ -48,7 +48,7 @@ pub(super) fn write(facts: &Facts<'_>, link: &Link<'_>, part: Part, view: View, 
         Part::Board => metrics.board(facts),
         Part::Number(n) => number(facts, link, view, n).map_or(Ok(()), |number| {
             metrics.family(number.metric, number.help)?;
-            metrics.sample(number.metric, number.value)
+            number.value.map_or(Ok(()), |value| metrics.sample(number.metric, value))
         }),
         Part::States => metrics.states(link, view),
         Part::LastEnd(n) => {

@@ -18,6 +18,7 @@ use super::facts::{LONGEST_PART, SCHEMA};
 use super::*;
 use crate::app::last_ends::LastEnds;
 use crate::app::liveness;
+use crate::app::lost_peers::ResetJournal;
 use crate::app::settings::Server;
 use crate::app::shared::ClientState;
 use crate::app::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
@@ -84,6 +85,36 @@ struct World<'s> {
     ends: LastEnds,
 }
 
+fn link<'s>(storage: &'s mut Store, journal: Option<&'s ResetJournal>) -> Link<'s> {
+    let mut key = [0x5a; 16];
+    key[0] = 1;
+    let tcp = Tcp::new(storage, liveness::config(), SecretKey::new(key).unwrap()).unwrap();
+    let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
+    if let Some(journal) = journal {
+        link.keep_journal(Instant::from_millis(START_S * 1_000), journal).unwrap();
+    }
+    link.set_addresses(&[Interface { addr: BOARD.into(), prefix: 24 }], [IpAddr::from([192, 0, 2, 254])]).unwrap();
+    link
+}
+
+/// The servers that a run before the last restart has opened connections to.
+const LOST: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 201)), 40_404),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 202)), 40_505),
+];
+
+/// A journal as that run left it.
+fn journal_of_last_run() -> Box<ResetJournal> {
+    let journal = Box::new(ResetJournal::new());
+    let mut storage = Box::new(Store::new());
+    let mut link = link(&mut storage, Some(&journal));
+    let now = Instant::from_millis(START_S * 1_000);
+    for server in LOST {
+        link.connect(now, 0, server, liveness::client()).unwrap();
+    }
+    journal
+}
+
 impl World<'static> {
     fn new() -> World<'static> {
         World::over(Box::leak(Box::new(Store::new())))
@@ -93,11 +124,15 @@ impl World<'static> {
 impl<'s> World<'s> {
     /// The peer is ESTABLISHED, the client in SYN-SENT, and a stray segment drew an RST.
     fn over(storage: &'s mut Store) -> World<'s> {
-        let mut key = [0x5a; 16];
-        key[0] = 1;
-        let tcp = Tcp::new(storage, liveness::config(), SecretKey::new(key).unwrap()).unwrap();
-        let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr: BOARD.into(), prefix: 24 }], [IpAddr::from([192, 0, 2, 254])]).unwrap();
+        World::of(link(storage, None))
+    }
+
+    /// The same after a restart that a journal outlived.
+    fn after_restart(storage: &'s mut Store, journal: &'s ResetJournal) -> World<'s> {
+        World::of(link(storage, Some(journal)))
+    }
+
+    fn of(mut link: Link<'s>) -> World<'s> {
         let listener = link.tcp().listen((BOARD, ECHO).into(), liveness::service(4)).unwrap();
         let now = Instant::from_millis(START_S * 1_000);
         link.connect(now, 0, (SERVER, SERVER_PORT).into(), liveness::client()).unwrap();
@@ -386,7 +421,9 @@ fn everything_has_endpoints_sequence_numbers_and_counters() {
 #[test]
 fn keys_and_labels_are_those_of_this_schema() {
     assert_eq!(SCHEMA, 1);
-    let mut world = World::new();
+    let journal = journal_of_last_run();
+    let mut storage = Box::new(Store::new());
+    let mut world = World::after_restart(&mut storage, &journal);
     let syn = Seg { control: Control::SYN, seq: 77, ack: 0, len: 0 };
     world.take(Path { from: (PEER, PEER_PORT + 1), ..PEER_TO_ECHO }, &syn);
     world.abort();
@@ -411,6 +448,71 @@ fn keys_and_labels_are_those_of_this_schema() {
         all + name + "\n"
     });
     assert_eq!(names, include_str!("names.txt"));
+}
+
+/// Who has been asked, and by which pair.
+fn lost_path(world: &World<'_>, server: SocketAddr) -> Path {
+    let peer = world.link.tcp_ref().lost_peers().find(|peer| peer.remote == server).unwrap();
+    let SocketAddr::V4(server) = server else { panic!("{server}") };
+    Path { from: (*server.ip(), server.port()), to: peer.local.port() }
+}
+
+#[test]
+fn an_overview_tells_sums_of_lost_peers_once_they_are_known_and_everything_each_pair() {
+    let journal = journal_of_last_run();
+    let mut storage = Box::new(Store::new());
+    let mut world = World::after_restart(&mut storage, &journal);
+    let path = lost_path(&world, LOST[0]);
+    let open = "\"lost_peers\":2,\"lost_peers_told\":null,\"lost_peers_gone\":null,\"lost_peers_given_up\":null,\
+                \"lost_peers_forgotten\":null,\"journal_ignored\":0";
+    let before = world.page(View::Overview, Format::Json);
+    assert!(before.contains(open), "{before}");
+    world.take(path, &Seg { control: Control::ACK, seq: 5, ack: 2_987_654_321, len: 0 });
+    assert_eq!(world.page(View::Overview, Format::Json), before);
+    let [json, metrics] = FORMATS.map(|format| world.page(View::Everything, format));
+    let record = |fate: &str, probes: u8, server: SocketAddr, to: u16| {
+        format!("{{\"local\":\"{BOARD}:{to}\",\"remote\":\"{server}\",\"probes\":{probes},\"fate\":{fate}}}")
+    };
+    let others_port = lost_path(&world, LOST[1]).to;
+    for text in [
+        "\"lost_peers\":2,\"lost_peers_told\":1,\"lost_peers_gone\":0,",
+        "\"lost_peer_probes\":2,",
+        &record("null", 1, LOST[0], path.to),
+        &record("null", 1, LOST[1], others_port),
+    ] {
+        assert!(json.contains(text), "{text}: {json}");
+    }
+    assert!(metrics.contains("_lost_peers_told 1\n"), "{metrics}");
+    // Nobody has answered a probe: both are asked for a minute.
+    world.pass(61);
+    let [json, metrics] = world.overviews();
+    let known = "\"lost_peers\":2,\"lost_peers_told\":1,\"lost_peers_gone\":0,\"lost_peers_given_up\":1,\
+                 \"lost_peers_forgotten\":0,\"journal_ignored\":0";
+    assert!(json.contains(known), "{json}");
+    assert!(metrics.contains("_lost_peers_given_up 1\n"), "{metrics}");
+    for server in LOST {
+        for page in [&json, &metrics, &before] {
+            assert!(!page.contains(&server.ip().to_string()) && !page.contains(&path.to.to_string()), "{page}");
+        }
+    }
+    let json = world.page(View::Everything, Format::Json);
+    for text in [record("\"told\"", 6, LOST[0], path.to), record("\"gave_no_answer\"", 6, LOST[1], others_port)] {
+        assert!(json.contains(&text), "{text}: {json}");
+    }
+}
+
+#[test]
+fn records_that_are_none_are_counted_in_an_overview() {
+    let journal = ResetJournal::new();
+    for at in 0..3 {
+        journal.set_record(at, &[0xa5; tcp_reset_core::JOURNAL_RECORD_LEN]);
+    }
+    let mut storage = Box::new(Store::new());
+    let mut world = World::after_restart(&mut storage, &journal);
+    let [json, metrics] = world.overviews();
+    assert!(json.contains("\"lost_peers\":0,\"lost_peers_told\":0,"), "{json}");
+    assert!(json.contains("\"journal_ignored\":3,"), "{json}");
+    assert!(metrics.contains("_journal_records_ignored 3\n"), "{metrics}");
 }
 
 /// What comes while a page is written belongs into it or not, but breaks nothing.
@@ -614,6 +716,31 @@ fn an_overview_does_not_tell_which_ports_an_open_of_ours_uses() {
 }
 
 /// RCV.NXT is one that the attacker chose then: exact RSTs are among the segments.
+/// For as long as the peer of the pair is asked: after that the sums tell whether any of the guesses was right.
+#[test]
+fn an_overview_does_not_depend_on_whether_a_forged_segment_met_a_lost_peer() {
+    let status = World::new().status();
+    let segs: Vec<Seg> = volleys(&status).into_iter().flatten().collect();
+    // One a second, and a peer is asked for a minute.
+    for segs in segs.chunks(50) {
+        let [journal, as_well] = [journal_of_last_run(), journal_of_last_run()];
+        let mut stores = [Box::new(Store::new()), Box::new(Store::new())];
+        let [one, other] = stores.each_mut();
+        let (mut untouched, mut forged) = (World::after_restart(one, &journal), World::after_restart(other, &as_well));
+        let path = lost_path(&forged, LOST[0]);
+        for seg in segs {
+            for world in [&mut untouched, &mut forged] {
+                world.pass(1);
+            }
+            let before = forged.page(View::Everything, Format::Json);
+            forged.take(path, seg);
+            assert_eq!(forged.overviews(), untouched.overviews(), "{path:?}, {seg:?}");
+            assert_ne!(forged.page(View::Everything, Format::Json), before, "{path:?}, {seg:?} was not counted");
+        }
+        assert!(forged.link.tcp_ref().has_lost_peers(), "the peers are asked no more");
+    }
+}
+
 #[test]
 fn an_overview_does_not_tell_whether_a_forged_syn_crossed_ours() {
     let status = World::new().client();
