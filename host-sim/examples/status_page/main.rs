@@ -32,6 +32,11 @@ const JUDGE: &str = include_str!("judge.js");
 const BRIGHTNESS: &str =
     "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((sum, colour) => sum + colour)";
 const IS_THERE: &str = "document.querySelector('#slots td') !== null";
+/// From the next answer on the page shows what it would after a reset that has lost peers.
+const AFTER_RESET: &str = "{ const showAsItIs = show, pair = { local: '[fd10:69::54:43ff:fe50:3]:7', remote: '[fd10:69::1]:54321', probes: 2 }; \
+    show = s => showAsItIs({ ...s, lost_peers: 4, lost_peers_told: 1, lost_peers_gone: 1, lost_peers_given_up: 1, \
+    lost_peers_forgotten: 1, journal_ignored: 12, lost_peer_records: [{ ...pair, fate: 'had_no_connection_any_more' }, { ...pair, fate: null }] }) }";
+const ARE_LOST_THERE: &str = "document.getElementById('lost') !== null";
 const UPTIME: &str = "document.querySelector('#board dd').textContent";
 const NEWS: &str = "document.getElementById('news').className + '|' + document.getElementById('news').textContent";
 
@@ -50,11 +55,14 @@ fn main() -> Result<()> {
     let mut browser = Browser::start()?;
     browser.call("Page.navigate", json!({ "url": arguments.url }))?;
     wait(&mut browser, "the page shows nothing", IS_THERE, |shown| shown == true)?;
+    browser.evaluate(AFTER_RESET)?;
+    wait(&mut browser, "the page shows no lost peers", ARE_LOST_THERE, |shown| shown == true)?;
     for (width, height) in SIZES {
         for scheme in SCHEMES {
             judge(&mut browser, width, height, scheme, arguments.screenshots.as_deref())?;
         }
     }
+    tells_of_lost_peers(&mut browser)?;
     refreshes(&mut browser)?;
     tells_silence(&mut browser)?;
     asks_nobody_else(&mut browser, &arguments.url)?;
@@ -100,6 +108,28 @@ fn judge(
     if let Some(folder) = screenshots {
         let path = folder.join(format!("status-{width}-{scheme}.png"));
         fs::write(&path, browser.screenshot()?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What the board would say after a reset, in the words of its log; shown to the narrowest reader.
+fn tells_of_lost_peers(browser: &mut Browser) -> Result<()> {
+    let cases = [
+        ("3, 0, 0, 0, 0", "told 3 of 4 peers after the last restart"),
+        (
+            "0, 1, 2, 1, 5",
+            "told 0 of 4 peers after the last restart, 1 gone, 2 given up, 1 forgotten, 5 records ignored",
+        ),
+        ("null, null, null, null, 0", "4 peers of the time before are being told"),
+    ];
+    for (values, sentence) in cases {
+        let summary = format!(
+            "(([lost_peers_told, lost_peers_gone, lost_peers_given_up, lost_peers_forgotten, journal_ignored]) => \
+             summary({{ lost_peers: 4, lost_peers_told, lost_peers_gone, lost_peers_given_up, lost_peers_forgotten, \
+             journal_ignored }}))([{values}])"
+        );
+        let said = browser.evaluate(&summary)?;
+        ensure!(said == sentence, "the page says {said}, not \"{sentence}\"");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use heck::ToSnakeCase;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpRepair;
+use object::{File, Object, ObjectSymbol};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 use tcp_reset_core::{Control, Rule, Seq};
@@ -112,10 +113,43 @@ impl Lab {
     /// # Errors
     /// If it does not come up.
     pub(super) fn power_on(&mut self, arguments: &[String]) -> Result<()> {
+        self.power_on_with(arguments, Vec::new())
+    }
+
+    /// The same, with these bytes in the reset journal's memory, repeated to its end.
+    ///
+    /// # Errors
+    /// If it does not come up, or the image has no journal.
+    pub(super) fn power_on_with_journal(&mut self, pattern: &[u8]) -> Result<()> {
+        let (address, len) = self.journal()?;
+        let bytes: Vec<u8> = pattern.iter().copied().cycle().take(len).collect();
+        // Not as a file: to QEMU the image's own segment, which holds nothing, lies there.
+        let (words, rest) = bytes.as_chunks();
+        ensure!(rest.is_empty(), "the journal's {len} bytes are no words");
+        let options = (address..).step_by(4).zip(words).flat_map(|(address, word)| {
+            let data = u32::from_le_bytes(*word);
+            ["-device".into(), format!("loader,addr={address:#x},data={data:#x},data-len=4")]
+        });
+        self.power_on_with(&[], options.collect())
+    }
+
+    /// Where the image has its journal, and how long that is, in bytes.
+    fn journal(&self) -> Result<(u64, usize)> {
+        let bytes = fs::read(&self.image).with_context(|| format!("cannot read the image {}", self.image.display()))?;
+        let file = File::parse(&*bytes).context("the image is no ELF")?;
+        let is_it = |symbol: &object::Symbol<'_, '_>| {
+            symbol.size() > 0 && symbol.name().is_ok_and(|name| name.contains("7JOURNAL"))
+        };
+        let found: Vec<_> = file.symbols().filter(is_it).map(|symbol| (symbol.address(), symbol.size())).collect();
+        let [(address, len)] = found[..] else { bail!("the image has {} symbols JOURNAL", found.len()) };
+        Ok((address, usize::try_from(len)?))
+    }
+
+    fn power_on_with(&mut self, arguments: &[String], options: Vec<String>) -> Result<()> {
         self.power_off();
         let mut arguments = arguments.to_vec();
         arguments.extend(self.status_from.iter().map(|networks| format!("status_from={networks}")));
-        let plan = Plan { board: self.board, image: &self.image, arguments, options: Vec::new() };
+        let plan = Plan { board: self.board, image: &self.image, arguments, options };
         let folder = self.folder.as_ref().context("the folder for QEMU's sockets is gone")?;
         let (machine, ethernet, output) = Machine::start(&plan, folder.path())?;
         // The reader ends with the machine.

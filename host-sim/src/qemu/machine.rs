@@ -102,7 +102,18 @@ impl Machine {
     /// # Errors
     /// If QEMU's monitor does not take the order.
     pub(super) fn set_cable(&self, is_in: bool) -> Result<()> {
-        let order = if is_in { "set_link n0 on" } else { "set_link n0 off" };
+        self.order(if is_in { "set_link n0 on" } else { "set_link n0 off" })
+    }
+
+    /// Resets the machine, as a button on the board would: its RAM keeps what it has.
+    ///
+    /// # Errors
+    /// If QEMU's monitor does not take the order.
+    pub(super) fn reset(&self) -> Result<()> {
+        self.order("system_reset")
+    }
+
+    fn order(&self, order: &str) -> Result<()> {
         let told = (|| {
             let mut stream = UnixStream::connect(&self.monitor)?;
             stream.set_read_timeout(Some(PATIENCE))?;

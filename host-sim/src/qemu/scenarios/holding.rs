@@ -19,7 +19,7 @@ const SERVER: u16 = 7_000;
 /// Seconds of the board's in one of ours.
 const SPEED: u32 = 60;
 /// The same where the kernel repeats a request that found no slot: after 200 ms, which must be less than a page waits for its first byte.
-const SLOWER: u32 = 10;
+pub(super) const SLOWER: u32 = 10;
 /// How long a connection must have been idle to leave for another, and a little more, in the board's seconds.
 const EVICTABLE_S: u32 = 21;
 /// How many clients each service has: those it serves, and those that wait.
@@ -37,7 +37,7 @@ const PAGES: u32 = 5;
 const SLACK_S: u64 = 30;
 
 /// Powers a board on whose clock is fast.
-fn power_on(lab: &mut Lab, speed: u32, arguments: &[String]) -> Result<()> {
+pub(super) fn power_on(lab: &mut Lab, speed: u32, arguments: &[String]) -> Result<()> {
     let arguments = [arguments, &[format!("speed={speed}")]].concat();
     lab.cable.set_prefix_life(LONG_PREFIX);
     let powered = lab.power_on(&arguments);

@@ -4,6 +4,7 @@ mod attacks;
 mod breaking;
 mod holding;
 mod page;
+mod resetting;
 mod serving;
 
 use std::time::Instant as WallClock;
@@ -160,10 +161,40 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: breaking::planned_restart,
     },
     Scenario {
-        name: "panic",
-        title: "a panic is logged and restarts the board, which knows why; its old peers are told",
+        name: "reset-by-panic",
+        title: "a panic is logged and restarts the board, which knows why; every peer is told before it says a word",
         families: BOTH,
-        play: breaking::panic,
+        play: resetting::by_panic,
+    },
+    Scenario {
+        name: "reset-by-watchdog",
+        title: "after the watchdog's reset every peer is told before it says a word",
+        families: BOTH,
+        play: resetting::by_watchdog,
+    },
+    Scenario {
+        name: "reset-from-outside",
+        title: "after the machine's reset, twice, every peer is told before it says a word",
+        families: BOTH,
+        play: resetting::from_outside,
+    },
+    Scenario {
+        name: "restart-without-cable",
+        title: "whom a planned restart could not tell is told by the exact RST once the cable is in",
+        families: BOTH,
+        play: resetting::without_cable,
+    },
+    Scenario {
+        name: "lost-peers",
+        title: "of the peers that a reset lost one is told, one is gone, one gives no answer",
+        families: BOTH,
+        play: resetting::each_fate,
+    },
+    Scenario {
+        name: "journal-garbage",
+        title: "garbage in the journal at power-on is counted, and nobody is sent anything",
+        families: BOTH,
+        play: resetting::garbage,
     },
     Scenario {
         name: "static-address",

@@ -14,7 +14,7 @@ use super::super::lab::{Lab, PATIENCE, connect, echo, ends};
 const ECHO: u16 = 7;
 const STATUS: u16 = 80;
 /// All that a stranger's page may name.
-const OVERVIEW: [&str; 18] = [
+const OVERVIEW: [&str; 24] = [
     "schema",
     "board",
     "uptime_s",
@@ -33,11 +33,17 @@ const OVERVIEW: [&str; 18] = [
     "client_last_end",
     "slots",
     "last_ends",
+    "lost_peers",
+    "lost_peers_told",
+    "lost_peers_gone",
+    "lost_peers_given_up",
+    "lost_peers_forgotten",
+    "journal_ignored",
 ];
 const OF_SLOT: [&str; 3] = ["state", "idle_s", "ends_in_s"];
 const OF_END: [&str; 2] = ["reason", "ago_s"];
 /// What an insider finds besides.
-const INSIDE: [&str; 10] = [
+const INSIDE: [&str; 12] = [
     "rules",
     "resets_sent",
     "closed",
@@ -48,6 +54,8 @@ const INSIDE: [&str; 10] = [
     "half_open_slots",
     "half_open_records",
     "time_wait_records",
+    "lost_peer_probes",
+    "lost_peer_records",
 ];
 /// The timers of an idle connection.
 const IDLE_TIMERS: [&str; 2] = ["keepalive", "idle"];
@@ -91,7 +99,7 @@ impl Pages {
 }
 
 /// The page as a stranger gets it, who asks for it by the board's address.
-fn fetch(lab: &Lab, path: &str) -> Result<String> {
+pub(super) fn fetch(lab: &Lab, path: &str) -> Result<String> {
     let stranger = SocketAddr::new(lab.stranger_addr(), lab.own_port());
     fetch_from(lab, stranger, path, &format!("Host: {}\r\n", lab.at(STATUS))).context("as a stranger")
 }
