@@ -50,8 +50,18 @@ fn every_scenario_of_the_firmware_holds() {
 
 #[test]
 fn the_cortex_m7_board_runs_the_same_application() {
-    let chosen =
-        ["start", "ping", "echo", "ports", "status-page", "forged-rst-in-window", "board-restarts", "hosts-vanish"];
+    let chosen = [
+        "start",
+        "ping",
+        "echo",
+        "ports",
+        "status-page",
+        "forged-rst-in-window",
+        "board-restarts",
+        "reset-by-watchdog",
+        "journal-garbage",
+        "hosts-vanish",
+    ];
     let mut arguments = vec!["qemu", "--board", "an500"];
     for name in chosen {
         arguments.extend(["--scenario", name]);
