@@ -160,22 +160,22 @@ pub(crate) struct LoggedReset {
     pub(crate) tuple: Tuple,
     pub(crate) seq: Seq,
     pub(crate) what: ResetKind,
-    #[cfg(feature = "reset-diagnostics")]
-    pub(crate) said: Option<PeerReason<'static>>,
+    #[cfg_attr(not(feature = "reset-diagnostics"), expect(dead_code, reason = "nothing is said"))]
+    pub(crate) said: SaidCode,
+}
+
+/// The code that an RST says, if it says one; without the feature nothing is said.
+#[derive(Clone, Copy)]
+pub(crate) struct SaidCode(#[cfg(feature = "reset-diagnostics")] pub(crate) Option<PeerReason<'static>>);
+
+impl SaidCode {
+    pub(crate) const NONE: SaidCode = SaidCode(
+        #[cfg(feature = "reset-diagnostics")]
+        None,
+    );
 }
 
 impl LoggedReset {
-    pub(crate) fn new(at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind) -> LoggedReset {
-        LoggedReset {
-            at,
-            tuple: *tuple,
-            seq,
-            what,
-            #[cfg(feature = "reset-diagnostics")]
-            said: None,
-        }
-    }
-
     pub(crate) fn record(&self, zone: u32) -> ResetRecord {
         let (local, remote) = endpoints(&self.tuple, zone);
         ResetRecord {
@@ -185,7 +185,7 @@ impl LoggedReset {
             seq: self.seq,
             what: self.what,
             #[cfg(feature = "reset-diagnostics")]
-            said: self.said,
+            said: self.said.0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::connection::send::{Kind, Plan};
 use crate::connection::slot::Connection;
-use crate::counters::count;
+use crate::counters::{SaidCode, count};
 use crate::engine::event::ConnectionHandle;
 use crate::engine::poll::What;
 use crate::engine::tcp::Tcp;
@@ -54,11 +54,12 @@ impl Tcp<'_> {
     }
 
     /// The code of an RST that says one.
-    pub(crate) fn code_in(&self, seg: &Segment<'_>) -> Option<PeerReason<'static>> {
-        match PeerReason::parse(seg.payload).filter(|_| self.settings.reset_diagnostics)? {
-            PeerReason::Code { code, enterprise } => Some(PeerReason::Code { code, enterprise }),
-            PeerReason::Text(_) => None,
-        }
+    pub(crate) fn code_in(&self, seg: &Segment<'_>) -> SaidCode {
+        let is_read = self.settings.reset_diagnostics;
+        SaidCode(match PeerReason::parse(seg.payload).filter(|_| is_read) {
+            Some(PeerReason::Code { code, enterprise }) => Some(PeerReason::Code { code, enterprise }),
+            Some(PeerReason::Text(_)) | None => None,
+        })
     }
 
     /// Returns what the RST said of itself that ended a connection, as long as its handle is held; `None` if it said nothing that is known. A text longer

@@ -5,7 +5,7 @@ use crate::connection::flags::{Due, Marks};
 use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{Counters, LoggedReset, ResetKind, count};
+use crate::counters::{Counters, ResetKind, count};
 use crate::engine::arriving::{Arrival, Arriving};
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
@@ -96,10 +96,8 @@ impl Tcp<'_> {
         };
         // What changes nothing is counted alone.
         if seg.has(Control::RST) && matches!(verdict.action, Action::Ended(_)) {
-            let reset = LoggedReset::new(*now, tuple, seg.header.seq, ResetKind::Received(verdict.rule));
-            #[cfg(feature = "reset-diagnostics")]
-            let reset = LoggedReset { said: self.code_in(seg), ..reset };
-            self.log_reset(reset);
+            let said = self.code_in(seg);
+            self.log_reset(*now, tuple, seg.header.seq, ResetKind::Received(verdict.rule), said);
         }
         verdict
     }

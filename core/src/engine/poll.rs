@@ -9,7 +9,7 @@ use crate::connection::send::{Kind, Plan};
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::connection::{receive, send};
-use crate::counters::{LoggedReset, ResetKind, count};
+use crate::counters::{ResetKind, SaidCode, count};
 use crate::engine::event::Event;
 use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
@@ -357,18 +357,18 @@ impl<'t, 's> Transmit<'t, 's> {
         let Tuple { local_addr, remote_addr, .. } = &reply.tuple;
         let checksum = self.tcp.settings.checksum;
         let header = reply.header();
-        let sum = self.write_reason(buf, header.wire_len())?;
+        let sum = write_said(&self.tcp.reason_of(&self.what), header.wire_len(), buf)?;
         header.emit_before(buf, sum, local_addr, remote_addr, checksum)?;
         Ok(reply.reason)
     }
 
     fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
-        let reason = if let Kind::Reset(_) = plan.kind { self.write_reason(buf, HEADER_LEN)? } else { Sum::ZERO };
+        let said = self.tcp.reason_of(&self.what);
         let Tcp { settings, connections, pool, clock, counters, .. } = &mut *self.tcp;
         let c = &mut connections[i];
         let header = header_of(c, plan, settings);
-        let mut sum = reason;
+        let mut sum = write_said(&said, header.wire_len(), buf)?;
         if plan.len > 0 {
             let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
             let ring = pool.tx(c.buffers);
@@ -390,7 +390,8 @@ impl<'t, 's> Transmit<'t, 's> {
         let reason = match plan.kind {
             Kind::Reset(reason) => {
                 let tuple = self.tuple();
-                self.tcp.log_reset(LoggedReset::new(self.now, &tuple, plan.seq, ResetKind::Sent(reason)));
+                let what = ResetKind::Sent(reason);
+                self.tcp.log_reset(self.now, &tuple, plan.seq, what, SaidCode::NONE);
                 self.tcp.settle(i);
                 Some(reason)
             }
@@ -408,13 +409,6 @@ impl<'t, 's> Transmit<'t, 's> {
         if let Some(reason) = reset {
             self.tcp.counters.sent_reset(reason);
         }
-    }
-
-    /// Writes behind the header what an RST says of itself, and returns its sum.
-    fn write_reason(&self, buf: &mut [u8], header_len: usize) -> Result<Sum, BufferTooSmall> {
-        let reason = self.tcp.reason_of(&self.what);
-        let (_, payload) = buf.split_at_mut_checked(header_len).ok_or(BufferTooSmall)?;
-        Ok(if reason.is_empty() { Sum::ZERO } else { checksum::copy_and_sum(&reason, payload) })
     }
 
     fn connection(&self, i: Id<Connection>) -> &Connection {
@@ -452,6 +446,16 @@ impl Tcp<'_> {
         let listens = self.listeners.find(&tuple).is_some();
         if listens { State::Listen } else { State::Closed }
     }
+}
+
+/// Writes behind the header what an RST says of itself, and returns its sum.
+#[inline]
+fn write_said(said: &[u8], header_len: usize, buf: &mut [u8]) -> Result<Sum, BufferTooSmall> {
+    if said.is_empty() {
+        return Ok(Sum::ZERO);
+    }
+    let (_, payload) = buf.split_at_mut_checked(header_len).ok_or(BufferTooSmall)?;
+    Ok(checksum::copy_and_sum(said, payload))
 }
 
 fn is_again(c: &Connection, plan: &Plan) -> bool {

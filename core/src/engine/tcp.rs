@@ -7,7 +7,7 @@ use crate::connection::list::List;
 use crate::connection::pool::Pool;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
-use crate::counters::{Counters, LAST_RESETS, LoggedReset, count};
+use crate::counters::{Counters, LAST_RESETS, LoggedReset, ResetKind, SaidCode, count};
 use crate::engine::arriving::Arriving;
 use crate::engine::keeping::Keeping;
 use crate::engine::replies::{REPLIES, Reply};
@@ -21,10 +21,12 @@ use crate::tables::storage::Storage;
 use crate::tables::table::Table;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Clock, Instant};
+use crate::wire::addr::Tuple;
 #[cfg(feature = "reset-diagnostics")]
 use crate::wire::diagnostic::COMPACT_LEN;
 #[cfg(feature = "reset-diagnostics")]
 use crate::wire::segment::HEADER_LEN;
+use crate::wire::seq::Seq;
 
 /// A TCP endpoint without I/O, clock or heap.
 ///
@@ -137,7 +139,7 @@ impl<'s> Tcp<'s> {
     }
 
     #[inline(never)]
-    pub(crate) fn log_reset(&mut self, reset: LoggedReset) {
-        self.last_resets.write(reset);
+    pub(crate) fn log_reset(&mut self, at: Instant, tuple: &Tuple, seq: Seq, what: ResetKind, said: SaidCode) {
+        self.last_resets.write(LoggedReset { at, tuple: *tuple, seq, what, said });
     }
 }
