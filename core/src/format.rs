@@ -5,6 +5,8 @@ use core::fmt;
 use crate::engine::poll::Transmit;
 use crate::engine::tcp::Tcp;
 use crate::link::{Frame, Link};
+#[cfg(feature = "journal-flash")]
+use crate::tables::flash_journal::FlashJournal;
 #[cfg(feature = "journal")]
 use crate::tables::journal::Journal;
 use crate::tables::storage::Storage;
@@ -44,6 +46,13 @@ impl<const C: usize, const L: usize, const H: usize, const T: usize, const P: us
 impl<const N: usize> fmt::Debug for Journal<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal").field("records", &N).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "journal-flash")]
+impl<F, const N: usize> fmt::Debug for FlashJournal<F, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlashJournal").field("records", &N).field("pages", &self.pages).finish_non_exhaustive()
     }
 }
 
@@ -101,6 +110,13 @@ mod on_the_device {
         }
     }
 
+    #[cfg(feature = "journal-flash")]
+    impl<F, const N: usize> Format for crate::tables::flash_journal::FlashJournal<F, N> {
+        fn format(&self, f: Formatter<'_>) {
+            write!(f, "{}", Debug2Format(self));
+        }
+    }
+
     /// Every public type can be logged; one that cannot does not compile here.
     #[cfg(test)]
     mod tests {
@@ -125,6 +141,8 @@ mod on_the_device {
             logs::<(Output<'_, '_>, LinkOutput<'_, '_>, Storage<1, 1, 1, 1, 64>, Fate)>();
             #[cfg(feature = "journal")]
             logs::<(Journal<1>, JournalCounters, LostPeer)>();
+            #[cfg(feature = "journal-flash")]
+            logs::<(FlashJournal<(), 1>, FlashJournalError<()>, FlashRangeError)>();
         }
     }
 }

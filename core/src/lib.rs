@@ -64,6 +64,8 @@ pub use engine::tcp::Tcp;
 pub use error::Error;
 pub use rules::table::{RULE_TABLE, Requirement, RuleRow};
 pub use rules::verdict::{Action, CloseReason, Fate, ResetReason, Rule, State, Timer, Verdict};
+#[cfg(feature = "journal-flash")]
+pub use tables::flash_journal::{FlashJournal, FlashJournalError, FlashRangeError};
 #[cfg(feature = "journal")]
 pub use tables::journal::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
 pub use tables::storage::Storage;

@@ -131,6 +131,8 @@ impl<const RECORDS: usize> Journal<RECORDS> {
 /// Where a journal's records are copied to, if its memory does not outlive what the project must outlive: FRAM, EEPROM, flash. A storage that
 /// is addressed like memory, as backup SRAM is, needs none: the journal lies in it.
 ///
+/// For NOR flash there is one, `FlashJournal` (feature `journal-flash`).
+///
 /// Records are written seldom: twice for a connection that is opened here, once for one that is accepted, and once at its end. One that is cut
 /// short by the power may be lost, but must leave the others.
 #[allow(async_fn_in_trait, reason = "polled where it is called, on one core")]
@@ -257,6 +259,12 @@ fn pair_of(words: &[u32; WORDS]) -> Option<Pair> {
     let ([a, b, c, d], [e, f, is_known, _]) = (first.to_ne_bytes(), second.to_ne_bytes());
     let link_addr = (is_known == 1).then_some(LinkAddr([a, b, c, d, e, f]));
     (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr })
+}
+
+/// Returns whether a copy of a record is of one that nobody uses.
+#[cfg(feature = "journal-flash")]
+pub(crate) fn is_unused(bytes: &[u8; JOURNAL_RECORD_LEN]) -> bool {
+    bytes[..4] == [0; 4]
 }
 
 fn hash(words: &[u32]) -> u64 {
