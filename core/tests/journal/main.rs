@@ -7,8 +7,10 @@ mod support;
 
 mod asking;
 mod corners;
+mod flash;
 mod frames;
 mod keeping;
+mod nor;
 mod numbers;
 mod records;
 mod trouble;
