@@ -131,7 +131,32 @@ impl<const RECORDS: usize> Journal<RECORDS> {
 /// Where a journal's records are copied to, if its memory does not outlive what the project must outlive: FRAM, EEPROM, flash. A storage that
 /// is addressed like memory, as backup SRAM is, needs none: the journal lies in it.
 ///
-/// For NOR flash there is one, `FlashJournal` (feature `journal-flash`).
+/// For NOR flash there is one, `FlashJournal` (feature `journal-flash`). One of your own, for an FRAM on I²C with two bytes of address:
+///
+/// ```
+/// use embedded_hal_async::i2c::{I2c, Operation};
+/// use tcp_reset_core::{JOURNAL_RECORD_LEN, JournalStorage};
+///
+/// struct Fram<B>(B);
+///
+/// impl<B: I2c> JournalStorage for Fram<B> {
+///     type Error = B::Error;
+///
+///     async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, B::Error> {
+///         let mut bytes = [0; JOURNAL_RECORD_LEN];
+///         self.0.write_read(0x50, &address(record), &mut bytes).await?;
+///         Ok(Some(bytes))
+///     }
+///
+///     async fn store(&mut self, record: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), B::Error> {
+///         self.0.transaction(0x50, &mut [Operation::Write(&address(record)), Operation::Write(bytes)]).await
+///     }
+/// }
+///
+/// fn address(record: usize) -> [u8; 2] {
+///     ((record * JOURNAL_RECORD_LEN) as u16).to_be_bytes()
+/// }
+/// ```
 ///
 /// Records are written seldom: twice for a connection that is opened here, once for one that is accepted, and once at its end. One that is cut
 /// short by the power may be lost, but must leave the others.
