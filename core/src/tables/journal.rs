@@ -96,7 +96,7 @@ impl<const RECORDS: usize> Journal<RECORDS> {
     }
 
     /// Returns a record that has changed since it was taken last, after [`crate::Tcp::keep_journal`] and not before: for who copies them elsewhere. Each
-    /// has its turn, however often another changes. Looks at each record.
+    /// has its turn, however often another changes. Looks at each record. To be called where the engine is, and not from an interrupt.
     pub fn take_changed(&self) -> Option<usize> {
         self.book().take_changed()
     }
@@ -113,14 +113,17 @@ impl<const RECORDS: usize> Journal<RECORDS> {
     /// Puts all records back that a storage has, before [`crate::Tcp::keep_journal`].
     ///
     /// # Errors
-    /// The storage's, for the first record it could not load; those before it are put back.
+    /// The storage's, for the first record that it could not load; all others are put back.
     pub async fn restore<S: JournalStorage>(&self, storage: &mut S) -> Result<(), S::Error> {
+        let mut outcome = Ok(());
         for at in 0..RECORDS {
-            if let Some(bytes) = storage.load(at).await? {
-                self.set_record(at, &bytes);
+            match storage.load(at).await {
+                Ok(Some(bytes)) => self.set_record(at, &bytes),
+                Ok(None) => {}
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        Ok(())
+        outcome
     }
 
     pub(crate) fn book(&self) -> Book<'_> {

@@ -56,6 +56,10 @@ pub(super) async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 pub(super) fn tell(service: &str, stream: &TcpStream, outcome: Result<(), Error>) {
     if let (Err(error), Some(peer)) = (outcome, stream.remote_endpoint()) {
         let (peer, error) = (defmt::Display2Format(&peer), defmt::Display2Format(&error));
-        defmt::info!("{=str}, {}: {}", service, peer, error);
+        // Nothing is to be read where the setting is off.
+        let _ = stream.peer_reason(|said| match said {
+            Some(said) => defmt::info!("{=str}, {}: {}; the peer says: {}", service, peer, error, said),
+            None => defmt::info!("{=str}, {}: {}", service, peer, error),
+        });
     }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     /// Whose hosts the status page tells everything, down to sequence numbers, where they ask for it by the board's address; everybody else
     /// is shown an overview.
     pub status_from: Networks,
+    /// Each RST says in its payload why it was sent, and what peers' RSTs say is read.
+    pub reset_reasons: bool,
     /// When to end this run, counted from its start, and how; a run that such an end has started is not ended again.
     pub end: Option<(Duration, End)>,
 }
@@ -45,7 +47,7 @@ pub enum End {
 
 impl Settings {
     /// What the build was told by the environment: `TCP_SERVER=192.168.1.10:7000`, or `TCP_SERVER=[fd00::10]:7000`;
-    /// `STATUS_FROM=192.168.1.0/24,fd10:69::/64`.
+    /// `STATUS_FROM=192.168.1.0/24,fd10:69::/64`; `RESET_REASONS=on`.
     ///
     /// What cannot be read is told in the log; there is no client then, and nobody is shown everything.
     pub fn from_build() -> Settings {
@@ -55,6 +57,7 @@ impl Settings {
             address_v6: None,
             server: None,
             status_from: Networks::default(),
+            reset_reasons: false,
             end: None,
         };
         if let Some(text) = option_env!("TCP_SERVER") {
@@ -62,6 +65,9 @@ impl Settings {
         }
         if let Some(text) = option_env!("STATUS_FROM") {
             settings.set_status_from(text);
+        }
+        if let Some(text) = option_env!("RESET_REASONS") {
+            settings.set_reset_reasons(text);
         }
         settings
     }
@@ -74,6 +80,14 @@ impl Settings {
                 "the server \"{=str}\" is no address and port, such as 192.168.1.10:7000 or [fd00::10]:7000",
                 text
             );
+        }
+    }
+
+    /// Sets whether RSTs say why: `on` or `off`.
+    pub fn set_reset_reasons(&mut self, text: &str) {
+        self.reset_reasons = text == "on";
+        if !["on", "off"].contains(&text) {
+            defmt::error!("reset reasons are \"on\" or \"off\", not \"{=str}\": they are off", text);
         }
     }
 

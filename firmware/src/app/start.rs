@@ -8,7 +8,7 @@ use embassy_net_driver::Driver;
 use embassy_time::Instant;
 use static_cell::{ConstStaticCell, StaticCell};
 use tcp_reset_core::embassy::{DeviceError, TcpDriver, TcpResources, TcpRunner};
-use tcp_reset_core::{Error, InvalidSetting, ListenOptions, SecretKey, WeakKey};
+use tcp_reset_core::{Config, Error, InvalidSetting, ListenOptions, SecretKey, WeakKey};
 
 use super::board::Board;
 use super::last_ends::LastEnds;
@@ -55,8 +55,8 @@ pub fn start<D: Driver>(
     defmt::info!("{=str}: tcp-reset-core {=str}", board.name, env!("CARGO_PKG_VERSION"));
     defmt::info!("started by: {=str}", board.reset_cause);
     let key = SecretKey::new(board.key).map_err(StartError::WeakKey)?;
-    let (shared, driver) =
-        tcp_reset_core::embassy::new(device, TCP.take(), liveness::config(), key).map_err(StartError::Device)?;
+    let config = Config { reset_diagnostics: settings.reset_reasons, ..liveness::config() };
+    let (shared, driver) = tcp_reset_core::embassy::new(device, TCP.take(), config, key).map_err(StartError::Device)?;
     let (stack, net) = new_net(driver, &settings, board.seed);
     let (tcp, runner) = TcpRunner::new(shared, stack, net);
     tcp.keep_journal(board.journal).map_err(StartError::Journal)?;

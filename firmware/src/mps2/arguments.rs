@@ -12,7 +12,7 @@ use crate::app::{End, Settings};
 const LONGEST_ARGUMENTS: usize = 256;
 
 /// Takes settings from the command line: `dhcp=off`, `address=10.69.0.2`, `address_v6=fd10:69::2`, `server=10.69.0.1:7000`,
-/// `status_from=10.69.0.0/24,fd10:69::/64`, `restart_after=5`, `panic_after=5` and `hang_after=5` in seconds, `speed=60` for a clock that runs 60
+/// `status_from=10.69.0.0/24,fd10:69::/64`, `reset_reasons=on`, `restart_after=5`, `panic_after=5` and `hang_after=5` in seconds, `speed=60` for a clock that runs 60
 /// times as fast as the world's. What is not understood is told in the log and passed over.
 pub(super) fn read_into(settings: &mut Settings) {
     let Ok(arguments) = env::args::<LONGEST_ARGUMENTS>() else {
@@ -33,6 +33,7 @@ pub(super) fn read_into(settings: &mut Settings) {
             }
             Some(("server", text)) => settings.set_server(text),
             Some(("status_from", text)) => settings.set_status_from(text),
+            Some(("reset_reasons", text)) => settings.set_reset_reasons(text),
             Some(("restart_after", text)) => settings.end = seconds(text).map(|after| (after, End::Restart)),
             Some(("panic_after", text)) => settings.end = seconds(text).map(|after| (after, End::Panic)),
             Some(("hang_after", text)) => settings.end = seconds(text).map(|after| (after, End::Hang)),

@@ -190,11 +190,14 @@ impl Json<'_> {
         let (at, local, remote, seq) = (reset.at.as_micros() / 1_000, reset.local, reset.remote, reset.seq.0);
         write!(self.out.text, "{{\"at_ms\":{at},\"local\":\"{local}\",\"remote\":\"{remote}\",\"seq\":{seq}")?;
         match reset.what {
-            ResetKind::Sent(reason) => write!(self.out.text, ",\"way\":\"sent\",\"reason\":\"{}\"}}", Snake(reason)),
+            ResetKind::Sent(reason) => write!(self.out.text, ",\"way\":\"sent\",\"reason\":\"{}\"", Snake(reason))?,
             ResetKind::Received(rule) => {
-                write!(self.out.text, ",\"way\":\"received\",\"reason\":\"{}\"}}", Snake(rule))
+                write!(self.out.text, ",\"way\":\"received\",\"reason\":\"{}\"", Snake(rule))?;
             }
         }
+        // A code alone, which needs no escape.
+        self.name("said", reset.said.map(Snake))?;
+        self.out.text.write_char('}')
     }
 
     fn lost_peer(&mut self, peer: LostPeer) -> fmt::Result {

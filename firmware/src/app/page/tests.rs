@@ -8,10 +8,10 @@ use std::vec;
 use std::vec::Vec;
 
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
+use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use tcp_reset_core::link::{Interface, Link, LinkOutput, Medium};
 use tcp_reset_core::{
-    ChecksumBy, CloseReason, ConnectionHandle, Control, Instant, SecretKey, Seq, State, Status, Storage, Tcp,
+    ChecksumBy, CloseReason, Config, ConnectionHandle, Control, Instant, SecretKey, Seq, State, Status, Storage, Tcp,
 };
 
 use super::facts::{LONGEST_PART, SCHEMA};
@@ -88,7 +88,8 @@ struct World<'s> {
 fn link<'s>(storage: &'s mut Store, journal: Option<&'s ResetJournal>) -> Link<'s> {
     let mut key = [0x5a; 16];
     key[0] = 1;
-    let tcp = Tcp::new(storage, liveness::config(), SecretKey::new(key).unwrap()).unwrap();
+    let config = Config { reset_diagnostics: true, ..liveness::config() };
+    let tcp = Tcp::new(storage, config, SecretKey::new(key).unwrap()).unwrap();
     let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
     if let Some(journal) = journal {
         link.keep_journal(Instant::from_millis(START_S * 1_000), journal).unwrap();
@@ -382,6 +383,31 @@ fn everything_has_each_timer_and_record_with_its_time() {
     let json = world.page(View::Everything, Format::Json);
     let record = "\"remote\":\"198.51.100.77:54321\",\"ends_in_ms\":60000}]}";
     assert!(json.contains(record), "{record}: {json}");
+}
+
+#[test]
+fn a_reset_shows_what_the_peer_said_of_it() {
+    // "Connection timeout", a code that nobody has registered, and a text, which is not shown.
+    let cases: [(&[u8], &str); 3] = [
+        (&[0x33, 0xaa, 0, 14, 0, 0, 0, 0], "\"connection_timeout\""),
+        (&[0x33, 0xaa, 1, 0, 0, 0, 0x12, 0x67], "\"code_256_of_enterprise_4711\""),
+        (b"\xf3\x17\"<b>&", "null"),
+    ];
+    for (payload, shown) in cases {
+        let mut world = World::new();
+        let rcv_nxt = world.status().rcv_nxt.0;
+        let rst = Seg { control: Control::RST, seq: rcv_nxt, ack: 0, len: payload.len() };
+        let mut packet = rst.packet(PEER_TO_ECHO);
+        let mut ip = Ipv4Packet::new_unchecked(&mut packet[..]);
+        let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
+        tcp.payload_mut().copy_from_slice(payload);
+        tcp.fill_checksum(&IpAddress::from(PEER), &IpAddress::from(BOARD));
+        let now = world.now();
+        let _ = world.link.handle_frame(now, &packet);
+        let json = world.page(View::Everything, Format::Json);
+        let record = format!("\"way\":\"received\",\"reason\":\"rst_exact\",\"said\":{shown}}}");
+        assert!(json.contains(&record), "{record}: {json}");
+    }
 }
 
 #[test]
