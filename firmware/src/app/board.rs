@@ -1,6 +1,11 @@
 //! What a board gives to the application.
 
-use super::lost_peers::ResetJournal;
+use tcp_reset_core::Journal;
+
+use super::sizes::JOURNAL_RECORDS;
+
+/// Which pairs of endpoints have a connection: a static in memory that the startup code and a reset leave alone.
+pub type ResetJournal = Journal<JOURNAL_RECORDS>;
 
 /// What a board gives besides its Ethernet.
 pub struct Board {

@@ -1,14 +1,10 @@
-//! The peers that the last restart has lost: the journal that remembers them, and what the log tells of them.
+//! What the log tells of the peers that the last restart has lost.
 
 use core::fmt::{self, Display};
 
-use tcp_reset_core::{Journal, JournalCounters};
+use tcp_reset_core::JournalCounters;
 
 use super::shared::App;
-use super::sizes::JOURNAL_RECORDS;
-
-/// Which pairs of endpoints have a connection: a static in memory that the startup code and a reset leave alone.
-pub type ResetJournal = Journal<JOURNAL_RECORDS>;
 
 /// Tells in the log what has become of them, once it is known. What lay in memory at power-on and was no record is no news.
 #[embassy_executor::task]

@@ -19,8 +19,7 @@ mod start;
 mod status;
 mod watch;
 
-pub use self::board::{Board, Panel, mac_address};
-pub use self::lost_peers::ResetJournal;
+pub use self::board::{Board, Panel, ResetJournal, mac_address};
 pub use self::networks::Networks;
 pub use self::settings::{End, Server, Settings};
 pub use self::start::{DISCARD_PORT, ECHO_PORT, STATUS_PORT, StartError, start};

@@ -16,9 +16,9 @@ use tcp_reset_core::{
 
 use super::facts::{LONGEST_PART, SCHEMA};
 use super::*;
+use crate::app::board::ResetJournal;
 use crate::app::last_ends::LastEnds;
 use crate::app::liveness;
-use crate::app::lost_peers::ResetJournal;
 use crate::app::settings::Server;
 use crate::app::shared::ClientState;
 use crate::app::sizes::{BUFFER, CONNECTIONS, HALF_OPEN, TIME_WAIT};
