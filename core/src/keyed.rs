@@ -65,13 +65,9 @@ impl Keyed {
     #[cfg(feature = "journal")]
     pub(crate) fn probe_numbers(&self, tuple: &Tuple, attempt: u8) -> (Seq, Seq) {
         const OPPOSITE: u32 = 1 << 31;
-        let base = self.hash(Purpose::Probe, tuple, tuple.local_port);
-        let numbers = |salt: u8| {
-            let mut hasher = self.hasher;
-            hasher.write_u64(base);
-            hasher.write_u8(salt);
-            hasher.finish()
-        };
+        // Two attempts share what the first of them has for its ACK.
+        let numbers =
+            |attempt: u8| self.hash_of(u64::from(attempt) << 8 | Purpose::Probe as u64, tuple, tuple.local_port);
         let (seq, ack) = (numbers(attempt) as u32, (numbers(attempt & !1) >> 32) as u32);
         (Seq(seq), if attempt & 1 == 0 { Seq(ack) } else { Seq(ack) + OPPOSITE })
     }
@@ -97,8 +93,13 @@ impl Keyed {
     }
 
     fn hash(&self, purpose: Purpose, tuple: &Tuple, local_port: u16) -> u64 {
+        self.hash_of(purpose as u64, tuple, local_port)
+    }
+
+    #[inline(never)]
+    fn hash_of(&self, purpose: u64, tuple: &Tuple, local_port: u16) -> u64 {
         let mut hasher = self.hasher;
-        hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port) | (purpose as u64) << 32);
+        hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port) | purpose << 32);
         for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
             hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
         }

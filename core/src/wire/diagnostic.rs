@@ -18,7 +18,7 @@ const COMPACT: [u8; 2] = [0x33, 0xaa];
 const FREE: [u8; 2] = [0xf3, 0x17];
 
 /// What a peer's RST says about itself. Nobody vouches for it: it ends nothing that the RST does not end, and is for people to read. A text may hold
-/// anything, line ends and control characters too; [`fmt::Display`] escapes those.
+/// anything, line ends and control characters too; [`fmt::Display`] escapes these and all that is not ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PeerReason<'a> {
     /// The compact form.
@@ -89,7 +89,7 @@ impl fmt::Display for PeerReason<'_> {
         match (self, self.meaning()) {
             (_, Some(meaning)) => f.pad(meaning),
             (PeerReason::Code { code, enterprise }, None) => write!(f, "code {code} of enterprise {enterprise}"),
-            (PeerReason::Text(text), None) => write!(f, "\"{}\"", text.escape_debug()),
+            (PeerReason::Text(text), None) => write!(f, "\"{}\"", text.escape_default()),
         }
     }
 }

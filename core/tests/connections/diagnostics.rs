@@ -177,7 +177,7 @@ fn what_a_peers_rst_says_is_kept_until_the_handle_is_given_up() {
         (compact(0, 0), "code 0 of enterprise 0"),
         (compact(4, 4_711), "code 4 of enterprise 4711"),
         (free("gone to lunch"), "\"gone to lunch\""),
-        (free("a\n\u{1b}[31mb\"ü"), r#""a\n\u{1b}[31mb\"ü""#),
+        (free("a\n\u{1b}[31mb\"ü"), r#""a\n\u{1b}[31mb\"\u{fc}""#),
     ];
     for (payload, text) in texts {
         for reach in [reach::open as reach::Script, reach::accepted, reach::text_in_flight] {
