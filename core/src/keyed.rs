@@ -22,6 +22,16 @@ enum Purpose {
     Probe = 4,
 }
 
+/// The one SipHash there is of words: it takes half a kilobyte of flash.
+#[inline(never)]
+pub(crate) fn sip_hash(hasher: &SipHasher13, words: &[u32]) -> u64 {
+    let mut hasher = *hasher;
+    for word in words {
+        hasher.write_u32(*word);
+    }
+    hasher.finish()
+}
+
 pub(crate) struct Keyed {
     hasher: SipHasher13,
     /// One factor for each word of a tuple that takes part, and the summand.
@@ -36,9 +46,7 @@ impl Keyed {
         let hasher = SipHasher13::new_with_key(key.bytes());
         let mut index = [0; FACTORS + 1];
         for (i, factor) in index.iter_mut().enumerate() {
-            let mut hasher = hasher;
-            hasher.write_u64((Purpose::Index as u64) << 32 | i as u64);
-            *factor = hasher.finish();
+            *factor = sip_hash(&hasher, &[i as u32, Purpose::Index as u32]);
         }
         Keyed { hasher, index }
     }
@@ -96,13 +104,14 @@ impl Keyed {
         self.hash_of(purpose as u64, tuple, local_port)
     }
 
-    #[inline(never)]
     fn hash_of(&self, purpose: u64, tuple: &Tuple, local_port: u16) -> u64 {
-        let mut hasher = self.hasher;
-        hasher.write_u64(u64::from(local_port) << 16 | u64::from(tuple.remote_port) | purpose << 32);
-        for (local, remote) in tuple.local_addr.words().iter().zip(tuple.remote_addr.words()) {
-            hasher.write_u64(u64::from(u32::from_be(*local)) << 32 | u64::from(u32::from_be(*remote)));
+        let (local, remote) = (tuple.local_addr.words(), tuple.remote_addr.words());
+        let mut words = [0; 2 + 2 * WORDS];
+        words[0] = u32::from(local_port) << 16 | u32::from(tuple.remote_port);
+        words[1] = purpose as u32;
+        for (to, (local, remote)) in words[2..].as_chunks_mut::<2>().0.iter_mut().zip(local.iter().zip(remote)) {
+            *to = [u32::from_be(*remote), u32::from_be(*local)];
         }
-        hasher.finish()
+        sip_hash(&self.hasher, &words[..2 + 2 * local.len()])
     }
 }

@@ -14,11 +14,11 @@
 //! Whatever mixture of two contents a cut leaves behind, the record reads as one of them, or as none; or as the pair that a cleared one had before, whose
 //! peer then gets one segment more.
 
-use core::hash::Hasher;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use siphasher::sip::SipHasher13;
 
+use crate::keyed::sip_hash;
 use crate::rules::verdict::Fate;
 use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::seq::Seq;
@@ -296,11 +296,7 @@ pub(crate) fn is_unused(bytes: &[u8; JOURNAL_RECORD_LEN]) -> bool {
 }
 
 fn hash(words: &[u32]) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(&CHECK_KEY);
-    for word in words {
-        hasher.write(&word.to_ne_bytes());
-    }
-    hasher.finish()
+    sip_hash(&SipHasher13::new_with_key(&CHECK_KEY), words)
 }
 
 fn check(words: &[u32]) -> [u32; 2] {

@@ -18,6 +18,11 @@ use crate::{ADDRESSES, BUFFER, PORT};
 /// One connection, one listener, one handshake, one TIME-WAIT, two buffers.
 pub type Memory = Storage<1, 1, 1, 1, { 2 * BUFFER }>;
 
+/// What a reset leaves alone, for twice as many connections.
+#[cfg(feature = "journal")]
+#[cfg_attr(target_os = "none", unsafe(link_section = ".uninit.JOURNAL"))]
+static JOURNAL: tcp_reset_core::Journal<2> = tcp_reset_core::Journal::new();
+
 /// Bytes that each further connection takes without its buffers.
 pub const CONNECTION: usize = (size_of::<Storage<3, 0, 1, 1, 0>>() - size_of::<Storage<1, 0, 1, 1, 0>>()) / 2;
 
@@ -36,6 +41,8 @@ impl<'m> Echo<'m> {
             let (addr, prefix) = ADDRESSES[i];
             Interface { addr, prefix }
         });
+        #[cfg(feature = "journal")]
+        link.keep_journal(Instant::ZERO, &JOURNAL).ok()?;
         link.set_addresses(&interfaces, []).ok()?;
         link.tcp().listen(SocketAddr::new(any(), PORT), listen_options()).ok()?;
         Some(Echo { link, held: Held::EMPTY })
@@ -115,6 +122,8 @@ fn config() -> Config {
     Config {
         #[cfg(feature = "eviction")]
         eviction: Some(Eviction { by: EvictBy::Idle, idle_for: Duration::from_secs(20) }),
+        #[cfg(feature = "reset-diagnostics")]
+        reset_diagnostics: true,
         ..Config::default()
     }
 }

@@ -21,10 +21,15 @@ const PRICES: &[(&str, &[&str])] = &[
     ("`deadlines`", &["deadlines"]),
     ("`eviction`, and `deadlines` with it", &["eviction"]),
     ("`user-timeout-option`", &["user-timeout-option"]),
-    ("all of these", &["keepalive", "eviction", "user-timeout-option"]),
+    ("`journal`", &["journal"]),
+    ("`reset-diagnostics`", &["reset-diagnostics"]),
+    ("all of these", &["keepalive", "eviction", "user-timeout-option", "journal", "reset-diagnostics"]),
     ("`ethernet`, which this server has no use for", &["ethernet"]),
     ("`ipv6`", &["ipv6"]),
-    ("`ipv6` and all of these", &["ipv6", "keepalive", "eviction", "user-timeout-option"]),
+    (
+        "`ipv6` and all of these",
+        &["ipv6", "keepalive", "eviction", "user-timeout-option", "journal", "reset-diagnostics"],
+    ),
 ];
 
 /// Builds the servers and prints what they take; returns what is beyond the budget.
