@@ -8,11 +8,15 @@ use tcp_reset_core::link::Interface;
 use tcp_reset_core::link::Link;
 use tcp_reset_core::{Fate, Instant, Journal, LinkAddr, Output, ResetReason, State, Tcp, Timer};
 
+#[cfg(feature = "ipv6")]
+use crate::frames::established;
 use crate::frames::{
-    ITS_MAC, MAC, NEW_MAC, established, ethernet, fates as fates_of, from_peer, know as know_link, live_on, open,
-    question, segment, with_link,
+    ITS_MAC, MAC, NEW_MAC, ethernet, fates as fates_of, from_peer, know as know_link, live_on, open, question, segment,
+    with_link,
 };
-use crate::support::family::{Family, over_each};
+#[cfg(feature = "ipv6")]
+use crate::support::family::Family;
+use crate::support::family::over_each;
 use crate::support::packet::neighbors::{answer as arp_answer, is_about_neighbors};
 use crate::support::rig::frames::{drain, interface};
 use crate::support::rig::{
