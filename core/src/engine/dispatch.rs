@@ -273,6 +273,7 @@ impl Tcp<'_> {
     fn reset_and_try_again(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, reset: Reset) -> Action {
         if self.replies.push_front(self.reset_reply(arriving, reset)).is_ok() {
             self.is_segments_turn = false;
+            self.lost_peer_is_told(arriving);
             self.syn_again(arriving.now, i);
         } else {
             count(&mut self.counters.replies_lost);

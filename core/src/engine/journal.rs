@@ -27,6 +27,10 @@ const FIRST_WAIT_MS: u32 = 1_000;
 /// When a silent peer is given up, from the first attempt on. As long an IPv6 address is waited for where others of its scope are known, and a device
 /// that takes nothing.
 const PATIENCE_MS: u32 = 60_000;
+/// How long an address is waited for where there is none of its family and scope, but others: as long as a router takes to start that lost power too.
+const LONG_PATIENCE_MS: u32 = 600_000;
+/// How often the questions begin anew because the link or the address was away; after that they go on.
+const RENEWALS: u8 = 3;
 
 impl<'s> Tcp<'s> {
     /// Keeps a journal from now on, so that the next start can tell the peers of this one, and takes up what the last one has left there: each pair of
@@ -41,7 +45,7 @@ impl<'s> Tcp<'s> {
     /// the pairs until then.
     ///
     /// # Errors
-    /// [`Setting::Journal`] if it has fewer records than the storage has connections; nothing is looked at then.
+    /// [`Setting::Journal`] if it has fewer records than the storage has connections; nothing is looked at then. Idempotent for the journal that is kept.
     pub fn keep_journal<const N: usize>(
         &mut self,
         now: Instant,
@@ -49,6 +53,9 @@ impl<'s> Tcp<'s> {
     ) -> Result<(), InvalidSetting> {
         if N < self.connections.capacity() {
             return Err(InvalidSetting(Setting::Journal));
+        }
+        if self.journal.book.is_same(&journal.book()) {
+            return Ok(());
         }
         self.catch_up(now);
         self.journal = Keeping::of(journal.book(), self.journal.is_down);
@@ -93,7 +100,8 @@ impl<'s> Tcp<'s> {
     /// change. A [`crate::link::Link`] does this by itself.
     ///
     /// A pair on another IPv4 address than those is forgotten. One on another IPv6 address waits for a minute, as a host has several and
-    /// learns them one by one. Where there is none of its family (and scope, RFC 4007 §4), it waits.
+    /// learns them one by one. Where there is none of its family (and scope, RFC 4007 §4), it waits for ten minutes, and without any address until there
+    /// is one.
     pub fn find_lost_peers(&mut self, now: Instant, ours: &[IpAddr]) {
         self.catch_up(now);
         let has = |is_it: &dyn Fn(Addr) -> bool| ours.iter().filter_map(|ip| Addr::of(*ip)).any(is_it);
@@ -105,38 +113,54 @@ impl<'s> Tcp<'s> {
                 Standing::Ours
             } else if has(&|addr| addr.is_v4() == local.is_v4() && addr.is_link_local() == local.is_link_local()) {
                 Standing::Other
+            } else if ours.is_empty() {
+                Standing::NoAddress
             } else {
-                Standing::Unknown
+                Standing::NoneAlike
             }
         });
     }
 
     /// The addresses may be told without a time: what begins to wait then is timed when one is told.
     pub(crate) fn place_lost_peers(&mut self, is_time_told: bool, standing: impl Fn(&Tuple) -> Standing) {
-        let (timing, until) = if is_time_told { self.patience() } else { (Notes::UNTIMED, 0) };
         for (at, life) in self.journal.lost() {
             let Some(pair) = self.journal.book.pair(at) else { continue };
-            let kept = life.notes & (Notes::CHANGED | Notes::TOLD | Notes::NUMBER_USED | Notes::NEWS);
+            let timing = if is_time_told { Notes::ARMED } else { Notes::UNTIMED };
+            let waits = life.phase == Phase::Waiting && life.is_timed();
             match standing(&pair.tuple) {
-                Standing::Ours if life.phase == Phase::Waiting => {
-                    self.journal
-                        .turn(at, Life { phase: Phase::Due, tries: 0, notes: kept | timing, at: until, ..life });
-                }
+                Standing::Ours if life.phase == Phase::Waiting => self.begin_asking(at, timing),
                 Standing::Ours => {}
                 Standing::Impossible => self.finish(at, Fate::Forgotten),
                 Standing::Other if pair.tuple.local_addr.is_v4() => self.finish(at, Fate::Forgotten),
-                Standing::Other if life.phase == Phase::Waiting && life.is_timed() => {}
-                Standing::Other => {
-                    self.journal.turn(at, Life { phase: Phase::Waiting, notes: kept | timing, at: until, ..life });
-                }
-                Standing::Unknown => self.journal.turn(at, Life { phase: Phase::Waiting, notes: kept, ..life }),
+                Standing::Other if waits && !life.has(Notes::LONG) => {}
+                Standing::Other => self.wait_for_address(at, timing),
+                // Whatever addresses come and go meanwhile, the limit holds that was begun.
+                Standing::NoneAlike | Standing::NoAddress if waits => {}
+                Standing::NoneAlike => self.wait_for_address(at, timing | Notes::LONG),
+                Standing::NoAddress => self.wait_for_address(at, Notes::empty()),
             }
         }
     }
 
-    /// What begins to wait now, and until when.
-    fn patience(&self) -> (Notes, u32) {
-        (Notes::ARMED, self.clock.ms().after(PATIENCE_MS).0)
+    fn wait_for_address(&mut self, at: usize, timing: Notes) {
+        let life = self.journal.book.life(at).in_phase(Phase::Waiting);
+        self.journal.turn(at, self.armed(Life { notes: life.notes | timing, ..life }));
+    }
+
+    /// The address is ours, for the first time or again.
+    fn begin_asking(&mut self, at: usize, timing: Notes) {
+        let life = self.journal.book.life(at).in_phase(Phase::Due);
+        let life = if life.tries == 0 { life } else { renewed(life).unwrap_or(life) };
+        if life.tries >= TRIES {
+            return self.finish(at, Fate::GivenUp);
+        }
+        self.journal.turn(at, self.armed(Life { notes: life.notes | timing, ..life }));
+    }
+
+    /// With the limit that begins now, if one does.
+    fn armed(&self, life: Life) -> Life {
+        let patience = if life.has(Notes::LONG) { LONG_PATIENCE_MS } else { PATIENCE_MS };
+        Life { at: self.clock.ms().after(patience).0, ..life }
     }
 
     /// Notes where each connection's sending stands, before a restart that leaves no time for [`Tcp::abort_all`]: a watchdog's warning, a
@@ -183,9 +207,10 @@ impl<'s> Tcp<'s> {
         let link_addr = c.has(Marks::LINK_ADDR_KNOWN).then_some(c.link_addr);
         let pair = Pair { tuple: c.tcb.tuple, link_addr };
         if c.tcb.state().is_synchronized()
-            && let Some((at, _)) = self.journal.find_lost(&pair.tuple)
+            && let Some((at, life)) = self.journal.find_lost(&pair.tuple)
         {
-            self.finish(at, Fate::Gone);
+            let fate = if life.notes.intersects(Notes::TOLD | Notes::NUMBER_USED) { Fate::Told } else { Fate::Gone };
+            self.finish(at, fate);
         }
         let Some(at) = self.journal.live_record(i).or_else(|| self.journal.free_record()) else {
             self.journal.is_short = true;
@@ -236,32 +261,51 @@ impl<'s> Tcp<'s> {
         let Some((_, life)) = self.journal.find_lost(arriving.tuple) else { return false };
         let seg = arriving.seg;
         if seg.has(Control::RST) {
-            return self.is_denial(life, arriving);
+            return self.denied_attempt(life, arriving).is_some();
         }
         seg.has(Control::ACK) && !seg.has(Control::SYN) && seg.header.ack != self.half_open[h].iss + 1
     }
 
-    /// Returns whether an RST sits at a number that a probe acknowledged: its sender has no connection (§3.10.7.1).
-    fn is_denial(&self, life: Life, arriving: &Arriving<'_>) -> bool {
+    /// Returns whose number an RST sits at: that of the attempt whose probe acknowledged it. Its sender has no connection (§3.10.7.1).
+    fn denied_attempt(&self, life: Life, arriving: &Arriving<'_>) -> Option<u8> {
         let number = |attempt| self.keyed.probe_numbers(arriving.tuple, attempt).1;
-        (0..life.tries).any(|attempt| number(attempt) == arriving.seg.header.seq)
+        (0..life.tries).find(|attempt| number(*attempt) == arriving.seg.header.seq)
     }
 
     /// A segment for no connection: perhaps a lost peer's.
     pub(crate) fn hear_lost_peer(&mut self, arriving: &Arriving<'_>, verdict: &Verdict) {
         let Some((at, life)) = self.journal.find_lost(arriving.tuple) else { return };
-        let seg = arriving.seg;
-        if seg.has(Control::RST) {
-            if self.is_denial(life, arriving) {
-                let was_told = life.notes.intersects(Notes::TOLD | Notes::NUMBER_USED);
+        if arriving.seg.has(Control::RST) {
+            if let Some(attempt) = self.denied_attempt(life, arriving) {
+                // What it had before an RST of ours could arrive, it had lost by itself.
+                let was_told = life.has(Notes::TOLD) && attempt >= life.told_after || life.has(Notes::NUMBER_USED);
                 self.finish(at, if was_told { Fate::Told } else { Fate::Gone });
             }
-        } else if seg.has(Control::ACK) && matches!(verdict.action, Action::Reset(_)) && !life.has(Notes::TOLD) {
+        } else if matches!(verdict.action, Action::Reset(_)) {
             // Perhaps it found no place among the replies.
             let is_told = |reply: &Reply| reply.reason.is_some() && reply.tuple == *arriving.tuple;
             if self.replies.back().is_some_and(is_told) {
-                self.tell(at, Life { notes: life.notes | Notes::TOLD, fate: Fate::Told, ..life });
+                self.lost_peer_is_told(arriving);
             }
+        }
+    }
+
+    /// A segment on a lost peer's pair has drawn an RST. An empty ACK without a window may be a probe: of a peer that has lost the connection as
+    /// we have. What it answers to ours tells the two apart.
+    pub(crate) fn lost_peer_is_told(&mut self, arriving: &Arriving<'_>) {
+        let Some((at, life)) = self.journal.find_lost(arriving.tuple) else { return };
+        let seg = arriving.seg;
+        if !seg.has(Control::ACK) || life.has(Notes::ANNOUNCED) {
+            return;
+        }
+        let is_first = !life.has(Notes::TOLD);
+        let told_after = if is_first { attempts_over(life) } else { life.told_after };
+        let life = Life { notes: life.notes | Notes::TOLD, told_after, ..life };
+        let is_like_probe = seg.header.control == Control::ACK && seg.header.wnd == 0 && seg.payload.is_empty();
+        if is_like_probe {
+            self.journal.turn(at, life);
+        } else {
+            self.tell(at, Life { notes: life.notes | Notes::ANNOUNCED, fate: Fate::Told, ..life });
         }
     }
 
@@ -279,12 +323,11 @@ impl<'s> Tcp<'s> {
 
     fn finish(&mut self, at: usize, fate: Fate) {
         let life = self.journal.book.life(at);
-        let fate = if life.has(Notes::TOLD) { Fate::Told } else { fate };
-        let over = Life { phase: Phase::Over, fate, ..life };
-        if life.has(Notes::TOLD) {
-            self.journal.turn(at, over);
+        if life.has(Notes::ANNOUNCED) {
+            self.journal.turn(at, Life { phase: Phase::Over, ..life });
         } else {
-            self.tell(at, over);
+            let was_told = life.has(Notes::TOLD) && matches!(fate, Fate::GivenUp | Fate::Forgotten);
+            self.tell(at, Life { phase: Phase::Over, fate: if was_told { Fate::Told } else { fate }, ..life });
         }
         self.journal.clear(at);
         if self.journal.is_short {
@@ -320,7 +363,7 @@ impl<'s> Tcp<'s> {
         }
         let (at, life) = self.journal.next_due()?;
         let Pair { tuple, link_addr } = self.journal.book.pair(at)?;
-        let attempt = life.tries - u8::from(life.has(Notes::COUNTED));
+        let attempt = attempts_over(life);
         // The next hop may have another address by now; whether the peer was told is asked where it was told.
         let is_fresh = attempt == 0 || attempt == 1 && life.has(Notes::TOLD);
         let last = link_addr.unwrap_or_default();
@@ -346,14 +389,14 @@ impl<'s> Tcp<'s> {
     pub(crate) fn sent_probe(&mut self, Probe(at): Probe) {
         let at = usize::from(at);
         let life = self.journal.book.life(at);
+        let now = self.clock.ms();
+        self.journal.spend_pace(now);
+        self.journal.had_turn(at);
         if self.journal.offered.reply.reason.is_some() {
             // The probe follows.
             return self.journal.turn(at, Life { notes: life.notes | Notes::NUMBER_USED, ..life });
         }
         count(&mut self.counters.journal.probes);
-        let now = self.clock.ms();
-        self.journal.spend_pace(now);
-        self.journal.had_turn(at);
         let life = count_attempt(life, now);
         // A question that had to wait for its next hop is given a second at least.
         let least = now.after(FIRST_WAIT_MS);
@@ -393,14 +436,20 @@ impl<'s> Tcp<'s> {
         self.journal.is_down = true;
     }
 
-    /// What was asked without a link was not asked, and no address was learned there.
+    /// What was asked without a link was not asked, and no address was learned there: the questions begin anew. A link that comes and goes without end
+    /// renews them no more than [`RENEWALS`] times.
     pub(crate) fn resume_probes(&mut self) {
         self.journal.is_down = false;
-        let (timing, until) = self.patience();
         for (at, life) in self.journal.lost().filter(|(_, life)| life.is_timed()) {
-            let phase = if life.phase == Phase::Waiting { Phase::Waiting } else { Phase::Due };
-            let kept = life.notes & (Notes::CHANGED | Notes::TOLD | Notes::NEWS);
-            self.journal.turn(at, Life { phase, tries: 0, notes: kept | timing, at: until, ..life });
+            let is_waiting = life.phase == Phase::Waiting;
+            if !is_waiting && life.tries == 0 {
+                self.journal.turn(at, self.armed(life));
+            } else if let Some(life) = renewed(life) {
+                let timing = life.notes & Notes::LONG | Notes::ARMED;
+                let life = life.in_phase(if is_waiting { Phase::Waiting } else { Phase::Due });
+                let notes = (life.notes | timing) - Notes::NUMBER_USED;
+                self.journal.turn(at, self.armed(Life { notes, ..life }));
+            }
         }
     }
 
@@ -414,11 +463,10 @@ impl<'s> Tcp<'s> {
     #[cold]
     fn run_lost_peers(&mut self) {
         let now = self.clock.ms();
-        let (timing, patience) = self.patience();
         for (at, life) in self.journal.lost().filter(|(_, life)| life.is_timed()) {
             if life.has(Notes::UNTIMED) {
-                let notes = (life.notes - Notes::UNTIMED) | timing;
-                self.journal.turn(at, Life { notes, at: patience, ..life });
+                let notes = (life.notes - Notes::UNTIMED) | Notes::ARMED;
+                self.journal.turn(at, self.armed(Life { notes, ..life }));
                 continue;
             }
             if !Millis(life.at).is_reached(now) {
@@ -435,7 +483,7 @@ impl<'s> Tcp<'s> {
                 self.finish(at, Fate::GivenUp);
             } else {
                 let notes = life.notes - (Notes::COUNTED | Notes::UNASKED);
-                self.journal.turn(at, Life { phase: Phase::Due, tries, notes, at: patience, ..life });
+                self.journal.turn(at, self.armed(Life { phase: Phase::Due, tries, notes, ..life }));
             }
         }
     }
@@ -469,6 +517,17 @@ impl<'s> Tcp<'s> {
 /// Returns whether a slot's peer would have to be told.
 fn is_to_be_noted(c: &Connection) -> bool {
     !c.is_over() || c.has(Due::RESET)
+}
+
+/// How many attempts are over: the one that is put off is counted already.
+fn attempts_over(life: Life) -> u8 {
+    life.tries - u8::from(life.has(Notes::COUNTED))
+}
+
+/// The questions anew; `None` where they began anew too often.
+fn renewed(life: Life) -> Option<Life> {
+    let renewals = life.renewals + 1;
+    (renewals <= RENEWALS).then_some(Life { tries: 0, told_after: 0, renewals, ..life })
 }
 
 /// An attempt is counted once, however often its question is put off.

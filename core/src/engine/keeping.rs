@@ -9,7 +9,7 @@ use crate::tables::journal::{Book, Life, Notes, Pair, Phase};
 use crate::time::Millis;
 use crate::wire::addr::{LinkAddr, Tuple};
 
-/// How many probes leave within a millisecond.
+/// How many probes, and RSTs at numbers that were noted, leave within a millisecond.
 const PACE: u8 = 4;
 
 /// Whose the address of a lost peer's record is now.
@@ -19,8 +19,10 @@ pub(crate) enum Standing {
     Ours,
     /// Not ours, as far as the addresses tell that we have.
     Other,
-    /// We have none of its family and scope yet.
-    Unknown,
+    /// We have none of its family and scope (RFC 4007 §4) yet, but others.
+    NoneAlike,
+    /// We have none yet.
+    NoAddress,
     /// Such a peer is not asked: it is ourselves, or many.
     Impossible,
 }
@@ -172,7 +174,7 @@ impl<'s> Keeping<'s> {
         self.next = at as u16 + 1;
     }
 
-    /// A probe has left.
+    /// A probe or an RST has left.
     pub(crate) fn spend_pace(&mut self, now: Millis) {
         let left = if self.pace.0 == now { self.pace.1 } else { PACE };
         self.pace = (now, left.saturating_sub(1));

@@ -26,6 +26,8 @@ impl Tcp<'_> {
 
     pub(crate) fn hear_lost_peer(&mut self, _: &Arriving<'_>, _: &Verdict) {}
 
+    pub(crate) fn lost_peer_is_told(&mut self, _: &Arriving<'_>) {}
+
     pub(crate) fn next_lost_peer_event(&mut self) -> Option<Event> {
         None
     }

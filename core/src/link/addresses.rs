@@ -129,7 +129,13 @@ impl Addresses {
             return Standing::Ours;
         }
         let is_of_scope = |network: &Network| network.addr.is_link_local() == local_addr.is_link_local();
-        if self.of_family(*local_addr).any(is_of_scope) { Standing::Other } else { Standing::Unknown }
+        if self.of_family(*local_addr).any(is_of_scope) {
+            Standing::Other
+        } else if self.networks.is_empty() {
+            Standing::NoAddress
+        } else {
+            Standing::NoneAlike
+        }
     }
 
     fn of_family(&self, addr: Addr) -> impl DoubleEndedIterator<Item = &Network> {

@@ -121,7 +121,10 @@ impl<'s> Link<'s> {
             return Some(LinkAddr::default());
         }
         let mut transmit = self.tcp.transmit(what, now);
-        if let Some(link_addr) = transmit.link_addr() {
+        if let Some(link_addr) = transmit.link_addr()
+            // A journal of a firmware that spoke plain IP has nobody's.
+            && !(matches!(what, What::Probe(_)) && link_addr == LinkAddr::default())
+        {
             return Some(link_addr);
         }
         let (last, is_doubted) = (transmit.last_link_addr(), transmit.is_path_doubted());

@@ -285,7 +285,8 @@ fn pair_of(words: &[u32; WORDS]) -> Option<Pair> {
     };
     let is_of_one_family = tuple.local_addr.is_v4() == tuple.remote_addr.is_v4();
     let ([a, b, c, d], [e, f, is_known, _]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    let link_addr = (is_known == 1).then_some(LinkAddr([a, b, c, d, e, f]));
+    // A group is nobody's next hop.
+    let link_addr = (is_known == 1 && a & 1 == 0).then_some(LinkAddr([a, b, c, d, e, f]));
     (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr })
 }
 
@@ -329,10 +330,10 @@ pub(crate) enum Phase {
 
 bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) struct Notes: u8 {
+    pub(crate) struct Notes: u16 {
         /// What is kept has changed.
         const CHANGED = 1 << 0;
-        /// It was told by an RST that its own segment drew.
+        /// An RST has left that its own segment drew.
         const TOLD = 1 << 1;
         /// The RST at the number that was kept has left.
         const NUMBER_USED = 1 << 2;
@@ -346,6 +347,10 @@ bitflags::bitflags! {
         const COUNTED = 1 << 6;
         /// Its next hop could not be asked for: too many are.
         const UNASKED = 1 << 7;
+        /// The event was told while it is still asked.
+        const ANNOUNCED = 1 << 8;
+        /// In [`Phase::Waiting`]: for the longer of the two limits.
+        const LONG = 1 << 9;
     }
 }
 
@@ -354,8 +359,12 @@ bitflags::bitflags! {
 pub(crate) struct Life {
     pub(crate) phase: Phase,
     pub(crate) fate: Fate,
-    /// Attempts.
+    /// Attempts since the questions began, or began anew; no more than 7.
     pub(crate) tries: u8,
+    /// How often they began anew; no more than 3.
+    pub(crate) renewals: u8,
+    /// With [`Notes::TOLD`]: how many attempts were over when the RST was drawn.
+    pub(crate) told_after: u8,
     /// Questions that have left.
     pub(crate) sent: u8,
     pub(crate) notes: Notes,
@@ -364,8 +373,16 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) const FREE: Life =
-        Life { phase: Phase::Free, fate: Fate::Forgotten, tries: 0, sent: 0, notes: Notes::empty(), at: 0 };
+    pub(crate) const FREE: Life = Life {
+        phase: Phase::Free,
+        fate: Fate::Forgotten,
+        tries: 0,
+        renewals: 0,
+        told_after: 0,
+        sent: 0,
+        notes: Notes::empty(),
+        at: 0,
+    };
 
     pub(crate) fn has(&self, notes: Notes) -> bool {
         self.notes.contains(notes)
@@ -374,6 +391,12 @@ impl Life {
     /// A lost peer that is not done with.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Waiting | Phase::Due | Phase::Parked | Phase::Asked)
+    }
+
+    /// The same in another phase, with what was learned of the peer.
+    pub(crate) fn in_phase(self, phase: Phase) -> Life {
+        let kept = Notes::CHANGED | Notes::TOLD | Notes::NUMBER_USED | Notes::NEWS | Notes::ANNOUNCED;
+        Life { phase, notes: self.notes & kept, ..self }
     }
 
     /// A lost peer for whom time counts.
@@ -393,8 +416,9 @@ impl AtomicLife {
     const FREE: AtomicLife = AtomicLife([const { AtomicU32::new(0) }; 2]);
 
     fn load(&self) -> Life {
-        let [place, tries, sent, notes] = self.0[0].load(Ordering::Relaxed).to_ne_bytes();
-        let phase = match place & 0x0f {
+        let word = self.0[0].load(Ordering::Relaxed);
+        let part = |shift: u32, bits: u32| (word >> shift & ((1 << bits) - 1)) as u8;
+        let phase = match part(0, 3) {
             1 => Phase::Live,
             2 => Phase::Waiting,
             3 => Phase::Due,
@@ -403,15 +427,25 @@ impl AtomicLife {
             6 => Phase::Over,
             _ => Phase::Free,
         };
-        let fate = Fate::ALL.get(usize::from(place >> 4)).copied().unwrap_or(Fate::Forgotten);
-        let at = self.0[1].load(Ordering::Relaxed);
-        Life { phase, fate, tries, sent, notes: Notes::from_bits_truncate(notes), at }
+        Life {
+            phase,
+            fate: Fate::ALL.get(usize::from(part(3, 2))).copied().unwrap_or(Fate::Forgotten),
+            tries: part(5, 3),
+            renewals: part(8, 2),
+            told_after: part(10, 3),
+            sent: part(13, 8),
+            notes: Notes::from_bits_truncate((word >> 21) as u16),
+            at: self.0[1].load(Ordering::Relaxed),
+        }
     }
 
     fn store(&self, life: Life) {
-        let word = [life.phase as u8 | (life.fate as u8) << 4, life.tries, life.sent, life.notes.bits()];
-        self.0[1].store(life.at, Ordering::Relaxed);
-        self.0[0].store(u32::from_ne_bytes(word), Ordering::Relaxed);
+        let Life { phase, fate, tries, renewals, told_after, sent, notes, at } = life;
+        debug_assert!(tries < 8 && renewals < 4 && told_after < 8, "as many bits as they have");
+        let small = phase as u32 | (fate as u32) << 3 | u32::from(tries) << 5 | u32::from(renewals) << 8;
+        let word = small | u32::from(told_after) << 10 | u32::from(sent) << 13 | u32::from(notes.bits()) << 21;
+        self.0[1].store(at, Ordering::Relaxed);
+        self.0[0].store(word, Ordering::Relaxed);
     }
 }
 
@@ -430,6 +464,10 @@ impl<'s> Book<'s> {
 
     pub(crate) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    pub(crate) fn is_same(&self, other: &Book<'_>) -> bool {
+        core::ptr::eq(self.next, other.next)
     }
 
     pub(crate) fn find(&self, at: usize) -> Found {

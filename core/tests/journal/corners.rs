@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tcp_reset_core::{
-    Action, Arrival, Fate, JOURNAL_RECORD_LEN, Journal, JournalStorage, LinkAddr, Output, State, Tcp,
+    Action, Arrival, Fate, JOURNAL_RECORD_LEN, Journal, JournalStorage, LinkAddr, Output, State, Tcp, Timer,
 };
 
 use crate::frames::{ITS_MAC, established, ethernet, from_peer, know as know_link, segment, with_link};
@@ -339,7 +339,9 @@ fn at_the_engine_too_an_own_address_is_no_peer_and_scopes_are_kept_apart() {
         if family == Family::V6 {
             life(family, &journal, 2, |rig| {
                 know(rig, &["fe80::1".parse::<IpAddr>().unwrap()]);
-                assert_eq!((fates(rig), rig.engine.deadline), (vec![], None));
+                assert_eq!(fates(rig), []);
+                assert_eq!((rig.engine.next_deadline(), fates(rig)), (Timer::LostPeer, vec![Fate::Forgotten]));
+                assert_eq!(rig.engine.now.duration_since(START), ms(600_000));
             });
         }
     });

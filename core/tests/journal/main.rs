@@ -10,6 +10,7 @@ mod corners;
 mod flash;
 mod frames;
 mod keeping;
+mod limits;
 mod nor;
 mod numbers;
 mod records;
