@@ -92,8 +92,8 @@ pub struct Config {
     pub challenge_limit: u8,
     /// Which sequence numbers beside RCV.NXT an RST may carry.
     pub rst_policy: RstPolicy,
-    /// Whether each RST says in its payload why it was sent, and what peers' RSTs say is kept: see [`crate::PeerReason`] and `Tcp::peer_reason`. 8 bytes,
-    /// in no reply that would be longer than what it answers. Default: no, as the draft asks.
+    /// Whether each RST says in its payload why it was sent, and what peers' RSTs say is kept: see [`crate::PeerReason`] and `Tcp::peer_reason`. 8 bytes;
+    /// none in an RST to a segment of no connection, or of a handshake, that is shorter than 28 bytes. Default: no, as the draft asks.
     #[cfg(feature = "reset-diagnostics")]
     pub reset_diagnostics: bool,
     /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else

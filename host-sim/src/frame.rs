@@ -104,6 +104,14 @@ pub fn tcp_payload(frame: &[u8]) -> Vec<u8> {
     payload
 }
 
+/// The length of a frame's TCP header, options included; 0 where it carries no TCP.
+pub fn tcp_header_len(frame: &[u8]) -> usize {
+    let mut copy = frame.to_vec();
+    let mut len = 0;
+    edit_tcp(&mut copy, |tcp| len = usize::from(tcp.header_len()));
+    len
+}
+
 /// Changes the TCP header or payload of a frame, and puts the checksum right. A frame without TCP stays as it is.
 pub fn edit_tcp(frame: &mut [u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
     let Some(seen) = Seen::parse(frame) else { return };

@@ -28,6 +28,8 @@ pub struct Step {
     pub way: Way,
     /// The segment.
     pub seen: Seen,
+    /// Bytes of its header, options included.
+    pub header_len: usize,
     /// The peer's state afterwards.
     pub peer: State,
     /// Our state afterwards.
@@ -72,6 +74,14 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Lists what the scenario did, and what the ends reported.
+    pub fn notes(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Note(text) => Some(&text[..]),
+            Entry::Segment(_) => None,
+        })
+    }
+
     /// Lists the segments.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
         self.entries.iter().filter_map(|entry| match entry {

@@ -14,7 +14,7 @@ use crate::broken::{Fault, Shim};
 use crate::cable::{Cable, Fate, Hostility, Toward};
 use crate::endpoint::{Endpoint, Sent};
 use crate::family::Family;
-use crate::frame::{Seen, edit_tcp, tcp_payload};
+use crate::frame::{Seen, edit_tcp, tcp_header_len, tcp_payload};
 use crate::pcap::Capture;
 use crate::peer::{Failure, Peer, Read, Socket};
 use crate::trace::{Entry, Step, Trace, Way, verdict_of};
@@ -245,7 +245,7 @@ impl<'w> World<'w> {
         let fate = self.cable.carry(now, Toward::Peer, &sent.bytes);
         let reason = sent.reset.map(|reason| reason.to_string());
         self.record_frame(now, &sent.bytes, fate, reason)?;
-        let step = Seen::parse(&sent.bytes).map(|seen| self.step_of(now, Way::ToPeer, seen, fate));
+        let step = self.step_of(now, Way::ToPeer, &sent.bytes, fate);
         self.log(step, None, sent.reset)?;
         self.note_reason(&sent.bytes);
         Ok(())
@@ -272,8 +272,10 @@ impl<'w> World<'w> {
         capture.add(now, frame, comment.as_deref())
     }
 
-    fn step_of(&self, at: Instant, way: Way, seen: Seen, fate: Fate) -> Step {
-        Step { at, way, seen, peer: State::Closed, ours: State::Closed, verdict: None, reset: None, fate }
+    fn step_of(&self, at: Instant, way: Way, frame: &[u8], fate: Fate) -> Option<Step> {
+        let (seen, header_len) = (Seen::parse(frame)?, tcp_header_len(frame));
+        let (peer, ours) = (State::Closed, State::Closed);
+        Some(Step { at, way, seen, header_len, peer, ours, verdict: None, reset: None, fate })
     }
 
     /// Adds a segment to the story, with both ends' states as they are now.
@@ -308,7 +310,7 @@ impl<'w> World<'w> {
         };
         if self.cable.carry(now, Toward::Us, &frame) == Fate::Lost {
             self.record_frame(now, &frame, Fate::Lost, None)?;
-            let step = Seen::parse(&frame).map(|seen| self.step_of(now, Way::ToUs, seen, Fate::Lost));
+            let step = self.step_of(now, Way::ToUs, &frame, Fate::Lost);
             self.log(step, None, None)?;
         }
         Ok(())
@@ -329,7 +331,7 @@ impl<'w> World<'w> {
             Way::ToUs | Way::ToPeer => comment,
         };
         self.record_frame(now, frame, Fate::Arrives, comment)?;
-        let step = Seen::parse(frame).map(|seen| self.step_of(now, way, seen, Fate::Arrives));
+        let step = self.step_of(now, way, frame, Fate::Arrives);
         self.log(step, verdict, None)?;
         self.note_reason(frame);
         for bytes in changed.to_wire {

@@ -40,8 +40,9 @@ impl<'s> Tcp<'s> {
     /// has left or was given up. No other segment writes one. [`Tcp::find_lost_peers`], or the link, says when the addresses are known; then every pair on
     /// an address that is ours gets one probe, four within a millisecond: an empty ACK, its numbers from the key. A peer that holds the
     /// connection answers with its own numbers and draws the RST that ends it (§3.5.2); one that does not answers with an RST. Until it does, the probe
-    /// is repeated after 1, 2, 4, 8 and 16 s, and given up after a minute in all: somewhat later where the caller came late, or the next hop could not
-    /// be asked for at once, and after six minutes where the device takes nothing. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid
+    /// is repeated after 1, 2, 4, 8 and 16 s, and given up a minute after the first: somewhat later where the caller came late or the next hop could not
+    /// be asked for at once, and after six minutes where the device takes nothing. A link or an address that comes back begins the questions anew, three
+    /// times in all. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid
     /// the pairs until then.
     ///
     /// # Errors

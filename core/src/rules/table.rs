@@ -341,7 +341,7 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      a_peer_without_the_connection_costs_one_segment]
     [-; J3 J2; "CLOSED, LISTEN, SYN-RECEIVED after a restart"; "forged RSTs and SYNs on the pair";
      "the peer is asked and told all the same"; "3.5.2"; a_forged_segment_does_not_stop_the_questions]
-    [-; S7 R1; "CLOSED, LISTEN"; "what draws an RST, reasons on the wire"; "the RST says why if it is no longer for that";
+    [-; S7 R1 R2; "CLOSED, LISTEN, SYN-SENT, SYN-RECEIVED"; "what draws an RST, reasons on the wire"; "it says why if it is no longer for that";
      "RFC 9293 3.5.3, draft-ietf-tcpm-rst-diagnostic-payload"; a_reply_is_never_longer_than_what_it_answers]
     [-; R9; "any"; "an RST is sent, reasons on the wire"; "the code of its reason, compact form";
      "draft-ietf-tcpm-rst-diagnostic-payload"; each_rst_says_why_with_the_code_of_its_reason]

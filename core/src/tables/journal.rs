@@ -35,9 +35,9 @@ const HEAD: u32 = 0x4a52_0100 | WORDS as u32;
 const CHECK_KEY: [u8; 16] = *b"reset journal 01";
 
 /// Memory that outlives a reset, for [`crate::Tcp::keep_journal`]: which pairs of endpoints have a connection, and through whom. 72 bytes for each
-/// of its `RECORDS`, [`JOURNAL_RECORD_LEN`] of them to be kept, and 4 more. It needs as many as the storage has connections. Connections that begin while lost
-/// peers have all records, for a minute after a restart, are noted when one of those is done with: with twice as many records as
-/// connections, that is after two restarts within a minute.
+/// of its `RECORDS`, [`JOURNAL_RECORD_LEN`] of them to be kept, and 4 more. It needs as many as the storage has connections, and should have twice as
+/// many: lost peers keep their records for a minute or more after a restart, and a connection that begins meanwhile and finds none free is noted when one of
+/// those is done with.
 ///
 /// A static in a section that the startup code leaves alone, which cortex-m-rt calls `.uninit`, keeps its content over a reset, not over a power cut:
 ///
@@ -45,7 +45,7 @@ const CHECK_KEY: [u8; 16] = *b"reset journal 01";
 /// use tcp_reset_core::Journal;
 ///
 /// #[unsafe(link_section = ".uninit.JOURNAL")]
-/// static JOURNAL: Journal<8> = Journal::new();
+/// static JOURNAL: Journal<16> = Journal::new();
 /// ```
 ///
 /// Backup SRAM keeps it over a power cut as well; and where nothing does, [`Journal::take_changed`] says which record to copy into a flash or an

@@ -240,8 +240,7 @@ pub(super) fn we_come_again(w: &mut World<'_>) -> Result<()> {
     let fresh = we_come_from(w, server, OURS.start)?;
     expect_reset(w, old.theirs)?;
     is_alive(w, &fresh)?;
-    w.until("the lost peer is settled", |w| Ok(!w.ours().tcp().has_lost_peers()))?;
-    expect_denials(w);
+    expect_settled(w, Fate::Told, 1)?;
     is_alive(w, &fresh)
 }
 
