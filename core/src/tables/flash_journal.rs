@@ -11,11 +11,16 @@
 //!
 //! | bytes of an entry | content |
 //! |---|---|
-//! | 0 | 1 for a record, 2 for one that nobody uses |
-//! | 1 | 1 if it was copied from the oldest page, else 0 |
+//! | 0 | 1 for a record, 2 for one that nobody uses; and 4, or 8 if it was copied from the oldest page |
+//! | 1 | the top bits of the record's bytes 0, 8, 16 to 56, the lowest first; 0 without a record |
 //! | 2, 3 | the record's number |
 //! | 4 to 7 | half of the SipHash-1-3 of the bytes before these and of the record |
-//! | 8 to 71 | the record, if it is in use |
+//! | 8 to 71 | the record, if it is in use; the top bits of its bytes 0, 8, 16 to 56 are set |
+//!
+//! Entries are found by reading unit by unit, so a record must not be read as an entry where the entry around it was cut: a peer chooses a part of
+//! the record, its interface identifier for example, and the key of the check is public. Programming clears bits and sets none. So whatever
+//! a cut leaves of a record, each multiple of eight bytes begins with a set bit, which an entry never begins with. The rest of a cut entry is
+//! passed over, and what is appended in it is not read as its record. No first byte of an entry becomes another kind's by bits that were not cleared.
 //!
 //! The page with the highest number is the active one. The page after it is the oldest, and is the next to be erased. Nothing is stored before all
 //! entries that are the newest of their record were copied out of the oldest page. So nothing depends on what that page holds while it is erased: `NorFlash`
@@ -32,9 +37,16 @@ use siphasher::sip::SipHasher13;
 
 use crate::tables::journal::{JOURNAL_RECORD_LEN, JournalStorage, is_unused};
 
-const MARK: [u8; 4] = *b"JRF\x01";
+const MARK: [u8; 4] = *b"JRF\x02";
 const HEADER_LEN: usize = 16;
 const ENTRY_HEAD_LEN: usize = 8;
+/// Kinds of entries. None has all bits of another.
+const NEW: u8 = 4;
+const COPIED: u8 = 8;
+const IN_USE: u8 = 1;
+const UNUSED: u8 = 2;
+/// Set in the first byte of each [`LEAST_UNIT`] of a record, clear in that of an entry.
+const NO_ENTRY: u8 = 0x80;
 /// What is programmed at once is a multiple of this, or of the flash's word where that is larger.
 const LEAST_UNIT: usize = 8;
 /// The largest unit: the page buffer of a serial NOR flash.
@@ -44,6 +56,8 @@ const CHECK_KEY: [u8; 16] = *b"journal in flash";
 const ERASED: u8 = 0xff;
 
 type Record = [u8; JOURNAL_RECORD_LEN];
+
+const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one byte has the top bits");
 
 /// A [`JournalStorage`] in a range of a NOR flash, for a [`crate::Journal`] of as many `RECORDS`: the chip's own flash, or one on a bus, by any
 /// driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
@@ -423,7 +437,7 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(Some(number).filter(|number| self.header(*number) == found))
     }
 
-    async fn read(&mut self, at: u32, len: u32) -> Result<&[u8], FlashJournalError<F::Error>> {
+    async fn read(&mut self, at: u32, len: u32) -> Result<&mut [u8], FlashJournalError<F::Error>> {
         let bytes = &mut self.buffer.0[..len as usize];
         self.flash.read(self.start + at, bytes).await.map_err(FlashJournalError::Flash)?;
         Ok(bytes)
@@ -464,23 +478,43 @@ fn is_same(stored: &Record, bytes: &Record) -> bool {
 /// Fills the beginning of a buffer that has room.
 fn write_entry(buffer: &mut [u8], entry: Entry<'_>) {
     let [low, high] = entry.record.to_le_bytes();
-    let head = [if entry.content.is_some() { 1 } else { 2 }, u8::from(entry.is_copy), low, high];
+    let kind = if entry.content.is_some() { IN_USE } else { UNUSED } | if entry.is_copy { COPIED } else { NEW };
+    let head = [kind, entry.content.map_or(0, top_bits), low, high];
     buffer[..4].copy_from_slice(&head);
     buffer[4..ENTRY_HEAD_LEN].copy_from_slice(&check(head, entry.content));
     if let Some(content) = entry.content {
-        buffer[ENTRY_HEAD_LEN..][..JOURNAL_RECORD_LEN].copy_from_slice(content);
+        let to = &mut buffer[ENTRY_HEAD_LEN..][..JOURNAL_RECORD_LEN];
+        to.copy_from_slice(content);
+        to.iter_mut().step_by(LEAST_UNIT).for_each(|byte| *byte |= NO_ENTRY);
     }
 }
 
-fn entry_of(bytes: &[u8]) -> Option<Entry<'_>> {
-    let (&[kind, copy, low, high, a, b, c, d], rest) = bytes.split_first_chunk::<ENTRY_HEAD_LEN>()?;
-    let content = match kind {
-        1 => Some(rest.first_chunk()?),
-        2 => None,
+/// Reads an entry, whose record is put right where it lies.
+fn entry_of(bytes: &mut [u8]) -> Option<Entry<'_>> {
+    let (&mut [kind, tops, low, high, a, b, c, d], rest) = bytes.split_first_chunk_mut::<ENTRY_HEAD_LEN>()?;
+    let is_copy = kind & COPIED != 0;
+    let content = match kind ^ if is_copy { COPIED } else { NEW } {
+        IN_USE => {
+            let record = rest.first_chunk_mut::<JOURNAL_RECORD_LEN>()?;
+            if top_bits(record) != u8::MAX {
+                return None;
+            }
+            for (at, byte) in record.iter_mut().step_by(LEAST_UNIT).enumerate() {
+                *byte ^= if tops >> at & 1 == 0 { NO_ENTRY } else { 0 };
+            }
+            Some(&*record)
+        }
+        UNUSED => None,
         _ => return None,
     };
-    let is_whole = copy <= 1 && check([kind, copy, low, high], content) == [a, b, c, d];
-    is_whole.then_some(Entry { record: u16::from_le_bytes([low, high]), is_copy: copy == 1, content })
+    let is_whole = check([kind, tops, low, high], content) == [a, b, c, d];
+    is_whole.then_some(Entry { record: u16::from_le_bytes([low, high]), is_copy, content })
+}
+
+/// Returns the bit of each [`LEAST_UNIT`] that tells it from an entry, the first as the lowest.
+fn top_bits(record: &Record) -> u8 {
+    let bytes = record.iter().step_by(LEAST_UNIT).enumerate();
+    bytes.fold(0, |bits, (at, byte)| bits | u8::from(byte & NO_ENTRY != 0) << at)
 }
 
 fn check(head: [u8; 4], content: Option<&Record>) -> [u8; 4] {

@@ -379,6 +379,102 @@ fn each_damaged_bit_of_an_entry_is_noticed() {
     }
 }
 
+/// An entry that says that nobody uses a record, as it is programmed.
+fn unused_entry(at: usize) -> [u8; 8] {
+    let mut nor = Nor::<1, 1, 4_096>::erased(2);
+    let mut storage = Flash::new(&mut nor, 0..8_192).unwrap();
+    now(storage.store(at, &UNUSED)).unwrap();
+    nor.bytes[16..24].try_into().unwrap()
+}
+
+/// A record of which a peer chose eight bytes.
+fn hostile(unit: usize, bytes: [u8; 8]) -> Record {
+    let mut record: Record = std::array::from_fn(|at| at as u8 ^ 0x5a);
+    record[8 * unit..][..8].copy_from_slice(&bytes);
+    record
+}
+
+/// Whatever is left of a record's bytes, those that a peer chose clear no other record, wherever they stand: one run of bytes was programmed,
+/// or any bits were.
+#[test]
+fn what_a_peer_chose_is_not_read_as_an_entry() {
+    /// The page before, the header, one entry for each record.
+    const AT: usize = 4_096 + 16 + RECORDS * 72;
+    const LEN: usize = 72;
+    let written = |at: usize| [at as u8 + 1; JOURNAL_RECORD_LEN];
+    let mut before = Range::<1, 1, 4_096>::erased();
+    for at in 0..RECORDS {
+        now(Range::open(&mut before).store(at, &written(at))).unwrap();
+    }
+    let mut random = Random(1);
+    for unit in 0..8 {
+        let (victim, next) = (1 + unit % 3, 4);
+        let record = hostile(unit, unused_entry(victim));
+        let mut whole = before.clone();
+        now(Range::open(&mut whole).store(0, &record)).unwrap();
+        let programmed = &whole.bytes[AT..AT + LEN];
+        let runs = (0..LEN).flat_map(|from| (from + 1..=LEN).map(move |to| (from, to)));
+        let runs = runs.map(|(from, to)| {
+            let mut left = [0xff; LEN];
+            left[from..to].copy_from_slice(&programmed[from..to]);
+            left
+        });
+        let some_bits = (0..2_000).map(|n| {
+            // From few bits to most, and each second time all of what the peer chose.
+            let is_kept = |at: usize| n % 2 == 0 && at / 8 == 1 + unit;
+            std::array::from_fn(|at| {
+                let missing = random.byte() & random.byte() | if n % 3 == 0 { random.byte() } else { 0 };
+                programmed[at] | if is_kept(at) { 0 } else { missing }
+            })
+        });
+        for left in runs.chain(some_bits) {
+            let mut cut = before.clone();
+            cut.bytes[AT..AT + LEN].copy_from_slice(&left);
+            let mut expected: Records = std::array::from_fn(|at| Some(written(at)));
+            if left == programmed {
+                expected[0] = Some(record);
+            }
+            assert_eq!(records_of(&mut Range::open(&mut cut)), expected, "unit {unit}: {left:x?}");
+            // What is stored next stands within the cut entry, or behind it.
+            now(Range::open(&mut cut).store(next, &record)).unwrap();
+            expected[next] = Some(record);
+            assert_eq!(records_of(&mut Range::open(&mut cut)), expected, "unit {unit}: {left:x?}");
+        }
+    }
+}
+
+/// The check of a cut entry fits what was stored behind the cut: whoever chooses contents can search for that.
+#[test]
+fn an_entry_within_a_cut_one_is_not_read_as_its_record() {
+    const CUT: usize = 8 + 24;
+    let (kept, next) = ([1; JOURNAL_RECORD_LEN], [0x9a; JOURNAL_RECORD_LEN]);
+    let mut nor = Range::<1, 1, 4_096>::erased();
+    now(Range::open(&mut nor).store(0, &kept)).unwrap();
+    let mut behind = nor.clone();
+    now(Range::open(&mut behind).store(1, &next)).unwrap();
+    let at = 4_096 + 16 + 72;
+    let entry: [u8; 72] = behind.bytes[at..at + 72].try_into().unwrap();
+    let mut cut = [0x80; CUT];
+    let content: Record = std::array::from_fn(|at| if at < 24 { cut[8 + at] } else { entry[at - 24] });
+    // However the entry's first byte is read: as it is, or with the bit that content has.
+    for (tops, flipped) in [(0xf7, 0), (0xf7, 0x80), (0xff, 0), (0xff, 0x80)] {
+        let head = [5, tops, 0, 0];
+        let mut read = content;
+        read[24] ^= flipped;
+        let mut hasher = SipHasher13::new_with_key(b"journal in flash");
+        hasher.write(&head);
+        hasher.write(&read);
+        cut[..4].copy_from_slice(&head);
+        cut[4..8].copy_from_slice(&hasher.finish().to_le_bytes()[..4]);
+        let mut crafted = nor.clone();
+        crafted.bytes[at..at + CUT].copy_from_slice(&cut);
+        crafted.bytes[at + CUT..at + CUT + 72].copy_from_slice(&entry);
+        let mut expected = Records::default();
+        (expected[0], expected[1]) = (Some(kept), Some(next));
+        assert_eq!(records_of(&mut Range::open(&mut crafted)), expected);
+    }
+}
+
 /// The layout, so that the next firmware reads what the last one wrote.
 #[test]
 fn the_layout_is_what_is_documented() {
@@ -387,21 +483,24 @@ fn the_layout_is_what_is_documented() {
         parts.iter().for_each(|part| hasher.write(part));
         hasher.finish().to_le_bytes()
     };
-    let record: Record = std::array::from_fn(|at| at as u8 + 1);
+    // Its bytes 16 and 56 have top bits of their own.
+    let record: Record = std::array::from_fn(|at| at as u8 ^ if at == 16 || at >= 56 { 0x80 } else { 0x01 });
+    let mut flagged = record;
+    flagged.iter_mut().step_by(8).for_each(|byte| *byte |= 0x80);
     let mut nor = Nor::<1, 4, 4_096>::erased(2);
     let mut storage = Flash::new(&mut nor, 0..8_192).unwrap();
     now(storage.store(3, &record)).unwrap();
     now(storage.store(3, &UNUSED)).unwrap();
     let sizes = [4_096_u32, 8, 2].map(u32::to_le_bytes).concat();
-    let header = [*b"JRF\x01", 1_u32.to_le_bytes()].concat();
+    let header = [*b"JRF\x02", 1_u32.to_le_bytes()].concat();
     let expected = [
         &header,
         &hash(&[&header, &sizes])[..],
-        &[1, 0, 3, 0],
-        &hash(&[&[1, 0, 3, 0], &record])[..4],
-        &record,
-        &[2, 0, 3, 0],
-        &hash(&[&[2, 0, 3, 0]])[..4],
+        &[5, 0b1000_0100, 3, 0],
+        &hash(&[&[5, 0b1000_0100, 3, 0], &record])[..4],
+        &flagged,
+        &[6, 0, 3, 0],
+        &hash(&[&[6, 0, 3, 0]])[..4],
         &[0xff; 16],
     ]
     .concat();
@@ -412,7 +511,7 @@ fn the_layout_is_what_is_documented() {
         now(storage.store(0, &[n; JOURNAL_RECORD_LEN])).unwrap();
     }
     let next = &nor.bytes[4_096..];
-    assert_eq!((next[4], &next[16..20], &next[16 + 72..][..4]), (2, &[1, 1, 0, 0][..], &[2, 1, 3, 0][..]));
+    assert_eq!((next[4], &next[16..20], &next[16 + 72..][..4]), (2, &[9, 0, 0, 0][..], &[10, 0, 3, 0][..]));
 }
 
 /// A life in a flash, and what it ends with.
