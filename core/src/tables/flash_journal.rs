@@ -88,8 +88,15 @@ const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one
 ///
 /// # Power cuts
 /// After a cut at any moment each record reads as it was, and the one that was being stored as before or as after, whatever is left of the bytes that
-/// were being programmed and of the page that was being erased. A word whose programming was cut must be readable, whatever it reads as: a flash
-/// with an error-correcting code may trap there, which is for its driver to handle.
+/// were being programmed and of the page that was being erased.
+///
+/// A word that cannot be read costs what lies in it: a record reads as it was stored before, or as none; where a page's header lies there, that holds for all
+/// records of the page. The word is passed over until its page is erased. A flash of which nothing can be read is an error.
+///
+/// A word with an error-correcting code may not be readable after its programming was cut, and then the driver must return an error. Chips' own flashes
+/// trap instead when the CPU reads such a word: the STM32H7 by a bus fault; the STM32L4, L5, G0, G4, U5, WB and others by an NMI. embassy-stm32 0.6 reads the flash by
+/// a plain copy, so that the device may trap at each start until the page is erased from outside. The chip's own flash is fit only if it has no
+/// such code, or if its driver and the handler of the exception survive that. A serial NOR flash that is read by commands over its bus does not trap.
 ///
 /// A range that holds anything but a journal, or one of another length, holds no record, and its pages are erased one by one as they are needed. A journal
 /// with another number of `RECORDS` is read.
@@ -384,7 +391,8 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(())
     }
 
-    /// Finds the entries of a page, and its free part after the last word that holds anything. Half-written entries are passed over word by word.
+    /// Finds the entries of a page, and its free part after the last unit that is not erased. Half-written entries, and units that cannot be read,
+    /// are passed over unit by unit.
     async fn read_page(&mut self, page: u32) -> Result<(), FlashJournalError<F::Error>> {
         let (mut at, end) = (page * Self::PAGE_LEN + Self::HEADER_LEN, (page + 1) * Self::PAGE_LEN);
         (self.is_copied, self.free) = (false, at);
@@ -402,12 +410,13 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(())
     }
 
-    /// Finds the first unit that is not erased.
+    /// Finds the first unit that is not erased. One that cannot be read is none that is erased, nor are those that were read along with it: what is
+    /// behind them is not free either.
     async fn find_written(&mut self, from: u32, end: u32) -> Result<Option<u32>, FlashJournalError<F::Error>> {
         // Mostly it is the first.
         let (mut at, mut len) = (from, Self::UNIT);
         while at < end {
-            let bytes = self.read(at, len.min(end - at)).await?;
+            let Some(bytes) = self.read(at, len.min(end - at)).await? else { return Ok(Some(at)) };
             if let Some(written) = bytes.iter().position(|byte| *byte != ERASED) {
                 return Ok(Some(at + written as u32 / Self::UNIT * Self::UNIT));
             }
@@ -425,22 +434,50 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
 
     async fn read_entry(&mut self, at: u32) -> Result<Option<Entry<'_>>, FlashJournalError<F::Error>> {
         let len = Self::ENTRY_LEN.min((at / Self::PAGE_LEN + 1) * Self::PAGE_LEN - at);
-        Ok(entry_of(self.read(at, len).await?))
+        let is_readable = self.read(at, len).await?.is_some();
+        // An entry without a record is whole in its first unit, whatever lies behind it.
+        let bytes =
+            if is_readable { Some(&mut self.buffer.0[..len as usize]) } else { self.read(at, Self::UNIT).await? };
+        Ok(bytes.and_then(entry_of))
     }
 
     /// Reads a page's number, if the page was opened and is of this layout.
     async fn read_header(&mut self, page: u32) -> Result<Option<u32>, FlashJournalError<F::Error>> {
-        let bytes = self.read(page * Self::PAGE_LEN, Self::HEADER_LEN).await?;
+        let Some(bytes) = self.read(page * Self::PAGE_LEN, Self::HEADER_LEN).await? else { return Ok(None) };
         let Some(&found) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
         let [_, _, _, _, a, b, c, d, ..] = found;
         let number = u32::from_le_bytes([a, b, c, d]);
         Ok(Some(number).filter(|number| self.header(*number) == found))
     }
 
-    async fn read(&mut self, at: u32, len: u32) -> Result<&mut [u8], FlashJournalError<F::Error>> {
-        let bytes = &mut self.buffer.0[..len as usize];
-        self.flash.read(self.start + at, bytes).await.map_err(FlashJournalError::Flash)?;
-        Ok(bytes)
+    /// Reads units; `None` where one of them cannot be read, though the flash can: its error-correcting code does not hold, as after a cut.
+    async fn read(&mut self, at: u32, len: u32) -> Result<Option<&mut [u8]>, FlashJournalError<F::Error>> {
+        if let Err(error) = self.try_read(at, len).await {
+            if !self.is_readable().await {
+                return Err(FlashJournalError::Flash(error));
+            }
+            if self.try_read(at, len).await.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(&mut self.buffer.0[..len as usize]))
+    }
+
+    /// Returns whether there is a page whose first or last unit can be read.
+    async fn is_readable(&mut self) -> bool {
+        for page in 0..self.pages {
+            let at = page * Self::PAGE_LEN;
+            for at in [at, at + Self::PAGE_LEN - Self::UNIT] {
+                if self.try_read(at, Self::UNIT).await.is_ok() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    async fn try_read(&mut self, at: u32, len: u32) -> Result<(), F::Error> {
+        self.flash.read(self.start + at, &mut self.buffer.0[..len as usize]).await
     }
 
     fn header(&self, number: u32) -> [u8; HEADER_LEN] {
