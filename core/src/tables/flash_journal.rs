@@ -35,7 +35,7 @@ use core::ops::Range;
 use embedded_storage_async::nor_flash::NorFlash;
 use siphasher::sip::SipHasher13;
 
-use crate::tables::journal::{JOURNAL_RECORD_LEN, JournalStorage, is_unused};
+use crate::tables::journal::{JOURNAL_RECORD_LEN, JournalStorage, is_same, is_unused};
 
 const MARK: [u8; 4] = *b"JRF\x02";
 const HEADER_LEN: usize = 16;
@@ -63,22 +63,25 @@ const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one
 /// driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
 ///
 /// ```
-/// use embassy_time::Timer;
+/// use embassy_time::{Duration, Timer};
 /// use embedded_storage_async::nor_flash::NorFlash;
 /// use tcp_reset_core::embassy::TcpStack;
 /// use tcp_reset_core::{FlashJournal, FlashRangeError, Journal};
 ///
-/// static JOURNAL: Journal<8> = Journal::new();
+/// // For 8 connections.
+/// static JOURNAL: Journal<16> = Journal::new();
+/// // The flash endures 100,000 erases of each page.
+/// const LEAST: Duration = Duration::from_secs(10);
 ///
 /// /// In a task of its own.
 /// async fn keep_journal<F: NorFlash>(tcp: TcpStack, flash: F) -> Result<(), FlashRangeError> {
 ///     // The last 32 KiB of 2 MiB.
-///     let mut storage = FlashJournal::<_, 8>::new(flash, 0x1f_8000..0x20_0000)?;
+///     let mut storage = FlashJournal::<_, 16>::new(flash, 0x1f_8000..0x20_0000)?;
 ///     // After an error the peers of the records that were read before it are told.
 ///     let _ = JOURNAL.restore(&mut storage).await;
 ///     tcp.keep_journal(&JOURNAL).expect("as many records as connections");
 ///     loop {
-///         let Err(_error) = tcp.copy_journal(&JOURNAL, &mut storage).await;
+///         let Err(_error) = tcp.copy_journal(&JOURNAL, &mut storage, LEAST).await;
 ///         Timer::after_secs(1).await;
 ///     }
 /// }
@@ -94,7 +97,7 @@ const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one
 /// records of the page. The word is passed over until its page is erased. A flash of which nothing can be read is an error.
 ///
 /// A word with an error-correcting code may not be readable after its programming was cut, and then the driver must return an error. Chips' own flashes
-/// trap instead when the CPU reads such a word: the STM32H7 by a bus fault; the STM32L4, L5, G0, G4, U5, WB and others by an NMI. embassy-stm32 0.6 reads the flash by
+/// trap instead when the CPU reads such a word: the STM32H7 by a bus fault; the STM32G0, G4, H5, L4, L5, U5, WB and others by an NMI. embassy-stm32 0.6 reads the flash by
 /// a plain copy, so that the device may trap at each start until the page is erased from outside. The chip's own flash is fit only if it has no
 /// such code, or if its driver and the handler of the exception survive that. A serial NOR flash that is read by commands over its bus does not trap.
 ///
@@ -102,20 +105,32 @@ const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one
 /// with another number of `RECORDS` is read.
 ///
 /// # Wear
-/// A record takes 72 bytes, one that nobody uses any more 8, one that has not changed none; words larger than 8 bytes are filled. A connection that a
-/// peer opens is stored once, one that is opened here twice, if the next hop's address was not known before, and each once more when it ends. When a page is full,
-/// the oldest is erased, after what still counts in it was copied. All pages are erased equally often. What a connection costs, and the
-/// erases for 1,000 of them, one after the other:
+/// A record takes 72 bytes. One that nobody uses any more takes 8, and one that has not changed takes none. Each is padded to whole words if these are
+/// larger than 8 bytes. A full page is left for the oldest one, which is erased after the entries that still count were copied out of it. So all pages
+/// are erased equally often.
+///
+/// A connection that a peer opens is stored once, and once more when it ends. One that is opened here is stored once more than that if the link-layer
+/// address of the next hop was not known at first. With `FlashJournal<_, 16>`, and 1,000 connections one after the other, of which each is stored at once,
+/// a connection costs so many bytes, and all of them so many erases of a page:
 ///
 /// | words | pages | opened by the peer | opened here |
 /// |---|---|---|---|
 /// | 1 to 8 bytes | 2 of 4 KiB, the smallest range | 81 bytes, 20 erases | 155 bytes, 39 erases |
 /// | 1 to 8 bytes | 8 of 4 KiB | 80 bytes, 20 erases | 152 bytes, 38 erases |
-/// | 1 to 8 bytes | 8 of 256 bytes, the smallest range | 85 bytes, 334 erases | 162 bytes, 667 erases |
+/// | 1 to 8 bytes | 15 of 256 bytes, the smallest range | 85 bytes, 334 erases | 162 bytes, 667 erases |
 /// | 32 bytes | 2 of 128 KiB, the smallest range | 128 bytes, 1 erase | 224 bytes, 2 erases |
 ///
-/// So 8 pages of 4 KiB that endure 10,000 erases each last for two million connections that are opened here. With all 8 records in use copies add a
-/// sixth in the smallest range of 4 KiB pages, and 2 % in 8 of them.
+/// Peers decide how many connections there are, so the least interval between two stores (`least` of `TcpStack::copy_journal`) decides how long the flash
+/// lasts at worst. 8 pages of 4 KiB, 16 records and words of 1 to 8 bytes have room for 53 stores between two erases of a page at least, whatever changes:
+///
+/// | `least` | stores a day | erases a day, of 8 pages | 10,000 erases of each page last | 100,000 last | a record waits at most |
+/// |---|---|---|---|---|---|
+/// | 10 s | 8,640 | 163 | 1.3 years | 13 years | 160 s |
+/// | 75 s | 1,152 | 22 | 10 years | 100 years | 20 minutes |
+///
+/// 10 s are right for most serial NOR flashes, whose pages endure 100,000 erases, and 75 s for pages that endure 10,000. Twice the pages last twice as long.
+/// Each start of the device allows as many stores as there are records on top of that. Only while peers use up the stores does a record wait. What has
+/// changed meanwhile is not there after a power cut: a connection that has begun is not known, and a peer whose connection has ended is asked in vain.
 ///
 /// # Time
 /// The first call reads the range. A call that stores programs one entry; where the page is full it erases one first, which takes tens to hundreds of
@@ -252,6 +267,7 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
 }
 
 impl<F: NorFlash, const RECORDS: usize> JournalStorage for FlashJournal<F, RECORDS> {
+    const RECORDS: usize = RECORDS;
     type Error = FlashJournalError<F::Error>;
 
     async fn load(&mut self, record: usize) -> Result<Option<Record>, Self::Error> {
@@ -505,11 +521,6 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
     fn entry_len(bytes: &Record) -> u32 {
         if is_unused(bytes) { Self::UNUSED_LEN } else { Self::ENTRY_LEN }
     }
-}
-
-/// Of a record that nobody uses nothing is kept but that.
-fn is_same(stored: &Record, bytes: &Record) -> bool {
-    stored == bytes || is_unused(stored) && is_unused(bytes)
 }
 
 /// Fills the beginning of a buffer that has room.
