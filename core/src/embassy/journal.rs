@@ -47,11 +47,11 @@ impl TcpStack {
     /// Copies each record of a journal that changes into a storage, for as long as this is polled: in a task of its own, off the path of every
     /// segment, and not before [`TcpStack::keep_journal`]. What was not copied when the power went is not known at the next start.
     ///
-    /// Peers decide how often records change, and a flash endures so many stores. So after each start there may be as many stores at once as there are
-    /// records, and then one each `least`, over all calls; zero is no bound. Meanwhile changes gather: a record is stored as it is when its turn
-    /// comes, and not at all if that is what the storage holds. Records have their turns one after the other, however often one changes. While stores are
-    /// used up a connection waits as many `least` as there are records, at most, until it is known after a power cut.
-    /// [`crate::JournalStorage`] says which value makes a flash last.
+    /// Peers decide how often records change, and a flash endures so many stores. A token bucket bounds them: it holds as many stores as there are
+    /// records, is full at the start of the device, and gets one back each `least`, over all calls; zero is no bound. A record is stored as it is when its
+    /// turn comes, and not at all if the storage holds that already. Records have their turns one after the other, however often one changes. While the
+    /// bucket is empty a connection that begins is not known after a power cut until its turn, which comes within as many `least` as there are
+    /// records. The documentation of `FlashJournal` says how long a flash lasts with which value.
     ///
     /// A storage with fewer records than the journal does not compile.
     ///

@@ -59,8 +59,8 @@ type Record = [u8; JOURNAL_RECORD_LEN];
 
 const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one byte has the top bits");
 
-/// A [`JournalStorage`] in a range of a NOR flash, for a [`crate::Journal`] of as many `RECORDS`: the chip's own flash, or one on a bus, by any
-/// driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
+/// A [`JournalStorage`] in a range of a NOR flash, for a [`crate::Journal`] of as many `RECORDS`: a serial flash, or the chip's own where that
+/// survives a cut (see below), by any driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
 ///
 /// ```
 /// use embassy_time::{Duration, Timer};
@@ -77,7 +77,7 @@ const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one
 /// async fn keep_journal<F: NorFlash>(tcp: TcpStack, flash: F) -> Result<(), FlashRangeError> {
 ///     // The last 32 KiB of 2 MiB.
 ///     let mut storage = FlashJournal::<_, 16>::new(flash, 0x1f_8000..0x20_0000)?;
-///     // After an error the peers of the records that were read before it are told.
+///     // After an error the peers of the records that could be read are told.
 ///     let _ = JOURNAL.restore(&mut storage).await;
 ///     tcp.keep_journal(&JOURNAL).expect("as many records as connections");
 ///     loop {
@@ -426,8 +426,8 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(())
     }
 
-    /// Finds the first unit that is not erased. One that cannot be read is none that is erased, nor are those that were read along with it: what is
-    /// behind them is not free either.
+    /// Finds the first unit that is not erased. Units that cannot be read count as not erased, and so do those that were read along with one: nothing
+    /// before an unreadable unit is free anyway.
     async fn find_written(&mut self, from: u32, end: u32) -> Result<Option<u32>, FlashJournalError<F::Error>> {
         // Mostly it is the first.
         let (mut at, mut len) = (from, Self::UNIT);
