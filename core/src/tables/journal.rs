@@ -45,7 +45,7 @@ const CHECK_KEY: [u8; 16] = *b"reset journal 01";
 /// use tcp_reset_core::Journal;
 ///
 /// #[unsafe(link_section = ".uninit.JOURNAL")]
-/// static JOURNAL: Journal<16> = Journal::new(); // For 8 connections.
+/// static JOURNAL: Journal<16> = Journal::new();
 /// ```
 ///
 /// Backup SRAM keeps it over a power cut as well; and where nothing does, [`Journal::take_changed`] says which record to copy into a flash or an
