@@ -2,11 +2,13 @@
 
 use core::convert::Infallible;
 
+use embassy_time::{Duration, Instant, Timer};
+
 use super::stack::TcpStack;
 use super::state::{now, wait_until};
 use crate::config::InvalidSetting;
 use crate::counters::JournalCounters;
-use crate::tables::journal::{Journal, JournalStorage};
+use crate::tables::journal::{Journal, JournalStorage, is_same};
 
 impl TcpStack {
     /// Keeps a journal from now on, and has the peers told that the last restart has lost: see [`crate::Tcp::keep_journal`]. Call it once, after
@@ -43,8 +45,15 @@ impl TcpStack {
     }
 
     /// Copies each record of a journal that changes into a storage, for as long as this is polled: in a task of its own, off the path of every
-    /// segment, and not before [`TcpStack::keep_journal`]. A connection that comes and goes while another record is written costs the storage nothing. What was
-    /// not copied when the power went is not known at the next start.
+    /// segment, and not before [`TcpStack::keep_journal`]. What was not copied when the power went is not known at the next start.
+    ///
+    /// Peers decide how often records change, and a flash endures so many stores. A token bucket bounds them: it holds as many stores as there are
+    /// records, is full at the start of the device, and gets one back each `least`, over all calls; zero is no bound. A record is stored as it is when its
+    /// turn comes, and not at all if the storage holds that already. Records have their turns one after the other, however often one changes. While the
+    /// bucket is empty a connection that begins is not known after a power cut until its turn, which comes within as many `least` as there are
+    /// records. The documentation of `FlashJournal` says how long a flash lasts with which value.
+    ///
+    /// A storage with fewer records than the journal does not compile.
     ///
     /// # Errors
     /// The storage's. The record in question is taken up when this is called again, as is one whose copying was cut short.
@@ -52,17 +61,119 @@ impl TcpStack {
         &self,
         journal: &'static Journal<N>,
         storage: &mut S,
+        least: Duration,
     ) -> Result<Infallible, S::Error> {
+        const { Journal::<N>::fits_in::<S>() };
         let queue = self.state().waiting.journal;
         loop {
+            let at = self.state().stores.next(N, least);
+            if at > Instant::now() {
+                Timer::at(at).await;
+            }
             let at = wait_until(queue, || journal.take_changed()).await;
             let unsaved = Unsaved { journal, at };
-            if let Some(bytes) = journal.record(at) {
+            if let Some(bytes) = journal.record(at)
+                && !storage.load(at).await?.is_some_and(|stored| is_same(&stored, &bytes))
+            {
+                // One that fails wears the storage out as well.
+                self.state().stores.take(Instant::now(), N, least);
                 storage.store(at, &bytes).await?;
             }
             core::mem::forget(unsaved);
         }
     }
+}
+
+/// A storage with as many records as the journal will do:
+/// ```
+/// # use core::pin::pin;
+/// # use core::task::{Context, Waker};
+/// # use tcp_reset_core::embassy::TcpStack;
+/// # use tcp_reset_core::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
+/// # struct Small;
+/// # impl JournalStorage for Small {
+/// #     const RECORDS: usize = 8;
+/// #     type Error = ();
+/// #     async fn load(&mut self, _record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, ()> {
+/// #         Ok(None)
+/// #     }
+/// #     async fn store(&mut self, _record: usize, _bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), ()> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[unsafe(no_mangle)]
+/// # fn _embassy_time_now() -> u64 {
+/// #     0
+/// # }
+/// # #[unsafe(no_mangle)]
+/// # fn _embassy_time_schedule_wake(_at: u64, _waker: &Waker) {}
+/// static JOURNAL: Journal<8> = Journal::new();
+/// let copy: fn(TcpStack) = |tcp| {
+///     let mut storage = Small;
+///     let copying = tcp.copy_journal(&JOURNAL, &mut storage, embassy_time::Duration::MIN);
+///     let _ = pin!(copying).poll(&mut Context::from_waker(Waker::noop()));
+/// };
+/// let _ = core::hint::black_box(copy);
+/// ```
+/// One with fewer does not:
+/// ```compile_fail
+/// # use core::pin::pin;
+/// # use core::task::{Context, Waker};
+/// # use tcp_reset_core::embassy::TcpStack;
+/// # use tcp_reset_core::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
+/// # struct Small;
+/// # impl JournalStorage for Small {
+/// #     const RECORDS: usize = 8;
+/// #     type Error = ();
+/// #     async fn load(&mut self, _record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, ()> {
+/// #         Ok(None)
+/// #     }
+/// #     async fn store(&mut self, _record: usize, _bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), ()> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[unsafe(no_mangle)]
+/// # fn _embassy_time_now() -> u64 {
+/// #     0
+/// # }
+/// # #[unsafe(no_mangle)]
+/// # fn _embassy_time_schedule_wake(_at: u64, _waker: &Waker) {}
+/// static JOURNAL: Journal<9> = Journal::new();
+/// let copy: fn(TcpStack) = |tcp| {
+///     let mut storage = Small;
+///     let copying = tcp.copy_journal(&JOURNAL, &mut storage, embassy_time::Duration::MIN);
+///     let _ = pin!(copying).poll(&mut Context::from_waker(Waker::noop()));
+/// };
+/// let _ = core::hint::black_box(copy);
+/// ```
+#[cfg(doctest)]
+struct StorageOfFewerRecords;
+
+/// How many stores may follow each other: one is given back after each interval, up to a number.
+pub(super) struct Allowance {
+    /// From when on none is missing.
+    full_at: Instant,
+}
+
+impl Allowance {
+    pub(super) const fn full() -> Allowance {
+        Allowance { full_at: Instant::MIN }
+    }
+
+    /// Returns from when on there is one of `most`.
+    fn next(&self, most: usize, interval: Duration) -> Instant {
+        let others = interval_of(most, interval).as_ticks().saturating_mul(most.saturating_sub(1) as u64);
+        self.full_at.saturating_sub(Duration::from_ticks(others))
+    }
+
+    fn take(&mut self, now: Instant, most: usize, interval: Duration) {
+        self.full_at = self.full_at.max(now).saturating_add(interval_of(most, interval));
+    }
+}
+
+/// Clamps an interval, so that `most` of them fit the clock.
+fn interval_of(most: usize, interval: Duration) -> Duration {
+    interval.min(Duration::from_ticks(u64::MAX / 2 / most.max(1) as u64))
 }
 
 /// A change that was taken and is not stored yet. Dropped, it is a change again.

@@ -177,6 +177,9 @@ pub(super) struct State {
     pub(super) is_drain_awaited: bool,
     /// Who has the device's room for frames.
     pub(super) sharing: Sharing,
+    /// How many of the journal's records may be stored, over all calls that copy them.
+    #[cfg(feature = "journal")]
+    pub(super) stores: super::journal::Allowance,
     follower: Follower,
     /// Looks at router advertisements before embassy-net does.
     #[cfg(feature = "slaac")]
@@ -193,6 +196,8 @@ impl State {
             configurations: 0,
             is_drain_awaited: false,
             sharing: Sharing::default(),
+            #[cfg(feature = "journal")]
+            stores: super::journal::Allowance::full(),
             follower: Follower::new(ip_mtu),
             #[cfg(feature = "slaac")]
             advertisements: Guard::new(),

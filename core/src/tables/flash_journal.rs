@@ -11,11 +11,16 @@
 //!
 //! | bytes of an entry | content |
 //! |---|---|
-//! | 0 | 1 for a record, 2 for one that nobody uses |
-//! | 1 | 1 if it was copied from the oldest page, else 0 |
+//! | 0 | 1 for a record, 2 for one that nobody uses; and 4, or 8 if it was copied from the oldest page |
+//! | 1 | the top bits of the record's bytes 0, 8, 16 to 56, the lowest first; 0 without a record |
 //! | 2, 3 | the record's number |
 //! | 4 to 7 | half of the SipHash-1-3 of the bytes before these and of the record |
-//! | 8 to 71 | the record, if it is in use |
+//! | 8 to 71 | the record, if it is in use; the top bits of its bytes 0, 8, 16 to 56 are set |
+//!
+//! Entries are found by reading unit by unit, so a record must not be read as an entry where the entry around it was cut: a peer chooses a part of
+//! the record, its interface identifier for example, and the key of the check is public. Programming clears bits and sets none. So whatever
+//! a cut leaves of a record, each multiple of eight bytes begins with a set bit, which an entry never begins with. The rest of a cut entry is
+//! passed over, and what is appended in it is not read as its record. No first byte of an entry becomes another kind's by bits that were not cleared.
 //!
 //! The page with the highest number is the active one. The page after it is the oldest, and is the next to be erased. Nothing is stored before all
 //! entries that are the newest of their record were copied out of the oldest page. So nothing depends on what that page holds while it is erased: `NorFlash`
@@ -30,11 +35,18 @@ use core::ops::Range;
 use embedded_storage_async::nor_flash::NorFlash;
 use siphasher::sip::SipHasher13;
 
-use crate::tables::journal::{JOURNAL_RECORD_LEN, JournalStorage, is_unused};
+use crate::tables::journal::{JOURNAL_RECORD_LEN, JournalStorage, is_same, is_unused};
 
-const MARK: [u8; 4] = *b"JRF\x01";
+const MARK: [u8; 4] = *b"JRF\x02";
 const HEADER_LEN: usize = 16;
 const ENTRY_HEAD_LEN: usize = 8;
+/// Kinds of entries. None has all bits of another.
+const NEW: u8 = 4;
+const COPIED: u8 = 8;
+const IN_USE: u8 = 1;
+const UNUSED: u8 = 2;
+/// Set in the first byte of each [`LEAST_UNIT`] of a record, clear in that of an entry.
+const NO_ENTRY: u8 = 0x80;
 /// What is programmed at once is a multiple of this, or of the flash's word where that is larger.
 const LEAST_UNIT: usize = 8;
 /// The largest unit: the page buffer of a serial NOR flash.
@@ -45,26 +57,31 @@ const ERASED: u8 = 0xff;
 
 type Record = [u8; JOURNAL_RECORD_LEN];
 
-/// A [`JournalStorage`] in a range of a NOR flash, for a [`crate::Journal`] of as many `RECORDS`: the chip's own flash, or one on a bus, by any
-/// driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
+const _: () = assert!(JOURNAL_RECORD_LEN == LEAST_UNIT * u8::BITS as usize, "one byte has the top bits");
+
+/// A [`JournalStorage`] in a range of a NOR flash, for a [`crate::Journal`] of as many `RECORDS`: a serial flash, or the chip's own where that
+/// survives a cut (see below), by any driver of embedded-storage-async. It takes 4 bytes of RAM for each record and some 300 more.
 ///
 /// ```
-/// use embassy_time::Timer;
+/// use embassy_time::{Duration, Timer};
 /// use embedded_storage_async::nor_flash::NorFlash;
 /// use tcp_reset_core::embassy::TcpStack;
 /// use tcp_reset_core::{FlashJournal, FlashRangeError, Journal};
 ///
-/// static JOURNAL: Journal<8> = Journal::new();
+/// // For 8 connections.
+/// static JOURNAL: Journal<16> = Journal::new();
+/// // The flash endures 100,000 erases of each page.
+/// const LEAST: Duration = Duration::from_secs(10);
 ///
 /// /// In a task of its own.
 /// async fn keep_journal<F: NorFlash>(tcp: TcpStack, flash: F) -> Result<(), FlashRangeError> {
 ///     // The last 32 KiB of 2 MiB.
-///     let mut storage = FlashJournal::<_, 8>::new(flash, 0x1f_8000..0x20_0000)?;
-///     // After an error the peers of the records that were read before it are told.
+///     let mut storage = FlashJournal::<_, 16>::new(flash, 0x1f_8000..0x20_0000)?;
+///     // After an error the peers of the records that could be read are told.
 ///     let _ = JOURNAL.restore(&mut storage).await;
 ///     tcp.keep_journal(&JOURNAL).expect("as many records as connections");
 ///     loop {
-///         let Err(_error) = tcp.copy_journal(&JOURNAL, &mut storage).await;
+///         let Err(_error) = tcp.copy_journal(&JOURNAL, &mut storage, LEAST).await;
 ///         Timer::after_secs(1).await;
 ///     }
 /// }
@@ -74,27 +91,46 @@ type Record = [u8; JOURNAL_RECORD_LEN];
 ///
 /// # Power cuts
 /// After a cut at any moment each record reads as it was, and the one that was being stored as before or as after, whatever is left of the bytes that
-/// were being programmed and of the page that was being erased. A word whose programming was cut must be readable, whatever it reads as: a flash
-/// with an error-correcting code may trap there, which is for its driver to handle.
+/// were being programmed and of the page that was being erased.
+///
+/// A word that cannot be read costs what lies in it: a record reads as it was stored before, or as none; where a page's header lies there, that holds for all
+/// records of the page. The word is passed over until its page is erased. A flash of which nothing can be read is an error.
+///
+/// A word with an error-correcting code may not be readable after its programming was cut, and then the driver must return an error. Chips' own flashes
+/// trap instead when the CPU reads such a word: the STM32H7 by a bus fault; the STM32G0, G4, H5, L4, L5, U5, WB and others by an NMI. embassy-stm32 0.6 reads the flash by
+/// a plain copy, so that the device may trap at each start until the page is erased from outside. The chip's own flash is fit only if it has no
+/// such code, or if its driver and the handler of the exception survive that. A serial NOR flash that is read by commands over its bus does not trap.
 ///
 /// A range that holds anything but a journal, or one of another length, holds no record, and its pages are erased one by one as they are needed. A journal
 /// with another number of `RECORDS` is read.
 ///
 /// # Wear
-/// A record takes 72 bytes, one that nobody uses any more 8, one that has not changed none; words larger than 8 bytes are filled. A connection that a
-/// peer opens is stored once, one that is opened here twice, if the next hop's address was not known before, and each once more when it ends. When a page is full,
-/// the oldest is erased, after what still counts in it was copied. All pages are erased equally often. What a connection costs, and the
-/// erases for 1,000 of them, one after the other:
+/// A record takes 72 bytes. One that nobody uses any more takes 8, and one that has not changed takes none. Each is padded to whole words if these are
+/// larger than 8 bytes. A full page is left for the oldest one, which is erased after the entries that still count were copied out of it. So all pages
+/// are erased equally often.
+///
+/// A connection that a peer opens is stored once, and once more when it ends. One that is opened here is stored once more than that if the link-layer
+/// address of the next hop was not known at first. With `FlashJournal<_, 16>`, and 1,000 connections one after the other, of which each is stored at once,
+/// a connection costs so many bytes, and all of them so many erases of a page:
 ///
 /// | words | pages | opened by the peer | opened here |
 /// |---|---|---|---|
 /// | 1 to 8 bytes | 2 of 4 KiB, the smallest range | 81 bytes, 20 erases | 155 bytes, 39 erases |
 /// | 1 to 8 bytes | 8 of 4 KiB | 80 bytes, 20 erases | 152 bytes, 38 erases |
-/// | 1 to 8 bytes | 8 of 256 bytes, the smallest range | 85 bytes, 334 erases | 162 bytes, 667 erases |
+/// | 1 to 8 bytes | 15 of 256 bytes, the smallest range | 85 bytes, 334 erases | 162 bytes, 667 erases |
 /// | 32 bytes | 2 of 128 KiB, the smallest range | 128 bytes, 1 erase | 224 bytes, 2 erases |
 ///
-/// So 8 pages of 4 KiB that endure 10,000 erases each last for two million connections that are opened here. With all 8 records in use copies add a
-/// sixth in the smallest range of 4 KiB pages, and 2 % in 8 of them.
+/// Peers decide how many connections there are, so the least interval between two stores (`least` of `TcpStack::copy_journal`) decides how long the flash
+/// lasts at worst. 8 pages of 4 KiB, 16 records and words of 1 to 8 bytes have room for 53 stores between two erases of a page at least, whatever changes:
+///
+/// | `least` | stores a day | erases a day, of 8 pages | 10,000 erases of each page last | 100,000 last | a record waits at most |
+/// |---|---|---|---|---|---|
+/// | 10 s | 8,640 | 163 | 1.3 years | 13 years | 160 s |
+/// | 75 s | 1,152 | 22 | 10 years | 100 years | 20 minutes |
+///
+/// 10 s are right for most serial NOR flashes, whose pages endure 100,000 erases, and 75 s for pages that endure 10,000. Twice the pages last twice as long.
+/// Each start of the device allows as many stores as there are records on top of that. Only while peers use up the stores does a record wait. What has
+/// changed meanwhile is not there after a power cut: a connection that has begun is not known, and a peer whose connection has ended is asked in vain.
 ///
 /// # Time
 /// The first call reads the range. A call that stores programs one entry; where the page is full it erases one first, which takes tens to hundreds of
@@ -231,6 +267,7 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
 }
 
 impl<F: NorFlash, const RECORDS: usize> JournalStorage for FlashJournal<F, RECORDS> {
+    const RECORDS: usize = RECORDS;
     type Error = FlashJournalError<F::Error>;
 
     async fn load(&mut self, record: usize) -> Result<Option<Record>, Self::Error> {
@@ -370,7 +407,8 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(())
     }
 
-    /// Finds the entries of a page, and its free part after the last word that holds anything. Half-written entries are passed over word by word.
+    /// Finds the entries of a page, and its free part after the last unit that is not erased. Half-written entries, and units that cannot be read,
+    /// are passed over unit by unit.
     async fn read_page(&mut self, page: u32) -> Result<(), FlashJournalError<F::Error>> {
         let (mut at, end) = (page * Self::PAGE_LEN + Self::HEADER_LEN, (page + 1) * Self::PAGE_LEN);
         (self.is_copied, self.free) = (false, at);
@@ -388,12 +426,13 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
         Ok(())
     }
 
-    /// Finds the first unit that is not erased.
+    /// Finds the first unit that is not erased. Units that cannot be read count as not erased, and so do those that were read along with one: nothing
+    /// before an unreadable unit is free anyway.
     async fn find_written(&mut self, from: u32, end: u32) -> Result<Option<u32>, FlashJournalError<F::Error>> {
         // Mostly it is the first.
         let (mut at, mut len) = (from, Self::UNIT);
         while at < end {
-            let bytes = self.read(at, len.min(end - at)).await?;
+            let Some(bytes) = self.read(at, len.min(end - at)).await? else { return Ok(Some(at)) };
             if let Some(written) = bytes.iter().position(|byte| *byte != ERASED) {
                 return Ok(Some(at + written as u32 / Self::UNIT * Self::UNIT));
             }
@@ -411,22 +450,50 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
 
     async fn read_entry(&mut self, at: u32) -> Result<Option<Entry<'_>>, FlashJournalError<F::Error>> {
         let len = Self::ENTRY_LEN.min((at / Self::PAGE_LEN + 1) * Self::PAGE_LEN - at);
-        Ok(entry_of(self.read(at, len).await?))
+        let is_readable = self.read(at, len).await?.is_some();
+        // An entry without a record is whole in its first unit, whatever lies behind it.
+        let bytes =
+            if is_readable { Some(&mut self.buffer.0[..len as usize]) } else { self.read(at, Self::UNIT).await? };
+        Ok(bytes.and_then(entry_of))
     }
 
     /// Reads a page's number, if the page was opened and is of this layout.
     async fn read_header(&mut self, page: u32) -> Result<Option<u32>, FlashJournalError<F::Error>> {
-        let bytes = self.read(page * Self::PAGE_LEN, Self::HEADER_LEN).await?;
+        let Some(bytes) = self.read(page * Self::PAGE_LEN, Self::HEADER_LEN).await? else { return Ok(None) };
         let Some(&found) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
         let [_, _, _, _, a, b, c, d, ..] = found;
         let number = u32::from_le_bytes([a, b, c, d]);
         Ok(Some(number).filter(|number| self.header(*number) == found))
     }
 
-    async fn read(&mut self, at: u32, len: u32) -> Result<&[u8], FlashJournalError<F::Error>> {
-        let bytes = &mut self.buffer.0[..len as usize];
-        self.flash.read(self.start + at, bytes).await.map_err(FlashJournalError::Flash)?;
-        Ok(bytes)
+    /// Reads units; `None` where one of them cannot be read, though the flash can: its error-correcting code does not hold, as after a cut.
+    async fn read(&mut self, at: u32, len: u32) -> Result<Option<&mut [u8]>, FlashJournalError<F::Error>> {
+        if let Err(error) = self.try_read(at, len).await {
+            if !self.is_readable().await {
+                return Err(FlashJournalError::Flash(error));
+            }
+            if self.try_read(at, len).await.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(&mut self.buffer.0[..len as usize]))
+    }
+
+    /// Returns whether there is a page whose first or last unit can be read.
+    async fn is_readable(&mut self) -> bool {
+        for page in 0..self.pages {
+            let at = page * Self::PAGE_LEN;
+            for at in [at, at + Self::PAGE_LEN - Self::UNIT] {
+                if self.try_read(at, Self::UNIT).await.is_ok() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    async fn try_read(&mut self, at: u32, len: u32) -> Result<(), F::Error> {
+        self.flash.read(self.start + at, &mut self.buffer.0[..len as usize]).await
     }
 
     fn header(&self, number: u32) -> [u8; HEADER_LEN] {
@@ -456,31 +523,46 @@ impl<F: NorFlash, const RECORDS: usize> FlashJournal<F, RECORDS> {
     }
 }
 
-/// Of a record that nobody uses nothing is kept but that.
-fn is_same(stored: &Record, bytes: &Record) -> bool {
-    stored == bytes || is_unused(stored) && is_unused(bytes)
-}
-
 /// Fills the beginning of a buffer that has room.
 fn write_entry(buffer: &mut [u8], entry: Entry<'_>) {
     let [low, high] = entry.record.to_le_bytes();
-    let head = [if entry.content.is_some() { 1 } else { 2 }, u8::from(entry.is_copy), low, high];
+    let kind = if entry.content.is_some() { IN_USE } else { UNUSED } | if entry.is_copy { COPIED } else { NEW };
+    let head = [kind, entry.content.map_or(0, top_bits), low, high];
     buffer[..4].copy_from_slice(&head);
     buffer[4..ENTRY_HEAD_LEN].copy_from_slice(&check(head, entry.content));
     if let Some(content) = entry.content {
-        buffer[ENTRY_HEAD_LEN..][..JOURNAL_RECORD_LEN].copy_from_slice(content);
+        let to = &mut buffer[ENTRY_HEAD_LEN..][..JOURNAL_RECORD_LEN];
+        to.copy_from_slice(content);
+        to.iter_mut().step_by(LEAST_UNIT).for_each(|byte| *byte |= NO_ENTRY);
     }
 }
 
-fn entry_of(bytes: &[u8]) -> Option<Entry<'_>> {
-    let (&[kind, copy, low, high, a, b, c, d], rest) = bytes.split_first_chunk::<ENTRY_HEAD_LEN>()?;
-    let content = match kind {
-        1 => Some(rest.first_chunk()?),
-        2 => None,
+/// Reads an entry, whose record is put right where it lies.
+fn entry_of(bytes: &mut [u8]) -> Option<Entry<'_>> {
+    let (&mut [kind, tops, low, high, a, b, c, d], rest) = bytes.split_first_chunk_mut::<ENTRY_HEAD_LEN>()?;
+    let is_copy = kind & COPIED != 0;
+    let content = match kind ^ if is_copy { COPIED } else { NEW } {
+        IN_USE => {
+            let record = rest.first_chunk_mut::<JOURNAL_RECORD_LEN>()?;
+            if top_bits(record) != u8::MAX {
+                return None;
+            }
+            for (at, byte) in record.iter_mut().step_by(LEAST_UNIT).enumerate() {
+                *byte ^= if tops >> at & 1 == 0 { NO_ENTRY } else { 0 };
+            }
+            Some(&*record)
+        }
+        UNUSED => None,
         _ => return None,
     };
-    let is_whole = copy <= 1 && check([kind, copy, low, high], content) == [a, b, c, d];
-    is_whole.then_some(Entry { record: u16::from_le_bytes([low, high]), is_copy: copy == 1, content })
+    let is_whole = check([kind, tops, low, high], content) == [a, b, c, d];
+    is_whole.then_some(Entry { record: u16::from_le_bytes([low, high]), is_copy, content })
+}
+
+/// Returns the bit of each [`LEAST_UNIT`] that tells it from an entry, the first as the lowest.
+fn top_bits(record: &Record) -> u8 {
+    let bytes = record.iter().step_by(LEAST_UNIT).enumerate();
+    bytes.fold(0, |bits, (at, byte)| bits | u8::from(byte & NO_ENTRY != 0) << at)
 }
 
 fn check(head: [u8; 4], content: Option<&Record>) -> [u8; 4] {

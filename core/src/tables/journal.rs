@@ -110,11 +110,17 @@ impl<const RECORDS: usize> Journal<RECORDS> {
         }
     }
 
-    /// Puts all records back that a storage has, before [`crate::Tcp::keep_journal`].
+    /// For a storage that has as many records as the journal, or more.
+    pub(crate) const fn fits_in<S: JournalStorage>() {
+        assert!(RECORDS <= S::RECORDS, "the storage has fewer records than the journal");
+    }
+
+    /// Puts all records back that a storage has, before [`crate::Tcp::keep_journal`]. A storage with fewer records than the journal does not compile.
     ///
     /// # Errors
     /// The storage's, for the first record that it could not load; all others are put back.
     pub async fn restore<S: JournalStorage>(&self, storage: &mut S) -> Result<(), S::Error> {
+        const { Self::fits_in::<S>() };
         let mut outcome = Ok(());
         for at in 0..RECORDS {
             match storage.load(at).await {
@@ -143,6 +149,8 @@ impl<const RECORDS: usize> Journal<RECORDS> {
 /// struct Fram<B>(B);
 ///
 /// impl<B: I2c> JournalStorage for Fram<B> {
+///     // 8 KiB.
+///     const RECORDS: usize = 8_192 / JOURNAL_RECORD_LEN;
 ///     type Error = B::Error;
 ///
 ///     async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, B::Error> {
@@ -161,10 +169,13 @@ impl<const RECORDS: usize> Journal<RECORDS> {
 /// }
 /// ```
 ///
-/// Records are written seldom: twice for a connection that is opened here, once for one that is accepted, and once at its end. One that is cut
-/// short by the power may be lost, but must leave the others.
+/// A connection that is opened here is stored once or twice, one that is accepted once, and each once more when it ends. How often that is, peers decide.
+/// `TcpStack::copy_journal` bounds it. A store that is cut short by the power may lose its record, but must leave the others.
 #[allow(async_fn_in_trait, reason = "polled where it is called, on one core")]
 pub trait JournalStorage {
+    /// How many records it has. With a [`Journal`] that has more, [`Journal::restore`] and `TcpStack::copy_journal` do not compile.
+    const RECORDS: usize;
+
     /// Why it could not.
     type Error;
 
@@ -180,6 +191,47 @@ pub trait JournalStorage {
     /// The storage's own.
     async fn store(&mut self, record: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), Self::Error>;
 }
+
+/// A storage with as many records as the journal will do:
+/// ```
+/// # use core::pin::pin;
+/// # use core::task::{Context, Waker};
+/// # use tcp_reset_core::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
+/// # struct Small;
+/// # impl JournalStorage for Small {
+/// #     const RECORDS: usize = 8;
+/// #     type Error = ();
+/// #     async fn load(&mut self, _record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, ()> {
+/// #         Ok(None)
+/// #     }
+/// #     async fn store(&mut self, _record: usize, _bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), ()> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// static JOURNAL: Journal<8> = Journal::new();
+/// let _ = pin!(JOURNAL.restore(&mut Small)).poll(&mut Context::from_waker(Waker::noop()));
+/// ```
+/// One with fewer does not:
+/// ```compile_fail
+/// # use core::pin::pin;
+/// # use core::task::{Context, Waker};
+/// # use tcp_reset_core::{JOURNAL_RECORD_LEN, Journal, JournalStorage};
+/// # struct Small;
+/// # impl JournalStorage for Small {
+/// #     const RECORDS: usize = 8;
+/// #     type Error = ();
+/// #     async fn load(&mut self, _record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, ()> {
+/// #         Ok(None)
+/// #     }
+/// #     async fn store(&mut self, _record: usize, _bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), ()> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// static JOURNAL: Journal<9> = Journal::new();
+/// let _ = pin!(JOURNAL.restore(&mut Small)).poll(&mut Context::from_waker(Waker::noop()));
+/// ```
+#[cfg(doctest)]
+struct StorageOfFewerRecords;
 
 impl<const RECORDS: usize> Default for Journal<RECORDS> {
     fn default() -> Self {
@@ -290,8 +342,14 @@ fn pair_of(words: &[u32; WORDS]) -> Option<Pair> {
     (is_of_one_family && tuple.is_answerable()).then_some(Pair { tuple, link_addr })
 }
 
+/// Returns whether two copies of a record say the same. Of a record that nobody uses no more counts.
+#[cfg(any(feature = "journal-flash", feature = "embassy"))]
+pub(crate) fn is_same(one: &[u8; JOURNAL_RECORD_LEN], other: &[u8; JOURNAL_RECORD_LEN]) -> bool {
+    one == other || is_unused(one) && is_unused(other)
+}
+
 /// Returns whether a copy of a record is of one that nobody uses.
-#[cfg(feature = "journal-flash")]
+#[cfg(any(feature = "journal-flash", feature = "embassy"))]
 pub(crate) fn is_unused(bytes: &[u8; JOURNAL_RECORD_LEN]) -> bool {
     bytes[..4] == [0; 4]
 }

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embassy_net::Config;
-use embassy_time::Timer;
+use embassy_time::{Duration as Interval, Instant, Timer};
+use tcp_reset_core::embassy::{TcpListener, TcpStream};
 use tcp_reset_core::{
     InvalidSetting, JOURNAL_RECORD_LEN, Journal, JournalCounters, JournalStorage, ListenOptions, Setting, StreamOptions,
 };
 
 use crate::dhcp;
-use crate::exec::{World, both};
+use crate::exec::{Handle, World, both};
 use crate::hosts::{Conn, HOST, Host, OTHER, RAW, Raw, mac_of, static_config};
 use crate::net::PortRef;
 use crate::packet::{ACK, PSH, RST, SYN, Seg};
@@ -186,11 +187,29 @@ struct Slow(Rc<RefCell<Stored>>);
 #[derive(Default)]
 struct Stored {
     records: [Option<[u8; JOURNAL_RECORD_LEN]>; 8],
+    loads: usize,
+    /// Those that failed too.
     writes: usize,
-    fails: bool,
+    loads_fail: bool,
+    stores_fail: bool,
 }
 
+/// Nothing bounds how often a record is stored.
+const UNBOUNDED: Interval = Interval::from_ticks(0);
+
 impl Slow {
+    /// Copies the journal of a host into it.
+    fn copy(
+        &self,
+        world: &mut World,
+        host: &Host,
+        journal: &'static Memory,
+        least: Interval,
+    ) -> Handle<Result<(), Worn>> {
+        let (tcp, mut storage) = (host.tcp, self.clone());
+        world.spawn(async move { tcp.copy_journal(journal, &mut storage, least).await.map(|never| match never {}) })
+    }
+
     fn writes(&self) -> usize {
         self.0.borrow().writes
     }
@@ -204,21 +223,23 @@ impl Slow {
 struct Worn;
 
 impl JournalStorage for Slow {
+    const RECORDS: usize = 8;
     type Error = Worn;
 
     async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, Worn> {
         Timer::after_millis(1).await;
-        let stored = self.0.borrow();
-        if stored.fails { Err(Worn) } else { Ok(stored.records[record]) }
+        let mut stored = self.0.borrow_mut();
+        stored.loads += 1;
+        if stored.loads_fail { Err(Worn) } else { Ok(stored.records[record]) }
     }
 
     async fn store(&mut self, record: usize, bytes: &[u8; JOURNAL_RECORD_LEN]) -> Result<(), Worn> {
         Timer::after_millis(50).await;
         let mut stored = self.0.borrow_mut();
-        if stored.fails {
+        stored.writes += 1;
+        if stored.stores_fail {
             return Err(Worn);
         }
-        stored.writes += 1;
         stored.records[record] = Some(*bytes);
         Ok(())
     }
@@ -231,10 +252,7 @@ fn a_storage_gets_every_change_and_gives_it_back_after_a_power_cut() {
     let mut world = World::new();
     let host = boot(&mut world, fixed(), journal);
     let raw = world.raw(RAW);
-    let copying = world.spawn({
-        let (tcp, mut storage) = (host.tcp, storage.clone());
-        async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) }
-    });
+    let copying = storage.copy(&mut world, &host, journal, UNBOUNDED);
     let (stream, side) = world.accepted(&host, &raw, 7);
     assert_eq!(storage.0.borrow().writes, 0, "not at once: it is off the path of segments");
     world.run_ms(60);
@@ -273,22 +291,22 @@ fn a_storage_gets_every_change_and_gives_it_back_after_a_power_cut() {
 
 #[test]
 fn a_storage_that_fails_says_so() {
-    let storage = Slow::default();
-    storage.0.borrow_mut().fails = true;
-    let journal = memory();
-    let mut world = World::new();
-    assert_eq!(world.block_on(journal.restore(&mut storage.clone())), Err(Worn));
-    let host = boot(&mut world, fixed(), journal);
-    let raw = world.raw(RAW);
-    let copying = world.spawn({
-        let (tcp, mut storage) = (host.tcp, storage.clone());
-        async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) }
-    });
-    let _stream = world.accepted(&host, &raw, 7);
-    world.run_ms(100);
-    assert_eq!(copying.take(), Some(Err::<(), _>(Worn)));
-    // The connection is not disturbed.
-    assert_eq!(host.in_use().0, 1);
+    for loads_fail in [true, false] {
+        let storage = Slow::default();
+        (storage.0.borrow_mut().loads_fail, storage.0.borrow_mut().stores_fail) = (loads_fail, !loads_fail);
+        let journal = memory();
+        let mut world = World::new();
+        let restored = world.block_on(journal.restore(&mut storage.clone()));
+        assert_eq!(restored, if loads_fail { Err(Worn) } else { Ok(()) });
+        let host = boot(&mut world, fixed(), journal);
+        let raw = world.raw(RAW);
+        let copying = storage.copy(&mut world, &host, journal, UNBOUNDED);
+        let _stream = world.accepted(&host, &raw, 7);
+        world.run_ms(100);
+        assert_eq!(copying.take(), Some(Err(Worn)));
+        // The connection is not disturbed.
+        assert_eq!(host.in_use().0, 1);
+    }
 }
 
 /// While connections fill the device, others' records are copied all the same.
@@ -306,9 +324,7 @@ fn a_busy_device_does_not_keep_the_copy_waiting() {
     let raw = world.raw(RAW);
     a.tcp.keep_journal(journal).unwrap();
     let flash = Slow::default();
-    let (tcp, mut storage) = (a.tcp, flash.clone());
-    let _copying =
-        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let _copying = flash.copy(&mut world, &a, journal, UNBOUNDED);
     let mut sending = vec![];
     let mut receiving = vec![];
     let mut streams = vec![];
@@ -345,9 +361,7 @@ fn a_device_that_takes_nothing_does_not_keep_the_copy_waiting() {
     let raw = world.raw(RAW);
     host.tcp.keep_journal(journal).unwrap();
     let flash = Slow::default();
-    let (tcp, mut storage) = (host.tcp, flash.clone());
-    let _copying =
-        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let _copying = flash.copy(&mut world, &host, journal, UNBOUNDED);
     let (_stream, mut conn) = world.accepted(&host, &raw, 7);
     world.run_ms(100);
     let before = flash.writes();
@@ -378,14 +392,11 @@ fn a_copy_that_is_cut_short_is_made_up_for() {
     let raw = world.raw(RAW);
     host.tcp.keep_journal(journal).unwrap();
     let flash = Slow::default();
-    let (tcp, mut storage) = (host.tcp, flash.clone());
-    let copying = world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let copying = flash.copy(&mut world, &host, journal, UNBOUNDED);
     let (_stream, _conn) = world.accepted(&host, &raw, 7);
     world.run_ms(10);
     world.cancel(copying);
-    let (tcp, mut storage) = (host.tcp, flash.clone());
-    let _copying =
-        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let _copying = flash.copy(&mut world, &host, journal, UNBOUNDED);
     world.run_for(Duration::from_secs(10));
     assert_eq!(flash.record(0), journal.record(0));
 }
@@ -399,9 +410,7 @@ fn a_record_that_changes_often_does_not_starve_the_others() {
     let raw = world.raw(RAW);
     host.tcp.keep_journal(journal).unwrap();
     let flash = Slow::default();
-    let (tcp, mut storage) = (host.tcp, flash.clone());
-    let _copying =
-        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let _copying = flash.copy(&mut world, &host, journal, UNBOUNDED);
     let listener = host.tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default()).unwrap();
     // Short connections, as a browser's; a long one among them.
     let mut long = None;
@@ -430,9 +439,7 @@ fn copies_are_kept() {
     let raw = world.raw(RAW);
     host.tcp.keep_journal(journal).unwrap();
     let flash = Slow::default();
-    let (tcp, mut storage) = (host.tcp, flash.clone());
-    let _copying =
-        world.spawn(async move { tcp.copy_journal(journal, &mut storage).await.map(|never| match never {}) });
+    let _copying = flash.copy(&mut world, &host, journal, UNBOUNDED);
     let (stream, _conn) = world.accepted(&host, &raw, 7);
     world.run_ms(100);
     assert_eq!(flash.writes(), 1);
@@ -440,6 +447,186 @@ fn copies_are_kept() {
     drop(stream);
     world.run_ms(100);
     assert_eq!(flash.record(0), journal.record(0));
+}
+
+/// A host whose peer connects and disconnects, and what of that is copied.
+struct Busy {
+    world: World,
+    host: Host,
+    raw: Raw,
+    listener: TcpListener,
+    journal: &'static Memory,
+    flash: Slow,
+    /// The peer's next port.
+    port: u16,
+}
+
+const SECOND: Interval = Interval::from_secs(1);
+/// How far apart stores are.
+const LEAST: Interval = Interval::from_secs(10);
+/// As many as there may be at once.
+const RECORDS: usize = 8;
+
+impl Busy {
+    fn new() -> Busy {
+        let mut world = World::new();
+        let journal = memory();
+        let host = boot(&mut world, fixed(), journal);
+        let raw = world.raw(RAW);
+        world.run_ms(1);
+        let listener = host.tcp.listen(([0, 0, 0, 0], 7), ListenOptions::default()).unwrap();
+        Busy { world, host, raw, listener, journal, flash: Slow::default(), port: 40_000 }
+    }
+
+    fn copy(&mut self, least: Interval) -> Handle<Result<(), Worn>> {
+        self.flash.copy(&mut self.world, &self.host, self.journal, least)
+    }
+
+    fn begin(&mut self) -> (TcpStream, Conn) {
+        self.port += 1;
+        let conn = self.raw.open(&mut self.world, &self.host, self.port, 7);
+        (self.world.block_on(self.listener.accept()).unwrap(), conn)
+    }
+
+    fn end(&mut self, (stream, mut conn): (TcpStream, Conn)) {
+        conn.send(RST | ACK, b"");
+        self.world.run_ms(1);
+        drop(stream);
+    }
+
+    /// Connects and disconnects for so long; in the end, and most of the time, it is connected.
+    fn flap(&mut self, time: Interval) {
+        let (end, mut last) = (Instant::now() + time, None);
+        while Instant::now() < end {
+            if let Some(last) = last.take() {
+                self.end(last);
+            }
+            last = Some(self.begin());
+            self.world.run_ms(18);
+        }
+        self.end(last.unwrap());
+    }
+
+    /// Uses up what may be stored at once, and leaves nothing to be stored.
+    fn exhaust(&mut self) {
+        for _ in 0..RECORDS / 2 {
+            let conn = self.begin();
+            self.world.run_ms(100);
+            self.end(conn);
+            self.world.run_ms(100);
+        }
+        assert_eq!(self.flash.writes(), RECORDS);
+    }
+}
+
+#[test]
+fn a_peer_that_connects_and_disconnects_wears_the_storage_no_faster_than_allowed() {
+    let mut busy = Busy::new();
+    let _copying = busy.copy(LEAST);
+    busy.flap(LEAST * 10);
+    let writes = busy.flash.writes();
+    assert!((RECORDS + 9..=RECORDS + 10).contains(&writes), "{writes}");
+    // And then as many at once as time has passed for.
+    busy.world.run_for(Duration::from_secs(35));
+    let before = busy.flash.writes();
+    busy.flap(SECOND * 2);
+    assert!((3..=4).contains(&(busy.flash.writes() - before)), "{} of {before}", busy.flash.writes());
+    // All of them again, and no more, however long nothing happened.
+    busy.world.run_for(Duration::from_secs(1_000));
+    let before = busy.flash.writes();
+    busy.flap(SECOND * 5);
+    assert_eq!(busy.flash.writes() - before, RECORDS);
+}
+
+#[test]
+fn without_a_bound_each_connection_is_stored() {
+    let mut busy = Busy::new();
+    let _copying = busy.copy(UNBOUNDED);
+    for n in 0..50 {
+        let conn = busy.begin();
+        busy.world.run_ms(60);
+        busy.end(conn);
+        busy.world.run_ms(60);
+        assert_eq!(busy.flash.writes(), 2 * (n + 1));
+    }
+}
+
+#[test]
+fn a_connection_that_came_and_went_meanwhile_costs_no_store() {
+    let mut busy = Busy::new();
+    let _copying = busy.copy(LEAST);
+    busy.exhaust();
+    let first = busy.begin();
+    busy.end(first);
+    busy.world.run_for(Duration::from_secs(12));
+    assert_eq!(busy.flash.writes(), RECORDS);
+    // What it did not need is there for the next.
+    let _second = busy.begin();
+    busy.world.run_ms(100);
+    assert_eq!(busy.flash.writes(), RECORDS + 1);
+    assert_eq!(busy.flash.record(0), busy.journal.record(0));
+    let _third = busy.begin();
+    busy.world.run_ms(100);
+    assert_eq!(busy.flash.writes(), RECORDS + 1);
+}
+
+/// While all others change all the time, it has its turn after each of them has had one.
+#[test]
+fn a_connection_is_stored_in_its_turn_though_a_peer_changes_all_others() {
+    let mut busy = Busy::new();
+    let _copying = busy.copy(LEAST);
+    busy.exhaust();
+    let mut flapping: Vec<_> = (0..3).map(|_| busy.begin()).collect();
+    let long = busy.begin();
+    let at = 3;
+    let mut waited = 0;
+    while busy.flash.record(at) != busy.journal.record(at) {
+        for _ in 0..3 {
+            let first = flapping.remove(0);
+            busy.end(first);
+            let next = busy.begin();
+            flapping.push(next);
+            busy.world.run_ms(10);
+        }
+        waited += 1;
+        assert!(waited * 30 < 4 * 10_000 + 1_000, "not within four intervals");
+    }
+    assert!(waited * 30 > 10_000, "{waited}: it was not the first");
+    drop(long);
+}
+
+/// What may be stored is no more for that.
+#[test]
+fn copying_that_begins_again_and_stores_that_fail_have_no_stores_of_their_own() {
+    let mut busy = Busy::new();
+    for _ in 0..50 {
+        let copying = busy.copy(LEAST);
+        busy.flap(SECOND);
+        busy.world.cancel(copying);
+    }
+    let writes = busy.flash.writes();
+    assert!((RECORDS + 4..=RECORDS + 5).contains(&writes), "{writes}");
+    busy.flash.0.borrow_mut().stores_fail = true;
+    let (before, _conn) = (writes, busy.begin());
+    for _ in 0..100 {
+        let copying = busy.copy(LEAST);
+        busy.world.run_for(Duration::from_secs(1));
+        busy.world.cancel(copying);
+    }
+    let tries = busy.flash.writes() - before;
+    assert!((9..=11).contains(&tries), "{tries}");
+}
+
+#[test]
+fn an_interval_that_no_clock_can_tell_is_endless() {
+    for least in [Interval::MAX, Interval::from_ticks(u64::MAX / 2)] {
+        let mut busy = Busy::new();
+        let _copying = busy.copy(least);
+        busy.flap(SECOND * 5);
+        busy.world.run_for(Duration::from_secs(100_000));
+        busy.flap(SECOND * 5);
+        assert_eq!(busy.flash.writes(), RECORDS);
+    }
 }
 
 /// Nobody answers; the deadlines are served.

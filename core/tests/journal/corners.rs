@@ -379,6 +379,7 @@ fn probes_and_segments_take_turns() {
 fn what_was_stored_is_restored() {
     struct Store(Vec<Result<Option<[u8; JOURNAL_RECORD_LEN]>, usize>>);
     impl JournalStorage for Store {
+        const RECORDS: usize = 8;
         type Error = usize;
         async fn load(&mut self, record: usize) -> Result<Option<[u8; JOURNAL_RECORD_LEN]>, usize> {
             self.0[record]

@@ -1,4 +1,7 @@
-//! A NOR flash in memory that loses power where a test says: after any byte programmed, and inside an erase.
+//! A NOR flash in memory that loses power where a test says: after any byte programmed, and inside an erase. Its words may have an
+//! error-correcting code that a cut breaks.
+
+use std::collections::BTreeSet;
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
@@ -49,6 +52,10 @@ pub(crate) struct Nor<const READ: usize, const WRITE: usize, const PAGE: usize> 
     /// What fails, or stays pending for once, after half of it is done: counted down.
     pub(crate) fails_in: Option<u64>,
     pub(crate) hangs_in: Option<u64>,
+    /// From then on every read fails: counted down.
+    pub(crate) reads_fail_in: Option<u64>,
+    /// Words whose reads fail until they are erased, by the number of the word.
+    pub(crate) unreadable: BTreeSet<usize>,
     /// Erases do nothing.
     pub(crate) is_protected: bool,
     /// Bytes programmed, and how often each page was erased.
@@ -64,6 +71,8 @@ pub(crate) enum Torn {
     Noise,
     /// As it was to be in its last half, erased in the first.
     Ahead,
+    /// Erased, but for a word that cannot be read. So are some words of a page whose erase is cut.
+    Unreadable,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +81,7 @@ pub(crate) enum Fault {
     /// No NOR flash does that.
     Refused,
     Broken,
+    Unreadable,
 }
 
 impl NorFlashError for Fault {
@@ -91,6 +101,9 @@ impl Random {
 }
 
 impl<const READ: usize, const WRITE: usize, const PAGE: usize> Nor<READ, WRITE, PAGE> {
+    /// Bytes that have an error-correcting code together.
+    pub(crate) const WORD: usize = if WRITE > 8 { WRITE } else { 8 };
+
     pub(crate) fn erased(pages: u32) -> Self {
         Nor::holding(vec![ERASED; pages as usize * PAGE])
     }
@@ -104,6 +117,8 @@ impl<const READ: usize, const WRITE: usize, const PAGE: usize> Nor<READ, WRITE, 
             steps: 0,
             fails_in: None,
             hangs_in: None,
+            reads_fail_in: None,
+            unreadable: BTreeSet::new(),
             is_protected: false,
             programmed: 0,
             erases,
@@ -139,13 +154,16 @@ impl<const READ: usize, const WRITE: usize, const PAGE: usize> Nor<READ, WRITE, 
 
     fn program(&mut self, at: usize, bytes: &[u8]) -> Result<(), Fault> {
         let is_virgin = self.bytes[at..at + bytes.len()].iter().all(|byte| *byte == ERASED);
-        if !is_virgin {
+        if !is_virgin || !self.has_readable(at, bytes.len()) {
             return Err(Fault::Refused);
         }
         for (i, byte) in bytes.iter().enumerate() {
             if self.is_off() {
                 let rest = &mut self.bytes[at + i..at + bytes.len()];
                 self.torn.tear(rest, &bytes[i..], Random(self.steps));
+                if self.torn == Torn::Unreadable {
+                    self.unreadable.insert((at + i) / Self::WORD);
+                }
                 return Err(Fault::PowerLost);
             }
             self.bytes[at + i] &= byte;
@@ -155,17 +173,27 @@ impl<const READ: usize, const WRITE: usize, const PAGE: usize> Nor<READ, WRITE, 
         Ok(())
     }
 
+    /// Returns whether each word of these bytes can be read.
+    fn has_readable(&self, at: usize, len: usize) -> bool {
+        len == 0 || self.unreadable.range(at / Self::WORD..=(at + len - 1) / Self::WORD).next().is_none()
+    }
+
     fn erase_page(&mut self, page: usize) -> Result<(), Fault> {
         let cells = &mut self.bytes[page * PAGE..(page + 1) * PAGE];
         let left = self.power.map_or(u64::MAX, |at| at - self.steps);
         self.steps += ERASE_CUTS.min(left);
         if let Some(how) = usize::try_from(left).ok().filter(|how| *how < ERASE_CUTS as usize) {
             CUT_ERASES[how / (PARTS - 1)](cells, PAGE * (how % (PARTS - 1) + 1) / PARTS);
+            if self.torn == Torn::Unreadable {
+                let words = page * PAGE / Self::WORD..(page + 1) * PAGE / Self::WORD;
+                self.unreadable.extend(words.skip(how % 3).step_by(3));
+            }
             return Err(Fault::PowerLost);
         }
         self.erases[page] += 1;
         if !self.is_protected {
             cells.fill(ERASED);
+            self.unreadable.retain(|word| word * Self::WORD / PAGE != page);
         }
         Ok(())
     }
@@ -175,7 +203,7 @@ impl Torn {
     fn tear(self, cells: &mut [u8], bytes: &[u8], mut random: Random) {
         let half = cells.len() / 2;
         match self {
-            Torn::Erased => {}
+            Torn::Erased | Torn::Unreadable => {}
             Torn::Noise => cells.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell = byte | random.byte()),
             Torn::Ahead => cells[half..].copy_from_slice(&bytes[half..]),
         }
@@ -199,6 +227,14 @@ impl<const READ: usize, const WRITE: usize, const PAGE: usize> ReadNorFlash for 
         check(at.is_multiple_of(READ) && bytes.len().is_multiple_of(READ) && at + bytes.len() <= self.bytes.len())?;
         if Self::is_due(&mut self.fails_in) {
             return Err(Fault::Broken);
+        }
+        match &mut self.reads_fail_in {
+            Some(0) => return Err(Fault::Broken),
+            Some(reads) => *reads -= 1,
+            None => {}
+        }
+        if !self.has_readable(at, bytes.len()) {
+            return Err(Fault::Unreadable);
         }
         bytes.copy_from_slice(&self.bytes[at..at + bytes.len()]);
         self.reads += bytes.len() as u64;
