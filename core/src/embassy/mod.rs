@@ -22,6 +22,8 @@
 
 #[cfg(feature = "slaac")]
 mod advertisements;
+#[cfg(feature = "journal")]
+mod allowance;
 mod client;
 mod driver;
 #[cfg(feature = "edge-nal")]

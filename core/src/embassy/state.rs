@@ -8,6 +8,8 @@ use maitake_sync::WaitQueue;
 
 #[cfg(feature = "slaac")]
 use super::advertisements::Guard;
+#[cfg(feature = "journal")]
+use super::allowance::Allowance;
 use super::follower::{Change, Follower};
 use crate::engine::event::{ConnectionHandle, Event, ListenerHandle};
 use crate::link::Link;
@@ -179,7 +181,7 @@ pub(super) struct State {
     pub(super) sharing: Sharing,
     /// How many of the journal's records may be stored, over all calls that copy them.
     #[cfg(feature = "journal")]
-    pub(super) stores: super::journal::Allowance,
+    pub(super) stores: Allowance,
     follower: Follower,
     /// Looks at router advertisements before embassy-net does.
     #[cfg(feature = "slaac")]
@@ -197,7 +199,7 @@ impl State {
             is_drain_awaited: false,
             sharing: Sharing::default(),
             #[cfg(feature = "journal")]
-            stores: super::journal::Allowance::full(),
+            stores: Allowance::full(),
             follower: Follower::new(ip_mtu),
             #[cfg(feature = "slaac")]
             advertisements: Guard::new(),
