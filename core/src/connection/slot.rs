@@ -2,12 +2,10 @@
 
 use core::num::NonZeroU8;
 
-use crate::connection::congestion::Congestion;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
 use crate::connection::reassembly::Reassembly;
-use crate::connection::recovery::Recovery;
 use crate::connection::rtt::Rtt;
 use crate::connection::settings::{Settings, Stream};
 use crate::id::{Id, ListenerId};
@@ -191,11 +189,10 @@ pub(crate) struct Connection {
     /// Bytes the application has not read yet, up to RCV.NXT.
     pub(crate) rx_len: u16,
     pub(crate) reassembly: Reassembly,
-    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged. After an RST that says why: how
-    /// much of that is kept.
+    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged.
     pub(crate) last_word_at: u16,
-    pub(crate) recovery: Recovery,
-    pub(crate) congestion: Congestion,
+    /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
+    pub(crate) recovering: u16,
     pub(crate) rtt: Rtt,
     pub(crate) r1: u8,
     pub(crate) limits: Limits,
@@ -237,8 +234,7 @@ impl Connection {
         rx_len: 0,
         reassembly: Reassembly::EMPTY,
         last_word_at: 0,
-        recovery: Recovery::NEW,
-        congestion: Congestion::ZERO,
+        recovering: 0,
         rtt: Rtt::NEW,
         r1: 0,
         limits: Limits::ZERO,
