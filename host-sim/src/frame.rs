@@ -36,23 +36,8 @@ pub struct Seen {
 impl Seen {
     /// Reads a frame; `None` if it carries no TCP, or an IPv6 header that is followed by another than TCP's.
     pub fn parse(frame: &[u8]) -> Option<Seen> {
-        let ethernet = EthernetFrame::new_checked(frame).ok()?;
-        let (src, dst, protocol, payload): (IpAddr, IpAddr, _, _) = match ethernet.ethertype() {
-            EthernetProtocol::Ipv4 => {
-                let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-                (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
-            }
-            EthernetProtocol::Ipv6 => {
-                let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-                (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
-            }
-            EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,
-        };
-        if protocol != IpProtocol::Tcp {
-            return None;
-        }
-        let tcp = TcpPacket::new_checked(payload).ok()?;
-        let control = Control::from_bits_truncate(payload[13]);
+        let (src, dst, tcp) = tcp_of(frame)?;
+        let control = Control::from_bits_truncate(tcp.as_ref()[13]);
         Some(Seen {
             from: SocketAddr::new(src, tcp.src_port()),
             to: SocketAddr::new(dst, tcp.dst_port()),
@@ -98,18 +83,30 @@ impl Seen {
 
 /// The TCP payload of a frame; nothing where it carries no TCP.
 pub fn tcp_payload(frame: &[u8]) -> Vec<u8> {
-    let mut copy = frame.to_vec();
-    let mut payload = Vec::new();
-    edit_tcp(&mut copy, |tcp| payload = tcp.payload_mut().to_vec());
-    payload
+    tcp_of(frame).map_or(Vec::new(), |(_, _, tcp)| tcp.payload().to_vec())
 }
 
 /// The length of a frame's TCP header, options included; 0 where it carries no TCP.
 pub fn tcp_header_len(frame: &[u8]) -> usize {
-    let mut copy = frame.to_vec();
-    let mut len = 0;
-    edit_tcp(&mut copy, |tcp| len = usize::from(tcp.header_len()));
-    len
+    tcp_of(frame).map_or(0, |(_, _, tcp)| usize::from(tcp.header_len()))
+}
+
+/// A frame's addresses and its TCP segment; `None` where it carries none, or behind an IPv6 header that is followed by another than TCP's.
+fn tcp_of(frame: &[u8]) -> Option<(IpAddr, IpAddr, TcpPacket<&[u8]>)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let (src, dst, protocol, payload): (IpAddr, IpAddr, _, _) = match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
+        }
+        EthernetProtocol::Ipv6 => {
+            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            (ip.src_addr().into(), ip.dst_addr().into(), ip.next_header(), ip.payload())
+        }
+        EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => return None,
+    };
+    let tcp = TcpPacket::new_checked(payload).ok()?;
+    (protocol == IpProtocol::Tcp).then_some((src, dst, tcp))
 }
 
 /// Changes the TCP header or payload of a frame, and puts the checksum right. A frame without TCP stays as it is.

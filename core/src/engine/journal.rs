@@ -42,8 +42,7 @@ impl<'s> Tcp<'s> {
     /// connection answers with its own numbers and draws the RST that ends it (§3.5.2); one that does not answers with an RST. Until it does, the probe
     /// is repeated after 1, 2, 4, 8 and 16 s, and given up a minute after the first: somewhat later where the caller came late or the next hop could not
     /// be asked for at once, and after six minutes where the device takes nothing. A link or an address that comes back begins the questions anew, three
-    /// times in all. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid
-    /// the pairs until then.
+    /// times in all. [`Event::LostPeer`] tells of each what came of it; ephemeral ports avoid the pairs until then.
     ///
     /// # Errors
     /// [`Setting::Journal`] if it has fewer records than the storage has connections; nothing is looked at then. Idempotent for the journal that is kept.
