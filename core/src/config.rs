@@ -59,7 +59,8 @@ pub struct Config {
     /// The zone that link-local addresses are good in, as `scope_id` of the endpoints given out (RFC 4007). An endpoint given in may name
     /// it or leave it open (0). Default 0, for a device with one link. Without meaning to IPv4.
     pub zone: u32,
-    /// The least retransmission timeout, at most `rto_max`. Default 1 s (RFC 6298 §2.4).
+    /// The least retransmission timeout, at most `rto_max`. Default 200 ms, as in Linux: less than the second of RFC 6298 §2.4, which was chosen for clocks
+    /// of half a second, and more than peers hold an acknowledgment back. The first timeout, before a round trip was measured, is 1 s.
     pub rto_min: Duration,
     /// The most a retransmission timeout grows to. Default 60 s, the least that RFC 6298 §2.5 allows; less is a choice for networks whose
     /// round-trip times are known.
@@ -220,7 +221,7 @@ impl Default for Config {
         Config {
             mss: None,
             zone: 0,
-            rto_min: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(180),
             syn_received_timeout: Duration::from_secs(30),

@@ -2,13 +2,16 @@
 //!
 //! Nothing here decides about a segment: [`crate::rules`] has done that, and says in a `Take` what may be used.
 
+pub(crate) mod congestion;
 pub(crate) mod flags;
 pub(crate) mod limits;
 pub(crate) mod list;
+pub(crate) mod loss;
 pub(crate) mod pool;
 mod reassembly;
 pub(crate) mod receive;
-mod rtt;
+pub(crate) mod recovery;
+pub(crate) mod rtt;
 pub(crate) mod send;
 pub(crate) mod settings;
 pub(crate) mod slot;

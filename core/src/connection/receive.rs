@@ -10,6 +10,9 @@ use crate::rules::verdict::State;
 use crate::time::Millis;
 use crate::wire::segment::{Control, Segment};
 
+/// Segments that a receive buffer has room for whose peer may be kept waiting by an acknowledgment that is held back.
+const SMALL_BUFFER: usize = 8;
+
 /// Stores payload that the window admits.
 pub(crate) fn store_payload(
     c: &mut Connection,
@@ -48,8 +51,9 @@ pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
-    // A full segment is one of many: its peer waits for nothing.
-    let is_pushed = seg.has(Control::PSH) && seg.payload.len() < usize::from(c.tcb.mss);
+    // A full segment is one of many: its peer waits for nothing, unless ours or its buffer has room for few.
+    let mss = usize::from(c.tcb.mss);
+    let is_pushed = seg.has(Control::PSH) && (seg.payload.len() < mss || c.buffers.rx_size() < SMALL_BUFFER * mss);
     // More of it waits for the peer's first window.
     if fills_gap || is_first && !is_pushed {
         c.set(Due::ACK_NOW);

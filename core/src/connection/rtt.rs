@@ -37,6 +37,19 @@ impl Rtt {
         if base > max >> doublings { max } else { base << doublings }
     }
 
+    /// The smoothed round trip in milliseconds; `None` before one was measured.
+    #[inline]
+    pub(crate) fn smoothed_ms(&self) -> Option<u32> {
+        (self.srtt_eighths > 0).then(|| u32::from(self.srtt_eighths).div_ceil(8))
+    }
+
+    /// How long an answer takes at most, as far as was measured: two round trips, or four deviations beyond one where they vary.
+    #[inline]
+    pub(crate) fn answer_ms(&self) -> Option<u32> {
+        let srtt_ms = self.smoothed_ms()?;
+        Some(srtt_ms + srtt_ms.max(self.rttvar_quarters.into()))
+    }
+
     /// Starts timing a segment that ends `end` numbers after SND.UNA, unless one is being timed.
     pub(crate) fn start(&mut self, end: u32, now: Millis) {
         if self.timed == 0 {

@@ -1,9 +1,10 @@
 //! What to send next, and what an acknowledgment does (RFC 9293 §3.8).
 
 use crate::connection::flags::{Due, Marks};
-use crate::connection::receive;
+use crate::connection::recovery::{self, Phase};
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
+use crate::connection::{loss, receive};
 use crate::rules::reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State};
@@ -13,6 +14,8 @@ use crate::wire::seq::Seq;
 
 /// How many probes of a closed window go unanswered at least before R2 ends the connection.
 const PROBES_WITHIN_R2: u32 = 3;
+/// Segments of a window that is small.
+const SMALL_WINDOW: u32 = 8;
 
 /// A segment that wants to go out. Nothing has changed yet: [`sent`] does that once it is written.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,7 @@ struct Queue {
 impl Queue {
     fn of(c: &Connection) -> Queue {
         let tcb = &c.tcb;
-        let in_flight = tcb.snd_nxt.since(tcb.snd_una);
+        let in_flight = loss::flight(c);
         let is_fin_counted = in_flight > u32::from(c.tx_len);
         Queue {
             in_flight,
@@ -82,7 +85,7 @@ pub(crate) fn is_waiting(c: &Connection) -> bool {
 /// its turn comes.
 #[inline]
 pub(crate) fn may_have_next(c: &Connection) -> bool {
-    let in_flight = c.tcb.snd_nxt.since(c.tcb.snd_una);
+    let in_flight = loss::flight(c);
     let is_unsent = in_flight < u32::from(c.tx_len) + u32::from(c.has(Flags::FIN_QUEUED));
     !c.due.is_empty() || is_unsent
 }
@@ -167,22 +170,24 @@ fn empty_ack(c: &Connection, due: Due) -> Option<Plan> {
     c.due.intersects(due).then(|| bare(Kind::Ack, c.tcb.snd_nxt))
 }
 
-/// The front of the queue (RFC 6298 §5.4): one segment for each expiration, then one for each acknowledgment until all that was
-/// out at the expiration has arrived.
+/// What was sent before, from the front of the queue on: one segment where a loss is made good, as many as the congestion window admits after a
+/// timeout (RFC 6298 §5.4, RFC 5681 §3.1).
 fn again(c: &Connection) -> Option<Plan> {
     if !c.has(Due::RESEND) {
         return None;
     }
-    let in_flight = Queue::of(c).in_flight;
-    let payload = in_flight.min(u32::from(c.tx_len));
+    let (in_flight, start) = (loss::flight(c), u32::from(c.recovery.resent));
+    let payload_end = in_flight.min(u32::from(c.tx_len));
     // A closed window is probed with the first byte.
     let room = u32::from(c.tcb.snd_wnd).max(1);
-    let len = payload.min(u32::from(c.tcb.mss)).min(room);
-    let fin = in_flight > payload && len == payload && room > len;
-    if len == 0 && !fin {
+    let len = payload_end.saturating_sub(start).min(u32::from(c.tcb.mss)).min(room.saturating_sub(start));
+    let end = start + len;
+    let fin = in_flight > payload_end && end == payload_end && room > end;
+    if len == 0 && !fin || start > 0 && end > c.congestion.window() {
         return None;
     }
-    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una, len: len as u16, fin, push: len > 0 && len == payload })
+    let push = len > 0 && end == payload_end;
+    Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una + start, len: len as u16, fin, push })
 }
 
 /// §3.8.6.1: one byte beyond the window. Where the window is open but too small to be worth using, it is used now (the override
@@ -199,22 +204,39 @@ fn probe(c: &Connection) -> Option<Plan> {
     Some(Plan { kind: Kind::Probe, seq: c.tcb.snd_nxt, len: len as u16, fin: len == 0, push: false })
 }
 
-/// Payload for the first time, if the window, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
+/// Payload for the first time, if the windows, silly window avoidance and Nagle's algorithm let it (§3.7.4, §3.8.6.2.1).
 fn new(c: &Connection) -> Option<Plan> {
     if !has_queue(c) {
         return None;
     }
     let queue = Queue::of(c);
-    // After a loss nothing new is added before the old has arrived.
-    if c.recovering > 0 || queue.usable == 0 || !queue.is_waiting() {
+    if queue.usable == 0 || !queue.is_waiting() {
         return None;
     }
     let plan = plan_new(c, &queue);
-    let len = u32::from(plan.len);
-    let is_full = plan.len == c.tcb.mss;
-    let is_rest = len == queue.unsent && (plan.fin || queue.in_flight == 0 || !c.has(Marks::NAGLE));
-    let is_half = len > 0 && len >= u32::from(c.tcb.max_snd_wnd) / 2;
-    (is_full || is_rest || is_half).then_some(plan)
+    let end = queue.in_flight + u32::from(plan.len);
+    if queue.in_flight > 0 && end > loss::allowance(c) {
+        return None;
+    }
+    (plan.len == c.tcb.mss || is_rest(c, &queue, &plan) || is_worth_sending(c, &queue, &plan)).then_some(plan)
+}
+
+/// Returns whether a short segment takes along all that is queued, and Nagle's algorithm does not ask for more first. As Minshall proposed and
+/// Linux has it, only another short segment in flight holds it back, so that two whole segments and a part go out together. Where the send buffer is full no
+/// more can come.
+fn is_rest(c: &Connection, queue: &Queue, plan: &Plan) -> bool {
+    let is_whole = |n: u32| n.is_multiple_of(u32::from(c.tcb.mss).max(1));
+    let is_full = usize::from(c.tx_len) >= c.buffers.tx_size();
+    let goes = || plan.fin || !c.has(Marks::NAGLE) || is_whole(queue.in_flight) || is_full;
+    u32::from(plan.len) == queue.unsent && goes()
+}
+
+/// Returns whether a short segment is as much as the window lets go, and enough (§3.8.6.2.1): half of the largest window seen, or the rest of a
+/// window of few segments, which a peer with a small buffer would else have filled by half.
+fn is_worth_sending(c: &Connection, queue: &Queue, plan: &Plan) -> bool {
+    let (len, mss, most) = (u32::from(plan.len), u32::from(c.tcb.mss), u32::from(c.tcb.max_snd_wnd));
+    let fills_small_window = most < SMALL_WINDOW * mss && len == queue.usable && len >= (most / 4).min(mss / 2);
+    len > 0 && (len >= most / 2 || fills_small_window)
 }
 
 fn plan_new(c: &Connection, queue: &Queue) -> Plan {
@@ -244,7 +266,8 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
         Kind::KeepAlive => c.clear(Due::KEEP_ALIVE),
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
-            c.clear(Due::RESEND);
+            loss::sent_again(c, u32::from(plan.len) + u32::from(plan.fin));
+            drop_resend_if_none(c);
             receive::acknowledged(c);
         }
         Kind::Probe => {
@@ -255,6 +278,11 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
         }
     }
     update_persist_timer(c, now, settings);
+}
+
+/// Nothing is due of which nothing can be sent.
+fn drop_resend_if_none(c: &mut Connection) {
+    c.due.set(Due::RESEND, again(c).is_some());
 }
 
 fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
@@ -277,6 +305,8 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     if was_idle {
         c.heard_at = now;
         c.made_progress(now);
+        arm_retransmission(c, now, settings);
+    } else if !c.recovery.has(recovery::State::PROBE_ARMED) && loss::probe_ms(c, first_rto_ms(c, settings)).is_some() {
         arm_retransmission(c, now, settings);
     }
     receive::acknowledged(c);
@@ -347,7 +377,10 @@ pub(crate) fn arm_retransmission(c: &mut Connection, now: Millis, settings: &Set
         return;
     }
     c.set(Marks::REXMIT);
-    c.rexmit_at = now.after(rto_ms(c, settings));
+    let rto_ms = rto_ms(c, settings);
+    let probe_ms = loss::probe_ms(c, rto_ms);
+    c.recovery.set(recovery::State::PROBE_ARMED, probe_ms.is_some());
+    c.rexmit_at = now.after(probe_ms.unwrap_or(rto_ms));
     bound_by_r2(c, settings);
 }
 
@@ -377,6 +410,13 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     }
     if is_new {
         advance_una(c, ack, now, settings);
+    } else if loss::is_duplicate(c, seg) {
+        loss::count_duplicate(c);
+        let is_sending = new(c).is_some();
+        if loss::do_duplicates_mean_loss(c, is_sending) {
+            // What is sent again is given its whole time.
+            arm_retransmission(c, now, settings);
+        }
     }
     if ack.ge(c.tcb.snd_una) {
         let was_closed = c.tcb.snd_wnd == 0;
@@ -403,7 +443,7 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
 }
 
 fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
-    let n = ack.since(c.tcb.snd_una);
+    let (n, flight) = (ack.since(c.tcb.snd_una), loss::flight(c));
     let bytes = n.min(u32::from(c.tx_len)) as u16;
     c.tx_len -= bytes;
     c.tcb.snd_una = ack;
@@ -424,10 +464,14 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     }
     if c.rtt.acked(n, now) {
         c.backoff = 0;
+        c.recovery.set(recovery::State::PROBE_SPENT, false);
     }
-    c.recovering = u32::from(c.recovering).saturating_sub(n) as u16;
+    let is_late = c.recovery.phase() == Phase::Probing && is_before_answer(c, now, settings);
+    loss::progressed(c, n, flight, is_late);
     c.made_progress(now);
-    c.due.set(Due::RESEND, c.recovering > 0);
+    if c.has(Due::RESEND) {
+        drop_resend_if_none(c);
+    }
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.clear(Marks::REXMIT | Marks::PERSIST);
         c.clear(Due::PROBE);
@@ -436,15 +480,22 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
     }
 }
 
-/// WL1 and WL2 keep an old segment from bringing back an old window.
+/// Returns whether a tail loss probe was sent so short a while ago that it has drawn no answer yet.
+#[cold]
+fn is_before_answer(c: &Connection, now: Millis, settings: &Settings) -> bool {
+    // The timer was armed when the probe was due.
+    let waited = rto_ms(c, settings).saturating_sub(c.rexmit_at.left(now));
+    2 * waited < c.rtt.smoothed_ms().unwrap_or(0)
+}
+
+/// WL1 keeps an old segment from bringing back an old window. What §3.10.7.4 asks of WL2 holds by itself: no segment comes here that acknowledges less than
+/// SND.UNA, and WL2 would never be more.
 fn update_window(c: &mut Connection, seg: &Segment<'_>) {
     let tcb = &mut c.tcb;
-    let (seq, ack) = (seg.header.seq, seg.header.ack);
-    if tcb.snd_wl1.lt(seq) || (tcb.snd_wl1 == seq && tcb.snd_wl2.le(ack)) {
+    if tcb.snd_wl1.le(seg.header.seq) {
         tcb.snd_wnd = seg.header.wnd;
         tcb.max_snd_wnd = tcb.max_snd_wnd.max(seg.header.wnd);
-        tcb.snd_wl1 = seq;
-        tcb.snd_wl2 = ack;
+        tcb.snd_wl1 = seg.header.seq;
     }
 }
 
@@ -465,7 +516,7 @@ fn update_persist_timer_of_queue(c: &mut Connection, now: Millis, settings: &Set
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
     let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
     if is_stuck && !c.has(Marks::PERSIST) {
-        begin_to_wait(c, now, goes_on);
+        begin_to_wait(c, now, goes_on, settings);
         c.set(Marks::PERSIST);
         arm_retransmission(c, now, settings);
         return;
@@ -477,13 +528,18 @@ fn update_persist_timer_of_queue(c: &mut Connection, now: Millis, settings: &Set
     }
     let waits_for_device = is_synchronized && queue.in_flight == 0 && queue.is_waiting();
     if waits_for_device && !c.has(Marks::REXMIT) {
-        begin_to_wait(c, now, goes_on);
+        begin_to_wait(c, now, goes_on, settings);
         arm_retransmission(c, now, settings);
     }
 }
 
 /// What waits begins to wait now, unless it only waits for something else than before.
-fn begin_to_wait(c: &mut Connection, now: Millis, goes_on: bool) {
+fn begin_to_wait(c: &mut Connection, now: Millis, goes_on: bool, settings: &Settings) {
+    // Without an application only its close counts there.
+    let idle_since = if c.has(Flags::APP_GONE) { c.heard_at } else { c.since };
+    if now.since(idle_since) >= first_rto_ms(c, settings) {
+        c.congestion.restart(c.tcb.mss);
+    }
     if goes_on {
         c.retries = 0;
     } else {

@@ -2,10 +2,12 @@
 
 use core::num::NonZeroU8;
 
+use crate::connection::congestion::Congestion;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
 use crate::connection::reassembly::Reassembly;
+use crate::connection::recovery::Recovery;
 use crate::connection::rtt::Rtt;
 use crate::connection::settings::{Settings, Stream};
 use crate::id::{Id, ListenerId};
@@ -189,10 +191,11 @@ pub(crate) struct Connection {
     /// Bytes the application has not read yet, up to RCV.NXT.
     pub(crate) rx_len: u16,
     pub(crate) reassembly: Reassembly,
-    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged.
+    /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged. After an RST that says why: how
+    /// much of that is kept.
     pub(crate) last_word_at: u16,
-    /// Numbers from SND.UNA that were out when the retransmission timer last expired and are not acknowledged since.
-    pub(crate) recovering: u16,
+    pub(crate) recovery: Recovery,
+    pub(crate) congestion: Congestion,
     pub(crate) rtt: Rtt,
     pub(crate) r1: u8,
     pub(crate) limits: Limits,
@@ -234,7 +237,8 @@ impl Connection {
         rx_len: 0,
         reassembly: Reassembly::EMPTY,
         last_word_at: 0,
-        recovering: 0,
+        recovery: Recovery::NEW,
+        congestion: Congestion::ZERO,
         rtt: Rtt::NEW,
         r1: 0,
         limits: Limits::ZERO,

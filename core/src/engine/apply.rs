@@ -1,7 +1,9 @@
 //! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
 
+use crate::connection::congestion::Congestion;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Buffers;
+use crate::connection::recovery::Recovery;
 use crate::connection::slot::{Connection, End, Events, Places};
 use crate::connection::{receive, send};
 use crate::counters::count;
@@ -15,7 +17,7 @@ use crate::rules::{reset, synchronized};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::LinkAddr;
-use crate::wire::segment::{Control, Segment};
+use crate::wire::segment::Segment;
 
 impl Tcp<'_> {
     /// Carries out what [`synchronized::predict`] admits, its payload stored already: nothing ends by it.
@@ -355,7 +357,8 @@ fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
 fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.rtt.acked(1, ms);
     c.backoff = 0;
-    c.recovering = 0;
+    c.recovery = Recovery::NEW;
+    c.congestion = Congestion::begin(c.tcb.mss, c.has(Flags::SYN_RESENT));
     c.clear(Due::RESEND);
     c.clear(Marks::REXMIT | Marks::LAST_TRY | Marks::DOUBTED);
     c.heard_at = ms;
@@ -366,7 +369,6 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
     tcb.snd_wl1 = seg.header.seq;
-    tcb.snd_wl2 = seg.header.ack;
     tcb.enter(State::Established);
     #[cfg(feature = "user-timeout-option")]
     c.announce_user_timeout();
@@ -385,7 +387,6 @@ fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     tcb.snd_wnd = seg.header.wnd;
     tcb.max_snd_wnd = seg.header.wnd;
     tcb.snd_wl1 = seg.header.seq;
-    tcb.snd_wl2 = if seg.has(Control::ACK) { seg.header.ack } else { tcb.snd_una };
     tcb.enter(State::SynReceived);
     c.rtt.cancel();
     c.heard_at = ms;

@@ -40,7 +40,7 @@ impl Tcp<'_> {
     /// Keeps what the RST says that ends a connection, in its send buffer: nothing is sent from there any more.
     pub(crate) fn keep_peer_reason(&mut self, i: Id<Connection>, seg: &Segment<'_>) {
         let c = &mut self.connections[i];
-        c.recovering = 0;
+        c.last_word_at = 0;
         if !self.settings.reset_diagnostics || !seg.has(Control::RST) || seg.payload.is_empty() {
             return;
         }
@@ -50,7 +50,7 @@ impl Tcp<'_> {
         count(&mut self.counters.reasons_received);
         // No more than the longest form.
         let kept = self.pool.keep(c.buffers, seg.payload).min(FREE_LEN);
-        c.recovering = kept as u16;
+        c.last_word_at = kept as u16;
     }
 
     /// The code of an RST that says one.
@@ -70,7 +70,7 @@ impl Tcp<'_> {
     pub fn peer_reason(&self, handle: ConnectionHandle) -> Result<Option<PeerReason<'_>>, Error> {
         let c = &self.connections[self.slot(handle)?];
         let is_reset = matches!(c.closed(), Some(CloseReason::ResetByPeer | CloseReason::Refused));
-        let kept = usize::from(if is_reset { c.recovering } else { 0 });
+        let kept = usize::from(if is_reset { c.last_word_at } else { 0 });
         Ok(PeerReason::parse_kept(self.pool.kept(c.buffers, kept)))
     }
 }

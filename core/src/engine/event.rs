@@ -117,6 +117,12 @@ pub struct Status {
     pub snd_nxt: Seq,
     /// The window the peer offers, in bytes from `snd_una`.
     pub snd_wnd: u32,
+    /// The congestion window (cwnd, RFC 5681 §2), in bytes; 0 before the handshake is done.
+    pub congestion_window: u32,
+    /// The threshold of slow start (ssthresh), in bytes; 65,535 before the first loss.
+    pub slow_start_threshold: u32,
+    /// The smoothed round-trip time (RFC 6298 §2), in whole milliseconds and at least one; `None` before one was measured.
+    pub round_trip_time: Option<Duration>,
     /// Next sequence number expected.
     pub rcv_nxt: Seq,
     /// The window we offer, in bytes from `rcv_nxt`.

@@ -1,9 +1,8 @@
 //! What the network says about a segment that it could not deliver (ICMP errors, RFC 792, RFC 4443).
 
 use crate::config::{IPV4_AND_TCP_HEADERS, IPV6_AND_TCP_HEADERS, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4};
-use crate::connection::send;
+use crate::connection::{loss, send};
 use crate::engine::tcp::Tcp;
-use crate::engine::timeouts::send_again;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, Tuple};
 use crate::wire::seq::Seq;
@@ -28,7 +27,7 @@ impl Tcp<'_> {
         if c.tcb.state().is_synchronized() && mss < u32::from(c.tcb.mss) {
             c.tcb.mss = mss as u16;
             // All that is out may have been as big.
-            send_again(c);
+            loss::send_all_again(c, false);
             send::arm_retransmission(c, self.clock.ms(), &self.settings);
             self.settle(i);
         }

@@ -1,9 +1,9 @@
 //! Time passes (RFC 9293 §3.10.8): which timer is due, and what it does.
 
 use crate::connection::flags::{Due, Marks};
-use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
+use crate::connection::{loss, recovery, send};
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::tcb::Flags;
@@ -218,6 +218,11 @@ impl Tcp<'_> {
         }
         // The peer was heard since: what is sent next is not the last.
         c.clear(Marks::LAST_TRY);
+        if c.recovery.has(recovery::State::PROBE_ARMED) {
+            loss::probe_tail(c);
+            send::arm_retransmission(c, now, settings);
+            return None;
+        }
         if c.tcb.snd_nxt == c.tcb.snd_una && !c.has(Marks::PERSIST) {
             // It still waits for its next hop, or for the device: nothing is sent again.
             send::arm_retransmission(c, now, settings);
@@ -262,13 +267,11 @@ fn acknowledgment_due(c: &mut Connection, now: Millis, settings: &Settings) {
 
 /// Makes the front of the queue, or a window probe, due.
 pub(crate) fn send_again(c: &mut Connection) {
-    c.rtt.cancel();
     if c.has(Marks::PERSIST) {
+        c.rtt.cancel();
         c.set(Due::PROBE);
     } else {
-        c.set(Due::RESEND);
-        // At most a window and a FIN.
-        c.recovering = c.tcb.snd_nxt.since(c.tcb.snd_una).min(u32::from(u16::MAX)) as u16;
+        loss::begin_timeout(c);
     }
 }
 

@@ -41,7 +41,6 @@ pub(crate) struct Tcb {
     /// The highest sent; never rewound by retransmission, not advanced by a window probe.
     pub(crate) snd_nxt: Seq,
     pub(crate) snd_wl1: Seq,
-    pub(crate) snd_wl2: Seq,
     pub(crate) snd_wnd: u16,
     pub(crate) max_snd_wnd: u16,
     pub(crate) rcv_nxt: Seq,
@@ -60,7 +59,6 @@ impl Tcb {
         snd_una: Seq(0),
         snd_nxt: Seq(0),
         snd_wl1: Seq(0),
-        snd_wl2: Seq(0),
         snd_wnd: 0,
         max_snd_wnd: 0,
         rcv_nxt: Seq(0),

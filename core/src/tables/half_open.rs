@@ -105,7 +105,6 @@ impl HalfOpen {
         tcb.snd_una = iss;
         tcb.snd_nxt = iss + 1;
         tcb.snd_wl1 = irs;
-        tcb.snd_wl2 = iss;
         tcb.rcv_nxt = irs + 1;
         tcb.rcv_wnd = rcv_wnd;
         tcb.flags.set(Flags::SYN_RESENT, progress.retries() > 0);

@@ -13,6 +13,7 @@ mod limits;
 mod neighbors;
 mod opening;
 mod path_mtu;
+mod recovery;
 mod restored;
 mod settings;
 mod sharing;

@@ -117,3 +117,50 @@ fn path_that_is_too_small_to_be_true_is_not_believed() {
     assert_eq!(tell(&mut path, &frames[0], 0), 536);
     assert_eq!(tell(&mut path, &frames[0], MIN_PATH_MTU_IPV4), MIN_PATH_MTU_IPV4 - 40);
 }
+
+/// RFC 1191 §6.4: what a router drops for its size alone begins slow start, but is no sign of congestion.
+#[test]
+fn smaller_path_lowers_no_threshold() {
+    let mut store = Box::new(LargeStore::new());
+    let mut path = Path::open(&mut store);
+    let frames = path.send(4_380);
+    let threshold = |path: &Path<'_>| path.frames.tcp_ref().status(path.handle).unwrap().slow_start_threshold;
+    let before = threshold(&path);
+    let _ = path.frames.handle_frame(path.now, &too_big(&frames[0], 1_400, rig::us(Family::V4).ip()));
+    path.drain();
+    assert_eq!(path.mss(), 1_360);
+    assert_eq!(threshold(&path), before);
+}
+
+/// The news come in the middle of a fast recovery: what was lost, in whatever sizes, is sent again in smaller ones until all has arrived.
+#[test]
+fn smaller_path_in_a_recovery_loses_nothing() {
+    let mut store = Box::new(LargeStore::new());
+    let mut path = Path::open(&mut store);
+    let frames = path.send(8_192);
+    let (us, peer) = (rig::us(Family::V4), rig::peer(Family::V4));
+    let begin = path.iss.wrapping_add(1);
+    let ack = |path: &mut Path<'_>, n: u32| {
+        let raw = Raw { seq: PEER_ISN + 1, ack: begin.wrapping_add(n), flags: ACK, wnd: 60_000, ..Raw::default() };
+        let _ = path.frames.handle_frame(path.now, &ip_packet(peer.ip(), us.ip(), &raw.bytes(peer, us)));
+        path.drain()
+    };
+    let again: usize = (0..3).map(|_| ack(&mut path, 0).len()).sum();
+    assert_eq!(again, 1);
+    let _ = path.frames.handle_frame(path.now, &too_big(&frames[0], 576, us.ip()));
+    let (mut acked, mut sent) = (0, path.drain());
+    for _ in 0..100 {
+        if acked == 8_192 {
+            break;
+        }
+        for frame in &sent {
+            assert!(frame.len() <= 576, "{} bytes", frame.len());
+            let at = u32::from_be_bytes([frame[24], frame[25], frame[26], frame[27]]).wrapping_sub(begin);
+            let end = at + frame.len() as u32 - 40;
+            acked = if at <= acked { acked.max(end) } else { acked };
+        }
+        assert!(!sent.is_empty(), "stuck at {acked}");
+        sent = ack(&mut path, acked);
+    }
+    assert_eq!(acked, 8_192);
+}

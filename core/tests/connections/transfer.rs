@@ -15,7 +15,7 @@ const BUFFER: u32 = 8_192;
 pub(crate) const MSS: u32 = 200;
 
 pub(crate) fn config() -> Config {
-    Config { mss: Some(MSS as u16), ..Config::default() }
+    Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..Config::default() }
 }
 
 /// The same with room for the family's longer header, so that segments have the same text over both.
@@ -124,7 +124,13 @@ fn a_closed_window_opens_only_by_a_segment_or_half_the_buffer() {
 fn text_goes_out_in_full_segments_and_the_rest_waits_for_an_acknowledgement() {
     on_open(config(), stream(), |l| {
         l.send(2 * MSS + 7);
-        assert_eq!(flags_and_lengths(l), [(ACK, 200), (ACK, 200)], "Nagle holds the rest");
+        assert_eq!(flags_and_lengths(l), [(ACK, 200), (ACK, 200), (ACK | PSH, 7)], "only whole ones are out");
+        l.send(7);
+        assert!(l.engine.sent.is_empty(), "Nagle holds it: a short one is out");
+        l.send(MSS - 7);
+        assert_eq!(flags_and_lengths(l), [(ACK | PSH, 200)], "a whole one goes");
+        l.send(7);
+        assert!(l.engine.sent.is_empty());
         let _ = l.say(ACK, 0);
         assert_eq!(flags_and_lengths(l), [(ACK | PSH, 7)]);
     });
@@ -143,7 +149,9 @@ fn without_nagle_the_rest_goes_out_at_once() {
 #[test]
 fn fin_takes_the_rest_along_whatever_nagle_says() {
     on_open(config(), stream(), |l| {
-        l.send(MSS + 7);
+        l.send(7);
+        l.send(7);
+        assert!(l.engine.sent.is_empty());
         l.shutdown();
         assert_eq!(flags_and_lengths(l), [(ACK | PSH | FIN, 7)]);
     });
@@ -222,7 +230,7 @@ fn backoff_is_kept_until_a_round_trip_is_measured() {
         assert_eq!(l.status().unwrap().retries, 2);
         let half = Seg::new(ACK, l.model.rcv_nxt, una + MSS / 2, 0, 1_000);
         let _ = l.say_seg(&half);
-        assert_eq!(flags_and_lengths(l), [(ACK | PSH, 100)], "what is still missing, at once");
+        assert!(l.engine.sent.is_empty(), "the rest was sent again as well");
         assert_eq!(l.status().unwrap().retries, 0, "progress: the peer has all of R1 and R2 again");
         let due = |l: &Rig<'_>| l.engine.deadline.map(|(at, _)| at).unwrap().duration_since(l.engine.now);
         assert_eq!(due(l), ms(4_000), "what was sent twice measures nothing");
@@ -254,15 +262,17 @@ fn round_trip_longer_than_the_first_timeout_is_learned() {
 }
 
 #[test]
-fn after_a_timeout_each_acknowledgement_releases_one_segment() {
+fn after_a_timeout_slow_start_sends_all_again() {
     on_open(config(), stream(), |l| {
         l.send(4 * MSS);
         let una = l.model.snd_una;
         l.engine.wait(ms(1_000));
         assert_eq!(flags_and_lengths(l), [(ACK, 200)], "the front only");
-        for n in 1..4 {
+        // RFC 5681 §3.1: one segment, then two.
+        for (n, again) in [(1, vec![1, 2]), (2, vec![3]), (3, vec![])] {
             let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una + n * MSS, 0, 1_000));
-            assert_eq!(l.engine.only().seq, una + n * MSS);
+            let seqs: Vec<_> = l.engine.sent.iter().map(|sent| (sent.seq - una) / MSS).collect();
+            assert_eq!(seqs, again);
         }
         let _ = l.say_seg(&Seg::new(ACK, l.model.rcv_nxt, una + 4 * MSS, 0, 1_000));
         assert!(l.engine.sent.is_empty());

@@ -14,7 +14,7 @@ const fn seconds(n: u64) -> Duration {
 const LONGEST: Duration = seconds(50);
 
 fn config() -> Config {
-    Config { user_timeout_limit: LONGEST, rto_max: seconds(1), ..Config::default() }
+    Config { user_timeout_limit: LONGEST, rto_min: seconds(1), rto_max: seconds(1), ..Config::default() }
 }
 
 fn speaking() -> StreamOptions {

@@ -11,7 +11,7 @@ use crate::support::rig::{Engine, ManyStore, PEER_ISN, Raw, Rig, Store};
 use crate::support::table::{ACK, SYN, Seg};
 
 pub(crate) fn config() -> Config {
-    Config { delayed_ack: Duration::ZERO, ..Config::default() }
+    Config { delayed_ack: Duration::ZERO, rto_min: Duration::from_secs(1), ..Config::default() }
 }
 
 /// Runs a test on a fresh engine and a peer, over each family.

@@ -69,9 +69,10 @@ pub(crate) fn key(seed: u8) -> SecretKey {
     SecretKey::new(bytes).unwrap()
 }
 
-/// Settings that answer at once and spend no time on checksums.
+/// Settings that answer at once, wait a second for an answer, and spend no time on checksums.
 pub(crate) fn quick_config() -> Config {
-    Config { checksum: Some(ChecksumBy::Hardware), delayed_ack: Duration::ZERO, ..Config::default() }
+    let rto_min = Duration::from_secs(1);
+    Config { checksum: Some(ChecksumBy::Hardware), delayed_ack: Duration::ZERO, rto_min, ..Config::default() }
 }
 
 /// Buffers of [`BUFFER`] bytes.
@@ -250,7 +251,7 @@ impl<'s> Rig<'s> {
         assert_eq!(taken, bytes.len());
         self.engine.drain();
         self.look();
-        self.model.queued += len - self.model.snd_nxt.wrapping_sub(before);
+        self.model.queued = self.model.queued + len - self.model.snd_nxt.wrapping_sub(before);
     }
 
     /// Reads everything there is.

@@ -1,0 +1,102 @@
+//! How much may be in flight: the congestion window (RFC 5681). [`crate::connection::recovery`] says when something was lost.
+
+/// Bytes of the initial window, for segments of any usual size (RFC 6928).
+const INITIAL_WINDOW: u32 = 14_600;
+/// Segments of the initial window at most, and at least where the handshake went well.
+const INITIAL_SEGMENTS: (u32, u32) = (10, 2);
+/// Of how many segments an acknowledgment opens the window in slow start (RFC 3465 §2.3).
+const PER_ACK: u32 = 2;
+
+/// The congestion window and the threshold of slow start, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Congestion {
+    cwnd: u16,
+    ssthresh: u16,
+}
+
+impl Congestion {
+    pub(crate) const ZERO: Congestion = Congestion { cwnd: 0, ssthresh: 0 };
+
+    /// An established connection's: after the SYN, or the SYN,ACK, was lost it is one segment (RFC 5681 §3.1).
+    pub(crate) fn begin(mss: u16, syn_was_lost: bool) -> Congestion {
+        Congestion { cwnd: if syn_was_lost { mss } else { initial_window(mss) }, ssthresh: u16::MAX }
+    }
+
+    /// Bytes that may be in flight.
+    #[inline]
+    pub(crate) fn window(&self) -> u32 {
+        self.cwnd.into()
+    }
+
+    pub(crate) fn threshold(&self) -> u32 {
+        self.ssthresh.into()
+    }
+
+    /// New data of `acked` bytes was acknowledged. A window that was not used does not grow (RFC 7661 §4): `flight` was in flight.
+    #[inline]
+    pub(crate) fn on_ack(&mut self, acked: u32, flight: u32, mss: u16, is_after_timeout: bool) {
+        if 2 * flight < self.window() || self.cwnd == u16::MAX {
+            return;
+        }
+        let mss = u32::from(mss);
+        let growth = if self.cwnd < self.ssthresh {
+            // After a timeout much that is acknowledged left the network long ago.
+            acked.min(if is_after_timeout { mss } else { PER_ACK * mss })
+        } else {
+            // A segment for each round trip, in however many pieces it is acknowledged.
+            (mss * acked.min(u32::from(u16::MAX)) / self.window().max(1)).min(mss)
+        };
+        self.set(self.window() + growth);
+    }
+
+    /// A segment was lost, as acknowledgments of others show (RFC 5681 §3.2).
+    pub(crate) fn on_loss(&mut self, flight: u32, mss: u16) {
+        self.ssthresh = half_of(flight, mss);
+        self.cwnd = self.ssthresh;
+    }
+
+    /// Nothing is heard any more (RFC 5681 §3.1). What is lost again says nothing new about the path.
+    pub(crate) fn on_timeout(&mut self, flight: u32, mss: u16, is_first: bool) {
+        if is_first {
+            self.ssthresh = half_of(flight, mss);
+        }
+        self.cwnd = mss;
+    }
+
+    /// After an idle time of the timeout or more the path is unknown again (RFC 5681 §4.1).
+    pub(crate) fn restart(&mut self, mss: u16) {
+        self.cwnd = self.cwnd.min(initial_window(mss));
+    }
+
+    /// In fast recovery each acknowledgment says that a segment has left the network (RFC 6582 §3.2 step 3).
+    pub(crate) fn inflate(&mut self, segments: u32, mss: u16) {
+        self.set(self.window() + segments * u32::from(mss));
+    }
+
+    /// A part of what was out is acknowledged, and a segment is sent for it (RFC 6582 §3.2 step 3, partial acknowledgment).
+    pub(crate) fn deflate(&mut self, acked: u32, mss: u16) {
+        let back = if acked >= u32::from(mss) { mss.into() } else { 0 };
+        self.set((self.window().saturating_sub(acked) + back).max(mss.into()));
+    }
+
+    /// The end of fast recovery: no burst of what the inflated window would let go (RFC 6582 §3.2 step 3, full acknowledgment).
+    pub(crate) fn on_recovered(&mut self, flight: u32, mss: u16) {
+        let mss = u32::from(mss);
+        self.set(self.threshold().min(flight.max(mss) + mss));
+    }
+
+    fn set(&mut self, window: u32) {
+        self.cwnd = u16::try_from(window).unwrap_or(u16::MAX);
+    }
+}
+
+fn initial_window(mss: u16) -> u16 {
+    let mss = u32::from(mss);
+    let (most, least) = INITIAL_SEGMENTS;
+    let window = (most * mss).min(INITIAL_WINDOW.max(least * mss));
+    u16::try_from(window).unwrap_or(u16::MAX)
+}
+
+fn half_of(flight: u32, mss: u16) -> u16 {
+    u16::try_from((flight / 2).max(2 * u32::from(mss))).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,161 @@
+//! What was lost, and what is sent again for it: fast retransmit and NewReno (RFC 5681 §3.2, RFC 6582), limited transmit (RFC 3042), early
+//! retransmit (RFC 5827), the tail loss probe (after RFC 8985 §7), and the timeout (RFC 6298 §5).
+
+use crate::connection::flags::{Due, Marks};
+use crate::connection::recovery::{Phase, State};
+use crate::connection::slot::Connection;
+use crate::rules::tcb::Flags;
+use crate::wire::segment::{Control, Segment};
+
+/// Duplicate acknowledgments that mean a loss, and no reordering (RFC 5681 §3.2).
+const DUPLICATES: u8 = 3;
+/// Segments that limited transmit lets out beyond the congestion window (RFC 3042).
+const LIMITED: u8 = 2;
+/// The soonest time of a tail loss probe: two ticks of a slow clock.
+const LEAST_PROBE_MS: u32 = 10;
+
+/// Numbers sent and not acknowledged.
+#[inline]
+pub(crate) fn flight(c: &Connection) -> u32 {
+    c.tcb.snd_nxt.since(c.tcb.snd_una)
+}
+
+/// How much may be in flight for new data to be added. After a timeout nothing is added before all has been sent again.
+#[inline]
+pub(crate) fn allowance(c: &Connection) -> u32 {
+    let (until, resent, duplicates) = (c.recovery.until, c.recovery.resent, c.recovery.duplicates());
+    match c.recovery.phase() {
+        Phase::Open | Phase::Probing => {
+            c.congestion.window() + u32::from(duplicates.min(LIMITED)) * u32::from(c.tcb.mss)
+        }
+        Phase::Fast => c.congestion.window(),
+        Phase::Timeout if resent < until => 0,
+        Phase::Timeout => c.congestion.window(),
+    }
+}
+
+/// Returns whether a segment is a duplicate acknowledgment (RFC 5681 §2): the peer has got something, and not what it waits for.
+#[inline]
+pub(crate) fn is_duplicate(c: &Connection, seg: &Segment<'_>) -> bool {
+    let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
+    is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd && flight(c) > 0
+}
+
+/// Counts a duplicate acknowledgment; new data may follow it.
+pub(crate) fn count_duplicate(c: &mut Connection) {
+    c.recovery.count_duplicate();
+    if c.recovery.phase() == Phase::Fast {
+        c.congestion.inflate(1, c.tcb.mss);
+    }
+}
+
+/// Returns whether the duplicates mean a loss, for which the front is sent again now. `is_sending` says whether new data follows, which draws more of them.
+pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> bool {
+    if matches!(c.recovery.phase(), Phase::Fast | Phase::Timeout) {
+        return false;
+    }
+    let mss = c.tcb.mss;
+    let segments = flight(c).div_ceil(u32::from(mss).max(1));
+    // Too few are out to bring as many (RFC 5827 §3.1).
+    let is_early = !is_sending && (2..=u32::from(DUPLICATES)).contains(&segments);
+    // What was sent again in vain is acknowledged once more. Where one is enough, that would be taken for a loss, and so on for ever.
+    let early = (segments as u8).saturating_sub(1).saturating_add(c.recovery.echoes());
+    let enough = if is_early { early.min(DUPLICATES) } else { DUPLICATES };
+    let is_lost = c.recovery.duplicates() >= enough && !c.recovery.has(State::AT_END);
+    if is_lost {
+        // What limited transmit has let out does not count.
+        let flight_then = flight(c).min(c.congestion.window());
+        c.congestion.on_loss(flight_then, mss);
+        c.congestion.inflate(c.recovery.duplicates().into(), mss);
+        send_front_again(c, Phase::Fast);
+    }
+    is_lost
+}
+
+/// SND.UNA has moved by `n`, of `flight` that were out. `is_late` says that it was no tail loss probe that drew the answer.
+#[inline]
+pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool) {
+    c.recovery.forget_duplicates();
+    if c.recovery.is_open() {
+        c.recovery.pass(n);
+        c.congestion.on_ack(n, flight, c.tcb.mss, false);
+    } else {
+        progressed_in_recovery(c, n, flight, is_late);
+    }
+}
+
+fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool) {
+    let (mss, phase) = (c.tcb.mss, c.recovery.phase());
+    let is_over = c.recovery.advance(n, flight);
+    match phase {
+        Phase::Open => {}
+        Phase::Probing if is_late => c.recovery.end(flight.saturating_sub(n)),
+        // The answer to the probe: there was a loss (RFC 8985 §7.4), and what follows is perhaps lost as well.
+        Phase::Probing => {
+            c.congestion.on_loss(flight, mss);
+            if !is_over {
+                c.recovery.enter(Phase::Fast);
+            }
+        }
+        Phase::Fast if is_over => c.congestion.on_recovered(flight.saturating_sub(n), mss),
+        Phase::Fast => c.congestion.deflate(n, mss),
+        Phase::Timeout => c.congestion.on_ack(n, c.congestion.window(), mss, true),
+    }
+    // One hole is made good at a time, however it is acknowledged.
+    let is_next = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && c.recovery.resent == 0;
+    c.due.set(Due::RESEND, is_next);
+}
+
+/// The front of the queue was sent again, `n` numbers of it.
+pub(crate) fn sent_again(c: &mut Connection, n: u32) {
+    c.recovery.count_echo();
+    c.recovery.resent = c.recovery.resent.saturating_add(n as u16);
+    if c.recovery.phase() != Phase::Timeout {
+        c.clear(Due::RESEND);
+    }
+}
+
+/// The retransmission timer has expired, or what was sent in vain is to be sent at once.
+pub(crate) fn begin_timeout(c: &mut Connection) {
+    // Lost again, without progress, it says nothing new about the path (RFC 5681 §3.1).
+    let is_first = c.recovery.phase() != Phase::Timeout || c.retries <= 1;
+    send_all_again(c, is_first);
+}
+
+/// All that is out is sent again, by slow start; with `is_loss` because it was lost.
+pub(crate) fn send_all_again(c: &mut Connection, is_loss: bool) {
+    if c.tcb.state().is_synchronized() {
+        c.congestion.on_timeout(flight(c), c.tcb.mss, is_loss);
+        c.recovery.forget_duplicates();
+    }
+    send_front_again(c, Phase::Timeout);
+}
+
+/// How long after it was sent the tail is probed, where that is sooner than `rto_ms`. A segment alone may be acknowledged late by a peer that delays
+/// it: at least two must be out.
+#[inline]
+pub(crate) fn probe_ms(c: &Connection, rto_ms: u32) -> Option<u32> {
+    let is_open = c.recovery.is_open() && flight(c) > u32::from(c.tcb.mss);
+    if !is_open
+        || c.recovery.has(State::PROBE_SPENT)
+        || c.retries > 0
+        || c.backoff > 0
+        || c.marks.intersects(Marks::PERSIST | Marks::LAST_TRY)
+    {
+        return None;
+    }
+    let probe_ms = c.rtt.answer_ms()?.max(LEAST_PROBE_MS);
+    (probe_ms < rto_ms && c.tcb.snd_wnd > 0 && !c.has(Flags::PROBE_OUT)).then_some(probe_ms)
+}
+
+/// Nothing was heard for longer than a round trip takes: the front is sent again, once, before the timeout.
+pub(crate) fn probe_tail(c: &mut Connection) {
+    c.recovery.set(State::PROBE_SPENT, true);
+    send_front_again(c, Phase::Probing);
+}
+
+fn send_front_again(c: &mut Connection, phase: Phase) {
+    c.rtt.cancel();
+    c.recovery.begin(phase, flight(c));
+    c.set(Due::RESEND);
+}
