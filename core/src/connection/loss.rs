@@ -38,7 +38,7 @@ pub(crate) fn allowance(c: &Connection) -> u32 {
 #[inline]
 pub(crate) fn is_duplicate(c: &Connection, seg: &Segment<'_>) -> bool {
     let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
-    is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd && flight(c) > 0
+    flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd
 }
 
 /// Counts a duplicate acknowledgment; new data may follow it.

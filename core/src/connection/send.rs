@@ -296,16 +296,21 @@ fn sent_syn(c: &mut Connection, now: Millis, settings: &Settings) {
 
 fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     let was_idle = c.tcb.snd_nxt == c.tcb.snd_una;
-    c.tcb.snd_nxt += u32::from(plan.len) + u32::from(plan.fin);
+    let n = u32::from(plan.len) + u32::from(plan.fin);
+    // It was queued just now, and is too short for its tail to be probed.
+    let is_timed = c.has(Marks::REXMIT) && c.since == now && n <= u32::from(c.tcb.mss);
+    c.tcb.snd_nxt += n;
     c.clear(Due::PROBE);
     c.clear(Flags::PROBE_OUT);
     c.clear(Marks::PERSIST);
     c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
     if was_idle {
-        c.heard_at = now;
-        c.made_progress(now);
-        arm_retransmission(c, now, settings);
+        if !is_timed {
+            c.heard_at = now;
+            c.made_progress(now);
+            arm_retransmission(c, now, settings);
+        }
     } else if !c.recovery.has(recovery::State::PROBE_ARMED) && loss::probe_ms(c, first_rto_ms(c, settings)).is_some() {
         arm_retransmission(c, now, settings);
     }
@@ -514,7 +519,9 @@ fn update_persist_timer_of_queue(c: &mut Connection, now: Millis, settings: &Set
     // A user timeout counts from the beginning of the wait, however the window moves meanwhile.
     let goes_on = c.has(Marks::REXMIT | Marks::USER_TIMEOUT);
     let is_synchronized = c.tcb.state().is_synchronized() && c.tcb.state() != State::TimeWait;
-    let is_stuck = is_synchronized && queue.in_flight == 0 && queue.is_waiting() && new(c).is_none();
+    // With nothing in flight, and room for all that is queued, it goes.
+    let may_be_stuck = is_synchronized && queue.in_flight == 0 && queue.usable <= queue.unsent;
+    let is_stuck = may_be_stuck && queue.is_waiting() && new(c).is_none();
     if is_stuck && !c.has(Marks::PERSIST) {
         begin_to_wait(c, now, goes_on, settings);
         c.set(Marks::PERSIST);
@@ -537,7 +544,8 @@ fn update_persist_timer_of_queue(c: &mut Connection, now: Millis, settings: &Set
 fn begin_to_wait(c: &mut Connection, now: Millis, goes_on: bool, settings: &Settings) {
     // Without an application only its close counts there.
     let idle_since = if c.has(Flags::APP_GONE) { c.heard_at } else { c.since };
-    if now.since(idle_since) >= first_rto_ms(c, settings) {
+    let idle_ms = now.since(idle_since);
+    if idle_ms >= settings.rto_min_ms && idle_ms >= first_rto_ms(c, settings) {
         c.congestion.restart(c.tcb.mss);
     }
     if goes_on {
