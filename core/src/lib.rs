@@ -75,6 +75,8 @@ pub use wire::checksum::ChecksumBy;
 #[cfg(feature = "reset-diagnostics")]
 pub use wire::diagnostic::PeerReason;
 pub use wire::options::Options;
+#[cfg(feature = "sack")]
+pub use wire::sack::SackBlocks;
 pub use wire::segment::{
     BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,
 };

@@ -28,23 +28,41 @@ pub(crate) fn allowance(c: &Connection) -> u32 {
         Phase::Open | Phase::Probing => {
             c.congestion.window() + u32::from(duplicates.min(LIMITED)) * u32::from(c.tcb.mss)
         }
-        Phase::Fast => c.congestion.window(),
-        Phase::Timeout if resent < until => 0,
+        // More by what has left the network.
+        Phase::Fast => c.congestion.window() + flight(c) - pipe(c),
+        Phase::Timeout if c.sack.gap_from(resent.into()).0 < u32::from(until) => 0,
         Phase::Timeout => c.congestion.window(),
     }
 }
 
-/// Returns whether a segment is a duplicate acknowledgment (RFC 5681 §2): the peer has got something, and not what it waits for.
+/// Returns how much of that is in the network; without SACK no more is known.
+pub(crate) fn pipe(c: &Connection) -> u32 {
+    if c.sack.is_spoken() { c.sack.pipe(flight(c), c.recovery.resent.into(), c.tcb.mss) } else { flight(c) }
+}
+
+/// Returns whether a segment is a duplicate acknowledgment (RFC 5681 §2): the peer has got something, and not what it waits for. With SACK it says what,
+/// and that is more than was known (RFC 6675 §2).
 #[inline]
-pub(crate) fn is_duplicate(c: &Connection, seg: &Segment<'_>) -> bool {
+pub(crate) fn is_duplicate(c: &mut Connection, seg: &Segment<'_>) -> bool {
+    if c.sack.is_spoken() {
+        return seg.header.ack == c.tcb.snd_una && hear_sack(c, seg);
+    }
     let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
     flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd
+}
+
+/// Notes what the peer says that it has beyond SND.UNA; returns whether that is more than was known.
+pub(crate) fn hear_sack(c: &mut Connection, seg: &Segment<'_>) -> bool {
+    c.sack.hear(&seg.header.options, c.tcb.snd_una, c.tcb.snd_nxt)
 }
 
 /// Counts a duplicate acknowledgment; new data may follow it.
 pub(crate) fn count_duplicate(c: &mut Connection) {
     c.recovery.count_duplicate();
-    if c.recovery.phase() == Phase::Fast {
+    let phase = c.recovery.phase();
+    if c.sack.is_spoken() {
+        c.due.set(Due::RESEND, c.has(Due::RESEND) || matches!(phase, Phase::Fast | Phase::Timeout));
+    } else if phase == Phase::Fast {
         c.congestion.inflate(1, c.tcb.mss);
     }
 }
@@ -61,12 +79,16 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     // What was sent again in vain is acknowledged once more. Where one is enough, that would be taken for a loss, and so on for ever.
     let early = (segments as u8).saturating_sub(1).saturating_add(c.recovery.echoes());
     let enough = if is_early { early.min(DUPLICATES) } else { DUPLICATES };
-    let is_lost = c.recovery.duplicates() >= enough && !c.recovery.has(State::AT_END);
+    let is_spoken = c.sack.is_spoken();
+    let do_duplicates_count = is_spoken || !c.recovery.has(State::AT_END);
+    let is_lost = c.recovery.duplicates() >= enough && do_duplicates_count || c.sack.lost_to(mss) > 0;
     if is_lost {
         // What limited transmit has let out does not count.
         let flight_then = flight(c).min(c.congestion.window());
         c.congestion.on_loss(flight_then, mss);
-        c.congestion.inflate(c.recovery.duplicates().into(), mss);
+        if !is_spoken {
+            c.congestion.inflate(c.recovery.duplicates().into(), mss);
+        }
         send_front_again(c, Phase::Fast);
     }
     is_lost
@@ -98,19 +120,22 @@ fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool
             }
         }
         Phase::Fast if is_over => c.congestion.on_recovered(flight.saturating_sub(n), mss),
+        Phase::Fast if c.sack.is_spoken() => {}
         Phase::Fast => c.congestion.deflate(n, mss),
         Phase::Timeout => c.congestion.on_ack(n, c.congestion.window(), mss, true),
     }
-    // One hole is made good at a time, however it is acknowledged.
-    let is_next = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && c.recovery.resent == 0;
-    c.due.set(Due::RESEND, is_next);
+    // Without SACK one hole is made good at a time, however it is acknowledged.
+    let is_next = c.recovery.resent == 0 || c.sack.is_spoken();
+    let is_due = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && is_next;
+    c.due.set(Due::RESEND, is_due);
 }
 
-/// The front of the queue was sent again, `n` numbers of it.
-pub(crate) fn sent_again(c: &mut Connection, n: u32) {
+/// What was out was sent again up to `end`, which counts from SND.UNA.
+pub(crate) fn sent_again(c: &mut Connection, end: u32) {
     c.recovery.count_echo();
-    c.recovery.resent = c.recovery.resent.saturating_add(n as u16);
-    if c.recovery.phase() != Phase::Timeout {
+    c.recovery.resent = c.recovery.resent.max(u16::try_from(end).unwrap_or(u16::MAX));
+    let has_more = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && c.sack.is_spoken();
+    if !has_more {
         c.clear(Due::RESEND);
     }
 }
@@ -127,6 +152,7 @@ pub(crate) fn send_all_again(c: &mut Connection, is_loss: bool) {
     if c.tcb.state().is_synchronized() {
         c.congestion.on_timeout(flight(c), c.tcb.mss, is_loss);
         c.recovery.forget_duplicates();
+        c.sack.distrust();
     }
     send_front_again(c, Phase::Timeout);
 }

@@ -8,10 +8,15 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod loss;
 pub(crate) mod pool;
-mod reassembly;
 pub(crate) mod receive;
 pub(crate) mod recovery;
 pub(crate) mod rtt;
+mod runs;
+#[cfg(feature = "sack")]
+pub(crate) mod sack;
+#[cfg(not(feature = "sack"))]
+#[path = "no_sack.rs"]
+pub(crate) mod sack;
 pub(crate) mod send;
 pub(crate) mod settings;
 pub(crate) mod slot;

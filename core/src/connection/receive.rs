@@ -29,9 +29,11 @@ pub(crate) fn store_payload(
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
+    note_twice(c, span, len);
     if span.offset > 0 {
         if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
             pool.rx(c.buffers).write(at, payload);
+            c.sack.note_newest(span.offset);
         }
         return;
     }
@@ -39,6 +41,24 @@ pub(crate) fn store_payload(
     let fills_gap = !c.reassembly.is_empty();
     let n = c.reassembly.advance(len);
     take(c, n, fills_gap, seg, now, settings);
+}
+
+/// Remembers what of a segment was here before, to tell its sender (RFC 2883).
+fn note_twice(c: &mut Connection, span: Span, len: u16) {
+    if span.skip > 0 {
+        c.sack.note_twice(c.tcb.rcv_nxt - u32::from(span.skip), span.skip);
+    } else if span.offset > 0 {
+        c.sack.note_twice_of(&c.reassembly, c.tcb.rcv_nxt, span.offset, len);
+    }
+}
+
+/// The same of payload that is all before RCV.NXT, by no more than a window: no sender has what is further off still out.
+pub(crate) fn note_all_twice(c: &mut Connection, seg: &Segment<'_>) {
+    let start = seg.payload_seq();
+    let (len, before) = (seg.payload.len() as u32, c.tcb.rcv_nxt.since(start));
+    if 0 < len && len <= before && before <= u32::from(u16::MAX) {
+        c.sack.note_twice(start, len as u16);
+    }
 }
 
 /// So many bytes from RCV.NXT on are there now, and stored: `seg` brought them, or filled the gap before them.
@@ -93,6 +113,7 @@ fn advance(c: &mut Connection, n: u16) {
     tcb.rcv_wnd = tcb.rcv_wnd.saturating_sub(n);
     tcb.rcv_unacked = tcb.rcv_unacked.saturating_add(n);
     c.last_word_at = c.last_word_at.saturating_sub(n);
+    c.sack.advance(n);
 }
 
 /// §3.8.6.3: at once for every second full-sized segment, else after a short while, in which an answer may take it along. What fills a gap
@@ -129,6 +150,7 @@ pub(crate) fn acknowledge_asked(c: &mut Connection) {
 pub(crate) fn acknowledged(c: &mut Connection) {
     c.clear(Due::ACK_NOW | Due::CHALLENGE);
     c.clear(Marks::DELACK);
+    c.sack.told();
     c.tcb.rcv_unacked = 0;
     c.tcb.rcv_wnd = window_to_offer(c);
 }

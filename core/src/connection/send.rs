@@ -176,18 +176,29 @@ fn again(c: &Connection) -> Option<Plan> {
     if !c.has(Due::RESEND) {
         return None;
     }
-    let (in_flight, start) = (loss::flight(c), u32::from(c.recovery.resent));
+    let (in_flight, (start, had_from)) = (loss::flight(c), c.sack.gap_from(c.recovery.resent.into()));
     let payload_end = in_flight.min(u32::from(c.tx_len));
     // A closed window is probed with the first byte.
     let room = u32::from(c.tcb.snd_wnd).max(1);
-    let len = payload_end.saturating_sub(start).min(u32::from(c.tcb.mss)).min(room.saturating_sub(start));
+    let most = u32::from(c.tcb.mss).min(room.saturating_sub(start)).min(had_from.saturating_sub(start));
+    let len = payload_end.saturating_sub(start).min(most);
     let end = start + len;
     let fin = in_flight > payload_end && end == payload_end && room > end;
-    if len == 0 && !fin || start > 0 && end > c.congestion.window() {
+    if len == 0 && !fin || start > 0 && !may_follow(c, start, end) {
         return None;
     }
     let push = len > 0 && end == payload_end;
     Some(Plan { kind: Kind::Again, seq: c.tcb.snd_una + start, len: len as u16, fin, push })
+}
+
+/// Returns whether what was sent before may go again beyond the front. In fast recovery that is what SACK says is lost (RFC 6675 §4, NextSeg rule 1), or
+/// not there while there is nothing new (rule 3).
+fn may_follow(c: &Connection, start: u32, end: u32) -> bool {
+    if c.recovery.phase() == Phase::Fast && c.sack.is_spoken() {
+        let is_missing = start < c.sack.lost_to(c.tcb.mss) || start < c.sack.end() && new(c).is_none();
+        return is_missing && loss::pipe(c) + (end - start) <= c.congestion.window();
+    }
+    end - c.sack.known_before(end) <= c.congestion.window()
 }
 
 /// §3.8.6.1: one byte beyond the window. Where the window is open but too small to be worth using, it is used now (the override
@@ -266,7 +277,8 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
         Kind::KeepAlive => c.clear(Due::KEEP_ALIVE),
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
-            loss::sent_again(c, u32::from(plan.len) + u32::from(plan.fin));
+            let start = plan.seq.since(c.tcb.snd_una);
+            loss::sent_again(c, start + u32::from(plan.len) + u32::from(plan.fin));
             drop_resend_if_none(c);
             receive::acknowledged(c);
         }
@@ -414,13 +426,15 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
     if is_new {
-        advance_una(c, ack, now, settings);
+        advance_una(c, seg, now, settings);
     } else if loss::is_duplicate(c, seg) {
         loss::count_duplicate(c);
         let is_sending = new(c).is_some();
         if loss::do_duplicates_mean_loss(c, is_sending) {
             // What is sent again is given its whole time.
             arm_retransmission(c, now, settings);
+        } else if c.has(Due::RESEND) {
+            drop_resend_if_none(c);
         }
     }
     if ack.ge(c.tcb.snd_una) {
@@ -447,7 +461,8 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
     arm_retransmission(c, now, settings);
 }
 
-fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
+fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
+    let ack = seg.header.ack;
     let (n, flight) = (ack.since(c.tcb.snd_una), loss::flight(c));
     let bytes = n.min(u32::from(c.tx_len)) as u16;
     c.tx_len -= bytes;
@@ -461,6 +476,8 @@ fn advance_una(c: &mut Connection, ack: Seq, now: Millis, settings: &Settings) {
         c.tcb.snd_nxt = ack;
         c.clear(Flags::PROBE_OUT);
     }
+    c.sack.acknowledged(n);
+    loss::hear_sack(c, seg);
     if bytes > 0 {
         c.moved(now);
         if c.has_reader() {

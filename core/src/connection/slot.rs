@@ -6,9 +6,10 @@ use crate::connection::congestion::Congestion;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
-use crate::connection::reassembly::Reassembly;
 use crate::connection::recovery::Recovery;
 use crate::connection::rtt::Rtt;
+use crate::connection::runs::Runs;
+use crate::connection::sack::Sack;
 use crate::connection::settings::{Settings, Stream};
 use crate::id::{Id, ListenerId};
 use crate::rules::challenge::Quota;
@@ -190,7 +191,8 @@ pub(crate) struct Connection {
     pub(crate) tx_len: u16,
     /// Bytes the application has not read yet, up to RCV.NXT.
     pub(crate) rx_len: u16,
-    pub(crate) reassembly: Reassembly,
+    pub(crate) reassembly: Runs,
+    pub(crate) sack: Sack,
     /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged. After an RST that says why: how
     /// much of that is kept.
     pub(crate) last_word_at: u16,
@@ -235,7 +237,8 @@ impl Connection {
         buffers: Buffers::ZERO,
         tx_len: 0,
         rx_len: 0,
-        reassembly: Reassembly::EMPTY,
+        reassembly: Runs::EMPTY,
+        sack: Sack::NEW,
         last_word_at: 0,
         recovery: Recovery::NEW,
         congestion: Congestion::ZERO,

@@ -55,6 +55,7 @@ impl Tcp<'_> {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
             c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.options.mss);
+            c.sack.begin(&seg.header.options);
         }
         if establishes {
             establish(c, seg, ms);

@@ -2,9 +2,9 @@
 
 use crate::config::Overflow;
 use crate::connection::flags::{Due, Marks};
-use crate::connection::send;
 use crate::connection::settings::Settings;
 use crate::connection::slot::Connection;
+use crate::connection::{receive, send};
 use crate::counters::{Counters, ResetKind, count};
 use crate::engine::arriving::{Arrival, Arriving};
 use crate::engine::tcp::Tcp;
@@ -261,6 +261,9 @@ impl Tcp<'_> {
         let action = grant_answer(answer, &mut c.quota, *now, &self.settings, &mut self.counters);
         if action.is_empty_ack() {
             c.set(Due::CHALLENGE);
+        }
+        if action == Action::Acknowledged {
+            receive::note_all_twice(c, seg);
         }
         // Withheld, it is owed as much as one that was lost.
         if answer == Answer::Challenge && seg.has(Control::RST) {

@@ -46,6 +46,8 @@ impl Tcp<'_> {
             iss,
             irs: seg.header.seq,
             listener: l,
+            #[cfg(feature = "sack")]
+            sack_permitted: seg.header.options.sack_permitted,
             ..HalfOpen::EMPTY
         };
         self.half_open[h] = half;
@@ -64,6 +66,10 @@ impl Tcp<'_> {
         {
             let stream = &self.listeners[half.listener].options.stream;
             options.user_timeout = stream.limits.user_timeout_to_announce(stream.marks);
+        }
+        #[cfg(feature = "sack")]
+        {
+            options.sack_permitted = half.sack_permitted;
         }
         let reply = Reply::syn_ack(half, self.first_window(half.listener), options);
         self.reply(reply);
@@ -236,6 +242,7 @@ impl Tcp<'_> {
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
         let HalfOpen { link_addr, quota, .. } = self.half_open[h].clone();
+        let takes_sack = self.half_open[h].takes_sack();
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -246,6 +253,7 @@ impl Tcp<'_> {
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
         (c.link_addr, c.quota) = (link_addr, quota);
+        c.sack.begin_with(takes_sack);
         c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
         c.owner = Owner::listener(l);

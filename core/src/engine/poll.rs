@@ -19,6 +19,8 @@ use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::Instant;
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
 use crate::wire::checksum::{self, Sum};
+#[cfg(feature = "sack")]
+use crate::wire::options::MAX_OPTIONS_LEN;
 use crate::wire::options::Options;
 use crate::wire::segment::{BufferTooSmall, Control, HEADER_LEN, Header};
 use crate::wire::seq::Seq;
@@ -476,12 +478,22 @@ fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
             {
                 options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
             }
+            #[cfg(feature = "sack")]
+            {
+                options.sack_permitted = c.tcb.state() == State::SynSent || c.sack.is_spoken();
+            }
         }
         #[cfg(feature = "user-timeout-option")]
         Kind::Ack if c.has(Due::USER_TIMEOUT_OPTION) => {
             options.user_timeout = c.limits.user_timeout_to_announce(c.marks);
         }
         Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => {}
+    }
+    #[cfg(feature = "sack")]
+    if let Kind::Ack | Kind::New | Kind::Again | Kind::Probe = plan.kind {
+        // Payload has what a segment has room for, and leaves the option the rest (RFC 6691).
+        let room = MAX_OPTIONS_LEN.min(usize::from(c.tcb.mss.saturating_sub(plan.len))) - options.wire_len();
+        options.sack = c.sack.blocks(&c.reassembly, c.tcb.rcv_nxt, room);
     }
     options
 }

@@ -19,6 +19,9 @@ pub(crate) struct HalfOpen {
     pub(crate) listener: ListenerId,
     pub(crate) progress: Progress,
     pub(crate) quota: Quota,
+    /// The SYN had the SACK-permitted option.
+    #[cfg(feature = "sack")]
+    pub(crate) sack_permitted: bool,
 }
 
 /// How far a handshake has come, in one byte.
@@ -87,6 +90,8 @@ impl Record for HalfOpen {
         listener: ListenerId::FIRST,
         progress: Progress::NEW,
         quota: Quota::NEW,
+        #[cfg(feature = "sack")]
+        sack_permitted: false,
     };
 
     fn tuple(&self) -> &Tuple {
@@ -95,9 +100,17 @@ impl Record for HalfOpen {
 }
 
 impl HalfOpen {
+    /// Returns whether its peer takes the SACK option.
+    pub(crate) fn takes_sack(&self) -> bool {
+        #[cfg(feature = "sack")]
+        return self.sack_permitted;
+        #[cfg(not(feature = "sack"))]
+        false
+    }
+
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
-        let HalfOpen { tuple, link_addr: _, mss, iss, irs, listener: _, progress, quota: _ } = self.clone();
+        let HalfOpen { tuple, mss, iss, irs, progress, .. } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
         tcb.flags = Flags::PASSIVE;

@@ -5,5 +5,7 @@ pub(crate) mod checksum;
 #[cfg(feature = "reset-diagnostics")]
 pub(crate) mod diagnostic;
 pub(crate) mod options;
+#[cfg(feature = "sack")]
+pub(crate) mod sack;
 pub(crate) mod segment;
 pub(crate) mod seq;

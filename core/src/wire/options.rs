@@ -2,11 +2,20 @@
 
 use smoltcp::wire::TcpOption;
 
+#[cfg(feature = "sack")]
+use crate::wire::sack::SackBlocks;
+
+/// Bytes that a header has room for.
+#[cfg(feature = "sack")]
+pub(crate) const MAX_OPTIONS_LEN: usize = 40;
 /// The MSS option's kind, and its length on the wire in bytes.
 const MAX_SEGMENT_SIZE: (u8, usize) = (2, 4);
 /// The user timeout option's kind, and its length on the wire in bytes.
 #[cfg(feature = "user-timeout-option")]
 const USER_TIMEOUT: (u8, usize) = (28, 4);
+/// The SACK-permitted option (RFC 2018 §2), padded to a word in front.
+#[cfg(feature = "sack")]
+const SACK_PERMITTED: [u8; 4] = [1, 1, 4, 2];
 
 /// What a segment says in its options.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -19,6 +28,12 @@ pub struct Options {
     /// §3.4). The last counts.
     #[cfg(feature = "user-timeout-option")]
     pub user_timeout: Option<u16>,
+    /// The SACK-permitted option is there: its sender takes SACK options (RFC 2018 §2).
+    #[cfg(feature = "sack")]
+    pub sack_permitted: bool,
+    /// The SACK option's blocks. The last counts.
+    #[cfg(feature = "sack")]
+    pub sack: SackBlocks,
 }
 
 impl Options {
@@ -27,15 +42,19 @@ impl Options {
         mss: None,
         #[cfg(feature = "user-timeout-option")]
         user_timeout: None,
+        #[cfg(feature = "sack")]
+        sack_permitted: false,
+        #[cfg(feature = "sack")]
+        sack: SackBlocks::NONE,
     };
 
     /// Returns the bytes they take on the wire: whole words.
     pub const fn wire_len(&self) -> usize {
         let len = if self.mss.is_some() { MAX_SEGMENT_SIZE.1 } else { 0 };
         #[cfg(feature = "user-timeout-option")]
-        if self.user_timeout.is_some() {
-            return len + USER_TIMEOUT.1;
-        }
+        let len = if self.user_timeout.is_some() { len + USER_TIMEOUT.1 } else { len };
+        #[cfg(feature = "sack")]
+        let len = if self.sack_permitted { len + SACK_PERMITTED.len() } else { len } + self.sack.wire_len();
         len
     }
 
@@ -51,10 +70,18 @@ impl Options {
                 TcpOption::Unknown { kind, data: &[high, low] } if kind == USER_TIMEOUT.0 => {
                     read.user_timeout = Some(u16::from_be_bytes([high, low]));
                 }
+                #[cfg(feature = "sack")]
+                TcpOption::SackPermitted => read.sack_permitted = true,
+                // smoltcp reads three blocks of up to four.
+                #[cfg(feature = "sack")]
+                TcpOption::SackRange(_) => {
+                    let option = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
+                    read.sack = SackBlocks::read(option.get(2..).unwrap_or_default());
+                }
+                #[cfg(not(feature = "sack"))]
+                TcpOption::SackPermitted | TcpOption::SackRange(_) => {}
                 TcpOption::NoOperation
                 | TcpOption::WindowScale(_)
-                | TcpOption::SackPermitted
-                | TcpOption::SackRange(_)
                 | TcpOption::TimeStamp { .. }
                 | TcpOption::Unknown { .. } => {}
             }
@@ -73,8 +100,13 @@ impl Options {
             self.mss.map(|mss| option(MAX_SEGMENT_SIZE, mss)),
             #[cfg(feature = "user-timeout-option")]
             self.user_timeout.map(|field| option(USER_TIMEOUT, field)),
+            #[cfg(feature = "sack")]
+            self.sack_permitted.then_some(SACK_PERMITTED),
         ];
-        for (to, from) in words.iter_mut().zip(options.into_iter().flatten()) {
+        let options = options.into_iter().flatten();
+        #[cfg(feature = "sack")]
+        let options = options.chain(self.sack.words());
+        for (to, from) in words.iter_mut().zip(options) {
             *to = from;
         }
     }

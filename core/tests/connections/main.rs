@@ -15,6 +15,8 @@ mod opening;
 mod path_mtu;
 mod recovery;
 mod restored;
+#[cfg(feature = "sack")]
+mod sack;
 mod settings;
 mod sharing;
 mod transfer;

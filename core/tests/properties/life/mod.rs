@@ -66,6 +66,11 @@ impl<'s> Life<'s> {
         if seg.has(ACK) {
             seg.ack = seg.ack.wrapping_sub(shift);
         }
+        if let [1, 1, 5, _, numbers @ ..] = &mut seg.options[..] {
+            for number in numbers.as_chunks_mut::<4>().0 {
+                *number = u32::from_be_bytes(*number).wrapping_sub(shift).to_be_bytes();
+            }
+        }
         self.seen.push(Seen::Segment(is_b, remote, seg));
     }
 

@@ -72,6 +72,9 @@ pub(crate) fn mss_option(mss: u16) -> Vec<u8> {
     vec![2, 4, high, low]
 }
 
+/// What an engine adds to its SYN.
+pub(crate) const SACK_PERMITTED: &[u8] = if cfg!(feature = "sack") { &[1, 1, 4, 2] } else { &[] };
+
 impl Seg {
     pub(crate) fn has(&self, flags: u8) -> bool {
         self.flags & flags == flags
@@ -87,12 +90,45 @@ impl Seg {
         self.seq.wrapping_add(self.len())
     }
 
-    /// The maximum segment size that is announced; no other option may be there.
+    /// The maximum segment size that is announced; beside it only what SACK needs may be there.
     pub(crate) fn mss(&self) -> Option<u16> {
         match self.options[..] {
-            [] => None,
-            [2, 4, high, low] => Some(u16::from_be_bytes([high, low])),
+            [2, 4, high, low] | [2, 4, high, low, 1, 1, 4, 2] => Some(u16::from_be_bytes([high, low])),
+            _ => {
+                let _ = self.sack();
+                None
+            }
+        }
+    }
+
+    /// The blocks of the SACK option, which stands alone; each from its first number to the one after its last.
+    pub(crate) fn sack(&self) -> Vec<(u32, u32)> {
+        match self.options[..] {
+            [] => vec![],
+            [1, 1, 5, len, ref numbers @ ..] if usize::from(len) == 2 + numbers.len() && numbers.len() % 8 == 0 => {
+                numbers.chunks(8).map(|block| (u32_at(block, 0), u32_at(block, 4))).collect()
+            }
             _ => panic!("options nobody expects: {:02x?}", self.options),
+        }
+    }
+
+    /// Nothing an engine sends may look like this: a block that is empty, acknowledged (but for the first, which may tell of what came twice), or half in
+    /// another.
+    fn assert_sane_sack(&self) {
+        let ahead = |n: u32| n.wrapping_sub(self.ack) as i32;
+        let blocks = self.sack();
+        assert!(blocks.is_empty() || cfg!(feature = "sack") && !self.has(RST), "options beyond SYN: {self:?}");
+        for (i, &(start, end)) in blocks.iter().enumerate() {
+            assert!(ahead(start) < ahead(end), "an empty block: {self:?}");
+            assert!(i == 0 || ahead(start) > 0, "a block that is acknowledged: {self:?}");
+            for &(before, until) in &blocks[..i] {
+                let is_apart = ahead(until) < ahead(start) || ahead(end) < ahead(before);
+                let is_within = ahead(start) <= ahead(before) && ahead(until) <= ahead(end);
+                assert!(is_apart || is_within, "blocks that touch: {self:?}");
+            }
+        }
+        if let [(start, end), ..] = blocks[..] {
+            assert!(ahead(start) > 0 || ahead(end) <= 0, "a block on both sides of the acknowledgment: {self:?}");
         }
     }
 
@@ -146,7 +182,7 @@ impl Seg {
         if self.has(SYN) {
             assert_eq!(self.options[..2], [2, 4], "MSS on every SYN: {self:?}");
         } else {
-            assert!(self.options.is_empty(), "options beyond SYN: {self:?}");
+            self.assert_sane_sack();
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Which bytes beyond a gap have arrived (RFC 9293 §3.10.7.4, SHLD-31).
+//! Which numbers beyond a gap have arrived: here (RFC 9293 §3.10.7.4, SHLD-31), or at the peer.
 
 /// How many separate runs beyond the gap are remembered. One more is refused, and the peer sends it again: the work per segment is
 /// bounded whatever a peer sends (CVE-2018-5390).
 pub(crate) const MAX_RANGES: usize = 4;
 
-/// Bytes `start..end`, counted from RCV.NXT. Empty ranges are unused.
+/// Numbers `start..end`, counted from the gap's first, which is RCV.NXT or SND.UNA. Empty ranges are unused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Range {
     start: u16,
     end: u16,
 }
 
-/// Runs beyond RCV.NXT: disjoint, apart by at least one byte, in order, the unused ones last.
+/// Runs beyond the gap: disjoint, apart by at least one byte, in order, the unused ones last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reassembly {
+pub(crate) struct Runs {
     ranges: [Range; MAX_RANGES],
 }
 
-impl Reassembly {
-    pub(crate) const EMPTY: Reassembly = Reassembly { ranges: [Range { start: 0, end: 0 }; MAX_RANGES] };
+impl Runs {
+    pub(crate) const EMPTY: Runs = Runs { ranges: [Range { start: 0, end: 0 }; MAX_RANGES] };
 
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges[0].end == 0
@@ -35,7 +35,7 @@ impl Reassembly {
             merged.start = merged.start.min(range.start);
             merged.end = merged.end.max(range.end);
         }
-        let mut kept = Reassembly::EMPTY;
+        let mut kept = Runs::EMPTY;
         let mut count = 0;
         let mut is_placed = false;
         for range in self.ranges.iter().filter(|range| range.end != 0 && !touching(range)) {
@@ -64,13 +64,24 @@ impl Reassembly {
                 advanced = advanced.max(range.end);
             }
         }
-        let mut kept = Reassembly::EMPTY;
+        self.forget_to(advanced);
+        advanced
+    }
+
+    /// Counts from `n` numbers further on. A run that begins before that is forgotten.
+    pub(crate) fn forget_to(&mut self, n: u16) {
+        let mut kept = Runs::EMPTY;
         let mut count = 0;
-        for range in self.ranges.iter().filter(|range| range.start > advanced) {
-            kept.put(&mut count, Range { start: range.start - advanced, end: range.end - advanced });
+        for range in self.ranges.iter().filter(|range| range.start > n) {
+            kept.put(&mut count, Range { start: range.start - n, end: range.end - n });
         }
         *self = kept;
-        advanced
+    }
+
+    /// Lists the runs in order, each from its first number to the one after its last.
+    #[cfg(feature = "sack")]
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u16, u16)> + '_ {
+        self.ranges.iter().filter(|range| range.end != 0).map(|range| (range.start, range.end))
     }
 
     fn put(&mut self, count: &mut usize, range: Range) -> bool {
@@ -95,7 +106,7 @@ mod tests {
         const SPAN: u16 = 9;
         let pieces: [(u16, u16); 10] = [(0, 1), (1, 3), (2, 4), (3, 4), (4, 6), (5, 9), (6, 7), (7, 9), (8, 9), (0, 3)];
         for code in 0..10_000_u32 {
-            let mut reassembly = Reassembly::EMPTY;
+            let mut reassembly = Runs::EMPTY;
             let mut had = [false; SPAN as usize];
             let mut nxt = 0_u16;
             for digit in [code % 10, code / 10 % 10, code / 100 % 10, code / 1_000] {
@@ -122,7 +133,7 @@ mod tests {
 
     #[test]
     fn add_beyond_the_bound_is_refused_and_changes_nothing() {
-        let mut reassembly = Reassembly::EMPTY;
+        let mut reassembly = Runs::EMPTY;
         for i in 0..MAX_RANGES as u16 {
             assert!(reassembly.add(10 * i + 1, 10 * i + 2));
         }

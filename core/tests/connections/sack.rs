@@ -1,0 +1,294 @@
+//! Over each family: selective acknowledgment, as a peer sees it that loses what it likes (RFC 2018, RFC 2883, RFC 6675).
+
+use std::time::Duration;
+
+use tcp_reset_core::{State, StreamOptions, Timer};
+
+use crate::support::packet::segment::Seg as Read;
+use crate::support::rig::{PEER_ISN, Raw, Rig, stream as bytes};
+use crate::support::table::{ACK, SYN};
+use crate::transfer::{MSS, config, on_closed, stream};
+
+const WINDOW: u16 = 20_000;
+/// MSS 200 and SACK-permitted.
+const OPTIONS: &[u8] = &[2, 4, 0, 200, 4, 2, 1, 1];
+
+/// A connection that we opened to a peer with these options.
+fn on_open(options: &[u8], test: impl Fn(&mut Rig<'_>)) {
+    on_closed(config(), |l| {
+        l.peer_wnd = WINDOW.into();
+        l.dial_with(StreamOptions { tx_buffer: 16_384, nagle: false, ..stream() });
+        l.engine.wait(Duration::from_millis(50));
+        let ack = l.engine.tcp.status(l.handle.unwrap()).unwrap().snd_nxt.0;
+        let raw = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: WINDOW, options, ..Raw::default() };
+        let _ = l.engine.arrive(l.peer, l.us, &raw);
+        assert_eq!(l.state(), State::Established);
+        l.model.rcv_nxt = PEER_ISN.wrapping_add(1);
+        test(l);
+    });
+}
+
+fn on_spoken(test: impl Fn(&mut Rig<'_>)) {
+    on_open(OPTIONS, test);
+}
+
+/// Text of the peer, `at` from its first byte on.
+fn say(l: &mut Rig<'_>, at: u32, len: u32) {
+    let (seq, ack) = (l.model.rcv_nxt.wrapping_add(at), l.status().unwrap().snd_una.0);
+    let text = bytes(seq, len);
+    let raw = Raw { seq, ack, flags: ACK, wnd: WINDOW, text: &text, ..Raw::default() };
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
+}
+
+/// What each segment that the last call sent acknowledges, and its blocks, counted from the peer's first byte.
+fn told(l: &Rig<'_>) -> Vec<(u32, Vec<(i32, i32)>)> {
+    let from = |n: u32| n.wrapping_sub(l.model.rcv_nxt) as i32;
+    let read = |options: &[u8]| Read { options: options.to_vec(), ..Read::default() }.sack();
+    let blocks = |options: &[u8]| read(options).into_iter().map(|(start, end)| (from(start), from(end))).collect();
+    l.engine.sent.iter().map(|sent| (from(sent.ack) as u32, blocks(&sent.options))).collect()
+}
+
+fn sack_option(first: u32, blocks: &[(u32, u32)]) -> Vec<u8> {
+    let mut option = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
+    for &(start, end) in blocks {
+        option.extend(first.wrapping_add(start * MSS).to_be_bytes());
+        option.extend(first.wrapping_add(end * MSS).to_be_bytes());
+    }
+    option
+}
+
+/// The peer acknowledges `n` segments from `first` on, and has these besides.
+fn ack(l: &mut Rig<'_>, first: u32, n: u32, blocks: &[(u32, u32)]) {
+    ack_with(l, first, n, &sack_option(first, blocks));
+}
+
+fn ack_with(l: &mut Rig<'_>, first: u32, n: u32, options: &[u8]) {
+    let ack = first.wrapping_add(n * MSS);
+    let raw = Raw { seq: l.model.rcv_nxt, ack, flags: ACK, wnd: WINDOW, options, ..Raw::default() };
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
+}
+
+/// The places of the segments that the last call sent, counted in segments from `first` on.
+fn sent(l: &Rig<'_>, first: u32) -> Vec<u32> {
+    let of = |seq: u32| seq.wrapping_sub(first) / MSS;
+    l.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+}
+
+/// Queues so many segments; returns where they begin. Ten go out.
+fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
+    let first = l.status().unwrap().snd_nxt.0;
+    let text = vec![0; (segments * MSS) as usize];
+    assert_eq!(l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &text), Ok(text.len()));
+    l.engine.drain();
+    first
+}
+
+#[test]
+fn the_option_is_offered_and_accepted_where_it_was_offered() {
+    on_closed(config(), |l| {
+        l.dial();
+        assert_eq!(l.engine.only().options[4..], [1, 1, 4, 2]);
+    });
+    for (options, answer) in [(OPTIONS, &[1, 1, 4, 2][..]), (&[2, 4, 0, 200], &[])] {
+        on_closed(config(), |l| {
+            l.listen(Default::default());
+            let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options, ..Raw::default() };
+            let _ = l.engine.arrive(l.peer, l.us, &syn);
+            assert_eq!(l.engine.only().options[4..], *answer);
+            // Again by the timer.
+            assert_eq!(l.engine.next_deadline(), Timer::SynReceived);
+            assert_eq!(l.engine.only().options[4..], *answer);
+        });
+    }
+}
+
+#[test]
+fn syns_that_cross_answer_what_the_peer_offers() {
+    for (options, answer) in [(OPTIONS, &[1, 1, 4, 2][..]), (&[2, 4, 0, 200], &[])] {
+        on_closed(config(), |l| {
+            l.dial();
+            let syn = Raw { seq: PEER_ISN, flags: SYN, wnd: 1_000, options, ..Raw::default() };
+            let _ = l.engine.arrive(l.peer, l.us, &syn);
+            assert_eq!(l.engine.only().options[4..], *answer);
+        });
+    }
+}
+
+#[test]
+fn what_came_last_is_told_first_and_the_rest_again() {
+    on_spoken(|l| {
+        let mut tell = |at, len| {
+            say(l, at, len);
+            told(l)
+        };
+        assert_eq!(tell(200, 100), [(0, vec![(200, 300)])]);
+        assert_eq!(tell(600, 100), [(0, vec![(600, 700), (200, 300)])]);
+        assert_eq!(tell(400, 100), [(0, vec![(400, 500), (200, 300), (600, 700)])]);
+        assert_eq!(tell(800, 100), [(0, vec![(800, 900), (200, 300), (400, 500), (600, 700)])]);
+        // One run more than are remembered.
+        assert_eq!(tell(1_000, 100), [(0, vec![(800, 900), (200, 300), (400, 500), (600, 700)])]);
+        assert_eq!(tell(300, 100), [(0, vec![(200, 500), (600, 700), (800, 900)])]);
+        // The gap is filled: the first byte on is acknowledged, what is beyond the next gap still told.
+        assert_eq!(tell(0, 200), [(500, vec![(600, 700), (800, 900)])]);
+        assert_eq!(tell(500, 400), [(900, vec![])]);
+    });
+}
+
+#[test]
+fn what_came_twice_is_told_once() {
+    on_spoken(|l| {
+        say(l, 0, 400);
+        say(l, 600, 200);
+        // All before RCV.NXT; a part of it; beyond a gap, with the run that has it behind it.
+        say(l, 100, 200);
+        assert_eq!(told(l), [(400, vec![(100, 300), (600, 800)])]);
+        say(l, 300, 200);
+        assert_eq!(told(l), [(500, vec![(300, 400), (600, 800)])]);
+        say(l, 650, 50);
+        assert_eq!(told(l), [(500, vec![(650, 700), (600, 800)])]);
+        say(l, 900, 50);
+        assert_eq!(told(l), [(500, vec![(900, 950), (600, 800)])]);
+        // Too far off to be anybody's.
+        say(l, 500u32.wrapping_sub(70_000), 100);
+        assert_eq!(told(l), [(500, vec![(900, 950), (600, 800)])]);
+    });
+}
+
+#[test]
+fn a_peer_without_the_option_is_told_nothing() {
+    on_open(&[2, 4, 0, 200], |l| {
+        say(l, 200, 100);
+        say(l, 200, 100);
+        assert_eq!(told(l), [(0, vec![])]);
+        let first = queue(l, 20);
+        for end in 2..4 {
+            ack(l, first, 0, &[(1, end)]);
+        }
+        ack(l, first, 0, &[(1, 4)]);
+        assert_eq!(sent(l, first), [0], "counted as duplicates");
+        ack(l, first, 5, &[(6, 9)]);
+        assert_eq!(sent(l, first).first(), Some(&5), "as a partial acknowledgment");
+    });
+}
+
+#[test]
+fn blocks_go_where_payload_leaves_room() {
+    on_spoken(|l| {
+        for (at, segment) in [(400, MSS), (600, MSS - 11), (800, MSS - 12), (1_000, MSS - 19), (1_200, MSS - 20)] {
+            say(l, at - 200, 100);
+            let text = vec![0; segment as usize];
+            let _ = l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &text).unwrap();
+            l.engine.drain();
+            let blocks: Vec<_> = told(l).into_iter().map(|(_, blocks)| blocks.len()).collect();
+            assert_eq!(blocks, [((MSS - segment) as usize).saturating_sub(4) / 8], "{segment}");
+            assert!(l.engine.sent.iter().all(|sent| sent.text.len() + sent.options.len() <= MSS as usize));
+        }
+    });
+}
+
+#[test]
+fn each_hole_is_filled_and_nothing_else_sent_again() {
+    on_spoken(|l| {
+        let first = queue(l, 40);
+        // 0, 2 and 4 are lost.
+        ack(l, first, 0, &[(1, 2)]);
+        assert_eq!(sent(l, first), [10], "limited transmit");
+        ack(l, first, 0, &[(3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [11], "limited transmit");
+        ack(l, first, 0, &[(5, 6), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [0], "three runs");
+        let windows =
+            |l: &Rig<'_>| l.status().map(|status| (status.congestion_window / MSS, status.slow_start_threshold / MSS));
+        assert_eq!(windows(l), Some((5, 5)), "no inflation");
+        // 12 out, 3 there, 3 lost, 1 of them again: 7 in the network.
+        ack(l, first, 0, &[(5, 7), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [0; 0]);
+        ack(l, first, 0, &[(5, 8), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [0; 0]);
+        ack(l, first, 0, &[(5, 9), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [2]);
+        ack(l, first, 0, &[(5, 10), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [4]);
+        ack(l, first, 0, &[(5, 11), (3, 4), (1, 2)]);
+        assert_eq!(sent(l, first), [12], "then what is new");
+        ack(l, first, 2, &[(5, 12), (3, 4)]);
+        assert_eq!(sent(l, first), [13, 14]);
+        ack(l, first, 12, &[]);
+        assert_eq!(windows(l), Some((4, 5)), "no burst: the three that are out, and one");
+    });
+}
+
+#[test]
+fn what_is_not_there_is_sent_again_where_nothing_new_is_left() {
+    on_spoken(|l| {
+        let first = queue(l, 8);
+        // 0 and 5 are lost; 5 has but two behind it.
+        for end in [2, 3, 4] {
+            ack(l, first, 0, &[(1, end)]);
+        }
+        assert_eq!(sent(l, first), [0]);
+        ack(l, first, 0, &[(1, 5)]);
+        ack(l, first, 0, &[(6, 7), (1, 5)]);
+        assert_eq!(sent(l, first), [5], "RFC 6675 NextSeg, rule 3");
+        ack(l, first, 8, &[]);
+        assert_eq!(sent(l, first), [0; 0]);
+    });
+}
+
+#[test]
+fn a_duplicate_without_news_is_none() {
+    on_spoken(|l| {
+        let first = queue(l, 40);
+        for _ in 0..10 {
+            ack(l, first, 0, &[(1, 2)]);
+            ack_with(l, first, 0, &[]);
+        }
+        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+    });
+}
+
+#[test]
+fn blocks_that_cannot_be_are_none() {
+    let end = 8_000;
+    on_spoken(|l| {
+        let first = queue(l, 40);
+        let at = |n: i64| first.wrapping_add(n as u32).to_be_bytes();
+        let bad =
+            [(0, 200), (400, 400), (400, 200), (-400, -200), (-200, 200), (1_800, end), (i64::from(u32::MAX / 2), 400)];
+        for (start, end) in bad.into_iter().cycle().take(40) {
+            let option = [&[1, 1, 5, 10][..], &at(start), &at(end)].concat();
+            ack_with(l, first, 0, &option);
+            assert_eq!(sent(l, first), [0; 0], "{start}..{end}");
+        }
+        // Half a block, none, a length of one, a list that ends within.
+        for option in [&[1, 1, 5, 6, 0, 0, 0, 0][..], &[5, 2, 1, 1], &[1, 1, 5, 1], &[1, 1, 5, 34], &[0, 1, 5, 10]] {
+            ack_with(l, first, 0, option);
+            assert_eq!(sent(l, first), [0; 0], "{option:?}");
+        }
+        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+        // Twice in one header: the last counts.
+        let twice = [sack_option(first, &[(1, 9)]), sack_option(first, &[(1, 2)])].concat();
+        ack_with(l, first, 0, &twice);
+        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+    });
+}
+
+#[test]
+fn after_a_timeout_the_peer_is_believed_anew() {
+    on_spoken(|l| {
+        let first = queue(l, 10);
+        ack(l, first, 0, &[(2, 6)]);
+        let mut again = vec![];
+        for _ in 0..2 {
+            let _ = l.engine.next_deadline();
+            again.extend(sent(l, first));
+        }
+        assert_eq!(again.last(), Some(&0));
+        // It has thrown away what it had.
+        ack(l, first, 1, &[]);
+        assert_eq!(sent(l, first), [1, 2]);
+        // It has 4 to 8 and says so again.
+        ack(l, first, 3, &[(4, 8)]);
+        assert_eq!(sent(l, first), [3, 8, 9]);
+    });
+}
