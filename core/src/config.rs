@@ -97,6 +97,9 @@ pub struct Config {
     /// none in an RST to a segment of no connection, or of a handshake, that is shorter than 28 bytes. Default: no, as the draft asks.
     #[cfg(feature = "reset-diagnostics")]
     pub reset_diagnostics: bool,
+    /// Whether selective acknowledgment is offered to peers and accepted from them (RFC 2018); true by default.
+    #[cfg(feature = "sack")]
+    pub sack: bool,
     /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else
     /// [`ChecksumBy::Software`].
     pub checksum: Option<ChecksumBy>,
@@ -235,6 +238,8 @@ impl Default for Config {
             rst_policy: RstPolicy { at_last_ack_sent: false, before_fin: false },
             #[cfg(feature = "reset-diagnostics")]
             reset_diagnostics: false,
+            #[cfg(feature = "sack")]
+            sack: true,
             checksum: None,
             #[cfg(feature = "eviction")]
             eviction: None,

@@ -10,10 +10,6 @@ pub(crate) struct Sack;
 impl Sack {
     pub(crate) const NEW: Sack = Sack;
 
-    pub(crate) fn begin(&mut self, _: &Options) {}
-
-    pub(crate) fn begin_with(&mut self, _: bool) {}
-
     #[inline]
     pub(crate) fn is_spoken(&self) -> bool {
         false

@@ -23,13 +23,8 @@ pub(crate) struct Sack {
 impl Sack {
     pub(crate) const NEW: Sack = Sack { is_spoken: false, board: Runs::EMPTY, newest: 0, twice: (Seq(0), 0) };
 
-    /// The handshake is done, or goes on: does the peer take the option?
-    pub(crate) fn begin(&mut self, options: &Options) {
-        self.is_spoken = options.sack_permitted;
-    }
-
-    /// The same of a handshake whose SYN came before.
-    pub(crate) fn begin_with(&mut self, is_spoken: bool) {
+    /// The peer's SYN has come.
+    pub(crate) fn begin(&mut self, is_spoken: bool) {
         self.is_spoken = is_spoken;
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) rst_policy: RstPolicy,
     #[cfg(feature = "reset-diagnostics")]
     pub(crate) reset_diagnostics: bool,
+    #[cfg(feature = "sack")]
+    pub(crate) sack: bool,
     pub(crate) checksum: ChecksumBy,
     pub(crate) ephemeral_ports: PortRange,
 }
@@ -70,6 +72,8 @@ impl Settings {
             rst_policy,
             #[cfg(feature = "reset-diagnostics")]
             reset_diagnostics,
+            #[cfg(feature = "sack")]
+            sack,
             checksum,
             #[cfg(feature = "user-timeout-option")]
             user_timeout_limit,
@@ -103,6 +107,8 @@ impl Settings {
             rst_policy,
             #[cfg(feature = "reset-diagnostics")]
             reset_diagnostics,
+            #[cfg(feature = "sack")]
+            sack,
             checksum: checksum.unwrap_or_default(),
             ephemeral_ports,
         })

@@ -55,7 +55,8 @@ impl Tcp<'_> {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
             c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.options.mss);
-            c.sack.begin(&seg.header.options);
+            #[cfg(feature = "sack")]
+            c.sack.begin(self.settings.sack && seg.header.options.sack_permitted);
         }
         if establishes {
             establish(c, seg, ms);

@@ -680,6 +680,8 @@ impl Tcp<'_> {
             rcv_nxt: c.tcb.rcv_nxt,
             rcv_wnd: u32::from(c.tcb.rcv_wnd),
             mss: c.tcb.mss,
+            #[cfg(feature = "sack")]
+            sack: c.sack.is_spoken(),
             readable: usize::from(c.rx_len),
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),

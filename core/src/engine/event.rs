@@ -129,6 +129,9 @@ pub struct Status {
     pub rcv_wnd: u32,
     /// The largest payload sent in one segment, in bytes.
     pub mss: u16,
+    /// Both ends have offered selective acknowledgment (RFC 2018).
+    #[cfg(feature = "sack")]
+    pub sack: bool,
     /// Bytes ready to be received.
     pub readable: usize,
     /// Room in the send buffer, in bytes.

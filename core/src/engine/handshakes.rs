@@ -47,7 +47,7 @@ impl Tcp<'_> {
             irs: seg.header.seq,
             listener: l,
             #[cfg(feature = "sack")]
-            sack_permitted: seg.header.options.sack_permitted,
+            sack_permitted: self.settings.sack && seg.header.options.sack_permitted,
             ..HalfOpen::EMPTY
         };
         self.half_open[h] = half;
@@ -242,7 +242,8 @@ impl Tcp<'_> {
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
         let HalfOpen { link_addr, quota, .. } = self.half_open[h].clone();
-        let takes_sack = self.half_open[h].takes_sack();
+        #[cfg(feature = "sack")]
+        let sack_permitted = self.half_open[h].sack_permitted;
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -253,7 +254,8 @@ impl Tcp<'_> {
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
         (c.link_addr, c.quota) = (link_addr, quota);
-        c.sack.begin_with(takes_sack);
+        #[cfg(feature = "sack")]
+        c.sack.begin(sack_permitted);
         c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
         c.owner = Owner::listener(l);

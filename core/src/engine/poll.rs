@@ -480,7 +480,8 @@ fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
             }
             #[cfg(feature = "sack")]
             {
-                options.sack_permitted = c.tcb.state() == State::SynSent || c.sack.is_spoken();
+                options.sack_permitted =
+                    if c.tcb.state() == State::SynSent { settings.sack } else { c.sack.is_spoken() };
             }
         }
         #[cfg(feature = "user-timeout-option")]

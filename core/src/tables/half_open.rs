@@ -100,14 +100,6 @@ impl Record for HalfOpen {
 }
 
 impl HalfOpen {
-    /// Returns whether its peer takes the SACK option.
-    pub(crate) fn takes_sack(&self) -> bool {
-        #[cfg(feature = "sack")]
-        return self.sack_permitted;
-        #[cfg(not(feature = "sack"))]
-        false
-    }
-
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
     pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
         let HalfOpen { tuple, mss, iss, irs, progress, .. } = self.clone();

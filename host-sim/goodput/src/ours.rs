@@ -30,10 +30,10 @@ pub(crate) struct Ours<'s> {
 
 impl<'s> Ours<'s> {
     /// Boots an engine that begins to open a connection, or listens.
-    pub(crate) fn new(end: End, buffer: usize, storage: &'s mut Storage) -> Result<Ours<'s>> {
+    pub(crate) fn new(end: End, buffer: usize, config: Config, storage: &'s mut Storage) -> Result<Ours<'s>> {
         // The key decides on the initial sequence number alone.
         let key = SecretKey::new(std::array::from_fn(|i| i as u8 ^ end.addr()[3]))?;
-        let tcp = Tcp::new(storage, Config::default(), key)?;
+        let tcp = Tcp::new(storage, config, key)?;
         let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
         link.set_addresses(&[Interface { addr: end.addr().into(), prefix: PREFIX }], [])?;
         let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::DEFAULT };

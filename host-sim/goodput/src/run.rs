@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use smoltcp_0_14::socket::tcp::CongestionControl;
+use tcp_reset_core::Config;
 
 use crate::ours::{self, Ours, Storage};
 use crate::path::{Conditions, MSS};
@@ -15,8 +16,10 @@ use crate::transfer::Transfer;
 /// A stack, with its congestion control where it has a choice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Contender {
-    /// tcp-reset-core.
+    /// tcp-reset-core without SACK.
     Ours,
+    /// The same with SACK at both ends.
+    OursSack,
     /// smoltcp 0.14 without congestion control.
     SmoltcpNone,
     /// smoltcp 0.14 with Reno.
@@ -27,14 +30,15 @@ pub enum Contender {
 
 impl Contender {
     /// All of them, in the order of the table's columns.
-    pub const ALL: [Contender; 4] =
-        [Contender::Ours, Contender::SmoltcpNone, Contender::SmoltcpReno, Contender::SmoltcpCubic];
+    pub const ALL: [Contender; 5] =
+        [Contender::Ours, Contender::OursSack, Contender::SmoltcpNone, Contender::SmoltcpReno, Contender::SmoltcpCubic];
 
     /// Returns the name in arguments and in the snapshot.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Contender::Ours => "ours",
+            Contender::OursSack => "sack",
             Contender::SmoltcpNone => "none",
             Contender::SmoltcpReno => "reno",
             Contender::SmoltcpCubic => "cubic",
@@ -46,6 +50,7 @@ impl Contender {
     pub fn title(self) -> &'static str {
         match self {
             Contender::Ours => "ours",
+            Contender::OursSack => "ours, SACK",
             Contender::SmoltcpNone => "smoltcp none",
             Contender::SmoltcpReno => "smoltcp Reno",
             Contender::SmoltcpCubic => "smoltcp CUBIC",
@@ -56,7 +61,7 @@ impl Contender {
     #[must_use]
     pub fn has_buffer(self, bytes: usize) -> bool {
         match self {
-            Contender::Ours => ours::has_buffer(bytes),
+            Contender::Ours | Contender::OursSack => ours::has_buffer(bytes),
             // It scales its window.
             Contender::SmoltcpNone | Contender::SmoltcpReno | Contender::SmoltcpCubic => true,
         }
@@ -94,10 +99,11 @@ pub fn run(
 ) -> Result<Outcome> {
     let bytes = segments * MSS as u64;
     let control = match contender {
-        Contender::Ours => {
+        Contender::Ours | Contender::OursSack => {
+            let config = Config { sack: contender == Contender::OursSack, ..Config::default() };
             let (mut at_sender, mut at_receiver) = (Box::new(Storage::new()), Box::new(Storage::new()));
-            let sender = Ours::new(End::Sender, buffer, &mut at_sender)?;
-            let receiver = Ours::new(End::Receiver, buffer, &mut at_receiver)?;
+            let sender = Ours::new(End::Sender, buffer, config, &mut at_sender)?;
+            let receiver = Ours::new(End::Receiver, buffer, config, &mut at_receiver)?;
             return Transfer::new(sender, receiver, conditions, seed, trace).run(bytes);
         }
         Contender::SmoltcpNone => CongestionControl::None,

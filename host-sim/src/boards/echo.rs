@@ -21,14 +21,15 @@ const PRICES: &[(&str, &[&str])] = &[
     ("`deadlines`", &["deadlines"]),
     ("`eviction`, and `deadlines` with it", &["eviction"]),
     ("`user-timeout-option`", &["user-timeout-option"]),
+    ("`sack`", &["sack"]),
     ("`journal`", &["journal"]),
     ("`reset-diagnostics`", &["reset-diagnostics"]),
-    ("all of these", &["keepalive", "eviction", "user-timeout-option", "journal", "reset-diagnostics"]),
+    ("all of these", &["keepalive", "eviction", "user-timeout-option", "sack", "journal", "reset-diagnostics"]),
     ("`ethernet`, which this server has no use for", &["ethernet"]),
     ("`ipv6`", &["ipv6"]),
     (
         "`ipv6` and all of these",
-        &["ipv6", "keepalive", "eviction", "user-timeout-option", "journal", "reset-diagnostics"],
+        &["ipv6", "keepalive", "eviction", "user-timeout-option", "sack", "journal", "reset-diagnostics"],
     ),
 ];
 

@@ -109,6 +109,7 @@ impl Draw {
             let mut rng = Rng::with_seed(seed.rotate_left(17) ^ h as u64 ^ 0x6a6f_7572);
             host.has_journal = rng.bool();
             host.config.reset_diagnostics = rng.bool();
+            host.config.sack = rng.u8(..4) > 0;
             if self.chance(2) {
                 self.steer(seed, h, host);
             }
