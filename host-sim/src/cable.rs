@@ -8,6 +8,7 @@ use std::time::Duration;
 use tcp_reset_core::{Control, Instant};
 
 use crate::frame::Seen;
+use crate::kernel::ETHERNET_HEADER_LEN;
 
 /// The frame at which [`Hostility::pull`] takes effect: by then a transfer runs.
 const PULL_AT_FRAME: u64 = 40;
@@ -25,6 +26,8 @@ pub struct Hostility {
     pub duplicate: u8,
     /// Percentage of frames that later ones overtake.
     pub reorder: u8,
+    /// Percentage of frames of which a bit is flipped, behind the IP header; what is no IP packet is left alone.
+    pub corrupt: u8,
     /// The longest delay of a frame; each has its own.
     pub delay: Duration,
     /// How long the cable is pulled once, in the middle of the scenario.
@@ -34,13 +37,13 @@ pub struct Hostility {
 impl Hostility {
     /// Returns a moderate hostility: every fault happens several times in a transfer, and the transfer still ends soon.
     pub fn moderate(seed: u64) -> Hostility {
-        Hostility { seed, loss: 2, duplicate: 3, reorder: 5, delay: Duration::from_millis(4), pull: None }
+        Hostility { seed, loss: 2, duplicate: 3, reorder: 5, corrupt: 0, delay: Duration::from_millis(4), pull: None }
     }
 }
 
 impl fmt::Display for Hostility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hostility { seed, loss, duplicate, reorder, delay, pull } = self;
+        let Hostility { seed, loss, duplicate, reorder, corrupt: _, delay, pull } = self;
         let delay = delay.as_millis();
         write!(f, "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, up to {delay} ms late")?;
         match pull {
@@ -172,12 +175,31 @@ impl Cable {
         if self.happens(hostility.loss) {
             return Fate::Lost;
         }
-        self.put_late(now, toward, bytes, &hostility);
+        match Cable::first_to_corrupt(bytes).filter(|_| hostility.corrupt > 0) {
+            Some(first) if self.happens(hostility.corrupt) => {
+                let mut bytes = bytes.to_vec();
+                let at = self.rng.usize(first..bytes.len());
+                bytes[at] ^= 1 << self.rng.u8(..8);
+                self.put_late(now, toward, &bytes, &hostility);
+            }
+            Some(_) | None => self.put_late(now, toward, bytes, &hostility),
+        }
         if self.happens(hostility.duplicate) {
             self.put_late(now, toward, bytes, &hostility);
             return Fate::ArrivesTwice;
         }
         Fate::Arrives
+    }
+
+    /// Where the packet's payload begins, which its own checksum covers. Addresses that ARP tells have none.
+    fn first_to_corrupt(frame: &[u8]) -> Option<usize> {
+        let packet = frame.get(ETHERNET_HEADER_LEN..)?;
+        let header = match packet.first()? {
+            first if frame[12..14] == [0x08, 0x00] => usize::from(first & 0x0f) * 4,
+            _ if frame[12..14] == [0x86, 0xdd] => 40,
+            _ => return None,
+        };
+        Some(ETHERNET_HEADER_LEN + header).filter(|first| *first < frame.len())
     }
 
     /// The pull that the hostility asks for begins with a frame and ends with time.

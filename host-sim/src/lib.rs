@@ -37,5 +37,6 @@ mod script;
 #[cfg(feature = "peers")]
 pub mod smoltcp_peer;
 pub mod trace;
+pub mod transfer;
 pub mod tuning;
 pub mod world;

@@ -10,7 +10,7 @@ use host_sim::family::Family;
 use host_sim::kernel::WireKind;
 use host_sim::run::{self, Choice, Ladders, Options};
 use host_sim::scenarios::{SCENARIOS, Scenario};
-use host_sim::{boards, campaign, measure, qemu};
+use host_sim::{boards, campaign, measure, qemu, transfer};
 
 /// Plays how TCP connections begin, break and end between tcp-reset-core and the Linux kernel, and judges it.
 ///
@@ -93,6 +93,7 @@ enum Command {
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
     Bench,
     Measure(measure::Options),
+    Transfer(transfer::Options),
     #[cfg(feature = "peers")]
     Probes(host_sim::probes::Options),
 }
@@ -128,6 +129,7 @@ fn main() -> ExitCode {
         Some(Command::Measure(options)) => return code_of(measure::run(options).map(|holds| i32::from(!holds))),
         #[cfg(feature = "peers")]
         Some(Command::Probes(options)) => return code_of(host_sim::probes::run(options).map(|()| 0)),
+        Some(Command::Transfer(options)) => return code_of(transfer::run(options)),
         Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}
@@ -190,6 +192,7 @@ fn hostility(arguments: &Arguments) -> Option<Hostility> {
         loss: arguments.loss.unwrap_or(usual.loss),
         duplicate: arguments.duplicate.unwrap_or(usual.duplicate),
         reorder: arguments.reorder.unwrap_or(usual.reorder),
+        corrupt: usual.corrupt,
         delay: arguments.delay.map_or(usual.delay, |delay| Duration::from_millis(delay.into())),
         pull: arguments.pull.map(|pull| Duration::from_millis(pull.into())),
     })

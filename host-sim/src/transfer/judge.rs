@@ -1,0 +1,172 @@
+//! The transfers that must hold: each way with curl, digests compared, and each way with iperf3, which counts for itself.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cable::Hostility;
+use crate::family::Family;
+
+use super::http::Server;
+use super::iperf::{self, Direction};
+use super::net::Net;
+use super::{Options, content, url_host};
+
+/// iperf3's server listens here.
+const IPERF_PORT: u16 = 5_201;
+/// How long a program may take to start.
+const START: Duration = Duration::from_secs(10);
+/// What iperf3 may have left unread when it is told that the test is over: its socket's buffer.
+const UNREAD: u64 = 6 << 20;
+
+/// A transfer, and how it went.
+struct Outcome {
+    name: &'static str,
+    family: Family,
+    bytes: u64,
+    result: Result<Duration>,
+}
+
+pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Result<i32> {
+    let Hostility { seed, loss, duplicate, reorder, corrupt, delay, .. } = options.hostility();
+    anstream::println!(
+        "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, {corrupt} % corrupt, up to {} ms late; \
+         our buffers: {} bytes",
+        delay.as_millis(),
+        options.buffer
+    );
+    let expected = content::digest(options.bytes);
+    let mut are_all_right = true;
+    for &family in families {
+        let transfers: [(&'static str, &mut dyn FnMut(&mut Net) -> Result<Duration>); 4] = [
+            ("curl fetches from us", &mut |net| fetch(net, family, options, &expected)),
+            ("curl sends to us", &mut |net| put(net, family, options, &expected)),
+            ("we send to iperf3", &mut |net| with_iperf(net, family, options, Direction::ToPeer)),
+            ("iperf3 sends to us", &mut |net| with_iperf(net, family, options, Direction::ToUs)),
+        ];
+        for (name, transfer) in transfers {
+            let outcome = Outcome { name, family, bytes: options.bytes, result: transfer(net) };
+            are_all_right &= outcome.result.is_ok();
+            tell(&outcome);
+        }
+    }
+    Ok(i32::from(!are_all_right))
+}
+
+fn tell(outcome: &Outcome) {
+    let Outcome { name, family, bytes, result } = outcome;
+    match result {
+        Ok(took) => {
+            let rate = *bytes as f64 / took.as_secs_f64() / 1e3;
+            anstream::println!(
+                "{name:<22} {family}  {bytes} bytes in {:.1} s, {rate:.0} kB/s  holds",
+                took.as_secs_f64()
+            );
+        }
+        Err(error) => anstream::println!("{name:<22} {family}  FAILS: {error:#}"),
+    }
+}
+
+/// Runs curl with our server up; gives what it printed, and how long it took.
+fn with_curl(net: &mut Net, family: Family, options: &Options, arguments: &[&str]) -> Result<(Vec<u8>, Duration)> {
+    let output = tempfile::NamedTempFile::new().context("cannot make a file for curl's output")?;
+    let mut server = Server::new(net, family)?;
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--fail", "--globoff", "--output"]).arg(output.path()).args(arguments);
+    let mut child = command.spawn().context("cannot run curl (apt-get install curl)")?;
+    let begin = net.now();
+    let code = net.attend(&mut child, options.limit(), &mut |net| server.step(net));
+    let took = net.now().duration_since(begin);
+    server.close(net)?;
+    let code = code?;
+    ensure!(code == 0, "curl ends with {code}");
+    let mut printed = Vec::new();
+    output.reopen()?.read_to_end(&mut printed)?;
+    Ok((printed, took))
+}
+
+fn fetch(net: &mut Net, family: Family, options: &Options, expected: &str) -> Result<Duration> {
+    let url = format!("http://{}/{}", url_host(family), options.bytes);
+    let (fetched, took) = with_curl(net, family, options, &[&url])?;
+    ensure!(fetched.len() as u64 == options.bytes, "curl has {} bytes", fetched.len());
+    let sum = content::digest_of(&fetched);
+    ensure!(sum == expected, "curl has other bytes: SHA-256 is {sum}, not {expected}");
+    Ok(took)
+}
+
+fn put(net: &mut Net, family: Family, options: &Options, expected: &str) -> Result<Duration> {
+    let file = tempfile::NamedTempFile::new().context("cannot make a file for curl")?;
+    content::write(file.as_file(), options.bytes).context("cannot write the file for curl")?;
+    let url = format!("http://{}/", url_host(family));
+    let path = file.path().to_string_lossy();
+    let (answer, took) = with_curl(net, family, options, &["--upload-file", &path, &url])?;
+    let sum = String::from_utf8_lossy(&answer);
+    ensure!(sum.trim_end() == expected, "we have other bytes: SHA-256 is {sum}, not {expected}");
+    Ok(took)
+}
+
+fn with_iperf(net: &mut Net, family: Family, options: &Options, direction: Direction) -> Result<Duration> {
+    let mut server = IperfServer::start(net, family)?;
+    let report = iperf::run(net, family, IPERF_PORT, direction, options.bytes, options.limit());
+    server.stop();
+    let report = report?;
+    let (sent, received) = match direction {
+        Direction::ToPeer => (report.ours, report.theirs),
+        Direction::ToUs => (report.theirs, report.ours),
+    };
+    ensure!(received <= sent, "{received} bytes were received, and {sent} sent");
+    ensure!(received + UNREAD >= options.bytes, "{received} bytes of {} were received", options.bytes);
+    Ok(report.took)
+}
+
+/// iperf3's server for one test; it ends with this.
+struct IperfServer(Child);
+
+impl IperfServer {
+    fn start(net: &mut Net, family: Family) -> Result<IperfServer> {
+        let mut command = Command::new("iperf3");
+        let addr = family.peer_addr().to_string();
+        command.args(["--server", "--one-off", "--bind", &addr, "--port", &IPERF_PORT.to_string()]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().context("cannot run iperf3 (apt-get install iperf3)")?;
+        let mut server = IperfServer(child);
+        net.until("iperf3 listens", START, &mut |_| {
+            if let Some(status) = server.0.try_wait()? {
+                bail!("iperf3 ends at once: {status}");
+            }
+            is_listening(IPERF_PORT)
+        })?;
+        Ok(server)
+    }
+
+    fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for IperfServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Returns whether the kernel has a listener on this port in our namespace.
+fn is_listening(port: u16) -> Result<bool> {
+    const LISTEN: &str = "0A";
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        let text = std::fs::read_to_string(table).with_context(|| format!("cannot read {table}"))?;
+        let is_it = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            let local = words.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+            local && words.nth(1) == Some(LISTEN)
+        };
+        if text.lines().any(is_it) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
