@@ -2,13 +2,12 @@
 //! retransmit (RFC 5827), the tail loss probe (after RFC 8985 §7), and the timeout (RFC 6298 §5).
 
 use crate::connection::flags::{Due, Marks};
-use crate::connection::recovery::{Phase, State};
+use crate::connection::recovery::{DUP_THRESH, Phase, State};
 use crate::connection::slot::Connection;
 use crate::rules::tcb::Flags;
+use crate::rules::verdict::State as TcpState;
 use crate::wire::segment::{Control, Segment};
 
-/// Duplicate acknowledgments that mean a loss, and no reordering (RFC 5681 §3.2).
-const DUPLICATES: u8 = 3;
 /// Segments that limited transmit lets out beyond the congestion window (RFC 3042).
 const LIMITED: u8 = 2;
 /// The soonest time of a tail loss probe: two ticks of a slow clock.
@@ -29,38 +28,43 @@ pub(crate) fn allowance(c: &Connection) -> u32 {
             c.congestion.window() + u32::from(duplicates.min(LIMITED)) * u32::from(c.tcb.mss)
         }
         // More by what has left the network.
-        Phase::Fast => c.congestion.window() + flight(c) - pipe(c),
-        Phase::Timeout if c.sack.gap_from(resent.into()).0 < u32::from(until) => 0,
+        Phase::Fast => (c.congestion.window() + flight(c)).saturating_sub(pipe(c)),
+        Phase::Timeout if c.sack.next_unsacked(resent.into()).0 < u32::from(until) => 0,
         Phase::Timeout => c.congestion.window(),
     }
 }
 
 /// Returns how much of that is in the network; without SACK no more is known.
 pub(crate) fn pipe(c: &Connection) -> u32 {
-    if c.sack.is_spoken() { c.sack.pipe(flight(c), c.recovery.resent.into(), c.tcb.mss) } else { flight(c) }
+    if c.sack.is_enabled() { c.sack.pipe(flight(c), c.recovery.resent.into(), c.tcb.mss) } else { flight(c) }
+}
+
+/// Returns whether losses are made good one by one, as SACK names them.
+pub(crate) fn is_selective(c: &Connection) -> bool {
+    c.recovery.phase() == Phase::Fast && c.sack.is_enabled()
 }
 
 /// Returns whether a segment is a duplicate acknowledgment (RFC 5681 §2): the peer has got something, and not what it waits for. With SACK it says what,
 /// and that is more than was known (RFC 6675 §2).
 #[inline]
 pub(crate) fn is_duplicate(c: &mut Connection, seg: &Segment<'_>) -> bool {
-    if c.sack.is_spoken() {
-        return seg.header.ack == c.tcb.snd_una && hear_sack(c, seg);
+    if c.sack.is_enabled() {
+        return seg.header.ack == c.tcb.snd_una && update_scoreboard(c, seg);
     }
     let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
     flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd
 }
 
 /// Notes what the peer says that it has beyond SND.UNA; returns whether that is more than was known.
-pub(crate) fn hear_sack(c: &mut Connection, seg: &Segment<'_>) -> bool {
-    c.sack.hear(&seg.header.options, c.tcb.snd_una, c.tcb.snd_nxt)
+pub(crate) fn update_scoreboard(c: &mut Connection, seg: &Segment<'_>) -> bool {
+    c.sack.update_scoreboard(&seg.header.options, c.tcb.snd_una, c.tcb.snd_nxt)
 }
 
 /// Counts a duplicate acknowledgment; new data may follow it.
 pub(crate) fn count_duplicate(c: &mut Connection) {
     c.recovery.count_duplicate();
     let phase = c.recovery.phase();
-    if c.sack.is_spoken() {
+    if c.sack.is_enabled() {
         c.due.set(Due::RESEND, c.has(Due::RESEND) || matches!(phase, Phase::Fast | Phase::Timeout));
     } else if phase == Phase::Fast {
         c.congestion.inflate(1, c.tcb.mss);
@@ -75,18 +79,20 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     let mss = c.tcb.mss;
     let segments = flight(c).div_ceil(u32::from(mss).max(1));
     // Too few are out to bring as many (RFC 5827 §3.1).
-    let is_early = !is_sending && (2..=u32::from(DUPLICATES)).contains(&segments);
+    let is_early = !is_sending && (2..=u32::from(DUP_THRESH)).contains(&segments);
     // What was sent again in vain is acknowledged once more. Where one is enough, that would be taken for a loss, and so on for ever.
-    let early = (segments as u8).saturating_sub(1).saturating_add(c.recovery.echoes());
-    let enough = if is_early { early.min(DUPLICATES) } else { DUPLICATES };
-    let is_spoken = c.sack.is_spoken();
-    let do_duplicates_count = is_spoken || !c.recovery.has(State::AT_END);
-    let is_lost = c.recovery.duplicates() >= enough && do_duplicates_count || c.sack.lost_to(mss) > 0;
+    // With SACK such an acknowledgment has no news, and does not count.
+    let echoes = if c.sack.is_enabled() { 0 } else { c.recovery.echoes() };
+    let early = (segments as u8).saturating_sub(1).saturating_add(echoes);
+    let enough = if is_early { early.min(DUP_THRESH) } else { DUP_THRESH };
+    let is_enabled = c.sack.is_enabled();
+    let do_duplicates_count = is_enabled || !c.recovery.has(State::AT_END);
+    let is_lost = c.recovery.duplicates() >= enough && do_duplicates_count || c.sack.lost_end(mss) > 0;
     if is_lost {
         // What limited transmit has let out does not count.
         let flight_then = flight(c).min(c.congestion.window());
         c.congestion.on_loss(flight_then, mss);
-        if !is_spoken {
+        if !is_enabled {
             c.congestion.inflate(c.recovery.duplicates().into(), mss);
         }
         send_front_again(c, Phase::Fast);
@@ -120,12 +126,12 @@ fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool
             }
         }
         Phase::Fast if is_over => c.congestion.on_recovered(flight.saturating_sub(n), mss),
-        Phase::Fast if c.sack.is_spoken() => {}
+        Phase::Fast if c.sack.is_enabled() => {}
         Phase::Fast => c.congestion.deflate(n, mss),
         Phase::Timeout => c.congestion.on_ack(n, c.congestion.window(), mss, true),
     }
     // Without SACK one hole is made good at a time, however it is acknowledged.
-    let is_next = c.recovery.resent == 0 || c.sack.is_spoken();
+    let is_next = c.recovery.resent == 0 || c.sack.is_enabled();
     let is_due = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && is_next;
     c.due.set(Due::RESEND, is_due);
 }
@@ -134,7 +140,7 @@ fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool
 pub(crate) fn sent_again(c: &mut Connection, end: u32) {
     c.recovery.count_echo();
     c.recovery.resent = c.recovery.resent.max(u16::try_from(end).unwrap_or(u16::MAX));
-    let has_more = c.recovery.phase() == Phase::Timeout || c.recovery.phase() == Phase::Fast && c.sack.is_spoken();
+    let has_more = c.recovery.phase() == Phase::Timeout || is_selective(c);
     if !has_more {
         c.clear(Due::RESEND);
     }
@@ -152,7 +158,7 @@ pub(crate) fn send_all_again(c: &mut Connection, is_loss: bool) {
     if c.tcb.state().is_synchronized() {
         c.congestion.on_timeout(flight(c), c.tcb.mss, is_loss);
         c.recovery.forget_duplicates();
-        c.sack.distrust();
+        c.sack.clear_scoreboard();
     }
     send_front_again(c, Phase::Timeout);
 }
@@ -162,7 +168,9 @@ pub(crate) fn send_all_again(c: &mut Connection, is_loss: bool) {
 #[inline]
 pub(crate) fn probe_ms(c: &Connection, rto_ms: u32) -> Option<u32> {
     let is_open = c.recovery.is_open() && flight(c) > u32::from(c.tcb.mss);
+    // A last word that was sent in vain would be acknowledged to a connection that is gone.
     if !is_open
+        || c.tcb.state() == TcpState::LastAck
         || c.recovery.has(State::PROBE_SPENT)
         || c.retries > 0
         || c.backoff > 0

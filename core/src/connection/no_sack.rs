@@ -11,31 +11,31 @@ impl Sack {
     pub(crate) const NEW: Sack = Sack;
 
     #[inline]
-    pub(crate) fn is_spoken(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         false
     }
 
-    pub(crate) fn hear(&mut self, _: &Options, _: Seq, _: Seq) -> bool {
+    pub(crate) fn update_scoreboard(&mut self, _: &Options, _: Seq, _: Seq) -> bool {
         false
     }
 
     pub(crate) fn acknowledged(&mut self, _: u32) {}
 
-    pub(crate) fn distrust(&mut self) {}
+    pub(crate) fn clear_scoreboard(&mut self) {}
 
-    pub(crate) fn gap_from(&self, at: u32) -> (u32, u32) {
+    pub(crate) fn next_unsacked(&self, at: u32) -> (u32, u32) {
         (at, u32::MAX)
     }
 
-    pub(crate) fn lost_to(&self, _: u16) -> u32 {
+    pub(crate) fn lost_end(&self, _: u16) -> u32 {
         0
     }
 
-    pub(crate) fn end(&self) -> u32 {
+    pub(crate) fn sacked_end(&self) -> u32 {
         0
     }
 
-    pub(crate) fn known_before(&self, _: u32) -> u32 {
+    pub(crate) fn sacked_before(&self, _: u32) -> u32 {
         0
     }
 
@@ -47,9 +47,18 @@ impl Sack {
 
     pub(crate) fn advance(&mut self, _: u16) {}
 
-    pub(crate) fn note_twice(&mut self, _: Seq, _: u16) {}
+    pub(crate) fn record_duplicate(&mut self, _: Seq, _: u16) -> bool {
+        false
+    }
 
-    pub(crate) fn note_twice_of(&mut self, _: &Runs, _: Seq, _: u16, _: u16) {}
+    pub(crate) fn record_duplicate_in(&mut self, _: &Runs, _: Seq, _: u16, _: u16) -> bool {
+        false
+    }
 
-    pub(crate) fn told(&mut self) {}
+    #[inline]
+    pub(crate) fn has_news(&self, runs: &Runs) -> bool {
+        !runs.is_empty()
+    }
+
+    pub(crate) fn clear_duplicate(&mut self) {}
 }

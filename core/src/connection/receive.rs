@@ -2,6 +2,7 @@
 
 use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Pool;
+use crate::connection::runs::Runs;
 use crate::connection::settings::Settings;
 use crate::connection::slot::{Connection, Events};
 use crate::rules::judgement::Span;
@@ -24,12 +25,12 @@ pub(crate) fn store_payload(
 ) {
     // Nothing comes behind the peer's FIN.
     let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
+    record_duplicate(c, span, len, seg);
     let skip = usize::from(span.skip);
     let Some(payload) = seg.payload.get(skip..skip + usize::from(len)).filter(|payload| !payload.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
-    note_twice(c, span, len);
     if span.offset > 0 {
         if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
             pool.rx(c.buffers).write(at, payload);
@@ -43,21 +44,25 @@ pub(crate) fn store_payload(
     take(c, n, fills_gap, seg, now, settings);
 }
 
-/// Remembers what of a segment was here before, to tell its sender (RFC 2883).
-fn note_twice(c: &mut Connection, span: Span, len: u16) {
-    if span.skip > 0 {
-        c.sack.note_twice(c.tcb.rcv_nxt - u32::from(span.skip), span.skip);
-    } else if span.offset > 0 {
-        c.sack.note_twice_of(&c.reassembly, c.tcb.rcv_nxt, span.offset, len);
+/// Remembers what of a segment was here before, for its sender to know at once (RFC 2883 §4).
+fn record_duplicate(c: &mut Connection, span: Span, len: u16, seg: &Segment<'_>) {
+    let before = usize::from(span.skip).min(seg.payload.len()) as u16;
+    let is_one = if before > 0 {
+        c.sack.record_duplicate(c.tcb.rcv_nxt - u32::from(span.skip), before)
+    } else {
+        span.offset > 0 && c.sack.record_duplicate_in(&c.reassembly, c.tcb.rcv_nxt, span.offset, len)
+    };
+    if is_one {
+        c.set(Due::ACK_NOW);
     }
 }
 
 /// The same of payload that is all before RCV.NXT, by no more than a window: no sender has what is further off still out.
-pub(crate) fn note_all_twice(c: &mut Connection, seg: &Segment<'_>) {
+pub(crate) fn record_whole_duplicate(c: &mut Connection, seg: &Segment<'_>) {
     let start = seg.payload_seq();
     let (len, before) = (seg.payload.len() as u32, c.tcb.rcv_nxt.since(start));
     if 0 < len && len <= before && before <= u32::from(u16::MAX) {
-        c.sack.note_twice(start, len as u16);
+        c.sack.record_duplicate(start, len as u16);
     }
 }
 
@@ -100,6 +105,8 @@ pub(crate) fn process_fin(c: &mut Connection) -> bool {
     c.set(Due::ACK_NOW);
     c.peer_spoke();
     advance(c, 1);
+    // What is beyond it was never the peer's.
+    c.reassembly = Runs::EMPTY;
     if c.has_reader() {
         c.events.insert(Events::PEER_FINISHED);
     }
@@ -150,7 +157,7 @@ pub(crate) fn acknowledge_asked(c: &mut Connection) {
 pub(crate) fn acknowledged(c: &mut Connection) {
     c.clear(Due::ACK_NOW | Due::CHALLENGE);
     c.clear(Marks::DELACK);
-    c.sack.told();
+    c.sack.clear_duplicate();
     c.tcb.rcv_unacked = 0;
     c.tcb.rcv_wnd = window_to_offer(c);
 }

@@ -1,5 +1,9 @@
 //! How far a loss is made good: the state of [`crate::connection::loss`].
 
+/// Duplicate acknowledgments that mean a loss, and no reordering (RFC 5681 §3.2); separate runs that the peer has beyond a number, or one more than segments
+/// (RFC 6675 §2).
+pub(crate) const DUP_THRESH: u8 = 3;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     /// Nothing is known to be lost.

@@ -1,75 +1,71 @@
-//! Selective acknowledgment: what the peer is told of what arrived beyond a gap (RFC 2018) or twice (RFC 2883), and what its word says of what is out
+//! Selective acknowledgment: what arrived beyond a gap (RFC 2018) or twice (RFC 2883), for the peer to know; and the scoreboard of what arrived there
 //! (RFC 6675 §4).
 
+use crate::connection::recovery::DUP_THRESH;
 use crate::connection::runs::Runs;
 use crate::wire::options::Options;
 use crate::wire::sack::SackBlocks;
 use crate::wire::seq::Seq;
 
-/// Runs beyond a number that mean its loss (RFC 6675 §2, DupThresh).
-const RUNS: usize = 3;
-
 #[derive(Clone, Debug)]
 pub(crate) struct Sack {
-    is_spoken: bool,
+    is_enabled: bool,
     /// The scoreboard: what the peer has, counted from SND.UNA.
-    board: Runs,
+    scoreboard: Runs,
     /// A number of the run that grew last here, counted from RCV.NXT.
     newest: u16,
     /// What arrived twice and is not told yet.
-    twice: (Seq, u16),
+    duplicate: (Seq, u16),
 }
 
 impl Sack {
-    pub(crate) const NEW: Sack = Sack { is_spoken: false, board: Runs::EMPTY, newest: 0, twice: (Seq(0), 0) };
+    pub(crate) const NEW: Sack = Sack { is_enabled: false, scoreboard: Runs::EMPTY, newest: 0, duplicate: (Seq(0), 0) };
 
     /// The peer's SYN has come.
-    pub(crate) fn begin(&mut self, is_spoken: bool) {
-        self.is_spoken = is_spoken;
+    pub(crate) fn begin(&mut self, is_enabled: bool) {
+        *self = Sack { is_enabled, ..Sack::NEW };
     }
 
     /// Returns whether both ends have offered it.
     #[inline]
-    pub(crate) fn is_spoken(&self) -> bool {
-        self.is_spoken
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
     /// Notes what the peer says that it has of `una..nxt` (RFC 6675 §4, Update). Returns whether that is more than was known.
-    pub(crate) fn hear(&mut self, options: &Options, una: Seq, nxt: Seq) -> bool {
-        let before = self.known();
-        if self.is_spoken {
-            let out = nxt.since(una);
-            for (start, end) in options.sack.as_slice() {
-                let (start, end) = (start.since(una), end.since(una));
-                // What is acknowledged already, or was never sent, is far off. The front is not had: it would be acknowledged.
-                if 0 < start && start < end && end <= out && end <= u32::from(u16::MAX) {
-                    self.board.add(start as u16, end as u16);
-                }
+    pub(crate) fn update_scoreboard(&mut self, options: &Options, una: Seq, nxt: Seq) -> bool {
+        let Some(blocks) = options.sack.as_ref().filter(|_| self.is_enabled) else { return false };
+        let (before, out) = (self.sacked_bytes(), nxt.since(una));
+        for (start, end) in blocks.as_slice() {
+            let (start, end) = (start.since(una), end.since(una));
+            // Numbers before `una` are far off here. A peer that has the front acknowledges it.
+            if 0 < start && start < end && end <= out && end <= u32::from(u16::MAX) {
+                self.scoreboard.add(start as u16, end as u16);
             }
         }
-        self.known() > before
+        self.sacked_bytes() > before
     }
 
-    fn known(&self) -> u32 {
-        self.board.iter().map(|(start, end)| u32::from(end - start)).sum()
+    fn sacked_bytes(&self) -> u32 {
+        self.scoreboard.iter().map(|(start, end)| u32::from(end - start)).sum()
     }
 
     /// SND.UNA has moved by `n`.
     pub(crate) fn acknowledged(&mut self, n: u32) {
-        if !self.board.is_empty() {
-            self.board.forget_to(u16::try_from(n).unwrap_or(u16::MAX));
+        if !self.scoreboard.is_empty() {
+            self.scoreboard.forget_to(u16::try_from(n).unwrap_or(u16::MAX));
         }
     }
 
     /// The peer may have thrown away what it said it had (RFC 2018 §8).
-    pub(crate) fn distrust(&mut self) {
-        self.board = Runs::EMPTY;
+    pub(crate) fn clear_scoreboard(&mut self) {
+        self.scoreboard = Runs::EMPTY;
     }
 
     /// Returns the first number from `at` on that the peer is not known to have, and where what it has begins again.
-    pub(crate) fn gap_from(&self, at: u32) -> (u32, u32) {
+    pub(crate) fn next_unsacked(&self, at: u32) -> (u32, u32) {
         let mut at = at;
-        for (start, end) in self.board.iter() {
+        for (start, end) in self.scoreboard.iter() {
             if at < u32::from(start) {
                 return (at, start.into());
             }
@@ -79,11 +75,12 @@ impl Sack {
     }
 
     /// Returns the end of what is lost (RFC 6675 §4, IsLost): more than two segments, or three runs, beyond it have arrived.
-    pub(crate) fn lost_to(&self, mss: u16) -> u32 {
+    pub(crate) fn lost_end(&self, mss: u16) -> u32 {
         let mut beyond = 0;
-        for (runs, (start, end)) in self.board.iter().rev().enumerate() {
+        for (runs, (start, end)) in self.scoreboard.iter().rev().enumerate() {
             beyond += u32::from(end - start);
-            if runs + 1 >= RUNS || beyond > 2 * u32::from(mss) {
+            let has_enough_runs = runs + 1 >= usize::from(DUP_THRESH);
+            if has_enough_runs || beyond > u32::from(DUP_THRESH - 1) * u32::from(mss) {
                 return start.into();
             }
         }
@@ -91,22 +88,22 @@ impl Sack {
     }
 
     /// Returns the highest number that the peer has, and one; 0 where it has none.
-    pub(crate) fn end(&self) -> u32 {
-        self.board.iter().next_back().map_or(0, |(_, end)| end.into())
+    pub(crate) fn sacked_end(&self) -> u32 {
+        self.scoreboard.iter().next_back().map_or(0, |(_, end)| end.into())
     }
 
     /// Returns how many numbers before `at` the peer has.
-    pub(crate) fn known_before(&self, at: u32) -> u32 {
+    pub(crate) fn sacked_before(&self, at: u32) -> u32 {
         let within = |(start, end): (u16, u16)| u32::from(end).min(at).saturating_sub(start.into());
-        self.board.iter().map(within).sum()
+        self.scoreboard.iter().map(within).sum()
     }
 
     /// Returns how much of `flight` is in the network (RFC 6675 §4, SetPipe): not what the peer has, nor what is lost, but what was sent again, which
     /// is all up to `resent`.
     pub(crate) fn pipe(&self, flight: u32, resent: u32, mss: u16) -> u32 {
-        let missing_before = |at: u32| at.saturating_sub(self.known_before(at));
-        let lost_to = self.lost_to(mss);
-        missing_before(flight).saturating_sub(missing_before(lost_to)) + missing_before(resent.min(flight))
+        let missing_before = |at: u32| at.saturating_sub(self.sacked_before(at));
+        let lost_end = self.lost_end(mss);
+        missing_before(flight).saturating_sub(missing_before(lost_end)) + missing_before(resent.min(flight))
     }
 
     /// Something has come in beyond the gap, `offset` from RCV.NXT.
@@ -119,36 +116,44 @@ impl Sack {
         self.newest = self.newest.saturating_sub(n);
     }
 
-    /// `len` bytes from `start` on were here before (RFC 2883 §4).
-    pub(crate) fn note_twice(&mut self, start: Seq, len: u16) {
-        if self.is_spoken && len > 0 {
-            self.twice = (start, len);
+    /// `len` bytes from `start` on were here before (RFC 2883 §4). Returns whether that is to be told.
+    pub(crate) fn record_duplicate(&mut self, start: Seq, len: u16) -> bool {
+        if self.is_enabled && len > 0 {
+            self.duplicate = (start, len);
         }
+        self.duplicate.1 > 0
     }
 
     /// Of `len` bytes, `offset` from RCV.NXT, some may be in `runs`.
-    pub(crate) fn note_twice_of(&mut self, runs: &Runs, rcv_nxt: Seq, offset: u16, len: u16) {
+    pub(crate) fn record_duplicate_in(&mut self, runs: &Runs, rcv_nxt: Seq, offset: u16, len: u16) -> bool {
         let (from, to) = (offset, offset.saturating_add(len));
-        if let Some((start, end)) = runs.iter().find(|&(start, end)| start < to && from < end) {
+        let overlap = runs.iter().find(|&(start, end)| start < to && from < end);
+        overlap.is_some_and(|(start, end)| {
             let (start, end) = (start.max(from), end.min(to));
-            self.note_twice(rcv_nxt + u32::from(start), end - start);
-        }
+            self.record_duplicate(rcv_nxt + u32::from(start), end - start)
+        })
     }
 
-    /// A segment has told all there was.
-    pub(crate) fn told(&mut self) {
-        self.twice.1 = 0;
+    /// Returns whether there is something beyond a gap, or twice, of which an acknowledgment alone tells.
+    #[inline]
+    pub(crate) fn has_news(&self, runs: &Runs) -> bool {
+        !runs.is_empty() || self.duplicate.1 > 0
+    }
+
+    /// A segment with the blocks went out.
+    pub(crate) fn clear_duplicate(&mut self) {
+        self.duplicate.1 = 0;
     }
 
     /// Returns what to tell in an option of `room` bytes: what came twice, then the run that grew last, then the others (RFC 2018 §4).
-    pub(crate) fn blocks(&self, runs: &Runs, rcv_nxt: Seq, room: usize) -> SackBlocks {
-        let mut blocks = SackBlocks::NONE;
-        if !self.is_spoken {
-            return blocks;
+    pub(crate) fn blocks(&self, runs: &Runs, rcv_nxt: Seq, room: usize) -> Option<SackBlocks> {
+        if !self.is_enabled || !self.has_news(runs) {
+            return None;
         }
+        let mut blocks = SackBlocks::NONE;
         let is_newest = |&(start, end): &(u16, u16)| (start..end).contains(&self.newest);
         let at = |(start, end): (u16, u16)| (rcv_nxt + u32::from(start), rcv_nxt + u32::from(end));
-        let (start, len) = self.twice;
+        let (start, len) = self.duplicate;
         let twice = (len > 0).then(|| (start, start + u32::from(len)));
         let newest = runs.iter().filter(is_newest).map(at);
         let others = runs.iter().filter(|run| !is_newest(run)).map(at);
@@ -156,6 +161,6 @@ impl Sack {
         for (start, end) in all.take(SackBlocks::fitting(room)) {
             blocks.push(start, end);
         }
-        blocks
+        Some(blocks).filter(|blocks| !blocks.as_slice().is_empty())
     }
 }

@@ -121,7 +121,9 @@ fn next_of_some(c: &Connection) -> Option<Plan> {
 fn next_synchronized(c: &Connection) -> Option<Plan> {
     // A challenge is an empty segment (§3.5.2 group 3): it does not wait for payload, nor ride on it.
     // So is the user timeout option's.
-    empty_ack(c, Due::CHALLENGE | Due::USER_TIMEOUT_OPTION)
+    // And a duplicate acknowledgment (RFC 5681 §2); SACK's blocks have room there.
+    let ack = if c.sack.has_news(&c.reassembly) { Due::ACK_NOW } else { Due::empty() };
+    empty_ack(c, Due::CHALLENGE | Due::USER_TIMEOUT_OPTION | ack)
         .or_else(|| again(c))
         .or_else(|| probe(c))
         .or_else(|| new(c))
@@ -176,15 +178,17 @@ fn again(c: &Connection) -> Option<Plan> {
     if !c.has(Due::RESEND) {
         return None;
     }
-    let (in_flight, (start, had_from)) = (loss::flight(c), c.sack.gap_from(c.recovery.resent.into()));
-    let payload_end = in_flight.min(u32::from(c.tx_len));
+    let (in_flight, (start, gap_end)) = (loss::flight(c), c.sack.next_unsacked(c.recovery.resent.into()));
+    let (tx_len, until) = (u32::from(c.tx_len), u32::from(c.recovery.until));
+    let limit = if c.recovery.phase() == Phase::Timeout { until } else { in_flight };
+    let payload_end = in_flight.min(tx_len).min(limit);
     // A closed window is probed with the first byte.
     let room = u32::from(c.tcb.snd_wnd).max(1);
-    let most = u32::from(c.tcb.mss).min(room.saturating_sub(start)).min(had_from.saturating_sub(start));
+    let most = u32::from(c.tcb.mss).min(room.saturating_sub(start)).min(gap_end.saturating_sub(start));
     let len = payload_end.saturating_sub(start).min(most);
     let end = start + len;
-    let fin = in_flight > payload_end && end == payload_end && room > end;
-    if len == 0 && !fin || start > 0 && !may_follow(c, start, end) {
+    let fin = in_flight > tx_len && end == tx_len && room > end && limit > end;
+    if len == 0 && !fin || start > 0 && !may_resend(c, start, end) {
         return None;
     }
     let push = len > 0 && end == payload_end;
@@ -193,12 +197,12 @@ fn again(c: &Connection) -> Option<Plan> {
 
 /// Returns whether what was sent before may go again beyond the front. In fast recovery that is what SACK says is lost (RFC 6675 §4, NextSeg rule 1), or
 /// not there while there is nothing new (rule 3).
-fn may_follow(c: &Connection, start: u32, end: u32) -> bool {
-    if c.recovery.phase() == Phase::Fast && c.sack.is_spoken() {
-        let is_missing = start < c.sack.lost_to(c.tcb.mss) || start < c.sack.end() && new(c).is_none();
+fn may_resend(c: &Connection, start: u32, end: u32) -> bool {
+    if loss::is_selective(c) {
+        let is_missing = start < c.sack.lost_end(c.tcb.mss) || start < c.sack.sacked_end() && new(c).is_none();
         return is_missing && loss::pipe(c) + (end - start) <= c.congestion.window();
     }
-    end - c.sack.known_before(end) <= c.congestion.window()
+    end - c.sack.sacked_before(end) <= c.congestion.window()
 }
 
 /// §3.8.6.1: one byte beyond the window. Where the window is open but too small to be worth using, it is used now (the override
@@ -278,6 +282,7 @@ pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Sett
         Kind::New => sent_new(c, plan, now, settings),
         Kind::Again => {
             let start = plan.seq.since(c.tcb.snd_una);
+            c.rtt.cancel();
             loss::sent_again(c, start + u32::from(plan.len) + u32::from(plan.fin));
             drop_resend_if_none(c);
             receive::acknowledged(c);
@@ -325,6 +330,11 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
         }
     } else if !c.recovery.has(recovery::State::PROBE_ARMED) && loss::probe_ms(c, first_rto_ms(c, settings)).is_some() {
         arm_retransmission(c, now, settings);
+    }
+    if loss::is_selective(c) {
+        // Where that was the last of it, what is not there is sent again (RFC 6675 §4, NextSeg rule 3).
+        c.set(Due::RESEND);
+        drop_resend_if_none(c);
     }
     receive::acknowledged(c);
 }
@@ -425,16 +435,13 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     if c.marks.intersects(Marks::LAST_TRY | Marks::DOUBTED) && (is_new || !counts_progress(c)) {
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
-    if is_new {
-        advance_una(c, seg, now, settings);
-    } else if loss::is_duplicate(c, seg) {
+    let has_news = if is_new { advance_una(c, seg, now, settings) } else { loss::is_duplicate(c, seg) };
+    if has_news {
         loss::count_duplicate(c);
         let is_sending = new(c).is_some();
         if loss::do_duplicates_mean_loss(c, is_sending) {
             // What is sent again is given its whole time.
             arm_retransmission(c, now, settings);
-        } else if c.has(Due::RESEND) {
-            drop_resend_if_none(c);
         }
     }
     if ack.ge(c.tcb.snd_una) {
@@ -443,6 +450,9 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
         if was_closed && c.tcb.snd_wnd > 0 {
             window_opened(c, now, settings);
         }
+    }
+    if c.has(Due::RESEND) {
+        drop_resend_if_none(c);
     }
     update_persist_timer(c, now, settings);
 }
@@ -461,7 +471,7 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
     arm_retransmission(c, now, settings);
 }
 
-fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) {
+fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) -> bool {
     let ack = seg.header.ack;
     let (n, flight) = (ack.since(c.tcb.snd_una), loss::flight(c));
     let bytes = n.min(u32::from(c.tx_len)) as u16;
@@ -477,7 +487,7 @@ fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Se
         c.clear(Flags::PROBE_OUT);
     }
     c.sack.acknowledged(n);
-    loss::hear_sack(c, seg);
+    let has_news = loss::update_scoreboard(c, seg);
     if bytes > 0 {
         c.moved(now);
         if c.has_reader() {
@@ -491,15 +501,13 @@ fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Se
     let is_late = c.recovery.phase() == Phase::Probing && is_before_answer(c, now, settings);
     loss::progressed(c, n, flight, is_late);
     c.made_progress(now);
-    if c.has(Due::RESEND) {
-        drop_resend_if_none(c);
-    }
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.clear(Marks::REXMIT | Marks::PERSIST);
         c.clear(Due::PROBE);
     } else {
         arm_retransmission(c, now, settings);
     }
+    has_news
 }
 
 /// Returns whether a tail loss probe was sent so short a while ago that it has drawn no answer yet.

@@ -681,7 +681,7 @@ impl Tcp<'_> {
             rcv_wnd: u32::from(c.tcb.rcv_wnd),
             mss: c.tcb.mss,
             #[cfg(feature = "sack")]
-            sack: c.sack.is_spoken(),
+            sack: c.sack.is_enabled(),
             readable: usize::from(c.rx_len),
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),

@@ -262,8 +262,8 @@ impl Tcp<'_> {
         if action.is_empty_ack() {
             c.set(Due::CHALLENGE);
         }
-        if action == Action::Acknowledged {
-            receive::note_all_twice(c, seg);
+        if answer == (Answer::Acknowledge { limited: false }) {
+            receive::record_whole_duplicate(c, seg);
         }
         // Withheld, it is owed as much as one that was lost.
         if answer == Answer::Challenge && seg.has(Control::RST) {

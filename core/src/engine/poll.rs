@@ -481,7 +481,7 @@ fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
             #[cfg(feature = "sack")]
             {
                 options.sack_permitted =
-                    if c.tcb.state() == State::SynSent { settings.sack } else { c.sack.is_spoken() };
+                    if c.tcb.state() == State::SynSent { settings.sack } else { c.sack.is_enabled() };
             }
         }
         #[cfg(feature = "user-timeout-option")]

@@ -31,9 +31,9 @@ pub struct Options {
     /// The SACK-permitted option is there: its sender takes SACK options (RFC 2018 §2).
     #[cfg(feature = "sack")]
     pub sack_permitted: bool,
-    /// The SACK option's blocks. The last counts.
+    /// The SACK option's blocks, as many as there is room for; the last option counts.
     #[cfg(feature = "sack")]
-    pub sack: SackBlocks,
+    pub sack: Option<SackBlocks>,
 }
 
 impl Options {
@@ -45,7 +45,7 @@ impl Options {
         #[cfg(feature = "sack")]
         sack_permitted: false,
         #[cfg(feature = "sack")]
-        sack: SackBlocks::NONE,
+        sack: None,
     };
 
     /// Returns the bytes they take on the wire: whole words.
@@ -54,7 +54,12 @@ impl Options {
         #[cfg(feature = "user-timeout-option")]
         let len = if self.user_timeout.is_some() { len + USER_TIMEOUT.1 } else { len };
         #[cfg(feature = "sack")]
-        let len = if self.sack_permitted { len + SACK_PERMITTED.len() } else { len } + self.sack.wire_len();
+        let len = if self.sack_permitted { len + SACK_PERMITTED.len() } else { len };
+        #[cfg(feature = "sack")]
+        let len = match &self.sack {
+            Some(blocks) => len + blocks.wire_len(MAX_OPTIONS_LEN - len),
+            None => len,
+        };
         len
     }
 
@@ -76,7 +81,7 @@ impl Options {
                 #[cfg(feature = "sack")]
                 TcpOption::SackRange(_) => {
                     let option = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
-                    read.sack = SackBlocks::read(option.get(2..).unwrap_or_default());
+                    read.sack = Some(SackBlocks::read(option.get(2..).unwrap_or_default()));
                 }
                 #[cfg(not(feature = "sack"))]
                 TcpOption::SackPermitted | TcpOption::SackRange(_) => {}
@@ -105,7 +110,10 @@ impl Options {
         ];
         let options = options.into_iter().flatten();
         #[cfg(feature = "sack")]
-        let options = options.chain(self.sack.words());
+        let options = {
+            let room = 4 * words.len() - 4 * options.clone().count();
+            options.chain(self.sack.iter().flat_map(move |blocks| blocks.words(room)))
+        };
         for (to, from) in words.iter_mut().zip(options) {
             *to = from;
         }

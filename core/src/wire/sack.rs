@@ -41,12 +41,20 @@ impl SackBlocks {
         room.saturating_sub(4) / 8
     }
 
-    /// Returns the bytes the option takes on the wire, padding included.
-    pub(crate) const fn wire_len(&self) -> usize {
-        if self.count == 0 { 0 } else { 4 + 8 * self.count as usize }
+    /// Returns the bytes the option takes on the wire, padding included, where it has `room` bytes.
+    pub(crate) const fn wire_len(&self, room: usize) -> usize {
+        match self.written(room) {
+            0 => 0,
+            count => 4 + 8 * count,
+        }
     }
 
-    /// Reads what stands behind the option's kind and length. Half a block ends the list.
+    const fn written(&self, room: usize) -> usize {
+        let (count, fitting) = (self.count as usize, SackBlocks::fitting(room));
+        if count < fitting { count } else { fitting }
+    }
+
+    /// Reads what stands behind the option's kind and length.
     pub(crate) fn read(data: &[u8]) -> SackBlocks {
         let mut read = SackBlocks::NONE;
         for &[s0, s1, s2, s3, e0, e1, e2, e3] in data.as_chunks::<8>().0 {
@@ -55,11 +63,11 @@ impl SackBlocks {
         read
     }
 
-    /// The option's words.
-    pub(crate) fn words(&self) -> impl Iterator<Item = [u8; 4]> + '_ {
-        let len = 2 + 8 * self.count;
-        let head = (self.count > 0).then_some([NO_OPERATION, NO_OPERATION, KIND, len]);
-        let numbers = self.as_slice().iter().flat_map(|(start, end)| [start.0.to_be_bytes(), end.0.to_be_bytes()]);
-        head.into_iter().chain(numbers)
+    /// The option's words, where it has `room` bytes.
+    pub(crate) fn words(&self, room: usize) -> impl Iterator<Item = [u8; 4]> + '_ {
+        let count = self.written(room);
+        let head = (count > 0).then_some([NO_OPERATION, NO_OPERATION, KIND, 2 + 8 * count as u8]);
+        let blocks = self.as_slice().iter().take(count);
+        head.into_iter().chain(blocks.flat_map(|(start, end)| [start.0.to_be_bytes(), end.0.to_be_bytes()]))
     }
 }

@@ -1,12 +1,13 @@
 //! Over each family: selective acknowledgment, as a peer sees it that loses what it likes (RFC 2018, RFC 2883, RFC 6675).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tcp_reset_core::{State, StreamOptions, Timer};
+use tcp_reset_core::{ChecksumBy, Header, Options, SackBlocks, Segment, Seq, State, StreamOptions, Timer};
 
 use crate::support::packet::segment::Seg as Read;
 use crate::support::rig::{PEER_ISN, Raw, Rig, stream as bytes};
-use crate::support::table::{ACK, SYN};
+use crate::support::table::{ACK, FIN, SYN};
 use crate::transfer::{MSS, config, on_closed, stream};
 
 const WINDOW: u16 = 20_000;
@@ -291,4 +292,172 @@ fn after_a_timeout_the_peer_is_believed_anew() {
         ack(l, first, 3, &[(4, 8)]);
         assert_eq!(sent(l, first), [3, 8, 9]);
     });
+}
+
+/// The peer acknowledges `n` bytes from `first` on, and has these besides, in bytes.
+fn ack_bytes(l: &mut Rig<'_>, first: u32, n: u32, blocks: &[(u32, u32)]) {
+    let mut options = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
+    for at in blocks.iter().flat_map(|&(start, end)| [start, end]) {
+        options.extend(first.wrapping_add(at).to_be_bytes());
+    }
+    let options = if blocks.is_empty() { vec![] } else { options };
+    let raw = Raw {
+        seq: l.model.rcv_nxt,
+        ack: first.wrapping_add(n),
+        flags: ACK,
+        wnd: WINDOW,
+        options: &options,
+        ..Raw::default()
+    };
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
+}
+
+/// Lets the congestion window grow until so many segments are out; returns where they begin.
+fn with_out(l: &mut Rig<'_>, segments: u32) -> u32 {
+    let text = vec![0; 16_384];
+    let mut first = queue(l, 40);
+    while l.status().unwrap().snd_nxt.0.wrapping_sub(first) < segments * MSS {
+        first = first.wrapping_add(2 * MSS);
+        ack_bytes(l, first, 0, &[]);
+        let _ = l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &text);
+        l.engine.drain();
+    }
+    first
+}
+
+#[test]
+fn an_acknowledgment_of_more_counts_what_it_has_besides() {
+    on_spoken(|l| {
+        let first = queue(l, 10);
+        ack(l, first, 3, &[(4, 10)]);
+        assert_eq!(sent(l, first), [3], "one acknowledgment tells all");
+    });
+}
+
+#[test]
+fn a_peer_that_takes_back_what_it_had_opens_no_window() {
+    on_spoken(|l| {
+        let first = with_out(l, 30);
+        ack_bytes(l, first, 0, &[(MSS, 20 * MSS)]);
+        let at = 25 * MSS;
+        ack_bytes(l, first, 0, &[(at, at + 1), (at + 2, at + 3), (at + 4, at + 5), (MSS, 20 * MSS)]);
+        ack_bytes(l, first, 0, &[(at, at + 5)]);
+        ack_bytes(l, first, 2 * MSS, &[]);
+        assert!(sent(l, first).len() <= 2, "{:?}", sent(l, first));
+    });
+}
+
+/// With and without the option.
+#[test]
+fn after_a_timeout_nothing_new_is_sent_twice() {
+    for options in [OPTIONS, &[2, 4, 0, 200]] {
+        on_open(options, |l| {
+            let first = queue(l, 40);
+            while l.engine.next_deadline() != Timer::Retransmission || sent(l, first) != [0] {}
+            let mut all = vec![];
+            for n in 1..14 {
+                ack_with(l, first, n, &[]);
+                all.extend(sent(l, first));
+            }
+            let mut once = all.clone();
+            once.dedup();
+            assert_eq!(all, once);
+            assert!(all.is_sorted() && all.contains(&12), "{all:?}");
+        });
+    }
+}
+
+#[test]
+fn where_that_was_the_last_of_it_what_is_not_there_goes_again() {
+    on_spoken(|l| {
+        let first = queue(l, 13);
+        for end in [2, 3, 4, 7] {
+            ack(l, first, 0, &[(1, end)]);
+        }
+        ack(l, first, 0, &[(10, 11), (1, 9)]);
+        assert_eq!(sent(l, first), [12, 9]);
+    });
+}
+
+#[test]
+fn a_gap_is_told_by_an_empty_segment_though_there_is_text_to_send() {
+    for (options, blocks) in [(OPTIONS, 1), (&[2, 4, 0, 200], 0)] {
+        on_open(options, |l| {
+            let first = queue(l, 40);
+            for n in 1..4 {
+                let seq = l.model.rcv_nxt.wrapping_add(200 * n);
+                let text = bytes(seq, 200);
+                let ack = first.wrapping_add(2 * MSS * n);
+                let raw = Raw { seq, ack, flags: ACK, wnd: WINDOW, text: &text, ..Raw::default() };
+                let _ = l.engine.arrive(l.peer, l.us, &raw);
+                let [duplicate, others @ ..] = &l.engine.sent[..] else { panic!("nothing is sent") };
+                assert!(
+                    duplicate.text.is_empty() && !others.is_empty() && others.iter().all(|sent| !sent.text.is_empty())
+                );
+                assert_eq!(told(l)[0].1.len(), blocks);
+            }
+        });
+    }
+}
+
+#[test]
+fn nobody_else_makes_us_tell_of_what_came_twice() {
+    on_spoken(|l| {
+        say(l, 0, 400);
+        let seq = l.model.rcv_nxt.wrapping_sub(30_000);
+        let text = bytes(seq, 1_000);
+        for (flags, ack) in [(ACK, 0x1234_5678), (0, 0)] {
+            let raw = Raw { seq, ack, flags, wnd: WINDOW, text: &text, ..Raw::default() };
+            let _ = l.engine.arrive(l.peer, l.us, &raw);
+            assert!(told(l).iter().all(|(_, blocks)| blocks.is_empty()), "{:?}", told(l));
+        }
+    });
+}
+
+#[test]
+fn text_that_comes_again_with_a_fin_is_told_with_it() {
+    on_spoken(|l| {
+        say(l, 0, 400);
+        let (seq, ack) = (l.model.rcv_nxt, l.status().unwrap().snd_una.0);
+        let text = bytes(seq, 400);
+        let raw = Raw { seq, ack, flags: ACK | FIN, wnd: WINDOW, text: &text, ..Raw::default() };
+        let _ = l.engine.arrive(l.peer, l.us, &raw);
+        assert_eq!(told(l), [(401, vec![(0, 400)])]);
+    });
+}
+
+#[test]
+fn text_beyond_the_fin_is_forgotten_with_it() {
+    on_spoken(|l| {
+        say(l, 600, 100);
+        let raw = Raw {
+            seq: l.model.rcv_nxt,
+            ack: l.status().unwrap().snd_una.0,
+            flags: ACK | FIN,
+            wnd: WINDOW,
+            ..Raw::default()
+        };
+        let _ = l.engine.arrive(l.peer, l.us, &raw);
+        assert_eq!(told(l), [(1, vec![])]);
+    });
+}
+
+#[test]
+fn a_header_has_as_many_blocks_as_it_has_room_for() {
+    let mut sack = SackBlocks::NONE;
+    while sack.push(Seq(1), Seq(2)) {}
+    assert_eq!(sack.as_slice().len(), SackBlocks::MAX);
+    for (mss, sack_permitted, blocks) in [(None, false, 4), (Some(1), false, 4), (Some(1), true, 3)] {
+        let mut options = Options::NONE;
+        (options.mss, options.sack_permitted, options.sack) = (mss, sack_permitted, Some(sack));
+        let segment = Segment { header: Header { options, ..Header::default() }, payload: b"text" };
+        let mut buf = [0; 100];
+        let [a, b] = [1, 2].map(|n| IpAddr::from([10, 0, 0, n]));
+        let len = segment.emit(&mut buf, a, b, ChecksumBy::Software).unwrap();
+        let read = Segment::parse(&buf[..len], a, b, ChecksumBy::Software).unwrap();
+        assert_eq!(read.payload, b"text");
+        let Options { mss: its_mss, sack_permitted: permitted, sack, .. } = read.header.options;
+        assert_eq!((its_mss, permitted), (mss, sack_permitted));
+        assert_eq!(sack.map(|sack| sack.as_slice().len()), Some(blocks));
+    }
 }

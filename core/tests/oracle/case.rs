@@ -150,6 +150,12 @@ fn check_reply(case: &Case) -> Result<(), Wrong> {
             expect("text sent", sent[0].text.len() as u32, text)?;
             expect("RST reason", sent[0].reason, reason)
         }
+        Reply::AckThenText { flags, seq, ack, text } => {
+            expect("segments sent", sent.len(), 2)?;
+            expect("ACK sent", (sent[0].flags, sent[0].seq, sent[0].ack), (ACK, seq, ack))?;
+            expect("text with the ACK", sent[0].text.len(), 0)?;
+            expect("text sent", (sent[1].flags & !PSH, sent[1].seq, sent[1].text.len() as u32), (flags, seq, text))
+        }
         Reply::NewSynAck { ack, beyond } => {
             expect("segments sent", sent.len(), 1)?;
             expect("flags sent", sent[0].flags, SYN | ACK)?;
@@ -242,7 +248,9 @@ fn check_numbers(case: &Case, rig: &mut Rig<'_>) -> Result<(), Wrong> {
     }
     let snd_nxt = match case.effect.reply {
         Reply::NewSynAck { .. } => case.sent[0].end(),
-        Reply::Nothing | Reply::Segment { .. } | Reply::ResetThenSyn { .. } => after.snd_nxt,
+        Reply::Nothing | Reply::Segment { .. } | Reply::AckThenText { .. } | Reply::ResetThenSyn { .. } => {
+            after.snd_nxt
+        }
     };
     let keepalive = Seg::new(ACK, after.rcv_nxt.wrapping_sub(1), snd_nxt, 0, 0);
     // Where a SYN,ACK would be believed, or a SYN alone, it is the other.

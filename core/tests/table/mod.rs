@@ -112,6 +112,13 @@ pub(crate) enum Reply {
         text: u32,
         reason: Option<ResetReason>,
     },
+    /// An acknowledgment alone, and queued text behind it.
+    AckThenText {
+        flags: u8,
+        seq: u32,
+        ack: u32,
+        text: u32,
+    },
     /// A SYN,ACK with an initial sequence number of its own, beyond `beyond` where one is given.
     NewSynAck {
         ack: u32,
@@ -540,6 +547,17 @@ fn released(m: &mut Model) -> Option<Reply> {
 
 // The answers.
 
+/// An acknowledgment; queued text that may go carries it, but where text is held beyond a gap it stays a duplicate (RFC 5681 §2).
+fn answer(m: &mut Model) -> Reply {
+    match released(m) {
+        Some(Reply::Segment { flags, seq, ack, text, .. }) if m.held.is_some() => {
+            Reply::AckThenText { flags, seq, ack, text }
+        }
+        Some(reply) => reply,
+        None => ack_of(m),
+    }
+}
+
 fn ack_of(m: &Model) -> Reply {
     Reply::Segment { flags: ACK, seq: m.snd_nxt, ack: m.rcv_nxt, text: 0, reason: None }
 }
@@ -676,7 +694,7 @@ fn take_ack_quietly(m: &Model, s: &Seg) -> Effect {
 
 fn take_ack_only(m: &Model, s: &Seg) -> Effect {
     let mut after = with_ack(*m, s);
-    let reply = released(&mut after).unwrap_or(ack_of(&after));
+    let reply = answer(&mut after);
     Effect { action: Action::Acknowledged, reply, after, closed: None }
 }
 
@@ -697,7 +715,7 @@ fn close_after_peer(m: &Model, _: &Seg) -> Effect {
 fn take_all(m: &Model, s: &Seg) -> Effect {
     let mut after = with_fin(with_text(with_ack(*m, s), s), s);
     let closed = (after.state == State::TimeWait).then_some(CloseReason::LocalClosed);
-    let reply = released(&mut after).unwrap_or(ack_of(&after));
+    let reply = answer(&mut after);
     Effect { action: Action::Accepted, reply, after, closed }
 }
 
