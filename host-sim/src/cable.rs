@@ -340,4 +340,26 @@ mod tests {
         let lost = lost.iter().filter(|fate| **fate == Fate::Lost).count();
         assert_eq!(lost, 100, "a frame every millisecond for 100 ms");
     }
+
+    #[test]
+    fn a_corrupt_frame_differs_by_a_bit_behind_the_ip_header() {
+        let hostility = Hostility { loss: 0, duplicate: 0, reorder: 0, corrupt: 50, ..Hostility::moderate(7) };
+        let mut cable = Cable::new(Some(hostility));
+        let ipv4 = [&[0; 12][..], &[0x08, 0x00, 0x45], &[0; 60]].concat();
+        let ipv6 = [&[0; 12][..], &[0x86, 0xdd, 0x60], &[0; 60]].concat();
+        let arp = [&[0; 12][..], &[0x08, 0x06], &[0; 60]].concat();
+        for (frame, payload) in [(&ipv4, 34), (&ipv6, 54), (&arp, arp.len())] {
+            let mut changed = 0;
+            for i in 0..200 {
+                cable.carry(Instant::from_micros(i), Toward::Us, frame);
+                let late = Instant::from_micros(1_000_000_000);
+                let arrived = cable.take(late, Toward::Us).unwrap();
+                let differences = || frame.iter().zip(&arrived).map(|(a, b)| (a ^ b).count_ones());
+                assert!(differences().take(payload).sum::<u32>() == 0 && differences().sum::<u32>() <= 1);
+                changed += differences().sum::<u32>();
+            }
+            let expected = if payload < frame.len() { 60..140 } else { 0..1 };
+            assert!(expected.contains(&changed), "{changed} of 200");
+        }
+    }
 }

@@ -44,6 +44,11 @@ pub(crate) fn is_selective(c: &Connection) -> bool {
     c.recovery.phase() == Phase::Fast && c.sack.is_enabled()
 }
 
+/// Returns whether more than one segment may go again, as far as the windows admit it.
+pub(crate) fn has_many_to_resend(c: &Connection) -> bool {
+    !c.recovery.is_open() && (c.recovery.phase() == Phase::Timeout || is_selective(c))
+}
+
 /// Returns whether a segment is a duplicate acknowledgment (RFC 5681 §2): the peer has got something, and not what it waits for. With SACK it says what,
 /// and that is more than was known (RFC 6675 §2).
 #[inline]
@@ -63,10 +68,7 @@ pub(crate) fn update_scoreboard(c: &mut Connection, seg: &Segment<'_>) -> bool {
 /// Counts a duplicate acknowledgment; new data may follow it.
 pub(crate) fn count_duplicate(c: &mut Connection) {
     c.recovery.count_duplicate();
-    let phase = c.recovery.phase();
-    if c.sack.is_enabled() {
-        c.due.set(Due::RESEND, c.has(Due::RESEND) || matches!(phase, Phase::Fast | Phase::Timeout));
-    } else if phase == Phase::Fast {
+    if c.recovery.phase() == Phase::Fast && !c.sack.is_enabled() {
         c.congestion.inflate(1, c.tcb.mss);
     }
 }
@@ -80,14 +82,16 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     let segments = flight(c).div_ceil(u32::from(mss).max(1));
     // Too few are out to bring as many (RFC 5827 §3.1).
     let is_early = !is_sending && (2..=u32::from(DUP_THRESH)).contains(&segments);
-    // What was sent again in vain is acknowledged once more. Where one is enough, that would be taken for a loss, and so on for ever.
-    // With SACK such an acknowledgment has no news, and does not count.
-    let echoes = if c.sack.is_enabled() { 0 } else { c.recovery.echoes() };
-    let early = (segments as u8).saturating_sub(1).saturating_add(echoes);
-    let enough = if is_early { early.min(DUP_THRESH) } else { DUP_THRESH };
-    let is_enabled = c.sack.is_enabled();
-    let do_duplicates_count = is_enabled || !c.recovery.has(State::AT_END);
-    let is_lost = c.recovery.duplicates() >= enough && do_duplicates_count || c.sack.lost_end(mss) > 0;
+    let (duplicates, is_enabled) = (c.recovery.duplicates(), c.sack.is_enabled());
+    let is_lost = if is_enabled {
+        let is_all_but_one_there = is_early && c.sack.sacked_bytes() + u32::from(mss) >= flight(c);
+        duplicates >= DUP_THRESH || c.sack.lost_end(mss) > 0 || is_all_but_one_there
+    } else {
+        // What was sent again in vain is acknowledged once more. Where one is enough, that would be taken for a loss, and so on for ever.
+        let early = (segments as u8).saturating_sub(1).saturating_add(c.recovery.echoes());
+        let enough = if is_early { early.min(DUP_THRESH) } else { DUP_THRESH };
+        duplicates >= enough && !c.recovery.has(State::AT_END)
+    };
     if is_lost {
         // What limited transmit has let out does not count.
         let flight_then = flight(c).min(c.congestion.window());
@@ -140,8 +144,7 @@ fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool
 pub(crate) fn sent_again(c: &mut Connection, end: u32) {
     c.recovery.count_echo();
     c.recovery.resent = c.recovery.resent.max(u16::try_from(end).unwrap_or(u16::MAX));
-    let has_more = c.recovery.phase() == Phase::Timeout || is_selective(c);
-    if !has_more {
+    if !has_many_to_resend(c) {
         c.clear(Due::RESEND);
     }
 }

@@ -31,6 +31,10 @@ impl Sack {
         0
     }
 
+    pub(crate) fn sacked_bytes(&self) -> u32 {
+        0
+    }
+
     pub(crate) fn sacked_end(&self) -> u32 {
         0
     }

@@ -46,7 +46,8 @@ impl Sack {
         self.sacked_bytes() > before
     }
 
-    fn sacked_bytes(&self) -> u32 {
+    /// Returns how many numbers the peer has beyond the front.
+    pub(crate) fn sacked_bytes(&self) -> u32 {
         self.scoreboard.iter().map(|(start, end)| u32::from(end - start)).sum()
     }
 

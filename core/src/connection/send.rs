@@ -435,7 +435,15 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     if c.marks.intersects(Marks::LAST_TRY | Marks::DOUBTED) && (is_new || !counts_progress(c)) {
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
+    // Before the window, which this segment may move.
     let has_news = if is_new { advance_una(c, seg, now, settings) } else { loss::is_duplicate(c, seg) };
+    if ack.ge(c.tcb.snd_una) {
+        let was_closed = c.tcb.snd_wnd == 0;
+        update_window(c, seg);
+        if was_closed && c.tcb.snd_wnd > 0 {
+            window_opened(c, now, settings);
+        }
+    }
     if has_news {
         loss::count_duplicate(c);
         let is_sending = new(c).is_some();
@@ -444,14 +452,8 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
             arm_retransmission(c, now, settings);
         }
     }
-    if ack.ge(c.tcb.snd_una) {
-        let was_closed = c.tcb.snd_wnd == 0;
-        update_window(c, seg);
-        if was_closed && c.tcb.snd_wnd > 0 {
-            window_opened(c, now, settings);
-        }
-    }
-    if c.has(Due::RESEND) {
+    if c.has(Due::RESEND) || loss::has_many_to_resend(c) {
+        c.set(Due::RESEND);
         drop_resend_if_none(c);
     }
     update_persist_timer(c, now, settings);

@@ -109,10 +109,12 @@ pub(super) fn run(
 fn connect(net: &mut Net, server: SocketAddr, limit: Duration) -> Result<ConnectionHandle> {
     let (now, stream) = (net.now(), net.stream);
     let handle = net.ours().link().connect(now, 0, server, stream).context("no connection is opened")?;
-    net.until("the connection to iperf3", limit, &mut |net| match net.ours().tcp().status(handle)?.state {
-        State::SynSent | State::SynReceived => Ok(false),
-        State::Established => Ok(true),
-        state => bail!("iperf3 does not take our connection: {state}"),
+    net.until("the connection to iperf3", limit, &mut |net| {
+        let status = net.ours().tcp().status(handle)?;
+        if let Some(reason) = status.closed {
+            bail!("iperf3 does not take our connection: {reason}");
+        }
+        Ok(status.state == State::Established)
     })?;
     Ok(handle)
 }

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::cable::Hostility;
 use crate::family::Family;
 
+use super::content;
 use super::http::Server;
 use super::iperf::{self, Direction};
 use super::net::Net;
-use super::{Options, content, url_host};
+use super::options::{Options, url_host};
 
 /// iperf3's server listens here.
 const IPERF_PORT: u16 = 5_201;
@@ -40,17 +41,14 @@ pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Resu
     let expected = content::digest(options.bytes);
     let mut are_all_right = true;
     for &family in families {
-        let transfers: [(&'static str, &mut dyn FnMut(&mut Net) -> Result<Duration>); 4] = [
-            ("curl fetches from us", &mut |net| fetch(net, family, options, &expected)),
-            ("curl sends to us", &mut |net| put(net, family, options, &expected)),
-            ("we send to iperf3", &mut |net| with_iperf(net, family, options, Direction::ToPeer)),
-            ("iperf3 sends to us", &mut |net| with_iperf(net, family, options, Direction::ToUs)),
-        ];
-        for (name, transfer) in transfers {
-            let outcome = Outcome { name, family, bytes: options.bytes, result: transfer(net) };
-            are_all_right &= outcome.result.is_ok();
-            tell(&outcome);
-        }
+        let mut note = |name, result: Result<Duration>| {
+            are_all_right &= result.is_ok();
+            tell(&Outcome { name, family, bytes: options.bytes, result });
+        };
+        note("curl fetches from us", fetch(net, family, options, &expected));
+        note("curl sends to us", put(net, family, options, &expected));
+        note("we send to iperf3", with_iperf(net, family, options, Direction::ToPeer));
+        note("iperf3 sends to us", with_iperf(net, family, options, Direction::ToUs));
     }
     Ok(i32::from(!are_all_right))
 }

@@ -13,7 +13,7 @@ use crate::family::Family;
 use crate::kernel::{self, Wire, WireKind};
 use crate::world::OUR_MAC;
 
-use super::Options;
+use super::options::Options;
 
 /// How often programs that we started are asked whether they have ended.
 const PATROL: Duration = Duration::from_millis(10);
