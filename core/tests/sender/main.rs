@@ -8,5 +8,17 @@ mod findings;
 mod model;
 mod pairs;
 mod receiver;
+#[cfg(feature = "sack")]
+mod sack_findings;
+#[cfg(feature = "sack")]
+mod sack_model;
+#[cfg(feature = "sack")]
+mod sack_oracle;
+#[cfg(feature = "sack")]
+mod sack_receiver;
+#[cfg(feature = "sack")]
+mod sack_world;
+#[cfg(feature = "sack")]
+mod sack_worlds;
 mod world;
 mod worlds;

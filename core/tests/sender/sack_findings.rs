@@ -1,0 +1,117 @@
+//! What RFC 6675 and RFC 5827 ask of the sender in single stories, counted in segments.
+
+use std::time::Duration;
+
+use tcp_reset_core::{Config, StreamOptions};
+
+use crate::support::family::Family;
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig};
+use crate::support::table::{ACK, SYN};
+
+const MSS: u32 = 200;
+/// What the peer offers, in bytes.
+const WINDOW: u32 = 20_000;
+
+/// A connection that we opened, to a peer that takes SACK and offers `wnd`.
+fn on_open(wnd: u32, test: impl Fn(&mut Rig<'_>)) {
+    let config = Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..Config::default() };
+    let mut store = Box::new(LargeStore::new());
+    let mut rig = Rig::new(Engine::new(&mut *store, config), Family::V4, PEER_ISN);
+    rig.dial_with(StreamOptions { tx_buffer: 16_384, nagle: false, ..StreamOptions::default() });
+    rig.engine.wait(Duration::from_millis(50));
+    let ack = rig.model.snd_nxt;
+    let options = [2, 4, 0, MSS as u8, 4, 2, 1, 1];
+    let raw = Raw { seq: PEER_ISN, ack, flags: SYN | ACK, wnd: wnd as u16, options: &options, ..Raw::default() };
+    let _ = rig.engine.arrive(rig.peer, rig.us, &raw);
+    test(&mut rig);
+}
+
+/// Queues so many bytes; returns where they begin.
+fn queue_bytes(l: &mut Rig<'_>, len: u32) -> u32 {
+    let first = l.status().unwrap().snd_nxt.0;
+    assert_eq!(l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &vec![0; len as usize]), Ok(len as usize));
+    l.engine.drain();
+    first
+}
+
+fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
+    queue_bytes(l, segments * MSS)
+}
+
+/// The places of the segments that the last call sent, counted from `first` on.
+fn sent(l: &Rig<'_>, first: u32) -> Vec<u32> {
+    let of = |seq: u32| seq.wrapping_sub(first) / MSS;
+    l.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+}
+
+/// The peer acknowledges `to` bytes from `first` on, and has these besides.
+fn ack_bytes(l: &mut Rig<'_>, first: u32, to: u32, blocks: &[(u32, u32)], wnd: u32) {
+    let mut options = vec![];
+    if !blocks.is_empty() {
+        options.extend([1, 1, 5, 2 + 8 * blocks.len() as u8]);
+    }
+    for &(start, end) in blocks {
+        options.extend(first.wrapping_add(start).to_be_bytes());
+        options.extend(first.wrapping_add(end).to_be_bytes());
+    }
+    let (seq, ack) = (PEER_ISN.wrapping_add(1), first.wrapping_add(to));
+    let raw = Raw { seq, ack, flags: ACK, wnd: wnd as u16, options: &options, ..Raw::default() };
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
+}
+
+/// The same in segments.
+fn ack(l: &mut Rig<'_>, first: u32, n: u32, blocks: &[(u32, u32)], wnd: u32) {
+    let blocks: Vec<_> = blocks.iter().map(|(start, end)| (start * MSS, end * MSS)).collect();
+    ack_bytes(l, first, n * MSS, &blocks, wnd);
+}
+
+/// RFC 6298 §5: recovery is given the whole timeout, not what was left of the tail probe's time.
+#[test]
+fn recovery_begins_is_given_the_whole_timeout() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 10);
+        l.engine.wait(Duration::from_millis(50));
+        ack(l, first, 0, &[(1, 4)], WINDOW);
+        assert_eq!(sent(l, first), [0]);
+        l.engine.wait(Duration::from_millis(900));
+        assert_eq!(sent(l, first), [0; 0]);
+    });
+}
+
+/// However finely a peer cuts what it reports: one segment again, one reduction, and no more beyond what it reported than the congestion window.
+#[test]
+fn recovery_reports_by_the_byte_send_no_more_than_has_arrived() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 80);
+        let mut again = 0;
+        for n in 1..1_800 {
+            ack_bytes(l, first, 0, &[(MSS, MSS + n)], WINDOW);
+            let places = sent(l, first);
+            again += places.iter().filter(|at| **at == 0).count();
+            let status = l.status().unwrap();
+            // Limited transmit lets two segments out before recovery begins.
+            let most = if again == 0 { 12 * MSS } else { (5 * MSS).max(10 * MSS + 2 * MSS - n) };
+            let out_there = status.snd_nxt.0.wrapping_sub(first) - n;
+            assert!(out_there <= most, "{out_there} bytes out, at most {most} when {n} have arrived");
+        }
+        assert_eq!((again, l.status().unwrap().slow_start_threshold), (1, 5 * MSS));
+    });
+}
+
+/// Reports of what a timeout has cleared count anew, and begin no second recovery (RFC 6675 §5.1, RFC 6582 §4).
+#[test]
+fn timeout_reports_of_what_was_out_begin_no_recovery() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 10);
+        let _ = l.engine.next_deadline();
+        let _ = l.engine.next_deadline();
+        let threshold = l.status().unwrap().slow_start_threshold;
+        for end in 3..10 {
+            ack(l, first, 0, &[(1, end)], WINDOW);
+            assert_eq!(sent(l, first), [0; 0], "one segment is out, and the window is one");
+        }
+        ack(l, first, 9, &[], WINDOW);
+        assert_eq!(sent(l, first), [9]);
+        assert_eq!(l.status().unwrap().slow_start_threshold, threshold);
+    });
+}

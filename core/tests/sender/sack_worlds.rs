@@ -1,0 +1,60 @@
+//! The model of a sender to which SACK is spoken holds over random worlds.
+
+use crate::sack_model::Tally;
+use crate::sack_receiver::Manner;
+use crate::sack_world::{Plan, live, seeds};
+
+/// Worlds of the test.
+const WORLDS: u64 = 4_000;
+
+/// The receivers that the sender must get on with by all of the model's rules.
+const JUDGED: [Manner; 3] = [Manner::Truthful, Manner::TellsDuplicates, Manner::Silent];
+
+/// The same worlds each time; each manner of receiver is met, and each rule of the sender is used.
+#[test]
+fn sender_follows_the_model_of_sack() {
+    let mut sums = [Tally::default(); JUDGED.len()];
+    for seed in seeds("SACK_WORLDS", WORLDS) {
+        let plan = Plan::drawn(seed);
+        let Some(i) = JUDGED.iter().position(|manner| *manner == plan.manner) else { continue };
+        let tally = live(&plan).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        add(&mut sums[i], &tally);
+    }
+    for (manner, sum) in JUDGED.iter().zip(&sums) {
+        println!("{manner:?}: {sum:?}");
+    }
+    let [truthful, ..] = sums;
+    let used = [truthful.recoveries, truthful.partial_acks, truthful.by_rule_1, truthful.by_rule_3, truthful.timeouts];
+    assert!(used.iter().all(|count| *count > 30), "{truthful:?}");
+}
+
+fn add(sum: &mut Tally, tally: &Tally) {
+    let Tally {
+        timeouts,
+        probes,
+        window_probes,
+        recoveries,
+        early,
+        partial_acks,
+        by_rule_1,
+        by_rule_3,
+        beyond_recover,
+        unclear,
+        overflows,
+        again,
+        sent,
+    } = *tally;
+    sum.timeouts += timeouts;
+    sum.probes += probes;
+    sum.window_probes += window_probes;
+    sum.recoveries += recoveries;
+    sum.early += early;
+    sum.partial_acks += partial_acks;
+    sum.by_rule_1 += by_rule_1;
+    sum.by_rule_3 += by_rule_3;
+    sum.beyond_recover += beyond_recover;
+    sum.unclear += unclear;
+    sum.overflows += overflows;
+    sum.again += again;
+    sum.sent += sent;
+}
