@@ -115,3 +115,17 @@ fn timeout_reports_of_what_was_out_begin_no_recovery() {
         assert_eq!(l.status().unwrap().slow_start_threshold, threshold);
     });
 }
+
+/// RFC 2018 §8, RFC 6675 §4, SetPipe: what the peer has discarded after all counts in the pipe again, as much of it as was below what was sent again
+/// twice. That is more than the flight and the window together, and nothing new goes.
+#[test]
+fn recovery_peer_that_discards_what_it_reported_is_sent_nothing_new() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 10);
+        ack(l, first, 0, &[(1, 8), (9, 10)], WINDOW);
+        assert_eq!(sent(l, first), [0, 8]);
+        ack(l, first, 1, &[], WINDOW);
+        let _ = queue(l, 40);
+        assert_eq!(sent(l, first), [0; 0]);
+    });
+}
