@@ -129,3 +129,18 @@ fn recovery_peer_that_discards_what_it_reported_is_sent_nothing_new() {
         assert_eq!(sent(l, first), [0; 0]);
     });
 }
+
+/// RFC 5827 §3.1: with SACK all but one segment's worth of what is out must have arrived. Of eight short segments one came first, by another way.
+#[test]
+fn early_retransmit_waits_until_all_but_a_segment_has_arrived() {
+    on_open(WINDOW, |l| {
+        let first = queue_bytes(l, 50);
+        for _ in 1..8 {
+            let _ = queue_bytes(l, 50);
+        }
+        ack_bytes(l, first, 0, &[(350, 400)], WINDOW);
+        assert_eq!(sent(l, first), [0; 0], "50 of 400 bytes have arrived");
+        ack_bytes(l, first, 0, &[(200, 400)], WINDOW);
+        assert_eq!(sent(l, first), [0], "200 of 400");
+    });
+}

@@ -338,6 +338,8 @@ impl SackModel {
         self.tally.early += 1;
         let flight = self.flight();
         ensure!(flight < 4 * self.mss, "early retransmit with {flight} bytes out");
+        let sacked = self.board.bytes();
+        ensure!(sacked + self.mss >= flight, "early retransmit: {sacked} of {flight} bytes have arrived");
         Ok(())
     }
 
