@@ -144,3 +144,40 @@ fn early_retransmit_waits_until_all_but_a_segment_has_arrived() {
         assert_eq!(sent(l, first), [0], "200 of 400");
     });
 }
+
+/// RFC 5827 §3, condition 2.b: where the acknowledgment that tells of what arrived opens the window too, something new is sent.
+#[test]
+fn early_retransmit_gives_way_to_what_the_same_acknowledgment_lets_go() {
+    on_open(2 * MSS, |l| {
+        let first = queue(l, 10);
+        assert_eq!(sent(l, first), [0, 1]);
+        ack(l, first, 0, &[(1, 2)], WINDOW);
+        assert_eq!(sent(l, first).first(), Some(&2));
+    });
+}
+
+/// RFC 6675 §4, NextSeg: what is lost goes before what is new, also where a window that had shrunk held it back.
+#[test]
+fn recovery_window_opens_sends_what_is_lost_before_what_is_new() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 20);
+        ack(l, first, 0, &[(3, 10)], MSS);
+        assert_eq!(sent(l, first), [0]);
+        ack(l, first, 0, &[(3, 10)], WINDOW);
+        assert_eq!(sent(l, first)[..2], [1, 2]);
+    });
+}
+
+/// RFC 9293 §3.8.6: the window of the acknowledgment that arrives is the one that counts, also for what is sent again after a timeout.
+#[test]
+fn timeout_narrow_window_moves_on_sends_on() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 10);
+        let _ = l.engine.next_deadline();
+        let _ = l.engine.next_deadline();
+        ack(l, first, 1, &[], 2 * MSS);
+        assert_eq!(sent(l, first), [1, 2]);
+        ack(l, first, 2, &[], 2 * MSS);
+        assert_eq!(sent(l, first), [3]);
+    });
+}

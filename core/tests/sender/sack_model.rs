@@ -170,8 +170,6 @@ pub(crate) struct SackModel {
     /// Highest byte sent, exclusive (HighData).
     max: u32,
     wnd: u32,
-    /// Right edge of the window that the last acknowledgment found, where that was to the left of its own.
-    right_before: u32,
     board: Scoreboard,
     /// Highest byte sent again in this episode, exclusive (HighRxt).
     high_rxt: u32,
@@ -203,7 +201,6 @@ impl SackModel {
             una: 0,
             max: 0,
             wnd: start.wnd,
-            right_before: start.wnd,
             board: Scoreboard::default(),
             high_rxt: 0,
             recover: 0,
@@ -272,7 +269,6 @@ impl SackModel {
             self.has_timed_out = false;
             self.timer_from = now;
         }
-        let right_before = self.una + self.wnd;
         self.wnd = report.wnd;
         let first_end = self.high_rxt;
         if acked > 0 {
@@ -285,8 +281,6 @@ impl SackModel {
         let is_news = self.board.update(&report.blocks, self.una, self.max);
         self.tally.overflows += u32::from(self.board.has_overflowed);
         self.high_rxt = self.high_rxt.max(self.una);
-        let right_known = if acked > 0 || is_news { right_before } else { self.right_before };
-        self.right_before = right_known.min(self.una + self.wnd);
         if acked > 0 {
             // RFC 6582 §3.2 step 3: the front of what is left was not sent again yet.
             self.is_front_free = first_end <= self.una;
@@ -338,6 +332,7 @@ impl SackModel {
         self.tally.early += 1;
         let flight = self.flight();
         ensure!(flight < 4 * self.mss, "early retransmit with {flight} bytes out");
+        ensure!(!self.can_send_new(), "early retransmit where something new can be sent");
         let sacked = self.board.bytes();
         ensure!(sacked + self.mss >= flight, "early retransmit: {sacked} of {flight} bytes have arrived");
         Ok(())
@@ -659,22 +654,17 @@ impl SackModel {
         Ok(())
     }
 
-    /// The right edge of the window for what must be sent again.
-    fn right(&self) -> u32 {
-        self.right_before
-    }
-
     /// The length of the segment that NextSeg's rule 1 asks for, if there is one and the peer's window lets it go.
     fn lost_hole(&self) -> Option<u32> {
         let (from, to) = self.board.hole(self.high_rxt.max(self.una), self.max)?;
-        let to = to.min(from + self.mss).min(self.right());
+        let to = to.min(from + self.mss).min(self.una + self.wnd);
         (from < to && self.board.is_lost(from, self.mss)).then(|| to - from)
     }
 
     /// RFC 6675 §5 step C: what the congestion window lets go has gone.
     fn nothing_is_left(&self, after: Seen) -> Checked {
         let hole = self.board.hole(self.high_rxt.max(self.una), self.max);
-        let len_of = |(from, to): (u32, u32)| to.min(from + self.mss).min(self.right()).saturating_sub(from);
+        let len_of = |(from, to): (u32, u32)| to.min(from + self.mss).min(self.una + self.wnd).saturating_sub(from);
         let len = hole.map_or(0, len_of);
         let pipe = self.pipe();
         match self.phase {
