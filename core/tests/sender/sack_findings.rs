@@ -181,3 +181,14 @@ fn timeout_narrow_window_moves_on_sends_on() {
         assert_eq!(sent(l, first), [3]);
     });
 }
+
+/// RFC 6675 §5 step C and §4, NextSeg rule 3: while the window has room the next segment is asked for, and where the last new one has gone that is the hole
+/// which is not known to be lost.
+#[test]
+fn recovery_last_new_segment_is_followed_by_the_hole_that_is_left() {
+    on_open(WINDOW, |l| {
+        let first = queue(l, 11);
+        ack(l, first, 0, &[(1, 8), (9, 10)], WINDOW);
+        assert_eq!(sent(l, first), [0, 10, 8]);
+    });
+}

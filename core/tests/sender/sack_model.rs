@@ -678,6 +678,9 @@ impl SackModel {
                 ensure!(!is_lost, "the lost {hole:?} waits, {pipe} in the pipe, cwnd {}", after.cwnd);
                 let goes_new = self.can_send_new() && pipe + self.mss <= after.cwnd;
                 ensure!(!goes_new, "new bytes wait, {pipe} in the pipe, cwnd {}", after.cwnd);
+                let is_below = hole.is_some_and(|(from, _)| from < self.board.end()) && len > 0;
+                let waits = is_below && self.written <= self.max && pipe + len <= after.cwnd;
+                ensure!(!waits, "{hole:?} waits and nothing new is left, {pipe} in the pipe, cwnd {}", after.cwnd);
                 Ok(())
             }
             Phase::Loss => {
