@@ -284,6 +284,9 @@ impl SackModel {
         if acked > 0 {
             // RFC 6582 §3.2 step 3: the front of what is left was not sent again yet.
             self.is_front_free = first_end <= self.una;
+            if is_news && self.loses_with_progress(before, after, out)? {
+                return Ok(true);
+            }
             self.advance(now, acked, flight, before, after, out)
         } else if is_news {
             self.duplicate(is_reopened, before, after, out)
@@ -319,7 +322,7 @@ impl SackModel {
                     return Ok(false);
                 }
                 if !must {
-                    self.early_retransmit()?;
+                    self.early_retransmit(before.cwnd)?;
                 }
                 self.enter(self.flight(), before, after)?;
                 Ok(true)
@@ -327,12 +330,40 @@ impl SackModel {
         }
     }
 
-    /// RFC 5827 §3.1.
-    fn early_retransmit(&mut self) -> Checked {
+    /// RFC 6675 §5: news count as a duplicate, also where something new is acknowledged with them. Returns whether a recovery begins.
+    fn loses_with_progress(&mut self, before: Seen, after: Seen, out: &[Out]) -> Result<bool, String> {
+        self.dups = 1;
+        let is_over = self.una >= self.recover;
+        let may_begin = match self.phase {
+            Phase::Open => self.probed_to.is_none(),
+            Phase::Recovery | Phase::Loss => is_over,
+            Phase::Unclear => false,
+        };
+        if !may_begin {
+            return Ok(false);
+        }
+        let is_front_again = out.first().is_some_and(|out| out.at == self.una);
+        let must = self.board.is_lost(self.una, self.mss);
+        ensure!(is_front_again || !must, "{:?} and no recovery", self.board.runs);
+        if !is_front_again {
+            return Ok(false);
+        }
+        if !must {
+            self.early_retransmit(before.cwnd)?;
+        }
+        // What a recovery that is over has left of the window is not known here.
+        let before = if is_over && self.phase == Phase::Recovery { Seen { cwnd: 0, ..before } } else { before };
+        self.enter(self.flight(), before, after)?;
+        Ok(true)
+    }
+
+    /// RFC 5827 §3.1, also where something new waits that limited transmit does not let go.
+    fn early_retransmit(&mut self, cwnd: u32) -> Checked {
         self.tally.early += 1;
         let flight = self.flight();
         ensure!(flight < 4 * self.mss, "early retransmit with {flight} bytes out");
-        ensure!(!self.can_send_new(), "early retransmit where something new can be sent");
+        let is_limited = self.flight() + self.mss > cwnd + self.dups.min(2) * self.mss;
+        ensure!(is_limited || !self.can_send_new(), "early retransmit where something new can be sent");
         let sacked = self.board.bytes();
         ensure!(sacked + self.mss >= flight, "early retransmit: {sacked} of {flight} bytes have arrived");
         Ok(())
