@@ -287,7 +287,15 @@ impl SackModel {
             if is_news && self.loses_with_progress(before, after, out)? {
                 return Ok(true);
             }
-            self.advance(now, acked, flight, before, after, out)
+            let was_probed = self.probed_to.is_some();
+            let must = self.advance(now, acked, flight, before, after, out)?;
+            if was_probed && is_news && self.phase == Phase::Recovery {
+                // From where to where depends on whether the probe has drawn it.
+                (self.phase, self.recover) = (Phase::Unclear, self.max);
+                self.is_front_free = true;
+                return Ok(false);
+            }
+            Ok(must)
         } else if is_news {
             self.duplicate(is_reopened, before, after, out)
         } else {
