@@ -100,6 +100,9 @@ pub struct Config {
     /// Whether selective acknowledgment is offered to peers and accepted from them (RFC 2018); true by default.
     #[cfg(feature = "sack")]
     pub sack: bool,
+    /// How the congestion window grows and shrinks. Default [`CongestionControl::Cubic`].
+    #[cfg(feature = "cubic")]
+    pub congestion_control: CongestionControl,
     /// Who checks and fills in the TCP checksum. Default `None`: as the device says, where it says so (the Embassy side), or else
     /// [`ChecksumBy::Software`].
     pub checksum: Option<ChecksumBy>,
@@ -219,6 +222,17 @@ impl fmt::Display for InvalidSetting {
 
 impl core::error::Error for InvalidSetting {}
 
+/// How the congestion window grows and shrinks once a loss has shown what the path carries.
+#[cfg(feature = "cubic")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CongestionControl {
+    /// By a segment for each round trip; a loss leaves half (RFC 5681).
+    Reno,
+    /// With the time since the last loss, and no slower than Reno; a loss leaves seven tenths (RFC 9438).
+    Cubic,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -240,6 +254,8 @@ impl Default for Config {
             reset_diagnostics: false,
             #[cfg(feature = "sack")]
             sack: true,
+            #[cfg(feature = "cubic")]
+            congestion_control: CongestionControl::Cubic,
             checksum: None,
             #[cfg(feature = "eviction")]
             eviction: None,

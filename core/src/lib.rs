@@ -44,6 +44,8 @@ mod tables;
 mod time;
 mod wire;
 
+#[cfg(feature = "cubic")]
+pub use config::CongestionControl;
 pub use config::{
     Config, EvictBy, Eviction, InvalidSetting, KeepAlive, ListenOptions, MAX_BUFFER, MAX_DELAYED_ACK, MAX_LIMIT,
     MAX_MSS, MAX_PERIOD, MAX_R2, MAX_SYN_RECEIVED, MIN_BUFFER, MIN_MTU_IPV6, MIN_PATH_MTU_IPV4, MIN_PERIOD,

@@ -1,5 +1,8 @@
 //! How much may be in flight: the congestion window (RFC 5681). [`crate::connection::recovery`] says when something was lost.
 
+use crate::connection::cubic::Cubic;
+use crate::time::Millis;
+
 /// Bytes of the initial window, for segments of any usual size (RFC 6928).
 const INITIAL_WINDOW: u32 = 14_600;
 /// Segments of the initial window at most, and at least where the handshake went well.
@@ -12,14 +15,33 @@ const PER_ACK: u32 = 2;
 pub(crate) struct Congestion {
     cwnd: u16,
     ssthresh: u16,
+    cubic: Cubic,
+}
+
+/// New data was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) now: Millis,
+    /// Bytes acknowledged, and in flight before.
+    pub(crate) acked: u32,
+    pub(crate) flight: u32,
+    /// The smoothed round trip, in milliseconds.
+    pub(crate) srtt_ms: u32,
 }
 
 impl Congestion {
-    pub(crate) const ZERO: Congestion = Congestion { cwnd: 0, ssthresh: 0 };
+    pub(crate) const ZERO: Congestion = Congestion { cwnd: 0, ssthresh: 0, cubic: Cubic::OFF };
 
     /// An established connection's: after the SYN, or the SYN,ACK, was lost it is one segment (RFC 5681 §3.1).
     pub(crate) fn begin(mss: u16, syn_was_lost: bool) -> Congestion {
-        Congestion { cwnd: if syn_was_lost { mss } else { initial_window(mss) }, ssthresh: u16::MAX }
+        let cwnd = if syn_was_lost { mss } else { initial_window(mss) };
+        Congestion { cwnd, ssthresh: u16::MAX, ..Congestion::ZERO }
+    }
+
+    /// The same with CUBIC.
+    #[cfg(feature = "cubic")]
+    pub(crate) fn with_cubic(self) -> Congestion {
+        Congestion { cubic: Cubic::ON, ..self }
     }
 
     /// Bytes that may be in flight.
@@ -32,33 +54,45 @@ impl Congestion {
         self.ssthresh.into()
     }
 
-    /// New data of `acked` bytes was acknowledged. A window that was not used does not grow (RFC 7661 §4): `flight` was in flight.
+    /// A window that was not used does not grow (RFC 7661 §4).
     #[inline]
-    pub(crate) fn on_ack(&mut self, acked: u32, flight: u32, mss: u16, is_after_timeout: bool) {
-        if 2 * flight < self.window() || self.cwnd == u16::MAX {
+    pub(crate) fn on_ack(&mut self, progress: &Progress, mss: u16, is_after_timeout: bool) {
+        if 2 * progress.flight < self.window() || self.cwnd == u16::MAX {
+            self.cubic.pause();
             return;
         }
         let mss = u32::from(mss);
-        let growth = if self.cwnd < self.ssthresh {
+        let window = if self.cwnd < self.ssthresh {
             // After a timeout much that is acknowledged left the network long ago.
-            acked.min(if is_after_timeout { mss } else { PER_ACK * mss })
+            self.window() + progress.acked.min(if is_after_timeout { mss } else { PER_ACK * mss })
         } else {
-            // A segment for each round trip, in however many pieces it is acknowledged.
-            (mss * acked.min(u32::from(u16::MAX)) / self.window().max(1)).min(mss)
+            self.avoided(progress, mss)
         };
-        self.set(self.window() + growth);
+        self.set(window);
+    }
+
+    /// The window after new data was acknowledged in congestion avoidance.
+    fn avoided(&mut self, progress: &Progress, mss: u32) -> u32 {
+        let (window, acked) = (self.window(), progress.acked.min(u16::MAX.into()));
+        if self.cubic.is_on() {
+            return self.cubic.grown(window, acked, mss, progress.now, progress.srtt_ms);
+        }
+        // A segment for each round trip, in however many pieces it is acknowledged.
+        window + (mss * acked / window.max(1)).min(mss)
     }
 
     /// A segment was lost, as acknowledgments of others show (RFC 5681 §3.2).
     pub(crate) fn on_loss(&mut self, flight: u32, mss: u16) {
-        self.ssthresh = half_of(flight, mss);
+        self.ssthresh = self.reduced(flight, mss);
         self.cwnd = self.ssthresh;
+        self.cubic.on_loss(flight);
     }
 
     /// Nothing is heard any more (RFC 5681 §3.1). What is lost again says nothing new about the path.
     pub(crate) fn on_timeout(&mut self, flight: u32, mss: u16, is_first: bool) {
         if is_first {
-            self.ssthresh = half_of(flight, mss);
+            self.ssthresh = self.reduced(flight, mss);
+            self.cubic.on_timeout(flight);
         }
         self.cwnd = mss;
     }
@@ -66,6 +100,7 @@ impl Congestion {
     /// After an idle time of the timeout or more the path is unknown again (RFC 5681 §4.1).
     pub(crate) fn restart(&mut self, mss: u16) {
         self.cwnd = self.cwnd.min(initial_window(mss));
+        self.cubic.pause();
     }
 
     /// In fast recovery each acknowledgment says that a segment has left the network (RFC 6582 §3.2 step 3).
@@ -85,6 +120,12 @@ impl Congestion {
         self.set(self.threshold().min(flight.max(mss) + mss));
     }
 
+    /// What a loss leaves of what was in flight, and two segments at least.
+    fn reduced(&self, flight: u32, mss: u16) -> u16 {
+        let left = if self.cubic.is_on() { Cubic::after_loss(flight) } else { flight / 2 };
+        u16::try_from(left.max(2 * u32::from(mss))).unwrap_or(u16::MAX)
+    }
+
     fn set(&mut self, window: u32) {
         self.cwnd = u16::try_from(window).unwrap_or(u16::MAX);
     }
@@ -95,8 +136,4 @@ fn initial_window(mss: u16) -> u16 {
     let (most, least) = INITIAL_SEGMENTS;
     let window = (most * mss).min(INITIAL_WINDOW.max(least * mss));
     u16::try_from(window).unwrap_or(u16::MAX)
-}
-
-fn half_of(flight: u32, mss: u16) -> u16 {
-    u16::try_from((flight / 2).max(2 * u32::from(mss))).unwrap_or(u16::MAX)
 }

@@ -1,11 +1,13 @@
 //! What was lost, and what is sent again for it: fast retransmit and NewReno (RFC 5681 §3.2, RFC 6582), limited transmit (RFC 3042), early
 //! retransmit (RFC 5827), the tail loss probe (after RFC 8985 §7), and the timeout (RFC 6298 §5).
 
+use crate::connection::congestion::Progress;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::recovery::{DUP_THRESH, Phase, State};
 use crate::connection::slot::Connection;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::State as TcpState;
+use crate::time::Millis;
 use crate::wire::segment::{Control, Segment};
 
 /// Segments that limited transmit lets out beyond the congestion window (RFC 3042).
@@ -45,6 +47,7 @@ pub(crate) fn is_selective(c: &Connection) -> bool {
 }
 
 /// Returns whether more than one segment may go again, as far as the windows admit it.
+#[inline]
 pub(crate) fn has_many_to_resend(c: &Connection) -> bool {
     !c.recovery.is_open() && (c.recovery.phase() == Phase::Timeout || is_selective(c))
 }
@@ -106,17 +109,21 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
 
 /// SND.UNA has moved by `n`, of `flight` that were out. `is_late` says that it was no tail loss probe that drew the answer.
 #[inline]
-pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool) {
+pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool, now: Millis) {
     c.recovery.forget_duplicates();
+    // Reno does not ask for it.
+    let srtt_ms = if cfg!(feature = "cubic") { c.rtt.smoothed_ms().unwrap_or(0) } else { 0 };
+    let progress = Progress { now, acked: n, flight, srtt_ms };
     if c.recovery.is_open() {
         c.recovery.pass(n);
-        c.congestion.on_ack(n, flight, c.tcb.mss, false);
+        c.congestion.on_ack(&progress, c.tcb.mss, false);
     } else {
-        progressed_in_recovery(c, n, flight, is_late);
+        progressed_in_recovery(c, &progress, is_late);
     }
 }
 
-fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool) {
+fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool) {
+    let &Progress { acked: n, flight, .. } = progress;
     let (mss, phase) = (c.tcb.mss, c.recovery.phase());
     let is_over = c.recovery.advance(n, flight);
     match phase {
@@ -132,7 +139,10 @@ fn progressed_in_recovery(c: &mut Connection, n: u32, flight: u32, is_late: bool
         Phase::Fast if is_over => c.congestion.on_recovered(flight.saturating_sub(n), mss),
         Phase::Fast if c.sack.is_enabled() => {}
         Phase::Fast => c.congestion.deflate(n, mss),
-        Phase::Timeout => c.congestion.on_ack(n, c.congestion.window(), mss, true),
+        Phase::Timeout => {
+            let used = Progress { flight: c.congestion.window(), ..*progress };
+            c.congestion.on_ack(&used, mss, true);
+        }
     }
     // Without SACK one hole is made good at a time, however it is acknowledged.
     let is_next = c.recovery.resent == 0 || c.sack.is_enabled();

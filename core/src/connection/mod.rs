@@ -3,6 +3,11 @@
 //! Nothing here decides about a segment: [`crate::rules`] has done that, and says in a `Take` what may be used.
 
 pub(crate) mod congestion;
+#[cfg(feature = "cubic")]
+mod cubic;
+#[cfg(not(feature = "cubic"))]
+#[path = "no_cubic.rs"]
+mod cubic;
 pub(crate) mod flags;
 pub(crate) mod limits;
 pub(crate) mod list;

@@ -444,19 +444,25 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
             window_opened(c, now, settings);
         }
     }
-    if has_news {
-        loss::count_duplicate(c);
-        let is_sending = new(c).is_some();
-        if loss::do_duplicates_mean_loss(c, is_sending) {
-            // What is sent again is given its whole time.
-            arm_retransmission(c, now, settings);
+    if c.tcb.snd_nxt != c.tcb.snd_una {
+        if has_news {
+            judge_duplicate(c, now, settings);
+        }
+        if c.has(Due::RESEND) || loss::has_many_to_resend(c) {
+            c.set(Due::RESEND);
+            drop_resend_if_none(c);
         }
     }
-    if c.has(Due::RESEND) || loss::has_many_to_resend(c) {
-        c.set(Due::RESEND);
-        drop_resend_if_none(c);
-    }
     update_persist_timer(c, now, settings);
+}
+
+fn judge_duplicate(c: &mut Connection, now: Millis, settings: &Settings) {
+    loss::count_duplicate(c);
+    let is_sending = new(c).is_some();
+    if loss::do_duplicates_mean_loss(c, is_sending) {
+        // What is sent again is given its whole time.
+        arm_retransmission(c, now, settings);
+    }
 }
 
 /// What was in flight when the window closed has had no chance since: its time starts now, once until it makes progress. A user timeout
@@ -501,11 +507,11 @@ fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Se
         c.recovery.set(recovery::State::PROBE_SPENT, false);
     }
     let is_late = c.recovery.phase() == Phase::Probing && is_before_answer(c, now, settings);
-    loss::progressed(c, n, flight, is_late);
+    loss::progressed(c, n, flight, is_late, now);
     c.made_progress(now);
     if c.tcb.snd_nxt == c.tcb.snd_una {
         c.clear(Marks::REXMIT | Marks::PERSIST);
-        c.clear(Due::PROBE);
+        c.clear(Due::PROBE | Due::RESEND);
     } else {
         arm_retransmission(c, now, settings);
     }

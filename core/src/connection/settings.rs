@@ -2,6 +2,8 @@
 
 use core::num::NonZeroU8;
 
+#[cfg(feature = "cubic")]
+use crate::config::CongestionControl;
 use crate::config::{
     Config, InvalidSetting, ListenOptions, MAX_MSS, MAX_PERIOD, MAX_SYN_RECEIVED, MSS_DEFAULT, MSS_DEFAULT_IPV6,
     MSS_FLOOR, Network, Overflow, PortRange, RstPolicy, Setting, StreamOptions,
@@ -47,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) reset_diagnostics: bool,
     #[cfg(feature = "sack")]
     pub(crate) sack: bool,
+    #[cfg(feature = "cubic")]
+    pub(crate) congestion_control: CongestionControl,
     pub(crate) checksum: ChecksumBy,
     pub(crate) ephemeral_ports: PortRange,
 }
@@ -74,6 +78,8 @@ impl Settings {
             reset_diagnostics,
             #[cfg(feature = "sack")]
             sack,
+            #[cfg(feature = "cubic")]
+            congestion_control,
             checksum,
             #[cfg(feature = "user-timeout-option")]
             user_timeout_limit,
@@ -109,6 +115,8 @@ impl Settings {
             reset_diagnostics,
             #[cfg(feature = "sack")]
             sack,
+            #[cfg(feature = "cubic")]
+            congestion_control,
             checksum: checksum.unwrap_or_default(),
             ephemeral_ports,
         })

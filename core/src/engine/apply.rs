@@ -1,5 +1,7 @@
 //! What a judgement does to a connection: everything that changes a slot because of a segment, and every end.
 
+#[cfg(feature = "cubic")]
+use crate::config::CongestionControl;
 use crate::connection::congestion::Congestion;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::pool::Buffers;
@@ -60,6 +62,10 @@ impl Tcp<'_> {
         }
         if establishes {
             establish(c, seg, ms);
+            #[cfg(feature = "cubic")]
+            if self.settings.congestion_control == CongestionControl::Cubic {
+                c.congestion = c.congestion.with_cubic();
+            }
         } else if syn {
             receive_syn(c, seg, ms);
             send::arm_retransmission(c, ms, &self.settings);

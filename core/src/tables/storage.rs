@@ -78,6 +78,9 @@ mod budget {
     /// What SACK keeps in a connection's record, and in a half-open one.
     const SACK: (usize, usize) = (price(cfg!(feature = "sack"), 28), price(cfg!(feature = "sack"), 4));
 
+    /// What CUBIC does.
+    const CUBIC: usize = price(cfg!(feature = "cubic"), 16);
+
     const fn price(is_on: bool, bytes: usize) -> usize {
         if is_on { bytes } else { 0 }
     }
@@ -87,7 +90,7 @@ mod budget {
         (size_of::<Grown>() - size_of::<Base>()) / 2
     }
 
-    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK.0 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK.0 + CUBIC + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + SACK.1 + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + LONGER);
 }

@@ -7,6 +7,8 @@ mod support;
 
 mod acknowledging;
 mod closing;
+#[cfg(feature = "cubic")]
+mod cubic;
 mod diagnostics;
 mod freed;
 mod limits;

@@ -7,7 +7,7 @@ use tcp_reset_core::{
 };
 
 use crate::support::family::{Family, over_each};
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, START, peer, us};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, START, peer, reno, us};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN, Seg};
 
 /// Buffers several segments long.
@@ -15,7 +15,7 @@ const BUFFER: u32 = 8_192;
 pub(crate) const MSS: u32 = 200;
 
 pub(crate) fn config() -> Config {
-    Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..Config::default() }
+    Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..reno() }
 }
 
 /// The same with room for the family's longer header, so that segments have the same text over both.

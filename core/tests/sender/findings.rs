@@ -5,7 +5,7 @@ use std::time::Duration;
 use tcp_reset_core::{Config, Status, StreamOptions, Timer};
 
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Rig};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Rig, reno};
 use crate::support::table::{ACK, SYN, Seg};
 
 const MSS: u32 = 200;
@@ -17,7 +17,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn config() -> Config {
-    Config { mss: Some(MSS as u16), rto_min: ms(1_000), ..Config::default() }
+    Config { mss: Some(MSS as u16), rto_min: ms(1_000), ..reno() }
 }
 
 fn stream() -> StreamOptions {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tcp_reset_core::{Config, StreamOptions};
 
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, reno};
 use crate::support::table::{ACK, SYN};
 
 const MSS: u32 = 200;
@@ -14,7 +14,7 @@ const WINDOW: u32 = 20_000;
 
 /// A connection that we opened, to a peer that takes SACK and offers `wnd`.
 fn on_open(wnd: u32, test: impl Fn(&mut Rig<'_>)) {
-    let config = Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..Config::default() };
+    let config = Config { mss: Some(MSS as u16), rto_min: Duration::from_secs(1), ..reno() };
     let mut store = Box::new(LargeStore::new());
     let mut rig = Rig::new(Engine::new(&mut *store, config), Family::V4, PEER_ISN);
     rig.dial_with(StreamOptions { tx_buffer: 16_384, nagle: false, ..StreamOptions::default() });

@@ -7,7 +7,7 @@ use tcp_reset_core::{ChecksumBy, Config, ConnectionHandle, LinkAddr, ListenOptio
 
 use crate::sack_world::seeds;
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, Raw, Sent, peer, us};
+use crate::support::rig::{Engine, LargeStore, Raw, Sent, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{Rng, stream_bytes};
 
@@ -110,7 +110,7 @@ fn live(seed: u64) -> Tally {
         checksum: Some(ChecksumBy::Hardware),
         delayed_ack: Duration::from_millis(rng.pick(&[0, 40])),
         challenge_limit: u8::MAX,
-        ..Config::default()
+        ..reno()
     };
     let mut store = Box::new(LargeStore::new());
     let mut engine = Engine::new(&mut *store, config);

@@ -12,7 +12,7 @@ use crate::model::{Model, Out, Seen};
 use crate::sack_model::{Cause, SackModel, Start, Tally};
 use crate::sack_receiver::{MANNERS, Manner, Report, SackReceiver};
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, key, peer, us};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, key, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{MS, Rng, SECOND, stream_bytes};
 
@@ -137,7 +137,7 @@ fn config(plan: &Plan) -> Config {
         mss: Some(plan.mss),
         rto_min: Duration::from_millis(plan.rto_min_ms),
         rto_max: Duration::from_micros(RTO_MAX),
-        ..Config::default()
+        ..reno()
     }
 }
 

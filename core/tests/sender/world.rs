@@ -11,7 +11,7 @@ use tcp_reset_core::{
 use crate::model::{Cause, Model, Out, Seen, Start};
 use crate::receiver::{Ack, Receiver};
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, peer, us};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{MS, Rng, SECOND, stream_bytes};
 
@@ -106,7 +106,7 @@ pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
         mss: Some(plan.mss),
         rto_min: Duration::from_millis(plan.rto_min_ms),
         rto_max: Duration::from_micros(RTO_MAX),
-        ..Config::default()
+        ..reno()
     };
     let mut engine = Engine::new(&mut *store, config);
     let stream =

@@ -87,6 +87,7 @@ fn color(contender: Contender) -> RGBColor {
     match contender {
         Contender::Ours => RGBColor(0xd6, 0x27, 0x28),
         Contender::OursSack => RGBColor(0xff, 0x7f, 0x0e),
+        Contender::OursCubic => RGBColor(0x8c, 0x56, 0x4b),
         Contender::SmoltcpNone => RGBColor(0x1f, 0x77, 0xb4),
         Contender::SmoltcpReno => RGBColor(0x2c, 0xa0, 0x2c),
         Contender::SmoltcpCubic => RGBColor(0x94, 0x67, 0xbd),

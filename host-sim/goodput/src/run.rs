@@ -16,10 +16,12 @@ use crate::transfer::Transfer;
 /// A stack, with its congestion control where it has a choice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Contender {
-    /// tcp-reset-core without SACK.
+    /// tcp-reset-core with Reno, without SACK.
     Ours,
     /// The same with SACK at both ends.
     OursSack,
+    /// tcp-reset-core with CUBIC and SACK.
+    OursCubic,
     /// smoltcp 0.14 without congestion control.
     SmoltcpNone,
     /// smoltcp 0.14 with Reno.
@@ -30,8 +32,14 @@ pub enum Contender {
 
 impl Contender {
     /// All of them, in the order of the table's columns.
-    pub const ALL: [Contender; 5] =
-        [Contender::Ours, Contender::OursSack, Contender::SmoltcpNone, Contender::SmoltcpReno, Contender::SmoltcpCubic];
+    pub const ALL: [Contender; 6] = [
+        Contender::Ours,
+        Contender::OursSack,
+        Contender::OursCubic,
+        Contender::SmoltcpNone,
+        Contender::SmoltcpReno,
+        Contender::SmoltcpCubic,
+    ];
 
     /// Returns the name in arguments and in the snapshot.
     #[must_use]
@@ -39,6 +47,7 @@ impl Contender {
         match self {
             Contender::Ours => "ours",
             Contender::OursSack => "sack",
+            Contender::OursCubic => "sack-cubic",
             Contender::SmoltcpNone => "none",
             Contender::SmoltcpReno => "reno",
             Contender::SmoltcpCubic => "cubic",
@@ -51,6 +60,7 @@ impl Contender {
         match self {
             Contender::Ours => "ours",
             Contender::OursSack => "ours, SACK",
+            Contender::OursCubic => "ours, SACK, CUBIC",
             Contender::SmoltcpNone => "smoltcp none",
             Contender::SmoltcpReno => "smoltcp Reno",
             Contender::SmoltcpCubic => "smoltcp CUBIC",
@@ -61,7 +71,7 @@ impl Contender {
     #[must_use]
     pub fn has_buffer(self, bytes: usize) -> bool {
         match self {
-            Contender::Ours | Contender::OursSack => ours::has_buffer(bytes),
+            Contender::Ours | Contender::OursSack | Contender::OursCubic => ours::has_buffer(bytes),
             // It scales its window.
             Contender::SmoltcpNone | Contender::SmoltcpReno | Contender::SmoltcpCubic => true,
         }
@@ -99,8 +109,17 @@ pub fn run(
 ) -> Result<Outcome> {
     let bytes = segments * MSS as u64;
     let control = match contender {
-        Contender::Ours | Contender::OursSack => {
-            let config = Config { sack: contender == Contender::OursSack, ..Config::default() };
+        Contender::Ours | Contender::OursSack | Contender::OursCubic => {
+            let is_cubic = contender == Contender::OursCubic;
+            let config = Config {
+                sack: contender != Contender::Ours,
+                congestion_control: if is_cubic {
+                    tcp_reset_core::CongestionControl::Cubic
+                } else {
+                    tcp_reset_core::CongestionControl::Reno
+                },
+                ..Config::default()
+            };
             let (mut at_sender, mut at_receiver) = (Box::new(Storage::new()), Box::new(Storage::new()));
             let sender = Ours::new(End::Sender, buffer, config, &mut at_sender)?;
             let receiver = Ours::new(End::Receiver, buffer, config, &mut at_receiver)?;

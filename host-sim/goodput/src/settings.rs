@@ -71,7 +71,7 @@ fn number<N: FromStr + PartialOrd + Display>(
 
 fn contender(name: &str) -> Result<Contender> {
     let found = Contender::ALL.into_iter().find(|contender| contender.name() == name);
-    found.ok_or_else(|| anyhow!("there is no stack `{name}`; there are ours, sack, none, reno, cubic"))
+    found.ok_or_else(|| anyhow!("there is no stack `{name}`; there are ours, sack, sack-cubic, none, reno, cubic"))
 }
 
 /// Returns what the settings ask for; without any the whole table.

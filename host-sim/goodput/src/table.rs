@@ -24,7 +24,8 @@ impl fmt::Display for Table<'_> {
             let Cell { reorder, loss, rtt, buffer } = *cell;
             write!(f, "| {} % | {} % | {rtt} ms | {} |", percent(loss), percent(reorder), size(buffer))?;
             values.iter().try_for_each(|value| write!(f, " {value} |"))?;
-            let is_ours = |one: &&Contender| matches!(one, Contender::Ours | Contender::OursSack);
+            let is_ours =
+                |one: &&Contender| matches!(one, Contender::Ours | Contender::OursSack | Contender::OursCubic);
             let others = contenders.iter().filter(|one| !is_ours(one)).map(|one| self.value(values, *one));
             let best = others.flatten().reduce(f64::max);
             let ours = self.value(values, Contender::Ours);

@@ -22,14 +22,18 @@ const PRICES: &[(&str, &[&str])] = &[
     ("`eviction`, and `deadlines` with it", &["eviction"]),
     ("`user-timeout-option`", &["user-timeout-option"]),
     ("`sack`", &["sack"]),
+    ("`cubic`", &["cubic"]),
     ("`journal`", &["journal"]),
     ("`reset-diagnostics`", &["reset-diagnostics"]),
-    ("all of these", &["keepalive", "eviction", "user-timeout-option", "sack", "journal", "reset-diagnostics"]),
+    (
+        "all of these",
+        &["keepalive", "eviction", "user-timeout-option", "sack", "cubic", "journal", "reset-diagnostics"],
+    ),
     ("`ethernet`, which this server has no use for", &["ethernet"]),
     ("`ipv6`", &["ipv6"]),
     (
         "`ipv6` and all of these",
-        &["ipv6", "keepalive", "eviction", "user-timeout-option", "sack", "journal", "reset-diagnostics"],
+        &["ipv6", "keepalive", "eviction", "user-timeout-option", "sack", "cubic", "journal", "reset-diagnostics"],
     ),
 ];
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tcp_reset_core::{
-    Config, EvictBy, Eviction, KeepAlive, ListenOptions, Overflow, PortRange, RstPolicy, StreamOptions,
+    Config, CongestionControl, EvictBy, Eviction, KeepAlive, ListenOptions, Overflow, PortRange, RstPolicy,
+    StreamOptions,
 };
 
 use super::addresses::Ep;
@@ -110,6 +111,8 @@ impl Draw {
             host.has_journal = rng.bool();
             host.config.reset_diagnostics = rng.bool();
             host.config.sack = rng.u8(..4) > 0;
+            host.config.congestion_control =
+                if rng.bool() { CongestionControl::Cubic } else { CongestionControl::Reno };
             if self.chance(2) {
                 self.steer(seed, h, host);
             }

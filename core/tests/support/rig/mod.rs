@@ -69,6 +69,15 @@ pub(crate) fn key(seed: u8) -> SecretKey {
     SecretKey::new(bytes).unwrap()
 }
 
+/// The default, whose congestion window is Reno's.
+pub(crate) fn reno() -> Config {
+    Config {
+        #[cfg(feature = "cubic")]
+        congestion_control: tcp_reset_core::CongestionControl::Reno,
+        ..Config::default()
+    }
+}
+
 /// Settings that answer at once, wait a second for an answer, and spend no time on checksums.
 pub(crate) fn quick_config() -> Config {
     let rto_min = Duration::from_secs(1);

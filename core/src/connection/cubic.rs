@@ -1,0 +1,126 @@
+//! CUBIC (RFC 9438): in congestion avoidance the window grows with the time since the last loss, not with round trips alone. Times are in ticks of 1/64 s,
+//! so that 32 bits do.
+
+use crate::time::Millis;
+
+/// A window after a loss, in tenths of the one before (β_cubic, §4.6).
+const BETA_TENTHS: u32 = 7;
+/// Beyond this no window is what 16 bits say.
+const MOST_TICKS: u32 = 20 * 64;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cubic {
+    is_on: bool,
+    /// Whether the times below count: from the first acknowledgment in congestion avoidance on.
+    is_growing: bool,
+    /// The window before the last loss, or less where it had not come back (W_max, §4.7); 0 before one, and after a timeout.
+    w_max: u16,
+    /// The window before the last loss (cwnd_prior).
+    prior: u16,
+    /// What Reno's window would be (W_est, §4.3).
+    w_est: u16,
+    /// When W_max is reached again, in ticks after `since` (K, §4.2).
+    k: u16,
+    since: Millis,
+}
+
+impl Cubic {
+    pub(crate) const OFF: Cubic =
+        Cubic { is_on: false, is_growing: false, w_max: 0, prior: 0, w_est: 0, k: 0, since: Millis(0) };
+
+    pub(crate) const ON: Cubic = Cubic { is_on: true, ..Cubic::OFF };
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Returns what is left of a window after a loss.
+    pub(crate) fn after_loss(window: u32) -> u32 {
+        window * BETA_TENTHS / 10
+    }
+
+    /// A loss, with `window` bytes in flight (§4.6); where the window had not grown to W_max again, others need room (§4.7).
+    pub(crate) fn on_loss(&mut self, window: u32) {
+        let is_converging = window < self.w_max.into();
+        self.w_max = saturate(if is_converging { window * (10 + BETA_TENTHS) / 20 } else { window });
+        self.prior = saturate(window);
+        self.is_growing = false;
+    }
+
+    /// §4.8: the path is unknown.
+    pub(crate) fn on_timeout(&mut self, window: u32) {
+        self.w_max = 0;
+        self.prior = saturate(window);
+        self.is_growing = false;
+    }
+
+    /// The window was not used: time that passes does not open it (§5.8).
+    pub(crate) fn pause(&mut self) {
+        self.is_growing = false;
+    }
+
+    /// Returns the window after `acked` bytes in congestion avoidance (§4.2 to §4.5).
+    pub(crate) fn grown(&mut self, cwnd: u32, acked: u32, mss: u32, now: Millis, srtt_ms: u32) -> u32 {
+        if !self.is_growing {
+            self.begin(cwnd, mss, now);
+        }
+        let ticks = now.since(self.since).saturating_add(srtt_ms).min(MOST_TICKS * 16) * 8 / 125;
+        let target = self.window_at(ticks, mss).clamp(cwnd, cwnd + cwnd / 2);
+        // α is 3 (1 - β) / (1 + β) until the window before the loss is reached, and 1 from there on (§4.3).
+        let (numerator, denominator) = if self.w_est < self.prior { (9, 17) } else { (1, 1) };
+        let reno = mss * acked.min(cwnd) / cwnd.max(1) * numerator / denominator;
+        self.w_est = saturate(u32::from(self.w_est) + reno);
+        let cubic = cwnd + (target - cwnd) * acked.min(cwnd) / cwnd.max(1);
+        cubic.max(self.w_est.into())
+    }
+
+    fn begin(&mut self, cwnd: u32, mss: u32, now: Millis) {
+        let missing = u32::from(self.w_max).saturating_sub(cwnd);
+        if missing == 0 {
+            self.w_max = saturate(cwnd);
+        }
+        // (W_max - cwnd) / C, C = 0.4 segments/s^3; in twentieths of a segment, times 64^3 / 8.
+        self.k = cube_root(missing * 20 / mss.max(1) * (64 * 64 * 64 / 8));
+        self.w_est = saturate(cwnd);
+        self.since = now;
+        self.is_growing = true;
+    }
+
+    /// W_cubic, in bytes (§4.2).
+    fn window_at(&self, ticks: u32, mss: u32) -> u32 {
+        let (k, w_max) = (u32::from(self.k), u32::from(self.w_max));
+        let distance = ticks.abs_diff(k).min(MOST_TICKS);
+        // C * mss * (distance / 64)^3
+        let change = (distance * distance * distance / 1_024).saturating_mul(mss) / 640;
+        if ticks < k { w_max.saturating_sub(change) } else { w_max.saturating_add(change).min(u16::MAX.into()) }
+    }
+}
+
+fn cube_root(n: u32) -> u16 {
+    let mut root = 0_u32;
+    // The root of 32 bits has 11.
+    for bit in (0..11).rev() {
+        let candidate = root | 1 << bit;
+        if candidate.checked_pow(3).is_some_and(|cube| cube <= n) {
+            root = candidate;
+        }
+    }
+    root as u16
+}
+
+fn saturate(window: u32) -> u16 {
+    u16::try_from(window).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cube_roots_are_those_below() {
+        for n in (0..5_000).chain([u32::MAX, 1_625 * 1_625 * 1_625, 1_625 * 1_625 * 1_625 - 1]) {
+            let root = u64::from(cube_root(n));
+            assert!(root.pow(3) <= n.into() && (root + 1).pow(3) > n.into(), "{n}: {root}");
+        }
+    }
+}
