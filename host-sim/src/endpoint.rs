@@ -52,7 +52,20 @@ impl Endpoint {
     /// # Errors
     /// If the system has no random bytes to give.
     pub fn boot(addr: IpAddr, prefix: u8, mac: [u8; 6], config: Config) -> Result<Endpoint> {
-        let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
+        Endpoint::boot_on(Box::leak(Box::new(Board::new())), addr, prefix, mac, config)
+    }
+
+    /// The same on other memory.
+    ///
+    /// # Errors
+    /// As [`Endpoint::boot`].
+    pub fn boot_on<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+        storage: &'static mut Storage<C, L, H, T, P>,
+        addr: IpAddr,
+        prefix: u8,
+        mac: [u8; 6],
+        config: Config,
+    ) -> Result<Endpoint> {
         let tcp = Tcp::new(storage, config, random_key()?)?;
         let mut link = Link::new(tcp, Medium::Ethernet(LinkAddr(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;

@@ -94,6 +94,7 @@ enum Command {
     Bench,
     Measure(measure::Options),
     Transfer(transfer::Options),
+    Fairness(transfer::FairnessOptions),
     #[cfg(feature = "peers")]
     Probes(host_sim::probes::Options),
 }
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "peers")]
         Some(Command::Probes(options)) => return code_of(host_sim::probes::run(options).map(|()| 0)),
         Some(Command::Transfer(options)) => return code_of(transfer::run(options)),
+        Some(Command::Fairness(options)) => return code_of(transfer::run_fairness(options)),
         Some(Command::Campaign(options)) => return code_of(campaign::run(options).map(|holds| i32::from(!holds))),
         Some(Command::Qemu(options)) => return code_of(qemu::command::run(options)),
         None => {}

@@ -7,8 +7,10 @@
 //! | `http` | a server: content to be fetched, and content that is sent there, each with its digest |
 //! | `iperf` | a client of iperf3's server |
 //! | `judge` | the transfers that must hold |
+//! | `fairness` | `host-sim fairness`: our connections beside Linux's over one bottleneck |
 
 mod content;
+mod fairness;
 mod http;
 mod iperf;
 mod judge;
@@ -18,14 +20,20 @@ mod options;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use tcp_reset_core::{MAX_BUFFER, Storage};
 
+use crate::cable::Cable;
 use crate::family::Family;
 use crate::kernel::WireKind;
 
+pub use self::fairness::{FairnessOptions, run as run_fairness};
 use self::http::Server;
 use self::net::Net;
 pub use self::options::Options;
 use self::options::url_host;
+
+/// Eight connections, with the largest buffers.
+type Board = Storage<8, 2, 16, 16, { 16 * MAX_BUFFER }>;
 
 /// Does what the options say; gives the exit code.
 ///
@@ -35,7 +43,9 @@ pub fn run(options: &Options) -> Result<i32> {
     let families = options.family.as_ref().map_or(&Family::ALL[..], std::slice::from_ref);
     let kind = options.veth.then_some(WireKind::Veth);
     let [first, ..] = families else { return Ok(0) };
-    let mut net = Net::lay(families, kind, options)?;
+    let cable = Cable::new(Some(options.hostility()));
+    let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
+    let mut net = Net::lay(families, kind, cable, options.buffer, storage)?;
     if let Some(command) = &options.exec {
         let server = url_host(*first);
         let mut child =

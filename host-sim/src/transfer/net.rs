@@ -5,15 +5,13 @@ use std::time::{Duration, Instant as WallClock};
 
 use anyhow::{Context, Result, bail};
 use tcp_reset_core::link::Interface;
-use tcp_reset_core::{Config, ConnectionHandle, Error, Instant, StreamOptions};
+use tcp_reset_core::{Config, ConnectionHandle, Error, Instant, Storage, StreamOptions};
 
 use crate::cable::{Cable, Toward};
 use crate::endpoint::{Endpoint, MAX_FRAME};
 use crate::family::Family;
 use crate::kernel::{self, Wire, WireKind};
 use crate::world::OUR_MAC;
-
-use super::options::Options;
 
 /// How often programs that we started are asked whether they have ended.
 const PATROL: Duration = Duration::from_millis(10);
@@ -29,19 +27,24 @@ pub(super) struct Net {
 
 impl Net {
     /// Enters a namespace and lays the wire in it.
-    pub(super) fn lay(families: &[Family], kind: Option<WireKind>, options: &Options) -> Result<Net> {
+    pub(super) fn lay<const C: usize, const L: usize, const H: usize, const T: usize, const P: usize>(
+        families: &[Family],
+        kind: Option<WireKind>,
+        cable: Cable,
+        buffer: usize,
+        storage: &'static mut Storage<C, L, H, T, P>,
+    ) -> Result<Net> {
         let [first, others @ ..] = families else { bail!("there is no family to speak") };
         kernel::enter()?;
         let mut wire = Wire::open(&first.network(), OUR_MAC, kind)?;
-        let mut ours = Endpoint::boot(first.our_addr(), first.prefix(), OUR_MAC, Config::default())?;
+        let mut ours = Endpoint::boot_on(storage, first.our_addr(), first.prefix(), OUR_MAC, Config::default())?;
         for family in others {
             wire.add_network(&family.network())?;
         }
         let interfaces: Vec<_> =
             families.iter().map(|family| Interface { addr: family.our_addr(), prefix: family.prefix() }).collect();
         ours.link().set_addresses(&interfaces, None)?;
-        let cable = Cable::new(Some(options.hostility()));
-        let stream = StreamOptions { rx_buffer: options.buffer, tx_buffer: options.buffer, ..StreamOptions::default() };
+        let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::default() };
         Ok(Net { wire, cable, ours, started: WallClock::now(), next: None, stream })
     }
 
