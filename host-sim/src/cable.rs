@@ -1,6 +1,6 @@
 //! The cable between our endpoint and the peer: perfect unless it is pulled or made hostile.
 //!
-//! A hostile cable loses, delays, duplicates and reorders frames. What it does follows from a seed and the order of the frames alone.
+//! A hostile cable loses, delays, duplicates, reorders and corrupts frames. What it does follows from a seed and the order of the frames alone.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -58,7 +58,6 @@ impl Congestion {
     #[inline]
     pub(crate) fn on_ack(&mut self, progress: &Progress, mss: u16, is_after_timeout: bool) {
         if 2 * progress.flight < self.window() || self.cwnd == u16::MAX {
-            self.cubic.pause();
             return;
         }
         let mss = u32::from(mss);
@@ -78,7 +77,7 @@ impl Congestion {
             return self.cubic.grown(window, acked, mss, progress.now, progress.srtt_ms);
         }
         // A segment for each round trip, in however many pieces it is acknowledged.
-        window + (mss * acked / window.max(1)).min(mss)
+        window + (mss * acked / window.max(1)).clamp(1, mss)
     }
 
     /// A segment was lost, as acknowledgments of others show (RFC 5681 §3.2).
@@ -93,6 +92,8 @@ impl Congestion {
         if is_first {
             self.ssthresh = self.reduced(flight, mss);
             self.cubic.on_timeout(flight);
+        } else {
+            self.cubic.pause();
         }
         self.cwnd = mss;
     }

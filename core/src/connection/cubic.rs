@@ -5,6 +5,8 @@ use crate::time::Millis;
 
 /// A window after a loss, in tenths of the one before (β_cubic, §4.6).
 const BETA_TENTHS: u32 = 7;
+/// More than a peer holds an acknowledgment back.
+const PAUSE_MS: u32 = 500;
 /// Beyond this no window is what 16 bits say.
 const MOST_TICKS: u32 = 20 * 64;
 
@@ -21,12 +23,14 @@ pub(crate) struct Cubic {
     w_est: u16,
     /// When W_max is reached again, in ticks after `since` (K, §4.2).
     k: u16,
+    /// When the window grew last, in milliseconds modulo 2^16.
+    grown_at: u16,
     since: Millis,
 }
 
 impl Cubic {
     pub(crate) const OFF: Cubic =
-        Cubic { is_on: false, is_growing: false, w_max: 0, prior: 0, w_est: 0, k: 0, since: Millis(0) };
+        Cubic { is_on: false, is_growing: false, w_max: 0, prior: 0, w_est: 0, k: 0, grown_at: 0, since: Millis(0) };
 
     pub(crate) const ON: Cubic = Cubic { is_on: true, ..Cubic::OFF };
 
@@ -54,7 +58,7 @@ impl Cubic {
         self.is_growing = false;
     }
 
-    /// The window was not used: time that passes does not open it (§5.8).
+    /// What comes is another path, or after a while: growth begins anew.
     pub(crate) fn pause(&mut self) {
         self.is_growing = false;
     }
@@ -64,11 +68,17 @@ impl Cubic {
         if !self.is_growing {
             self.begin(cwnd, mss, now);
         }
+        // While the window was not used it did not grow, and that time does not count (§5.8).
+        let pause_ms = u32::from((now.0 as u16).wrapping_sub(self.grown_at));
+        if pause_ms > 2 * srtt_ms + PAUSE_MS {
+            self.since = self.since.after(pause_ms);
+        }
+        self.grown_at = now.0 as u16;
         let ticks = now.since(self.since).saturating_add(srtt_ms).min(MOST_TICKS * 16) * 8 / 125;
         let target = self.window_at(ticks, mss).clamp(cwnd, cwnd + cwnd / 2);
         // α is 3 (1 - β) / (1 + β) until the window before the loss is reached, and 1 from there on (§4.3).
         let (numerator, denominator) = if self.w_est < self.prior { (9, 17) } else { (1, 1) };
-        let reno = mss * acked.min(cwnd) / cwnd.max(1) * numerator / denominator;
+        let reno = (mss * numerator / denominator * acked.min(cwnd) / cwnd.max(1)).max(1);
         self.w_est = saturate(u32::from(self.w_est) + reno);
         let cubic = cwnd + (target - cwnd) * acked.min(cwnd) / cwnd.max(1);
         cubic.max(self.w_est.into())
@@ -83,6 +93,7 @@ impl Cubic {
         self.k = cube_root(missing * 20 / mss.max(1) * (64 * 64 * 64 / 8));
         self.w_est = saturate(cwnd);
         self.since = now;
+        self.grown_at = now.0 as u16;
         self.is_growing = true;
     }
 

@@ -200,3 +200,72 @@ fn after_a_timeout_the_cubic_begins_where_slow_start_ends() {
         assert!((epoch..=most.max(epoch + 12.6)).contains(&window(l)), "{} after {epoch}, at most {most}", window(l));
     });
 }
+
+#[test]
+fn while_the_window_is_not_used_it_does_not_open() {
+    on_open(CongestionControl::Cubic, |l| {
+        grow_to(l, 60.0);
+        let _ = lose(l);
+        slow_start(l);
+        for _ in 0..5 {
+            round_trip(l);
+        }
+        // All that is queued goes, and then little: a segment for each round trip, and none waits.
+        for _ in 0..20 {
+            l.engine.wait(RTT);
+            let all = l.status().unwrap().snd_nxt.0;
+            let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, all, 0, WINDOW));
+        }
+        assert_eq!(l.status().unwrap().unacknowledged, 0);
+        let before = window(l);
+        for _ in 0..60 {
+            let _ = l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &[0; MSS as usize]).unwrap();
+            l.engine.drain();
+            l.engine.wait(RTT);
+            ack(l, 1);
+        }
+        assert_eq!(window(l), before);
+        fill(l);
+        round_trip(l);
+        assert!(window(l) < before + 5.0, "{} after {before}", window(l));
+    });
+}
+
+#[test]
+fn a_window_of_many_small_segments_goes_on_growing() {
+    for control in [CongestionControl::Reno, CongestionControl::Cubic] {
+        on_closed(Config { mss: Some(64), congestion_control: control, ..config() }, |l| {
+            l.peer_wnd = WINDOW;
+            l.dial_with(StreamOptions { tx_buffer: 32_768, nagle: false, ..StreamOptions::default() });
+            l.engine.wait(Duration::from_millis(1));
+            let _ = l.say(SYN | ACK, 0);
+            fill(l);
+            let mss = u32::from(l.status().unwrap().mss);
+            let ack_one = |l: &mut Rig<'_>| {
+                let una = l.status().unwrap().snd_una.0;
+                let seg = Seg::new(ACK, l.model.rcv_nxt, una.wrapping_add(mss), 0, WINDOW);
+                let _ = l.inject(&seg);
+                fill(l);
+            };
+            while l.status().unwrap().congestion_window < 16_000 {
+                ack_one(l);
+            }
+            let una = l.status().unwrap().snd_una.0;
+            for _ in 0..3 {
+                let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, una, 0, WINDOW));
+            }
+            let out = l.status().unwrap().snd_nxt.0;
+            let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, out, 0, WINDOW));
+            fill(l);
+            while l.status().unwrap().congestion_window < l.status().unwrap().slow_start_threshold {
+                ack_one(l);
+            }
+            let before = l.status().unwrap().congestion_window;
+            for _ in 0..1_000 {
+                ack_one(l);
+            }
+            let grown = l.status().unwrap().congestion_window - before;
+            assert!(grown >= 1_000, "{control:?} grows by {grown} in 1,000 acknowledgments from {before} on");
+        });
+    }
+}

@@ -46,9 +46,12 @@ impl Server {
         Ok(Server { listener: listener.context("the server cannot listen")?, clients: Vec::new() })
     }
 
-    /// Takes the listener back; connections go on.
+    /// Ends the listener, and what is left of the clients.
     pub(super) fn close(self, net: &mut Net) -> Result<()> {
         let now = net.now();
+        for client in &self.clients {
+            let _ = net.ours().tcp().abort(now, client.handle);
+        }
         net.ours().tcp().unlisten(now, self.listener).context("the server cannot stop listening")
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use tcp_reset_core::{ConnectionHandle, State};
+use tcp_reset_core::{ConnectionHandle, Instant, State};
 
 use crate::family::Family;
 
 use super::content::Content;
 use super::net::Net;
+use super::sockets::sockets_on;
 
 /// Names a test to the server; a zero stands behind it.
 const COOKIE: &[u8; 37] = b"tcp-reset-core-tcp-reset-core-tcp-re\0";
@@ -49,7 +50,7 @@ pub(super) struct Report {
 struct Test<'n> {
     net: &'n mut Net,
     control: ConnectionHandle,
-    limit: Duration,
+    end: Instant,
 }
 
 /// Moves at least so many bytes between us and an iperf3 server in the namespace.
@@ -62,8 +63,30 @@ pub(super) fn run(
     limit: Duration,
 ) -> Result<Report> {
     let server = SocketAddr::new(family.peer_addr(), port);
-    let control = connect(net, server, limit)?;
-    let mut test = Test { net, control, limit };
+    let end = net.now() + limit;
+    let mut handles = Vec::new();
+    let report = play(net, server, direction, bytes, end, &mut handles);
+    let now = net.now();
+    for handle in handles {
+        // A test that failed has perhaps ended them.
+        let _ = match report.is_ok() {
+            true => net.ours().tcp().close(now, handle),
+            false => net.ours().tcp().abort(now, handle),
+        };
+    }
+    report
+}
+
+fn play(
+    net: &mut Net,
+    server: SocketAddr,
+    direction: Direction,
+    bytes: u64,
+    end: Instant,
+    handles: &mut Vec<ConnectionHandle>,
+) -> Result<Report> {
+    let control = connect(net, server, end, handles)?;
+    let mut test = Test { net, control, end };
     test.say(COOKIE)?;
     test.expect(state::PARAM_EXCHANGE)?;
     let mut parameters = json!({
@@ -76,13 +99,13 @@ pub(super) fn run(
     }
     test.say_json(&parameters)?;
     test.expect(state::CREATE_STREAMS)?;
-    let data = connect(test.net, server, limit)?;
+    let data = connect(test.net, server, end, handles)?;
     test.say_on(data, COOKIE)?;
     test.expect(state::TEST_START)?;
     test.expect(state::TEST_RUNNING)?;
     let begin = test.net.now();
     let ours = match direction {
-        Direction::ToPeer => test.send(data, bytes)?,
+        Direction::ToPeer => test.send(data, server.port(), bytes)?,
         Direction::ToUs => test.receive(data, bytes)?,
     };
     let took = test.net.now().duration_since(begin);
@@ -99,17 +122,20 @@ pub(super) fn run(
     test.expect(state::DISPLAY_RESULTS)?;
     test.say(&[state::IPERF_DONE])?;
     let theirs = results["streams"][0]["bytes"].as_u64().context("iperf3 tells no number of bytes")?;
-    let now = test.net.now();
-    for handle in [data, control] {
-        test.net.ours().tcp().close(now, handle)?;
-    }
     Ok(Report { ours, theirs, took })
 }
 
-fn connect(net: &mut Net, server: SocketAddr, limit: Duration) -> Result<ConnectionHandle> {
+fn connect(
+    net: &mut Net,
+    server: SocketAddr,
+    end: Instant,
+    handles: &mut Vec<ConnectionHandle>,
+) -> Result<ConnectionHandle> {
     let (now, stream) = (net.now(), net.stream);
     let handle = net.ours().link().connect(now, 0, server, stream).context("no connection is opened")?;
-    net.until("the connection to iperf3", limit, &mut |net| {
+    handles.push(handle);
+    let left = end.duration_since(now);
+    net.until("the connection to iperf3", left, &mut |net| {
         let status = net.ours().tcp().status(handle)?;
         if let Some(reason) = status.closed {
             bail!("iperf3 does not take our connection: {reason}");
@@ -120,21 +146,25 @@ fn connect(net: &mut Net, server: SocketAddr, limit: Duration) -> Result<Connect
 }
 
 impl Test<'_> {
+    fn left(&self) -> Duration {
+        self.end.duration_since(self.net.now())
+    }
+
     fn say(&mut self, bytes: &[u8]) -> Result<()> {
         self.say_on(self.control, bytes)
     }
 
     fn say_on(&mut self, handle: ConnectionHandle, bytes: &[u8]) -> Result<()> {
-        let mut done = 0;
-        self.net.until("what we say to iperf3", self.limit, &mut |net| {
+        let (left, mut done) = (self.left(), 0);
+        self.net.until("what we say to iperf3", left, &mut |net| {
             done += net.send(handle, &bytes[done..])?;
             Ok(done == bytes.len())
         })
     }
 
     fn hear(&mut self, buf: &mut [u8]) -> Result<()> {
-        let (control, mut done) = (self.control, 0);
-        self.net.until("iperf3's answer", self.limit, &mut |net| {
+        let (control, left, mut done) = (self.control, self.left(), 0);
+        self.net.until("iperf3's answer", left, &mut |net| {
             done += net.recv(control, &mut buf[done..])?.context("iperf3 has ended the test")?;
             Ok(done == buf.len())
         })
@@ -163,10 +193,10 @@ impl Test<'_> {
         serde_json::from_slice(&text).context("iperf3's results are no JSON")
     }
 
-    /// Sends so many bytes, until all are acknowledged.
-    fn send(&mut self, data: ConnectionHandle, bytes: u64) -> Result<u64> {
-        let (mut content, mut chunk) = (Content::new(bytes), Vec::new());
-        self.net.until("the bytes to iperf3", self.limit, &mut |net| {
+    /// Sends so many bytes, until iperf3 has read them: it counts no others once it is told that the test is over.
+    fn send(&mut self, data: ConnectionHandle, port: u16, bytes: u64) -> Result<u64> {
+        let (left, mut content, mut chunk) = (self.left(), Content::new(bytes), Vec::new());
+        self.net.until("the bytes to iperf3", left, &mut |net| {
             loop {
                 if chunk.is_empty() {
                     chunk = content.next(CHUNK);
@@ -177,18 +207,26 @@ impl Test<'_> {
                     break;
                 }
             }
-            Ok(chunk.is_empty() && content.left() == 0 && net.ours().tcp().status(data)?.unacknowledged == 0)
+            let is_all_sent = chunk.is_empty() && content.left() == 0;
+            if !is_all_sent || net.ours().tcp().status(data)?.unacknowledged > 0 {
+                return Ok(false);
+            }
+            Ok(sockets_on(port)?.iter().all(|socket| socket.is_listener || socket.unread == 0))
         })?;
         Ok(bytes)
     }
 
     fn receive(&mut self, data: ConnectionHandle, bytes: u64) -> Result<u64> {
-        let (mut received, mut buf) = (0, [0; CHUNK]);
-        self.net.until("the bytes from iperf3", self.limit, &mut |net| {
-            while let Some(n @ 1..) = net.recv(data, &mut buf)? {
-                received += n as u64;
+        let (left, mut received, mut buf) = (self.left(), 0, [0; CHUNK]);
+        self.net.until("the bytes from iperf3", left, &mut |net| {
+            while received < bytes {
+                match net.recv(data, &mut buf)? {
+                    Some(0) => return Ok(false),
+                    Some(n) => received += n as u64,
+                    None => bail!("iperf3 has ended the stream after {received} bytes"),
+                }
             }
-            Ok(received >= bytes)
+            Ok(true)
         })?;
         Ok(received)
     }

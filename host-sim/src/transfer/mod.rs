@@ -6,6 +6,7 @@
 //! | `net` | our endpoint, the cable and the wire: what moves frames |
 //! | `http` | a server: content to be fetched, and content that is sent there, each with its digest |
 //! | `iperf` | a client of iperf3's server |
+//! | `sockets` | what the kernel tells of its sockets |
 //! | `judge` | the transfers that must hold |
 //! | `fairness` | `host-sim fairness`: our connections beside Linux's over one bottleneck |
 
@@ -16,7 +17,9 @@ mod iperf;
 mod judge;
 mod net;
 mod options;
+mod sockets;
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -38,7 +41,7 @@ type Board = Storage<8, 2, 16, 16, { 16 * MAX_BUFFER }>;
 /// Does what the options say; gives the exit code.
 ///
 /// # Errors
-/// If the namespace or the wire cannot be had, or a program is missing.
+/// If the namespace or the wire cannot be had.
 pub fn run(options: &Options) -> Result<i32> {
     let families = options.family.as_ref().map_or(&Family::ALL[..], std::slice::from_ref);
     let kind = options.veth.then_some(WireKind::Veth);
@@ -48,9 +51,15 @@ pub fn run(options: &Options) -> Result<i32> {
     let mut net = Net::lay(families, kind, cable, options.buffer, storage)?;
     if let Some(command) = &options.exec {
         let server = url_host(*first);
-        let mut child =
-            Command::new("sh").arg("-c").arg(command).env("SERVER", server).spawn().context("cannot run a shell")?;
         let mut http = Server::new(&mut net, *first)?;
+        let mut shell = Command::new("sh");
+        let mut child = shell
+            .arg("-c")
+            .arg(command)
+            .env("SERVER", server)
+            .process_group(0)
+            .spawn()
+            .context("cannot run a shell")?;
         let code = net.attend(&mut child, options.limit(), &mut |net| http.step(net))?;
         return Ok(code);
     }
