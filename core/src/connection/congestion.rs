@@ -76,8 +76,8 @@ impl Congestion {
         if self.cubic.is_on() {
             return self.cubic.grown(window, acked, mss, progress.now, progress.srtt_ms);
         }
-        // A segment for each round trip, in however many pieces it is acknowledged.
-        window + (mss * acked / window.max(1)).clamp(1, mss)
+        // A segment for each round trip, in however many pieces it is acknowledged; a byte for a whole one.
+        window + (mss * acked / window.max(1)).clamp((acked >= mss).into(), mss)
     }
 
     /// A segment was lost, as acknowledgments of others show (RFC 5681 §3.2).

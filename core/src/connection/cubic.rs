@@ -78,7 +78,7 @@ impl Cubic {
         let target = self.window_at(ticks, mss).clamp(cwnd, cwnd + cwnd / 2);
         // α is 3 (1 - β) / (1 + β) until the window before the loss is reached, and 1 from there on (§4.3).
         let (numerator, denominator) = if self.w_est < self.prior { (9, 17) } else { (1, 1) };
-        let reno = (mss * numerator / denominator * acked.min(cwnd) / cwnd.max(1)).max(1);
+        let reno = (mss * numerator / denominator * acked.min(cwnd) / cwnd.max(1)).max((acked >= mss).into());
         self.w_est = saturate(u32::from(self.w_est) + reno);
         let cubic = cwnd + (target - cwnd) * acked.min(cwnd) / cwnd.max(1);
         cubic.max(self.w_est.into())
