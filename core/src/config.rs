@@ -229,7 +229,7 @@ impl core::error::Error for InvalidSetting {}
 pub enum CongestionControl {
     /// By a segment for each round trip; a loss leaves half (RFC 5681).
     Reno,
-    /// With the time since the last loss, and no slower than Reno; a loss leaves seven tenths (RFC 9438).
+    /// With the time since the last loss, and at least as Reno's would that lost as little; a loss leaves seven tenths (RFC 9438).
     Cubic,
 }
 

@@ -36,6 +36,8 @@ pub struct Sent {
 pub struct Endpoint {
     link: Link<'static>,
     addr: IpAddr,
+    /// Its addresses beside that, as of another family.
+    others: Vec<IpAddr>,
     prefix: u8,
     mac: [u8; 6],
     config: Config,
@@ -69,7 +71,27 @@ impl Endpoint {
         let tcp = Tcp::new(storage, config, random_key()?)?;
         let mut link = Link::new(tcp, Medium::Ethernet(LinkAddr(mac)), ChecksumBy::Software);
         link.set_addresses(&[Interface { addr, prefix }], None)?;
-        Ok(Endpoint { link, addr, prefix, mac, config, journal: None, ended: HashMap::new(), events: Vec::new() })
+        Ok(Endpoint {
+            link,
+            addr,
+            others: Vec::new(),
+            prefix,
+            mac,
+            config,
+            journal: None,
+            ended: HashMap::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Sets its addresses, the one it was booted with among them: until it reboots.
+    ///
+    /// # Errors
+    /// As [`Link::set_addresses`] says.
+    pub fn set_addresses(&mut self, interfaces: &[Interface]) -> Result<()> {
+        self.link.set_addresses(interfaces, None)?;
+        self.others = interfaces.iter().map(|interface| interface.addr).filter(|addr| *addr != self.addr).collect();
+        Ok(())
     }
 
     /// Returns the engine.
@@ -135,8 +157,9 @@ impl Endpoint {
     /// Takes in a frame. Who asks for our Ethernet address is answered as the IP stack beside the core would.
     pub fn receive(&mut self, now: Instant, frame: &[u8]) -> (Received, Option<Sent>) {
         let received = self.link.handle_frame(now, frame);
-        let answer = resolve::answer(frame, self.addr, self.mac).map(|bytes| Sent { bytes, reset: None });
-        (received, answer)
+        let addrs = std::iter::once(self.addr).chain(self.others.iter().copied());
+        let answer = addrs.filter_map(|addr| resolve::answer(frame, addr, self.mac)).next();
+        (received, answer.map(|bytes| Sent { bytes, reset: None }))
     }
 
     /// Lets time pass and collects what wants to go out.

@@ -15,7 +15,7 @@ pub(crate) struct Cubic {
     is_on: bool,
     /// Whether the times below count: from the first acknowledgment in congestion avoidance on.
     is_growing: bool,
-    /// The window before the last loss, or less where it had not come back (W_max, §4.7); 0 before one, and after a timeout.
+    /// The window before the last loss, or less where it had not come back (W_max, §4.7); where growth began above it, that. 0 before, and after a timeout.
     w_max: u16,
     /// The window before the last loss (cwnd_prior).
     prior: u16,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tcp_reset_core::{ChecksumBy, Header, Options, SackBlocks, Segment, Seq, State, StreamOptions, Timer};
 
-use crate::support::packet::segment::Seg as Read;
+use crate::support::packet::segment::{self, Seg as Read};
 use crate::support::rig::{PEER_ISN, Raw, Rig, stream as bytes};
 use crate::support::table::{ACK, FIN, SYN};
 use crate::transfer::{MSS, config, on_closed, stream};
@@ -49,13 +49,10 @@ fn told(l: &Rig<'_>) -> Vec<(u32, Vec<(i32, i32)>)> {
     l.engine.sent.iter().map(|sent| (from(sent.ack) as u32, blocks(&sent.options))).collect()
 }
 
+/// The option with these blocks, in segments from `first` on.
 fn sack_option(first: u32, blocks: &[(u32, u32)]) -> Vec<u8> {
-    let mut option = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
-    for &(start, end) in blocks {
-        option.extend(first.wrapping_add(start * MSS).to_be_bytes());
-        option.extend(first.wrapping_add(end * MSS).to_be_bytes());
-    }
-    option
+    let blocks: Vec<_> = blocks.iter().map(|(start, end)| (start * MSS, end * MSS)).collect();
+    segment::sack_option(first, &blocks)
 }
 
 /// The peer acknowledges `n` segments from `first` on, and has these besides.
@@ -71,17 +68,12 @@ fn ack_with(l: &mut Rig<'_>, first: u32, n: u32, options: &[u8]) {
 
 /// The places of the segments that the last call sent, counted in segments from `first` on.
 fn sent(l: &Rig<'_>, first: u32) -> Vec<u32> {
-    let of = |seq: u32| seq.wrapping_sub(first) / MSS;
-    l.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+    l.sent_from(first, MSS)
 }
 
 /// Queues so many segments; returns where they begin. Ten go out.
 fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
-    let first = l.status().unwrap().snd_nxt.0;
-    let text = vec![0; (segments * MSS) as usize];
-    assert_eq!(l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &text), Ok(text.len()));
-    l.engine.drain();
-    first
+    l.queue(segments * MSS)
 }
 
 #[test]
@@ -296,11 +288,7 @@ fn after_a_timeout_the_peer_is_believed_anew() {
 
 /// The peer acknowledges `n` bytes from `first` on, and has these besides, in bytes.
 fn ack_bytes(l: &mut Rig<'_>, first: u32, n: u32, blocks: &[(u32, u32)]) {
-    let mut options = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
-    for at in blocks.iter().flat_map(|&(start, end)| [start, end]) {
-        options.extend(first.wrapping_add(at).to_be_bytes());
-    }
-    let options = if blocks.is_empty() { vec![] } else { options };
+    let options = segment::sack_option(first, blocks);
     let raw = Raw {
         seq: l.model.rcv_nxt,
         ack: first.wrapping_add(n),

@@ -41,8 +41,7 @@ fn on_wide(test: impl Fn(&mut Rig<'_>)) {
 
 /// The places of the segments that the last call sent, counted from `first` on.
 fn sent(l: &Rig<'_>, first: u32) -> Vec<u32> {
-    let of = |seq: u32| seq.wrapping_sub(first) / MSS;
-    l.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+    l.sent_from(first, MSS)
 }
 
 fn ack_with(l: &mut Rig<'_>, first: u32, n: u32, wnd: u32) {
@@ -62,11 +61,7 @@ fn windows(l: &Rig<'_>) -> (u32, u32) {
 
 /// Queues so many segments; returns where they begin.
 fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
-    let first = l.status().unwrap().snd_nxt.0;
-    let text = vec![0; (segments * MSS) as usize];
-    assert_eq!(l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &text), Ok(text.len()));
-    l.engine.drain();
-    first
+    l.queue(segments * MSS)
 }
 
 /// RFC 6298 §5: recovery that duplicates begin has the timeout, not what was left of the tail probe's time. The answer to a fast retransmit comes one

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tcp_reset_core::{Config, StreamOptions};
 
 use crate::support::family::Family;
+use crate::support::packet::segment::sack_option;
 use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, reno};
 use crate::support::table::{ACK, SYN};
 
@@ -26,34 +27,18 @@ fn on_open(wnd: u32, test: impl Fn(&mut Rig<'_>)) {
     test(&mut rig);
 }
 
-/// Queues so many bytes; returns where they begin.
-fn queue_bytes(l: &mut Rig<'_>, len: u32) -> u32 {
-    let first = l.status().unwrap().snd_nxt.0;
-    assert_eq!(l.engine.tcp.send(l.engine.now, l.handle.unwrap(), &vec![0; len as usize]), Ok(len as usize));
-    l.engine.drain();
-    first
-}
-
 fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
-    queue_bytes(l, segments * MSS)
+    l.queue(segments * MSS)
 }
 
 /// The places of the segments that the last call sent, counted from `first` on.
 fn sent(l: &Rig<'_>, first: u32) -> Vec<u32> {
-    let of = |seq: u32| seq.wrapping_sub(first) / MSS;
-    l.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+    l.sent_from(first, MSS)
 }
 
 /// The peer acknowledges `to` bytes from `first` on, and has these besides.
 fn ack_bytes(l: &mut Rig<'_>, first: u32, to: u32, blocks: &[(u32, u32)], wnd: u32) {
-    let mut options = vec![];
-    if !blocks.is_empty() {
-        options.extend([1, 1, 5, 2 + 8 * blocks.len() as u8]);
-    }
-    for &(start, end) in blocks {
-        options.extend(first.wrapping_add(start).to_be_bytes());
-        options.extend(first.wrapping_add(end).to_be_bytes());
-    }
+    let options = sack_option(first, blocks);
     let (seq, ack) = (PEER_ISN.wrapping_add(1), first.wrapping_add(to));
     let raw = Raw { seq, ack, flags: ACK, wnd: wnd as u16, options: &options, ..Raw::default() };
     let _ = l.engine.arrive(l.peer, l.us, &raw);
@@ -134,9 +119,9 @@ fn recovery_peer_that_discards_what_it_reported_is_sent_nothing_new() {
 #[test]
 fn early_retransmit_waits_until_all_but_a_segment_has_arrived() {
     on_open(WINDOW, |l| {
-        let first = queue_bytes(l, 50);
+        let first = l.queue(50);
         for _ in 1..8 {
-            let _ = queue_bytes(l, 50);
+            let _ = l.queue(50);
         }
         ack_bytes(l, first, 0, &[(350, 400)], WINDOW);
         assert_eq!(sent(l, first), [0; 0], "50 of 400 bytes have arrived");

@@ -12,6 +12,7 @@ use crate::model::{Model, Out, Seen};
 use crate::sack_model::{Cause, SackModel, Start, Tally};
 use crate::sack_receiver::{MANNERS, Manner, Report, SackReceiver};
 use crate::support::family::Family;
+use crate::support::packet::segment::sack_option;
 use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, key, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{MS, Rng, SECOND, stream_bytes};
@@ -320,14 +321,7 @@ impl World<'_, '_> {
         let before = self.seen();
         self.note(|| format!("          <- {} wnd {} {:?}", report.to, report.wnd, report.blocks));
         let (peer, us) = ends();
-        let mut options = vec![];
-        if !report.blocks.is_empty() {
-            options.extend([1, 1, 5, 2 + 8 * report.blocks.len() as u8]);
-        }
-        for &(from, to) in &report.blocks {
-            options.extend(self.first.wrapping_add(from).to_be_bytes());
-            options.extend(self.first.wrapping_add(to).to_be_bytes());
-        }
+        let options = sack_option(self.first, &report.blocks);
         let ack = self.first.wrapping_add(report.to);
         let raw = Raw { seq: PEER_SEQ, ack, flags: ACK, wnd: report.wnd as u16, options: &options, ..Raw::default() };
         let _ = self.engine.arrive(peer, us, &raw);

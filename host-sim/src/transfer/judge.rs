@@ -21,14 +21,6 @@ const IPERF_PORT: u16 = 5_201;
 /// How long a program may take to start.
 const START: Duration = Duration::from_secs(10);
 
-/// A transfer, and how it went.
-struct Outcome {
-    name: &'static str,
-    family: Family,
-    bytes: u64,
-    result: Result<Duration>,
-}
-
 pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Result<i32> {
     let Hostility { seed, loss, duplicate, reorder, corrupt, delay, .. } = options.hostility();
     anstream::println!(
@@ -42,7 +34,7 @@ pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Resu
     for &family in families {
         let mut note = |name, result: Result<Duration>| {
             are_all_right &= result.is_ok();
-            tell(&Outcome { name, family, bytes: options.bytes, result });
+            tell(name, family, options.bytes, &result);
         };
         note("curl fetches from us", fetch(net, family, options, &expected));
         note("curl sends to us", put(net, family, options, &expected));
@@ -52,11 +44,10 @@ pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Resu
     Ok(i32::from(!are_all_right))
 }
 
-fn tell(outcome: &Outcome) {
-    let Outcome { name, family, bytes, result } = outcome;
+fn tell(name: &str, family: Family, bytes: u64, result: &Result<Duration>) {
     match result {
         Ok(took) => {
-            let rate = *bytes as f64 / took.as_secs_f64() / 1e3;
+            let rate = bytes as f64 / took.as_secs_f64() / 1e3;
             anstream::println!(
                 "{name:<22} {family}  {bytes} bytes in {:.1} s, {rate:.0} kB/s  holds",
                 took.as_secs_f64()

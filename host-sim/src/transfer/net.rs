@@ -1,7 +1,6 @@
 //! What moves frames between our endpoint and the kernel, in real time.
 
 use std::io;
-use std::net::IpAddr;
 use std::process::Child;
 use std::time::{Duration, Instant as WallClock};
 
@@ -15,7 +14,6 @@ use crate::cable::{Cable, Toward};
 use crate::endpoint::{Endpoint, MAX_FRAME};
 use crate::family::Family;
 use crate::kernel::{self, Wire, WireKind};
-use crate::resolve;
 use crate::world::OUR_MAC;
 
 /// How often programs that we started are asked whether they have ended.
@@ -25,8 +23,6 @@ pub(super) struct Net {
     wire: Wire,
     cable: Cable,
     ours: Endpoint,
-    /// Our addresses in families beside the endpoint's own, for which neighbors ask too.
-    others: Vec<IpAddr>,
     started: WallClock,
     next: Option<Instant>,
     pub(super) stream: StreamOptions,
@@ -50,10 +46,9 @@ impl Net {
         }
         let interfaces: Vec<_> =
             families.iter().map(|family| Interface { addr: family.our_addr(), prefix: family.prefix() }).collect();
-        ours.link().set_addresses(&interfaces, None)?;
+        ours.set_addresses(&interfaces)?;
         let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::default() };
-        let others = others.iter().map(|family| family.our_addr()).collect();
-        Ok(Net { wire, cable, ours, others, started: WallClock::now(), next: None, stream })
+        Ok(Net { wire, cable, ours, started: WallClock::now(), next: None, stream })
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -143,9 +138,8 @@ impl Net {
         while let Some(frame) = self.cable.take(self.now(), Toward::Us) {
             let now = self.now();
             let (_, answer) = self.ours.receive(now, &frame);
-            let answered = self.others.iter().filter_map(|addr| resolve::answer(&frame, *addr, OUR_MAC));
-            for bytes in answer.map(|sent| sent.bytes).into_iter().chain(answered) {
-                self.cable.carry(now, Toward::Peer, &bytes);
+            if let Some(answer) = answer {
+                self.cable.carry(now, Toward::Peer, &answer.bytes);
             }
         }
         let now = self.now();

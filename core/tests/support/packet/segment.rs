@@ -72,6 +72,16 @@ pub(crate) fn mss_option(mss: u16) -> Vec<u8> {
     vec![2, 4, high, low]
 }
 
+/// The SACK option with these blocks, counted from `first`, padded in front; nothing where there are none.
+pub(crate) fn sack_option(first: u32, blocks: &[(u32, u32)]) -> Vec<u8> {
+    if blocks.is_empty() {
+        return vec![];
+    }
+    let numbers = blocks.iter().flat_map(|&(start, end)| [start, end]);
+    let bytes = numbers.flat_map(|number| first.wrapping_add(number).to_be_bytes());
+    [1, 1, 5, 2 + 8 * blocks.len() as u8].into_iter().chain(bytes).collect()
+}
+
 /// What an engine adds to its SYN.
 pub(crate) const SACK_PERMITTED: &[u8] = if cfg!(feature = "sack") { &[1, 1, 4, 2] } else { &[] };
 

@@ -263,6 +263,21 @@ impl<'s> Rig<'s> {
         self.model.queued = self.model.queued + len - self.model.snd_nxt.wrapping_sub(before);
     }
 
+    /// The application queues so many bytes, of which the books know nothing; returns where they begin.
+    pub(crate) fn queue(&mut self, len: u32) -> u32 {
+        let first = self.status().unwrap().snd_nxt.0;
+        let text = vec![0; len as usize];
+        assert_eq!(self.engine.tcp.send(self.engine.now, self.handle.unwrap(), &text), Ok(text.len()));
+        self.engine.drain();
+        first
+    }
+
+    /// The places of the segments with text that the last call sent, in segments of `mss` bytes from `first` on.
+    pub(crate) fn sent_from(&self, first: u32, mss: u32) -> Vec<u32> {
+        let of = |seq: u32| seq.wrapping_sub(first) / mss;
+        self.engine.sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| of(sent.seq)).collect()
+    }
+
     /// Reads everything there is.
     pub(crate) fn recv(&mut self) -> Vec<u8> {
         let mut bytes = [0; LARGEST];
