@@ -100,6 +100,10 @@ pub struct Config {
     /// Whether selective acknowledgment is offered to peers and accepted from them (RFC 2018); true by default.
     #[cfg(feature = "sack")]
     pub sack: bool,
+    /// Whether timestamps are offered to peers and accepted from them (RFC 7323); true by default. They count milliseconds from a number that each pair
+    /// of endpoints has of its own, so that they do not tell how long the device has been on.
+    #[cfg(feature = "timestamps")]
+    pub timestamps: bool,
     /// How the congestion window grows and shrinks. Default [`CongestionControl::Cubic`].
     #[cfg(feature = "cubic")]
     pub congestion_control: CongestionControl,
@@ -254,6 +258,8 @@ impl Default for Config {
             reset_diagnostics: false,
             #[cfg(feature = "sack")]
             sack: true,
+            #[cfg(feature = "timestamps")]
+            timestamps: true,
             #[cfg(feature = "cubic")]
             congestion_control: CongestionControl::Cubic,
             checksum: None,

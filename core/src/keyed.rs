@@ -18,6 +18,8 @@ enum Purpose {
     Isn = 1,
     Port = 2,
     Index = 3,
+    #[cfg(feature = "timestamps")]
+    Timestamp = 5,
     #[cfg(feature = "journal")]
     Probe = 4,
 }
@@ -60,6 +62,13 @@ impl Keyed {
     pub(crate) fn initial_seq(&self, now: Instant, tuple: &Tuple) -> Seq {
         let m = (now.as_micros() / 4) as u32;
         Seq(m) + self.hash(Purpose::Isn, tuple, tuple.local_port) as u32
+    }
+
+    /// What the timestamps of a pair of endpoints begin with (RFC 7323 §5.4): one connection after another between them sees its clock go on, and nobody else
+    /// learns how long it has run.
+    #[cfg(feature = "timestamps")]
+    pub(crate) fn timestamp_offset(&self, tuple: &Tuple) -> u32 {
+        self.hash(Purpose::Timestamp, tuple, tuple.local_port) as u32
     }
 
     /// Where the search for a port towards this peer starts, modulo the number of ports.

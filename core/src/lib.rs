@@ -83,6 +83,8 @@ pub use wire::segment::{
     BufferTooSmall, Control, EmitError, HEADER_LEN, HEADER_WITH_MSS_LEN, Header, ParseError, Segment,
 };
 pub use wire::seq::Seq;
+#[cfg(feature = "timestamps")]
+pub use wire::timestamps::Timestamps;
 
 /// The documentation's examples are compiled as well.
 #[cfg(doctest)]

@@ -63,19 +63,17 @@ impl Rtt {
         self.timed = 0;
     }
 
-    /// SND.UNA moved by `n`; returns whether that measured a round trip.
-    pub(crate) fn acked(&mut self, n: u32, now: Millis) -> bool {
-        if self.timed == 0 {
+    /// SND.UNA moved by `n`; returns whether that measured a round trip. Where nothing is timed, `echoed_ms` is what the peer's timestamp tells.
+    pub(crate) fn acked(&mut self, n: u32, now: Millis, echoed_ms: Option<u16>) -> bool {
+        if n < u32::from(self.timed) {
+            self.timed -= n as u16;
             return false;
         }
-        let is_measured = n >= u32::from(self.timed);
-        if is_measured {
-            self.timed = 0;
-            self.sample((now.0 as u16).wrapping_sub(self.timed_at));
-        } else {
-            self.timed -= n as u16;
-        }
-        is_measured
+        let timed_ms = (self.timed > 0).then(|| (now.0 as u16).wrapping_sub(self.timed_at));
+        self.timed = 0;
+        let Some(r_ms) = timed_ms.or(echoed_ms) else { return false };
+        self.sample(r_ms);
+        true
     }
 
     /// RFC 6298 §2.2 and §2.3. A sample of zero counts as one granule, so that zero goes on to mean "not measured".
@@ -108,7 +106,7 @@ mod tests {
         for ms in samples {
             rtt.start(1, Millis(now));
             now += ms;
-            rtt.acked(1, Millis(now));
+            rtt.acked(1, Millis(now), None);
         }
         rtt
     }
@@ -143,10 +141,10 @@ mod tests {
     fn a_cancelled_or_partial_timing_yields_no_sample() {
         let mut rtt = Rtt::NEW;
         rtt.start(10, Millis(0));
-        rtt.acked(9, Millis(700));
+        rtt.acked(9, Millis(700), None);
         assert_eq!(rtt.rto(0, false, 1_000, 60_000), 1_000);
         rtt.cancel();
-        rtt.acked(1, Millis(900));
+        rtt.acked(1, Millis(900), None);
         assert_eq!(rtt.rto(0, false, 200, 60_000), 1_000);
     }
 }

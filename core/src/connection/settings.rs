@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) reset_diagnostics: bool,
     #[cfg(feature = "sack")]
     pub(crate) sack: bool,
+    /// Never without the feature of that name.
+    pub(crate) timestamps: bool,
     #[cfg(feature = "cubic")]
     pub(crate) congestion_control: CongestionControl,
     pub(crate) checksum: ChecksumBy,
@@ -78,6 +80,8 @@ impl Settings {
             reset_diagnostics,
             #[cfg(feature = "sack")]
             sack,
+            #[cfg(feature = "timestamps")]
+            timestamps,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum,
@@ -115,6 +119,10 @@ impl Settings {
             reset_diagnostics,
             #[cfg(feature = "sack")]
             sack,
+            #[cfg(feature = "timestamps")]
+            timestamps,
+            #[cfg(not(feature = "timestamps"))]
+            timestamps: false,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum: checksum.unwrap_or_default(),

@@ -230,6 +230,7 @@ impl Connection {
         let aged = |at: Millis| now.before(now.since(at));
         self.heard_at = aged(self.heard_at);
         self.since = aged(self.since);
+        self.tcb.stamps.age(now);
         #[cfg(feature = "deadlines")]
         {
             self.moved_at = aged(self.moved_at);

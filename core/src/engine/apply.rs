@@ -14,8 +14,9 @@ use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::judgement::Accepted;
 use crate::rules::tcb::Flags;
+use crate::rules::timestamps::Recent;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
-use crate::rules::{reset, synchronized};
+use crate::rules::{reset, synchronized, timestamps};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::LinkAddr;
@@ -27,6 +28,7 @@ impl Tcp<'_> {
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         hear(c, link_addr, seg);
+        timestamps::note(&mut c.tcb, seg, ms);
         send::process_ack(c, seg, ms, &self.settings);
         #[cfg(feature = "user-timeout-option")]
         c.process_user_timeout_option(seg.header.options.user_timeout, &self.settings);
@@ -53,14 +55,20 @@ impl Tcp<'_> {
         if establishes || !syn {
             hear(c, *link_addr, seg);
         }
+        if !syn {
+            timestamps::note(&mut c.tcb, seg, ms);
+        }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
             c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.options.mss);
             #[cfg(feature = "sack")]
             c.sack.begin(self.settings.sack && seg.header.options.sack_permitted);
+            c.tcb.stamps.begin(Recent::in_syn(&seg.header.options, self.settings.timestamps), ms);
+            c.tcb.mss -= c.tcb.stamps.wire_len();
         }
         if establishes {
+            timestamps::agree(&mut c.tcb, seg);
             establish(c, seg, ms);
             #[cfg(feature = "cubic")]
             if self.settings.congestion_control == CongestionControl::Cubic {
@@ -196,6 +204,7 @@ impl Tcp<'_> {
             rcv_nxt: c.tcb.rcv_nxt,
             rcv_wnd: receive::window_to_offer(c),
             quota: c.quota,
+            recent: c.tcb.stamps.recent(),
         };
         let (owes_ack, link_addr) = (c.has(Due::ACK_NOW) || c.has(Marks::DELACK), c.link_addr);
         self.leave(i, State::TimeWait, CloseReason::LocalClosed);
@@ -363,7 +372,7 @@ fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
 
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
 fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
-    c.rtt.acked(1, ms);
+    c.rtt.acked(1, ms, c.tcb.stamps.round_trip_ms(seg, ms));
     c.backoff = 0;
     c.recovery = Recovery::NEW;
     c.congestion = Congestion::begin(c.tcb.mss, c.has(Flags::SYN_RESENT));

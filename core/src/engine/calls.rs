@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::id::{Id, ListenerId};
 use crate::rules::reset;
 use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::timestamps::Recent;
 use crate::rules::verdict::{CloseReason, State, Timer};
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
@@ -126,7 +127,9 @@ impl Tcp<'_> {
             return Err(if is_slot_free { Error::NoBuffer } else { Error::NoSlot });
         };
         let iss = self.keyed.initial_seq(now, &tuple);
+        let stamps = self.stamps_of(&tuple, Recent::NONE);
         let c = &mut self.connections[i];
+        c.tcb.stamps = stamps;
         apply_options(c, &options);
         c.accepted(&options, &self.settings);
         c.tcb.tuple = tuple;
@@ -682,6 +685,8 @@ impl Tcp<'_> {
             mss: c.tcb.mss,
             #[cfg(feature = "sack")]
             sack: c.sack.is_enabled(),
+            #[cfg(feature = "timestamps")]
+            timestamps: c.tcb.stamps.is_enabled(),
             readable: usize::from(c.rx_len),
             writable: c.buffers.tx_size() - usize::from(c.tx_len),
             unacknowledged: usize::from(c.tx_len),

@@ -223,7 +223,9 @@ impl Tcp<'_> {
     }
 
     fn on_connection(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) -> Verdict {
-        let tcb = &self.connections[i].tcb;
+        let now = self.clock.ms();
+        let tcb = &mut self.connections[i].tcb;
+        tcb.stamps.age(now);
         let state = tcb.state();
         let Judgement { rule, disposition } = segment_arrives::judge(tcb, arriving.seg, self.settings.rst_policy);
         let action = match disposition {

@@ -132,6 +132,9 @@ pub struct Status {
     /// Both ends have offered selective acknowledgment (RFC 2018).
     #[cfg(feature = "sack")]
     pub sack: bool,
+    /// Both ends have offered timestamps (RFC 7323).
+    #[cfg(feature = "timestamps")]
+    pub timestamps: bool,
     /// Bytes ready to be received.
     pub readable: usize,
     /// Room in the send buffer, in bytes.

@@ -12,13 +12,14 @@ use crate::id::{Id, ListenerId};
 use crate::rules::judgement::{Accepted, Answer, ForHalfOpen, ForHandshake, ForTimeWait, Judgement};
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Tcb;
+use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 use crate::rules::{syn_received, time_wait};
 use crate::tables::half_open::HalfOpen;
 use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, RESET_HELD_MS};
-use crate::wire::addr::{Addr, LinkAddr};
+use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::options::Options;
 use crate::wire::seq::Seq;
 
@@ -48,6 +49,7 @@ impl Tcp<'_> {
             listener: l,
             #[cfg(feature = "sack")]
             sack_permitted: self.settings.sack && seg.header.options.sack_permitted,
+            recent: Recent::in_syn(&seg.header.options, self.settings.timestamps),
             ..HalfOpen::EMPTY
         };
         self.half_open[h] = half;
@@ -71,8 +73,27 @@ impl Tcp<'_> {
         {
             options.sack_permitted = half.sack_permitted;
         }
+        self.stamps_of(&half.tuple, half.recent).add_to(&mut options, self.clock.ms());
         let reply = Reply::syn_ack(half, self.first_window(half.listener), options);
         self.reply(reply);
+    }
+
+    /// The timestamps of a pair of endpoints, `recent` being its peer's latest.
+    pub(crate) fn stamps_of(&self, tuple: &Tuple, recent: Recent) -> Stamps {
+        #[cfg(feature = "timestamps")]
+        let offset = self.keyed.timestamp_offset(tuple);
+        #[cfg(not(feature = "timestamps"))]
+        let (offset, _) = (0, tuple);
+        Stamps::of(recent, offset, self.clock.ms())
+    }
+
+    /// The options of an answer that belongs to no slot.
+    fn options_of_answer(&self, tuple: &Tuple, recent: Recent) -> Options {
+        let mut options = Options::NONE;
+        if recent != Recent::NONE {
+            self.stamps_of(tuple, recent).add_to(&mut options, self.clock.ms());
+        }
+        options
     }
 
     /// What the connections of a listener offer first.
@@ -188,7 +209,7 @@ impl Tcp<'_> {
             ForHalfOpen::Handshake(ForHandshake::Answer(answer)) => {
                 self.answer_half_open(h, arriving.now, tcb.rcv_wnd, answer)
             }
-            ForHalfOpen::Handshake(ForHandshake::SynAckAgain) => self.syn_ack_again(arriving.now, h),
+            ForHalfOpen::Handshake(ForHandshake::SynAckAgain) => self.syn_ack_again(arriving, h),
             ForHalfOpen::Handshake(ForHandshake::Reset(reset)) => self.reply_reset(arriving, reset),
             ForHalfOpen::Handshake(ForHandshake::Accept(accepted)) => {
                 self.complete(h, tcb, arriving, rule, &accepted).unwrap_or_else(|| {
@@ -211,15 +232,17 @@ impl Tcp<'_> {
         let half = &mut self.half_open[h];
         let action = grant_answer(answer, &mut half.quota, now, &self.settings, &mut self.counters);
         if action.is_empty_ack() {
-            let reply = Reply::ack_of_half_open(half, rcv_wnd);
+            let half = &self.half_open[h];
+            let reply = Reply::ack_of_half_open(half, rcv_wnd, self.options_of_answer(&half.tuple, half.recent));
             self.reply(reply);
         }
         action
     }
 
-    fn syn_ack_again(&mut self, now: Instant, h: Id<HalfOpen>) -> Action {
-        let quota = &mut self.half_open[h].quota;
-        let action = grant(Action::SynAcked, quota, now, &self.settings, &mut self.counters);
+    fn syn_ack_again(&mut self, arriving: &Arriving<'_>, h: Id<HalfOpen>) -> Action {
+        let half = &mut self.half_open[h];
+        half.recent.renew(&arriving.seg.header.options);
+        let action = grant(Action::SynAcked, &mut half.quota, arriving.now, &self.settings, &mut self.counters);
         if action == Action::SynAcked {
             self.reply_syn_ack(h);
         }
@@ -244,6 +267,7 @@ impl Tcp<'_> {
         let HalfOpen { link_addr, quota, .. } = self.half_open[h].clone();
         #[cfg(feature = "sack")]
         let sack_permitted = self.half_open[h].sack_permitted;
+        let stamps = self.stamps_of(&tcb.tuple, tcb.stamps.recent());
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -253,6 +277,8 @@ impl Tcp<'_> {
         c.buffers.begin_tx(tcb.snd_nxt);
         c.buffers.begin_rx(tcb.rcv_nxt);
         c.tcb = tcb;
+        c.tcb.stamps = stamps;
+        c.tcb.mss -= stamps.wire_len();
         (c.link_addr, c.quota) = (link_addr, quota);
         #[cfg(feature = "sack")]
         c.sack.begin(sack_permitted);
@@ -270,7 +296,8 @@ impl Tcp<'_> {
     /// Makes a TIME-WAIT record; acknowledges the peer's FIN where that is due. A full table gives up its oldest record.
     pub(crate) fn insert_time_wait(&mut self, wait: TimeWait, ack_to: Option<LinkAddr>) {
         if let Some(link_addr) = ack_to {
-            self.reply(Reply::ack_of_time_wait(&wait, link_addr));
+            let options = self.options_of_answer(&wait.tuple, wait.recent);
+            self.reply(Reply::ack_of_time_wait(&wait, link_addr, options));
         }
         if !self.time_wait.has_room() {
             count(&mut self.counters.time_wait_evicted);
@@ -296,7 +323,7 @@ impl Tcp<'_> {
 
     pub(crate) fn on_time_wait(&mut self, w: Id<TimeWait>, arriving: &Arriving<'_>) -> Verdict {
         let tcb = self.time_wait[w].expand();
-        let Judgement { mut rule, disposition } = time_wait::judge(&tcb, arriving.seg);
+        let Judgement { mut rule, disposition } = time_wait::judge(&tcb, arriving.seg, self.settings.timestamps);
         let action = match disposition {
             ForTimeWait::Answer(answer) => self.answer_time_wait(w, arriving, answer),
             ForTimeWait::Reopen => self.reopen(&tcb, arriving).unwrap_or_else(|| {
@@ -304,6 +331,7 @@ impl Tcp<'_> {
                 self.answer_time_wait(w, arriving, Answer::Challenge)
             }),
             ForTimeWait::Restart => {
+                self.time_wait[w].recent.renew(&arriving.seg.header.options);
                 self.time_wait.arm(w, self.clock.ms().after(self.settings.time_wait_ms));
                 self.answer_time_wait(w, arriving, Answer::Acknowledge { limited: false })
             }
@@ -315,7 +343,9 @@ impl Tcp<'_> {
         let wait = &mut self.time_wait[w];
         let action = grant_answer(answer, &mut wait.quota, arriving.now, &self.settings, &mut self.counters);
         if action.is_empty_ack() {
-            let reply = Reply::ack_of_time_wait(wait, arriving.link_addr);
+            let wait = &self.time_wait[w];
+            let options = self.options_of_answer(&wait.tuple, wait.recent);
+            let reply = Reply::ack_of_time_wait(wait, arriving.link_addr, options);
             self.reply(reply);
         }
         action

@@ -24,6 +24,7 @@ impl Tcp<'_> {
         }
         let Some(mtu) = mtu else { return true };
         let Some(mss) = mss_on_path(tuple.remote_addr, mtu) else { return false };
+        let mss = mss.saturating_sub(c.tcb.stamps.wire_len().into());
         if c.tcb.state().is_synchronized() && mss < u32::from(c.tcb.mss) {
             c.tcb.mss = mss as u16;
             // All that is out may have been as big.

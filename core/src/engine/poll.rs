@@ -16,7 +16,7 @@ use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
-use crate::time::Instant;
+use crate::time::{Instant, Millis};
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
 use crate::wire::checksum::{self, Sum};
 #[cfg(feature = "sack")]
@@ -180,7 +180,7 @@ impl<'s> Tcp<'s> {
             What::Reply => HEADER_LEN + self.first_reply().options.wire_len() + self.reason_of(what).len(),
             What::Probe(_) => HEADER_LEN,
             What::Segment(i, plan) => {
-                let options = options_of(&self.connections[*i], plan, &self.settings);
+                let options = options_of(&self.connections[*i], plan, self.clock.ms(), &self.settings);
                 HEADER_LEN + options.wire_len() + usize::from(plan.len) + self.reason_of(what).len()
             }
         }
@@ -369,7 +369,7 @@ impl<'t, 's> Transmit<'t, 's> {
         let said = self.tcp.reason_of(&self.what);
         let Tcp { settings, connections, pool, clock, counters, .. } = &mut *self.tcp;
         let c = &mut connections[i];
-        let header = header_of(c, plan, settings);
+        let header = header_of(c, plan, clock.ms(), settings);
         let mut sum = write_said(&said, header.wire_len(), buf)?;
         if plan.len > 0 {
             let (_, payload) = buf.split_at_mut_checked(header.wire_len()).ok_or(BufferTooSmall)?;
@@ -469,8 +469,14 @@ fn is_again(c: &Connection, plan: &Plan) -> bool {
     }
 }
 
-fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
+fn options_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> Options {
     let mut options = Options::NONE;
+    match plan.kind {
+        Kind::Syn => c.tcb.stamps.offer_in(&mut options, now, settings.timestamps),
+        Kind::SynAck | Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive | Kind::Reset(_) => {
+            c.tcb.stamps.add_to(&mut options, now);
+        }
+    }
     match plan.kind {
         Kind::Syn | Kind::SynAck => {
             options.mss = Some(settings.receive_mss(c.tcb.tuple.remote_addr));
@@ -493,13 +499,14 @@ fn options_of(c: &Connection, plan: &Plan, settings: &Settings) -> Options {
     #[cfg(feature = "sack")]
     if let Kind::Ack | Kind::New | Kind::Again | Kind::Probe = plan.kind {
         // Payload has what a segment has room for, and leaves the option the rest (RFC 6691).
-        let room = MAX_OPTIONS_LEN.min(usize::from(c.tcb.mss.saturating_sub(plan.len))) - options.wire_len();
+        let beside = usize::from(c.tcb.mss + c.tcb.stamps.wire_len()).saturating_sub(plan.len.into());
+        let room = MAX_OPTIONS_LEN.min(beside).saturating_sub(options.wire_len());
         options.sack = c.sack.blocks(&c.reassembly, c.tcb.rcv_nxt, room);
     }
     options
 }
 
-fn header_of(c: &Connection, plan: &Plan, settings: &Settings) -> Header {
+fn header_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> Header {
     let mut header = Header {
         src_port: c.tcb.tuple.local_port,
         dst_port: c.tcb.tuple.remote_port,
@@ -508,7 +515,7 @@ fn header_of(c: &Connection, plan: &Plan, settings: &Settings) -> Header {
         control: Control::ACK,
         wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
         urgent: 0,
-        options: options_of(c, plan, settings),
+        options: options_of(c, plan, now, settings),
     };
     match plan.kind {
         Kind::Syn => {

@@ -79,12 +79,14 @@ impl Reply {
     }
 
     /// The handshake's challenge: `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
-    pub(crate) fn ack_of_half_open(half: &HalfOpen, wnd: u16) -> Reply {
-        Reply::ack(&half.tuple, half.link_addr, half.iss + 1, half.irs + 1, wnd)
+    pub(crate) fn ack_of_half_open(half: &HalfOpen, wnd: u16, options: Options) -> Reply {
+        let ack = Reply::ack(&half.tuple, half.link_addr, half.iss + 1, half.irs + 1, wnd);
+        Reply { options, ..ack }
     }
 
-    pub(crate) fn ack_of_time_wait(wait: &TimeWait, link_addr: LinkAddr) -> Reply {
-        Reply::ack(&wait.tuple, link_addr, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd)
+    pub(crate) fn ack_of_time_wait(wait: &TimeWait, link_addr: LinkAddr, options: Options) -> Reply {
+        let ack = Reply::ack(&wait.tuple, link_addr, wait.snd_nxt, wait.rcv_nxt, wait.rcv_wnd);
+        Reply { options, ..ack }
     }
 
     #[inline(never)]

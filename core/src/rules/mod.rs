@@ -16,4 +16,9 @@ pub(crate) mod synchronized;
 pub(crate) mod table;
 pub(crate) mod tcb;
 pub(crate) mod time_wait;
+#[cfg(feature = "timestamps")]
+pub(crate) mod timestamps;
+#[cfg(not(feature = "timestamps"))]
+#[path = "no_timestamps.rs"]
+pub(crate) mod timestamps;
 pub(crate) mod verdict;

@@ -5,7 +5,7 @@ use crate::rules::reset::{self, Reset};
 use crate::rules::synchronized::Acceptability;
 use crate::rules::tcb::Tcb;
 use crate::rules::verdict::{CloseReason, ResetReason, Rule};
-use crate::rules::{syn_sent, synchronized};
+use crate::rules::{syn_sent, synchronized, timestamps};
 use crate::wire::segment::{Control, Segment};
 use crate::wire::seq::Seq;
 
@@ -14,6 +14,7 @@ pub(crate) fn judge_passive(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForHalfOp
     second_check_rst(tcb, seg, || Rule::RstSynReceivedPassive.then(ForHalfOpen::ReturnToListen))
         .or_else(|| fourth_check_syn(tcb, seg).map(Judgement::widen))
         .or_else(|| synchronized::first_check_sequence(tcb, seg).map(Judgement::widen))
+        .or_else(|| timestamps::check(tcb, seg).map(Judgement::widen))
         .or_else(|| fifth_check_ack(tcb, seg).map(Judgement::widen))
         .unwrap_or_else(|| establish(tcb, seg).widen())
 }
@@ -26,6 +27,7 @@ pub(crate) fn judge_active(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForConnect
         .or_else(|| fourth_check_syn(tcb, seg).map(Judgement::widen))
         .or_else(|| bad_ack_at_unproven_sequence(tcb, seg).map(Judgement::widen))
         .or_else(|| synchronized::first_check_sequence(tcb, seg).map(Judgement::widen))
+        .or_else(|| timestamps::check(tcb, seg).map(Judgement::widen))
         .or_else(|| fifth_check_ack(tcb, seg).map(Judgement::widen))
         .unwrap_or_else(|| establish(tcb, seg).widen())
 }

@@ -3,6 +3,7 @@
 use crate::config::RstPolicy;
 use crate::rules::judgement::{Accepted, Answer, ForConnection, Judgement, Span};
 use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::timestamps;
 use crate::rules::verdict::{CloseReason, Rule, State};
 use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
@@ -11,9 +12,7 @@ use crate::wire::seq::Seq;
 pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, policy: RstPolicy) -> Judgement<ForConnection> {
     second_check_rst(tcb, seg, policy)
         .or_else(|| fourth_check_syn(seg).map(Judgement::widen))
-        .or_else(|| probes_crossed(tcb, seg).map(Judgement::widen))
-        .or_else(|| ack_at_right_edge(tcb, seg).map(Judgement::widen))
-        .or_else(|| first_check_sequence(tcb, seg).map(Judgement::widen))
+        .or_else(|| first_check(tcb, seg))
         .or_else(|| fifth_check_ack(tcb, seg).map(Judgement::widen))
         .unwrap_or_else(|| accept(tcb, seg).widen())
 }
@@ -28,7 +27,8 @@ pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Rule> {
     let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(extraordinary);
     let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
     let is_admitted = seg.payload.len() <= usize::from(tcb.rcv_wnd);
-    if !(is_plain && is_ordinary && seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted) {
+    let is_expected = seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted && tcb.stamps.admit(seg);
+    if !(is_plain && is_ordinary && is_expected) {
         return None;
     }
     Some(if seg.payload.is_empty() { Rule::AckAccepted } else { Rule::PayloadInOrder })
@@ -75,6 +75,14 @@ pub(crate) fn acceptability(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
 /// A peer that sends into a closed window, usually to probe it, must still get its acknowledgments through.
 fn closed_window(tcb: &Tcb, seg: &Segment<'_>) -> Acceptability {
     if seg.header.seq == tcb.rcv_nxt { Acceptability::AckOnly } else { Acceptability::Unacceptable }
+}
+
+/// Sequence number and timestamp. Two kinds of empty ACKs are taken from where nothing else is.
+fn first_check(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<ForConnection>> {
+    let exception = probes_crossed(tcb, seg).or_else(|| ack_at_right_edge(tcb, seg));
+    let refused = if exception.is_none() { first_check_sequence(tcb, seg) } else { None };
+    let refused = refused.or_else(|| timestamps::check(tcb, seg)).map(Judgement::widen);
+    refused.or_else(|| exception.map(Judgement::widen))
 }
 
 /// Appendix A.2, simultaneous window probes. A probe's byte is not counted in SND.NXT, so once both ends have taken the other's, each

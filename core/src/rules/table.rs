@@ -152,7 +152,7 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      syn_sent_other_is_dropped]
     // TIME-WAIT, apart because nothing in it believes an RST and a SYN may start anew.
     [RstTimeWait; R10; "TIME-WAIT"; "RST, wherever"; "ignored"; "RFC 1337 F1"; time_wait_rst_is_ignored]
-    [SynTimeWaitReopens; R10 M11; "TIME-WAIT"; "SYN alone, not before RCV.NXT, and a listener takes it";
+    [SynTimeWaitReopens; R10 M11; "TIME-WAIT"; "SYN alone, with a later timestamp or, where that does not tell, not before RCV.NXT, and a listener takes it";
      "half-open entry, SYN,ACK with ISS beyond the old SND.NXT; the record stays until the handshake completes";
      "3.6.1 MAY-2, RFC 6191 2"; time_wait_bare_syn_reopens]
     [SynTimeWait; R10 S2; "TIME-WAIT"; "any other SYN"; "ACK, limited"; "3.10.7.4 fourth";
@@ -161,6 +161,10 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      "ACK, 2 MSL start anew"; "3.10.7.4 eighth"; time_wait_fin_again_restarts_the_wait]
     [SeqUnacceptable; R4 S2; "TIME-WAIT"; "sequence number outside the window"; "ACK, limited"; "3.10.7.4 first";
      time_wait_old_segment_is_acknowledged]
+    [TimestampMissing; R4; "TIME-WAIT"; "no timestamp, and both SYNs had one"; "dropped"; "RFC 7323 3.2";
+     time_wait_segment_without_timestamp_is_dropped]
+    [TimestampOld; R4 S2; "TIME-WAIT"; "a timestamp before TS.Recent"; "ACK, limited unless an answer is owed";
+     "RFC 7323 5.3 R1"; time_wait_old_timestamp_is_acknowledged]
     [NoAck; R4; "TIME-WAIT"; "no ACK"; "dropped"; "3.10.7.4 fifth"; time_wait_segment_without_ack_is_dropped]
     [AckUnacceptable; R7 S2; "TIME-WAIT"; "ACK outside [SND.UNA-65535, SND.NXT]"; "challenge ACK, limited";
      "3.10.7.4 fifth, RFC 5961 5.2"; time_wait_unacceptable_ack_is_challenged]
@@ -212,15 +216,20 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
      "SYN, wherever"; "challenge ACK, connection untouched"; "3.10.7.4 fourth, RFC 5961 4.2";
      established_syn_anywhere_sends_challenge_ack]
     // First check, for what is neither RST nor SYN.
-    [ProbesCrossed; R4 M1; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
-     "a window probe outstanding, empty segment at RCV.NXT-1 that acknowledges it"; "ACK processed, ACK sent";
-     "appendix A.2"; established_ack_of_crossed_probe_is_taken]
     [SynReceivedBadAck; R7 M5 M7; "SYN-RECEIVED"; "ACK outside (SND.UNA, SND.NXT], wherever, opened actively";
      "<SEQ=SEG.ACK><CTL=RST>, the entry stays"; "3.5.2 group 2, deviation";
      syn_received_active_bad_ack_draws_rst_wherever]
     [SeqUnacceptable; R4 M5 S2; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
      "sequence number outside the window"; "<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, limited unless an answer is owed";
      "3.10.7.4 first, RFC 5961 7"; established_unacceptable_sequence_is_acknowledged]
+    [TimestampMissing; R4; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
+     "no timestamp, and both SYNs had one"; "dropped"; "RFC 7323 3.2"; established_segment_without_timestamp_is_dropped]
+    [TimestampOld; R4 S2; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
+     "a timestamp before TS.Recent"; "ACK, limited unless an answer is owed"; "RFC 7323 5.3 R1";
+     established_old_timestamp_is_acknowledged]
+    [ProbesCrossed; R4 M1; "ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK";
+     "a window probe outstanding, empty segment at RCV.NXT-1 that acknowledges it"; "ACK processed, ACK sent";
+     "appendix A.2"; established_ack_of_crossed_probe_is_taken]
     // Fifth check.
     [NoAck; R4; "SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT, CLOSING, LAST-ACK"; "no ACK";
      "dropped"; "3.10.7.4 fifth"; established_segment_without_ack_is_dropped]
@@ -289,6 +298,8 @@ pub const RULE_TABLE: &[RuleRow] = rows! {
     [-; R5 S8; "ESTABLISHED"; "the challenge to an RST is not answered";
      "sent again, twice at most, until the peer is heard"; "RFC 5961 3.2";
      established_unanswered_challenge_is_repeated_twice]
+    [-; R4; "SYN-RECEIVED"; "an acceptable ACK without a timestamp, and both SYNs had one";
+     "ESTABLISHED, and neither end has timestamps"; "RFC 7323 3.2, deviation"; syn_received_ack_without_timestamp_goes_on_without]
     [-; S8; "SYN-RECEIVED"; "the handshake is not completed, or finds no slot, in time";
      "<SEQ=ISS+1><CTL=RST>, with ACK if the peer had completed it"; "3.10.5"; syn_received_expired_peer_is_told]
     [-; S8; "SYN-RECEIVED"; "a listener with more handshakes than the reply queue holds closes";

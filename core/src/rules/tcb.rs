@@ -1,5 +1,6 @@
 //! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
 
+use crate::rules::timestamps::Stamps;
 use crate::rules::verdict::State;
 use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
@@ -48,6 +49,7 @@ pub(crate) struct Tcb {
     pub(crate) rcv_wnd: u16,
     /// How far `rcv_nxt` is ahead of the last acknowledgment sent.
     pub(crate) rcv_unacked: u16,
+    pub(crate) stamps: Stamps,
 }
 
 impl Tcb {
@@ -64,6 +66,7 @@ impl Tcb {
         rcv_nxt: Seq(0),
         rcv_wnd: 0,
         rcv_unacked: 0,
+        stamps: Stamps::NEW,
     };
 
     pub(crate) fn state(&self) -> State {

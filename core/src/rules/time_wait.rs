@@ -4,22 +4,27 @@ use crate::rules::judgement::{Answer, ForTimeWait, Judgement};
 use crate::rules::synchronized;
 use crate::rules::synchronized::Acceptability;
 use crate::rules::tcb::Tcb;
+use crate::rules::timestamps;
 use crate::rules::verdict::Rule;
 use crate::wire::segment::{Control, Segment};
 
-pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForTimeWait> {
+/// `takes_timestamps` says whether a new connection would have them, if its SYN does.
+pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, takes_timestamps: bool) -> Judgement<ForTimeWait> {
     // RFC 1337, fix F1: an RST would end the quiet time early and let an old segment into the next connection.
     if seg.has(Control::RST) {
         return Rule::RstTimeWait.then(Answer::Drop);
     }
     if seg.has(Control::SYN) {
-        return syn(tcb, seg);
+        return syn(tcb, seg, takes_timestamps);
     }
     if is_fin_again(tcb, seg) {
         return Rule::FinTimeWait.then(ForTimeWait::Restart);
     }
     if synchronized::acceptability(tcb, seg) != Acceptability::Acceptable {
         return synchronized::unacceptable(tcb, seg).widen();
+    }
+    if let Some(refused) = timestamps::check(tcb, seg) {
+        return refused.widen();
     }
     if !seg.has(Control::ACK) {
         return Rule::NoAck.then(Answer::Drop);
@@ -34,10 +39,11 @@ pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForTimeWait> {
     Rule::TimeWaitOther.then(Answer::Drop)
 }
 
-/// A SYN beyond the last number seen cannot be a duplicate from the old connection (RFC 6191 §2, third case: no timestamps).
-fn syn(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<ForTimeWait> {
+/// A SYN with a later timestamp, or beyond the last number seen, cannot be a duplicate from the old connection (RFC 6191 §2).
+fn syn(tcb: &Tcb, seg: &Segment<'_>, takes_timestamps: bool) -> Judgement<ForTimeWait> {
     let is_bare = !seg.has(Control::ACK) && !seg.has(Control::FIN);
-    if is_bare && seg.header.seq.ge(tcb.rcv_nxt) {
+    let is_beyond = || seg.header.seq.ge(tcb.rcv_nxt);
+    if is_bare && timestamps::is_syn_new(tcb, seg, takes_timestamps).unwrap_or_else(is_beyond) {
         Rule::SynTimeWaitReopens.then(ForTimeWait::Reopen)
     } else {
         Rule::SynTimeWait.then(Answer::Challenge)

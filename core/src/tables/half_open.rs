@@ -3,8 +3,10 @@
 use crate::id::ListenerId;
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::{ResetReason, State};
 use crate::tables::table::Record;
+use crate::time::Millis;
 use crate::wire::addr::{LinkAddr, Tuple};
 use crate::wire::seq::Seq;
 
@@ -22,6 +24,8 @@ pub(crate) struct HalfOpen {
     /// The SYN had the SACK-permitted option.
     #[cfg(feature = "sack")]
     pub(crate) sack_permitted: bool,
+    /// The SYN's timestamp: TS.Recent.
+    pub(crate) recent: Recent,
 }
 
 /// How far a handshake has come, in one byte.
@@ -92,6 +96,7 @@ impl Record for HalfOpen {
         quota: Quota::NEW,
         #[cfg(feature = "sack")]
         sack_permitted: false,
+        recent: Recent::NONE,
     };
 
     fn tuple(&self) -> &Tuple {
@@ -112,6 +117,7 @@ impl HalfOpen {
         tcb.snd_wl1 = irs;
         tcb.rcv_nxt = irs + 1;
         tcb.rcv_wnd = rcv_wnd;
+        tcb.stamps = Stamps::of(self.recent, 0, Millis(0));
         tcb.flags.set(Flags::SYN_RESENT, progress.retries() > 0);
         tcb.enter(State::SynReceived);
         tcb

@@ -81,6 +81,12 @@ mod budget {
     /// What CUBIC does.
     const CUBIC: usize = price(cfg!(feature = "cubic"), 16);
 
+    /// What timestamps keep in a connection's record, in a half-open one and in TIME-WAIT.
+    const STAMPS: (usize, usize, usize) = match cfg!(feature = "timestamps") {
+        true => (16, 8, 8),
+        false => (0, 0, 0),
+    };
+
     const fn price(is_on: bool, bytes: usize) -> usize {
         if is_on { bytes } else { 0 }
     }
@@ -90,7 +96,7 @@ mod budget {
         (size_of::<Grown>() - size_of::<Base>()) / 2
     }
 
-    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK.0 + CUBIC + LONGER);
-    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + SACK.1 + LONGER);
-    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK.0 + CUBIC + STAMPS.0 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + SACK.1 + STAMPS.1 + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + STAMPS.2 + LONGER);
 }

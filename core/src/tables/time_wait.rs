@@ -2,8 +2,10 @@
 
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
+use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::State;
 use crate::tables::table::Record;
+use crate::time::Millis;
 use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
 
@@ -15,11 +17,19 @@ pub(crate) struct TimeWait {
     pub(crate) rcv_nxt: Seq,
     pub(crate) rcv_wnd: u16,
     pub(crate) quota: Quota,
+    /// TS.Recent, where there are timestamps.
+    pub(crate) recent: Recent,
 }
 
 impl Record for TimeWait {
-    const EMPTY: TimeWait =
-        TimeWait { tuple: Tuple::ZERO, snd_nxt: Seq(0), rcv_nxt: Seq(0), rcv_wnd: 0, quota: Quota::NEW };
+    const EMPTY: TimeWait = TimeWait {
+        tuple: Tuple::ZERO,
+        snd_nxt: Seq(0),
+        rcv_nxt: Seq(0),
+        rcv_wnd: 0,
+        quota: Quota::NEW,
+        recent: Recent::NONE,
+    };
 
     fn tuple(&self) -> &Tuple {
         &self.tuple
@@ -29,7 +39,7 @@ impl Record for TimeWait {
 impl TimeWait {
     /// The record the rules judge. MAX.SND.WND counts as the most a window can say, as RFC 9293 §3.10.7.4 allows.
     pub(crate) fn expand(&self) -> Tcb {
-        let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, quota: _ } = self.clone();
+        let TimeWait { tuple, snd_nxt, rcv_nxt, rcv_wnd, .. } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
         tcb.flags = Flags::FIN_OUT | Flags::PEER_FIN;
@@ -38,6 +48,7 @@ impl TimeWait {
         tcb.max_snd_wnd = u16::MAX;
         tcb.rcv_nxt = rcv_nxt;
         tcb.rcv_wnd = rcv_wnd;
+        tcb.stamps = Stamps::of(self.recent, 0, Millis(0));
         tcb.enter(State::TimeWait);
         tcb
     }

@@ -9,3 +9,5 @@ pub(crate) mod options;
 pub(crate) mod sack;
 pub(crate) mod segment;
 pub(crate) mod seq;
+#[cfg(feature = "timestamps")]
+pub(crate) mod timestamps;

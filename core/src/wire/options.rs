@@ -4,6 +4,8 @@ use smoltcp::wire::TcpOption;
 
 #[cfg(feature = "sack")]
 use crate::wire::sack::SackBlocks;
+#[cfg(feature = "timestamps")]
+use crate::wire::timestamps::Timestamps;
 
 /// Bytes that a header has room for.
 #[cfg(feature = "sack")]
@@ -31,6 +33,9 @@ pub struct Options {
     /// The SACK-permitted option is there: its sender takes SACK options (RFC 2018 §2).
     #[cfg(feature = "sack")]
     pub sack_permitted: bool,
+    /// The timestamps option; the last counts.
+    #[cfg(feature = "timestamps")]
+    pub timestamps: Option<Timestamps>,
     /// The SACK option's blocks, as many as there is room for; the last option counts.
     #[cfg(feature = "sack")]
     pub sack: Option<SackBlocks>,
@@ -44,6 +49,8 @@ impl Options {
         user_timeout: None,
         #[cfg(feature = "sack")]
         sack_permitted: false,
+        #[cfg(feature = "timestamps")]
+        timestamps: None,
         #[cfg(feature = "sack")]
         sack: None,
     };
@@ -55,6 +62,8 @@ impl Options {
         let len = if self.user_timeout.is_some() { len + USER_TIMEOUT.1 } else { len };
         #[cfg(feature = "sack")]
         let len = if self.sack_permitted { len + SACK_PERMITTED.len() } else { len };
+        #[cfg(feature = "timestamps")]
+        let len = if self.timestamps.is_some() { len + Timestamps::WIRE_LEN } else { len };
         #[cfg(feature = "sack")]
         let len = match &self.sack {
             Some(blocks) => len + blocks.wire_len(MAX_OPTIONS_LEN - len),
@@ -67,6 +76,11 @@ impl Options {
     /// (RFC 9293 MUST-7 lets a stack reset on a malformed option; that would let anyone reset blindly, CVE-2019-12258.)
     pub(crate) fn read(mut bytes: &[u8]) -> Options {
         let mut read = Options::NONE;
+        #[cfg(feature = "timestamps")]
+        if let Some(alone) = Timestamps::read_alone(bytes) {
+            read.timestamps = Some(alone);
+            return read;
+        }
         while let Ok((rest, option)) = TcpOption::parse(bytes) {
             match option {
                 TcpOption::EndOfList => break,
@@ -85,10 +99,13 @@ impl Options {
                 }
                 #[cfg(not(feature = "sack"))]
                 TcpOption::SackPermitted | TcpOption::SackRange(_) => {}
-                TcpOption::NoOperation
-                | TcpOption::WindowScale(_)
-                | TcpOption::TimeStamp { .. }
-                | TcpOption::Unknown { .. } => {}
+                #[cfg(feature = "timestamps")]
+                TcpOption::TimeStamp { tsval, tsecr } => {
+                    read.timestamps = Some(Timestamps { value: tsval, echo: tsecr })
+                }
+                #[cfg(not(feature = "timestamps"))]
+                TcpOption::TimeStamp { .. } => {}
+                TcpOption::NoOperation | TcpOption::WindowScale(_) | TcpOption::Unknown { .. } => {}
             }
             bytes = rest;
         }
@@ -109,6 +126,8 @@ impl Options {
             self.sack_permitted.then_some(SACK_PERMITTED),
         ];
         let options = options.into_iter().flatten();
+        #[cfg(feature = "timestamps")]
+        let options = options.chain(self.timestamps.map(Timestamps::words).into_iter().flatten());
         #[cfg(feature = "sack")]
         let options = {
             let room = 4 * words.len() - 4 * options.clone().count();

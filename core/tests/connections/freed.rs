@@ -24,7 +24,8 @@ fn link_with_freed_slot(storage: &mut Storage<2, 1, 2, 2, 4096>) -> Link<'_> {
         LinkOutput::Transmit(frame) => frame.emit(&mut buf).unwrap(),
         LinkOutput::Event(_) | LinkOutput::Timeout(_) => panic!("no SYN goes out"),
     };
-    assert_eq!(len, if cfg!(feature = "sack") { 48 } else { 44 });
+    let (sack, timestamps) = (4 * usize::from(cfg!(feature = "sack")), 12 * usize::from(cfg!(feature = "timestamps")));
+    assert_eq!(len, 44 + sack + timestamps);
     // <ACK=ISS+1><RST,ACK>
     let mut rst = [0; 20];
     rst[0..2].copy_from_slice(&80_u16.to_be_bytes());

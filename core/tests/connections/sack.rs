@@ -80,7 +80,7 @@ fn queue(l: &mut Rig<'_>, segments: u32) -> u32 {
 fn the_option_is_offered_and_accepted_where_it_was_offered() {
     on_closed(config(), |l| {
         l.dial();
-        assert_eq!(l.engine.only().options[4..], [1, 1, 4, 2]);
+        assert_eq!(l.engine.only().options[4..8], [1, 1, 4, 2]);
     });
     for (options, answer) in [(OPTIONS, &[1, 1, 4, 2][..]), (&[2, 4, 0, 200], &[])] {
         on_closed(config(), |l| {

@@ -3,7 +3,7 @@
 use tcp_reset_core::{Config, MIN_MTU_IPV6, MSS_DEFAULT, MSS_DEFAULT_IPV6, StreamOptions};
 
 use crate::support::family::{Family, over_each};
-use crate::support::packet::segment::SACK_PERMITTED;
+use crate::support::packet::segment::{offered_kinds, options_of};
 use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig};
 use crate::support::table::{ACK, SYN};
 
@@ -55,7 +55,10 @@ fn announced_and_sent_segments_are_twenty_bytes_shorter() {
             let [high, low] = expected.to_be_bytes();
             let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);
             rig.dial_with(large());
-            assert_eq!(rig.engine.only().options, [&[2, 4, high, low][..], SACK_PERMITTED].concat(), "SYN, {mss}");
+            let options = options_of(&rig.engine.only().options);
+            assert_eq!(options[0], (2, &[high, low][..]), "SYN, {mss}");
+            let others: Vec<u8> = options[1..].iter().map(|(kind, _)| *kind).collect();
+            assert_eq!(others, offered_kinds(), "SYN, {mss}");
             let rig = opened(&mut store, family, config, &[2, 4, 0xff, 0xff]);
             assert_eq!(rig.status().unwrap().mss, expected, "{mss}");
             let mut rig = Rig::new(Engine::new(&mut *store, config), family, PEER_ISN);

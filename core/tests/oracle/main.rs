@@ -35,6 +35,8 @@ const ELSEWHERE: &[(Rule, &str)] = &[
     (Rule::Fragment, "any_state_fragment_is_dropped"),
     (Rule::TooManyHeaders, "any_state_too_many_headers_are_dropped"),
     (Rule::NotAnswerable, "any_state_unanswerable_address_is_dropped"),
+    (Rule::TimestampMissing, "established_segment_without_timestamp_is_dropped"),
+    (Rule::TimestampOld, "established_old_timestamp_is_acknowledged"),
 ];
 
 /// How many segments that change something are followed by a second one, in each scene.
@@ -163,7 +165,9 @@ fn every_segment_in_every_state_meets_the_rules() {
 #[test]
 fn rules_met_elsewhere_have_their_tests() {
     for (rule, test) in ELSEWHERE {
-        assert!(include_str!("../rules/any_state.rs").contains(&format!("fn {test}(")), "{rule} is shown by {test}");
+        let files = [include_str!("../rules/any_state.rs"), include_str!("../rules/timestamps.rs")];
+        let is_there = files.iter().any(|file| file.contains(&format!("fn {test}(")));
+        assert!(is_there, "{rule} is shown by {test}");
     }
 }
 

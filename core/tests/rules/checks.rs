@@ -95,7 +95,8 @@ pub(crate) fn assert_untouched(rig: &mut Rig<'_>, seg: &Seg, rule: Rule, action:
 /// A segment of the peer relative to what it should send next; everything is acknowledged.
 pub(crate) fn seg(rig: &Rig<'_>, flags: u8, offset: i32, text: u32) -> Seg {
     let m = &rig.model;
-    Seg::new(flags, m.rcv_nxt.wrapping_add_signed(offset), m.snd_nxt, text, rig.peer_wnd)
+    let seg = Seg::new(flags, m.rcv_nxt.wrapping_add_signed(offset), m.snd_nxt, text, rig.peer_wnd);
+    Seg { stamp: rig.stamp, ..seg }
 }
 
 pub(crate) fn with_ack(seg: Seg, ack: u32) -> Seg {

@@ -21,6 +21,7 @@ const RULES: &[&str] = &[
     include_str!("syn_received.rs"),
     include_str!("syn_sent.rs"),
     include_str!("time_wait.rs"),
+    include_str!("timestamps.rs"),
     include_str!("two_engines.rs"),
 ];
 /// Modules of this program without a test of a rule.
@@ -76,7 +77,7 @@ fn every_row_has_its_test() {
 
 /// What runs a test of a rule over each family.
 const RUNNERS: &[&str] =
-    &["on_link(", "on_large_link(", "on_link_with(", "with_delayed_ack(", "on_pair(", "over_each("];
+    &["on_link(", "on_large_link(", "on_link_with(", "with_delayed_ack(", "with_clock(", "on_pair(", "over_each("];
 /// Tests of what has no family, or only one.
 const FAMILYLESS: &[&str] = &["weak_key_is_refused", "any_state_too_many_headers_are_dropped"];
 

@@ -24,4 +24,5 @@ mod resets;
 mod syn_received;
 mod syn_sent;
 mod time_wait;
+mod timestamps;
 mod two_engines;

@@ -43,6 +43,8 @@ pub(crate) struct Seg {
     pub(crate) is_fragment: bool,
     /// It stands behind more IPv6 extension headers than are stepped over.
     pub(crate) has_too_many_headers: bool,
+    /// TSval, where it has the timestamps option.
+    pub(crate) stamp: Option<u32>,
 }
 
 /// What a listener on the connection's port would do with a SYN.
@@ -99,6 +101,8 @@ pub(crate) struct Model {
     pub(crate) delayed_from: Option<u32>,
     pub(crate) held: Option<Held>,
     pub(crate) policy: RstPolicy,
+    /// TS.Recent, where both SYNs had the timestamps option.
+    pub(crate) recent: Option<u32>,
 }
 
 /// What has to go out in answer.
@@ -228,6 +232,8 @@ checks! {
     [time_wait_other_syn_is_acknowledged; TIME_WAIT; |_, s| s.has(SYN); challenged]
     [time_wait_fin_again_restarts_the_wait; TIME_WAIT; Model::is_fin_again; acknowledged]
     [time_wait_old_segment_is_acknowledged; TIME_WAIT; |m, s| !m.seq_acceptable(s); acknowledged_within_limit]
+    [time_wait_segment_without_timestamp_is_dropped; TIME_WAIT; Model::misses_timestamp; dropped]
+    [time_wait_old_timestamp_is_acknowledged; TIME_WAIT; Model::is_before_recent; acknowledged_within_limit]
     [time_wait_segment_without_ack_is_dropped; TIME_WAIT; |_, s| !s.has(ACK); dropped]
     [time_wait_unacceptable_ack_is_challenged; TIME_WAIT; |m, s| !m.ack_acceptable(s); challenged]
     [time_wait_other_fin_is_acknowledged; TIME_WAIT; |_, s| s.has(FIN); acknowledged_limited]
@@ -251,9 +257,11 @@ checks! {
     [syn_received_other_syn_is_challenged; SYN_RECEIVED; |_, s| s.has(SYN); challenged]
     [established_syn_anywhere_sends_challenge_ack; SYNCHRONIZED; |_, s| s.has(SYN); challenged]
     // First check, for what is neither RST nor SYN.
-    [established_ack_of_crossed_probe_is_taken; SYNCHRONIZED; |m, s| m.probing && s.len() == 0 && s.has(ACK) && s.seq == m.rcv_nxt.wrapping_sub(1) && s.ack == m.ack_limit(); take_ack_and_answer]
     [syn_received_active_bad_ack_draws_rst_wherever; SYN_RECEIVED; |m, s| s.has(ACK) && !m.acks_new(s) && !m.passive; |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
-    [established_unacceptable_sequence_is_acknowledged; OTHER; |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s); acknowledged_within_limit]
+    [established_unacceptable_sequence_is_acknowledged; OTHER; |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s) && !m.is_ack_of_crossed_probe(s); acknowledged_within_limit]
+    [established_segment_without_timestamp_is_dropped; SYNCHRONIZED; Model::misses_timestamp; dropped]
+    [established_old_timestamp_is_acknowledged; OTHER; Model::is_before_recent; acknowledged_within_limit]
+    [established_ack_of_crossed_probe_is_taken; SYNCHRONIZED; Model::is_ack_of_crossed_probe; take_ack_and_answer]
     // Fifth check.
     [established_segment_without_ack_is_dropped; OTHER; |_, s| !s.has(ACK); dropped]
     [syn_received_bad_ack_draws_rst_and_stays; SYN_RECEIVED; |m, s| !m.acks_new(s); |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
@@ -291,6 +299,7 @@ impl Seg {
             answerable: true,
             is_fragment: false,
             has_too_many_headers: false,
+            stamp: None,
         }
     }
 
@@ -342,6 +351,22 @@ impl Model {
         is_synchronized && self.rcv_wnd > 0 && is_empty_ack && s.seq == self.right_edge()
     }
 
+    /// Appendix A.2.
+    fn is_ack_of_crossed_probe(&self, s: &Seg) -> bool {
+        let is_one_behind = s.len() == 0 && s.has(ACK) && s.seq == self.rcv_nxt.wrapping_sub(1);
+        self.probing && is_one_behind && s.ack == self.ack_limit()
+    }
+
+    /// RFC 7323 §3.2.
+    fn misses_timestamp(&self, s: &Seg) -> bool {
+        self.recent.is_some() && s.stamp.is_none()
+    }
+
+    /// RFC 7323 §5.3 R1.
+    fn is_before_recent(&self, s: &Seg) -> bool {
+        self.recent.zip(s.stamp).is_some_and(|(recent, stamp)| ahead(stamp, recent) < 0)
+    }
+
     fn is_exact_rst(&self, s: &Seg) -> bool {
         s.has(RST) && s.seq == self.rcv_nxt
     }
@@ -352,7 +377,13 @@ impl Model {
 
     fn is_reopened_by(&self, s: &Seg) -> bool {
         let alone = s.has(SYN) && !s.has(ACK) && !s.has(FIN);
-        alone && ahead(s.seq, self.rcv_nxt) >= 0 && self.port == Port::Takes
+        // RFC 6191 §2.
+        let is_new = match (s.stamp, self.recent) {
+            (Some(stamp), Some(recent)) if stamp != recent => ahead(stamp, recent) > 0,
+            (Some(_), None) if cfg!(feature = "timestamps") => true,
+            _ => ahead(s.seq, self.rcv_nxt) >= 0,
+        };
+        alone && is_new && self.port == Port::Takes
     }
 
     fn is_fin_again(&self, s: &Seg) -> bool {

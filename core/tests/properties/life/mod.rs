@@ -66,9 +66,19 @@ impl<'s> Life<'s> {
         if seg.has(ACK) {
             seg.ack = seg.ack.wrapping_sub(shift);
         }
-        if let [1, 1, 5, _, numbers @ ..] = &mut seg.options[..] {
+        if let Some(at) = seg.options.windows(3).position(|words| words == [1, 1, 5]) {
+            let numbers = &mut seg.options[at + 4..];
             for number in numbers.as_chunks_mut::<4>().0 {
                 *number = u32::from_be_bytes(*number).wrapping_sub(shift).to_be_bytes();
+            }
+        }
+        if let Some(at) = seg.options.windows(4).position(|words| words == [1, 1, 8, 10]) {
+            let later = (self.begin / 1_000).wrapping_sub(BEGIN / 1_000) as u32;
+            for number in seg.options[at + 4..at + 12].as_chunks_mut::<4>().0 {
+                // The echo of a SYN is no clock's.
+                if *number != [0; 4] {
+                    *number = u32::from_be_bytes(*number).wrapping_sub(later).to_be_bytes();
+                }
             }
         }
         self.seen.push(Seen::Segment(is_b, remote, seg));

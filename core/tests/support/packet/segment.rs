@@ -82,8 +82,39 @@ pub(crate) fn sack_option(first: u32, blocks: &[(u32, u32)]) -> Vec<u8> {
     [1, 1, 5, 2 + 8 * blocks.len() as u8].into_iter().chain(bytes).collect()
 }
 
-/// What an engine adds to its SYN.
-pub(crate) const SACK_PERMITTED: &[u8] = if cfg!(feature = "sack") { &[1, 1, 4, 2] } else { &[] };
+/// The timestamps option, padded in front.
+pub(crate) fn timestamps_option(value: u32, echo: u32) -> Vec<u8> {
+    [&[1, 1, 8, 10][..], &value.to_be_bytes(), &echo.to_be_bytes()].concat()
+}
+
+/// TSval and TSecr, where there is the timestamps option.
+pub(crate) fn timestamps_of(options: &[u8]) -> Option<(u32, u32)> {
+    let option = options_of(options).into_iter().find(|(kind, _)| *kind == 8);
+    option.map(|(_, data)| (u32_at(data, 0), u32_at(data, 4)))
+}
+
+/// What an engine adds to its SYN beside the MSS, by kind.
+pub(crate) fn offered_kinds() -> Vec<u8> {
+    let offered = [(4, cfg!(feature = "sack")), (8, cfg!(feature = "timestamps"))];
+    offered.iter().filter(|(_, is_on)| *is_on).map(|(kind, _)| *kind).collect()
+}
+
+/// Kind and data of each option; what is not well formed fails the test.
+pub(crate) fn options_of(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    assert_eq!(bytes.len() % 4, 0, "whole words: {bytes:02x?}");
+    let mut read: Vec<(u8, &[u8])> = vec![];
+    while let [kind, rest @ ..] = bytes {
+        bytes = rest;
+        if *kind == 1 {
+            continue;
+        }
+        let len = usize::from(rest[0]);
+        assert!(read.iter().all(|(other, _)| other != kind), "option {kind} twice");
+        read.push((*kind, &rest[1..len - 1]));
+        bytes = &rest[len - 1..];
+    }
+    read
+}
 
 impl Seg {
     pub(crate) fn has(&self, flags: u8) -> bool {
@@ -100,25 +131,43 @@ impl Seg {
         self.seq.wrapping_add(self.len())
     }
 
-    /// The maximum segment size that is announced; beside it only what SACK needs may be there.
-    pub(crate) fn mss(&self) -> Option<u16> {
-        match self.options[..] {
-            [2, 4, high, low] | [2, 4, high, low, 1, 1, 4, 2] => Some(u16::from_be_bytes([high, low])),
-            _ => {
-                let _ = self.sack();
-                None
-            }
-        }
+    /// The data of the option of a kind.
+    fn option(&self, kind: u8) -> Option<&[u8]> {
+        options_of(&self.options).into_iter().find(|(other, _)| *other == kind).map(|(_, data)| data)
     }
 
-    /// The blocks of the SACK option, which stands alone; each from its first number to the one after its last.
+    /// The maximum segment size that is announced.
+    pub(crate) fn mss(&self) -> Option<u16> {
+        self.option(2).map(|data| u16_at(data, 0))
+    }
+
+    /// The blocks of the SACK option; each from its first number to the one after its last.
     pub(crate) fn sack(&self) -> Vec<(u32, u32)> {
-        match self.options[..] {
-            [] => vec![],
-            [1, 1, 5, len, ref numbers @ ..] if usize::from(len) == 2 + numbers.len() && numbers.len() % 8 == 0 => {
-                numbers.chunks(8).map(|block| (u32_at(block, 0), u32_at(block, 4))).collect()
-            }
-            _ => panic!("options nobody expects: {:02x?}", self.options),
+        let blocks = self.option(5).unwrap_or_default().chunks(8);
+        blocks.map(|block| (u32_at(block, 0), u32_at(block, 4))).collect()
+    }
+
+    /// TSval and TSecr of the timestamps option.
+    pub(crate) fn timestamps(&self) -> Option<(u32, u32)> {
+        timestamps_of(&self.options)
+    }
+
+    /// Options that an engine never sends in this segment, or longer than they are.
+    fn assert_sane_options(&self) {
+        for (kind, data) in options_of(&self.options) {
+            let (is_syn, len) = (self.has(SYN), data.len());
+            let is_known = match kind {
+                2 => is_syn && len == 2,
+                4 => is_syn && len == 0 && cfg!(feature = "sack"),
+                5 => !is_syn && !self.has(RST) && len > 0 && len % 8 == 0 && cfg!(feature = "sack"),
+                8 => len == 8 && cfg!(feature = "timestamps"),
+                28 => !self.has(RST) && len == 2,
+                _ => false,
+            };
+            assert!(is_known, "an option nobody expects: {kind} in {self:?}");
+        }
+        if let Some((_, echo)) = self.timestamps() {
+            assert!(self.has(ACK) || echo == 0, "an echo without bit: {self:?}");
         }
     }
 
@@ -127,7 +176,6 @@ impl Seg {
     fn assert_sane_sack(&self) {
         let ahead = |n: u32| n.wrapping_sub(self.ack) as i32;
         let blocks = self.sack();
-        assert!(blocks.is_empty() || cfg!(feature = "sack") && !self.has(RST), "options beyond SYN: {self:?}");
         for (i, &(start, end)) in blocks.iter().enumerate() {
             assert!(ahead(start) < ahead(end), "an empty block: {self:?}");
             assert!(i == 0 || ahead(start) > 0, "a block that is acknowledged: {self:?}");
@@ -189,10 +237,8 @@ impl Seg {
         if self.has(RST) || self.has(SYN) {
             assert!(self.text.is_empty(), "text on SYN or RST: {self:?}");
         }
-        if self.has(SYN) {
-            assert_eq!(self.options[..2], [2, 4], "MSS on every SYN: {self:?}");
-        } else {
-            self.assert_sane_sack();
-        }
+        self.assert_sane_options();
+        self.assert_sane_sack();
+        assert_eq!(self.mss().is_some(), self.has(SYN), "MSS on every SYN: {self:?}");
     }
 }

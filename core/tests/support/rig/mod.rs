@@ -16,6 +16,7 @@ use tcp_reset_core::{
 };
 
 use crate::support::family::Family;
+use crate::support::packet::segment::{timestamps_of, timestamps_option};
 use crate::support::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 
 pub(crate) use crate::support::packet::segment::Raw;
@@ -111,6 +112,10 @@ pub(crate) struct Rig<'s> {
     pub(crate) us: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) isn: u32,
+    /// The peer's timestamps, from now on.
+    pub(crate) stamp: Option<u32>,
+    /// The engine's latest timestamp.
+    pub(crate) engine_stamp: u32,
     /// The window the peer offers from now on.
     pub(crate) peer_wnd: u32,
     pub(crate) model: Model,
@@ -121,7 +126,19 @@ pub(crate) struct Rig<'s> {
 impl<'s> Rig<'s> {
     pub(crate) fn new(engine: Engine<'s>, family: Family, isn: u32) -> Rig<'s> {
         let (us, peer, model) = (us(family), peer(family), nothing(isn));
-        Rig { engine, family, us, peer, isn, peer_wnd: PEER_WINDOW, model, handle: None, listener: None }
+        Rig {
+            engine,
+            family,
+            us,
+            peer,
+            isn,
+            stamp: None,
+            engine_stamp: 0,
+            peer_wnd: PEER_WINDOW,
+            model,
+            handle: None,
+            listener: None,
+        }
     }
 
     /// Delivers a segment without writing it into the books.
@@ -132,8 +149,10 @@ impl<'s> Rig<'s> {
         for (i, byte) in (0_u32..).zip(text.iter_mut()) {
             *byte = byte_at(first.wrapping_add(i));
         }
-        let raw =
-            Raw { seq: seg.seq, ack: seg.ack, flags: seg.flags, wnd: seg.wnd as u16, urgent: 0, options: &[], text };
+        let &Seg { seq, ack, flags, wnd, .. } = seg;
+        let options = seg.stamp.map(|stamp| timestamps_option(stamp, self.engine_stamp));
+        let options = &options.unwrap_or_default();
+        let raw = Raw { seq, ack, flags, wnd: wnd as u16, urgent: 0, options, text };
         self.engine.arrive(self.peer, self.us, &raw)
     }
 
@@ -145,6 +164,7 @@ impl<'s> Rig<'s> {
 
     /// Delivers a segment and writes into the books what it says.
     pub(crate) fn say_seg(&mut self, seg: &Seg) -> Verdict {
+        let seg = &Seg { stamp: seg.stamp.or(self.stamp), ..*seg };
         let m = &mut self.model;
         if seg.has(SYN) {
             (m.irs, m.snd_wl1, m.snd_wnd) = (seg.seq, seg.seq, seg.wnd);
@@ -179,6 +199,10 @@ impl<'s> Rig<'s> {
             }
             if sent.flags & ACK != 0 {
                 (m.rcv_nxt, m.rcv_wnd) = (sent.ack, sent.wnd);
+            }
+            if let Some((value, echo)) = timestamps_of(&sent.options) {
+                self.engine_stamp = value;
+                m.recent = (sent.flags & ACK != 0).then_some(echo);
             }
         }
     }
@@ -426,5 +450,6 @@ pub(crate) fn nothing(isn: u32) -> Model {
         delayed_from: None,
         held: None,
         policy: tcp_reset_core::RstPolicy { at_last_ack_sent: false, before_fin: false },
+        recent: None,
     }
 }
