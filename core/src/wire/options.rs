@@ -101,7 +101,7 @@ impl Options {
                 TcpOption::SackPermitted | TcpOption::SackRange(_) => {}
                 #[cfg(feature = "timestamps")]
                 TcpOption::TimeStamp { tsval, tsecr } => {
-                    read.timestamps = Some(Timestamps { value: tsval, echo: tsecr })
+                    read.timestamps = Some(Timestamps { value: tsval, echo: tsecr });
                 }
                 #[cfg(not(feature = "timestamps"))]
                 TcpOption::TimeStamp { .. } => {}
