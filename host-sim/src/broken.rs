@@ -316,7 +316,16 @@ impl Shim {
 
 /// An RST at the number that the RST which provoked it names.
 fn answer_to_rst(mac_of: &[u8], rst: &Seen) -> Vec<u8> {
-    let answer = Seen { from: rst.to, to: rst.from, seq: rst.ack, ack: Seq(0), control: Control::RST, wnd: 0, len: 0 };
+    let answer = Seen {
+        from: rst.to,
+        to: rst.from,
+        seq: rst.ack,
+        ack: Seq(0),
+        control: Control::RST,
+        wnd: 0,
+        len: 0,
+        timestamps: None,
+    };
     answer.forge(mac_at(mac_of, 0), mac_at(mac_of, MAC_LEN))
 }
 
@@ -363,7 +372,8 @@ fn challenged(core: &mut Endpoint, frame: &[u8], seen: &Seen) -> Changed {
     let (Some(1..), Some(status)) = (place_in_window(core, seen), status_of(core, seen)) else { return unchanged };
     let (seq, ack) = (status.snd_nxt, status.rcv_nxt);
     let wnd = u16::try_from(status.rcv_wnd).unwrap_or(u16::MAX);
-    let challenge = Seen { from: seen.to, to: seen.from, seq, ack, control: Control::ACK, wnd, len: 0 };
+    let challenge =
+        Seen { from: seen.to, to: seen.from, seq, ack, control: Control::ACK, wnd, len: 0, timestamps: None };
     let challenge = challenge.forge(mac_at(frame, 0), mac_at(frame, MAC_LEN));
     Changed { to_core: Vec::new(), to_wire: vec![challenge] }
 }

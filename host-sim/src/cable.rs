@@ -360,7 +360,8 @@ mod tests {
     fn segments_of_the_control_bits_to_lose_are_lost_until_told_otherwise() {
         let at = |n| (Family::Ipv4.host(n), 1).into();
         let segment = |control| {
-            let seen = Seen { from: at(1), to: at(2), seq: Seq(0), ack: Seq(0), control, wnd: 0, len: 0 };
+            let seen =
+                Seen { from: at(1), to: at(2), seq: Seq(0), ack: Seq(0), control, wnd: 0, len: 0, timestamps: None };
             seen.forge([2; 6], [4; 6])
         };
         let mut cable = Cable::new(None);

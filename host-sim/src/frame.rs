@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet,
-    TcpPacket, TcpSeqNumber,
+    TcpOption, TcpPacket, TcpSeqNumber,
 };
 use tcp_reset_core::{Control, Seq};
 
@@ -13,6 +13,8 @@ use tcp_reset_core::{Control, Seq};
 const HOP_LIMIT: u8 = 64;
 /// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
+/// Bytes of the timestamps option, and of its padding.
+const TIMESTAMPS: usize = 12;
 
 /// What a ladder shows of a TCP segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +33,8 @@ pub struct Seen {
     pub wnd: u16,
     /// Bytes of text.
     pub len: usize,
+    /// TSval and TSecr, where there is the timestamps option.
+    pub timestamps: Option<(u32, u32)>,
 }
 
 impl Seen {
@@ -46,6 +50,7 @@ impl Seen {
             control,
             wnd: tcp.window_len(),
             len: tcp.payload().len(),
+            timestamps: timestamps_of(&tcp),
         })
     }
 
@@ -57,7 +62,7 @@ impl Seen {
     /// Writes the frame somebody would forge: right addresses and checksums, any numbers, text of zeros.
     pub fn forge(&self, from_mac: [u8; 6], to_mac: [u8; 6]) -> Vec<u8> {
         let (from, to) = (self.from.ip().into(), self.to.ip().into());
-        let ip = IpRepr::new(from, to, IpProtocol::Tcp, TCP_HEADER + self.len, HOP_LIMIT);
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, self.header_len() + self.len, HOP_LIMIT);
         let ethertype = if self.from.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
         let mut buf = vec![0; EthernetFrame::<&[u8]>::buffer_len(ip.buffer_len())];
         let mut ethernet = EthernetFrame::new_unchecked(&mut buf);
@@ -68,6 +73,10 @@ impl Seen {
         buf
     }
 
+    fn header_len(&self) -> usize {
+        TCP_HEADER + if self.timestamps.is_some() { TIMESTAMPS } else { 0 }
+    }
+
     fn write_tcp(&self, payload: &mut [u8]) {
         payload[13] = self.control.bits();
         let mut tcp = TcpPacket::new_unchecked(payload);
@@ -75,10 +84,27 @@ impl Seen {
         tcp.set_dst_port(self.to.port());
         tcp.set_seq_number(TcpSeqNumber(self.seq.0 as i32));
         tcp.set_ack_number(TcpSeqNumber(self.ack.0 as i32));
-        tcp.set_header_len(TCP_HEADER as u8);
+        tcp.set_header_len(self.header_len() as u8);
         tcp.set_window_len(self.wnd);
+        if let Some((tsval, tsecr)) = self.timestamps {
+            // The rest, of zeros, ends the list.
+            TcpOption::TimeStamp { tsval, tsecr }.emit(tcp.options_mut());
+        }
         tcp.fill_checksum(&self.from.ip().into(), &self.to.ip().into());
     }
+}
+
+/// TSval and TSecr of a segment; `None` where it has none, or options that make no sense before them.
+fn timestamps_of(tcp: &TcpPacket<&[u8]>) -> Option<(u32, u32)> {
+    let mut options = tcp.options();
+    while let Ok((rest, option)) = TcpOption::parse(options) {
+        match option {
+            TcpOption::TimeStamp { tsval, tsecr } => return Some((tsval, tsecr)),
+            TcpOption::EndOfList => return None,
+            _ => options = rest,
+        }
+    }
+    None
 }
 
 /// The TCP payload of a frame; nothing where it carries no TCP.

@@ -240,5 +240,6 @@ pub(crate) fn from_peer(w: &mut World<'_>, pair: &Pair, control: Control) -> Res
         control,
         wnd: 1_000,
         len: 0,
+        timestamps: w.latest_timestamps(pair.their_end, pair.our_end),
     })
 }

@@ -375,6 +375,13 @@ impl<'w> World<'w> {
         self.flush()
     }
 
+    /// The timestamps of the latest segment that went this way, which a forger on the path has seen.
+    pub fn latest_timestamps(&self, from: SocketAddr, to: SocketAddr) -> Option<(u32, u32)> {
+        let is_it = |seen: &Seen| seen.from == from && seen.to == to;
+        let latest = self.trace.steps().rev().map(|step| step.seen).find(is_it)?;
+        latest.timestamps
+    }
+
     /// Delivers a segment to us that the peer never sent. Returns the core's own judgment: scenarios judge by what follows instead.
     ///
     /// # Errors

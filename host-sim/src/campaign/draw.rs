@@ -113,6 +113,8 @@ impl Draw {
             host.config.sack = rng.u8(..4) > 0;
             host.config.congestion_control =
                 if rng.bool() { CongestionControl::Cubic } else { CongestionControl::Reno };
+            // A peer whose clock alone goes on by half a turn sends what counts as old (RFC 7323 §5.3).
+            host.config.timestamps = rng.u8(..4) > 0 && !self.has_far_jump();
             if self.chance(2) {
                 self.steer(seed, h, host);
             }
@@ -120,6 +122,12 @@ impl Draw {
         let Draw { mut ops, busy_us, .. } = self;
         ops.sort_by_key(|op| op.at);
         Plan { seed, hosts, rogue, ops, busy_us }
+    }
+
+    fn has_far_jump(&self) -> bool {
+        const FAR_US: u64 = (1 << 30) * MS;
+        let jumps = self.ops.iter().map(|op| if let What::Jump { by_us, .. } = op.what { by_us } else { 0 });
+        jumps.fold(0, u64::saturating_add) >= FAR_US
     }
 
     fn host(&mut self) -> HostPlan {

@@ -113,7 +113,8 @@ impl World<'_> {
             if is_rst && state == State::SynSent && number & 2 == 0 { control | Control::ACK } else { control };
         let is_harmless = !is_rst || !exact.contains(&seq);
         let wnd = if forged == Forged::AckFar { 0 } else { 1_000 };
-        is_harmless.then_some(Seen { from: peer.addr(), to: at.addr(), seq, ack, control, wnd, len })
+        let timestamps = (number & 4 > 0).then(|| (number.wrapping_mul(0x9e37_79b9), number));
+        is_harmless.then_some(Seen { from: peer.addr(), to: at.addr(), seq, ack, control, wnd, len, timestamps })
     }
 
     /// "Packet too big" or "fragmentation needed", quoting a segment of the victim's: one in flight, or an old one.
@@ -164,7 +165,16 @@ impl World<'_> {
             };
             let from = std::net::SocketAddr::new(ip, rng.u16(10_000..));
             let to = Ep::new(h, family, port).addr();
-            let seen = Seen { from, to, seq: Seq(rng.u32(..)), ack: Seq(0), control: Control::SYN, wnd: 1_000, len: 0 };
+            let seen = Seen {
+                from,
+                to,
+                seq: Seq(rng.u32(..)),
+                ack: Seq(0),
+                control: Control::SYN,
+                wnd: 1_000,
+                len: 0,
+                timestamps: None,
+            };
             self.inject(h, seen.forge(link_addr, mac(h)));
         }
     }

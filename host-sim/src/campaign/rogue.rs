@@ -102,5 +102,5 @@ impl Session {
 }
 
 fn say(from: Ep, to: Ep, control: Control, seq: Seq, ack: Seq, wnd: u16) -> Seen {
-    Seen { from: from.addr(), to: to.addr(), seq, ack, control, wnd, len: 0 }
+    Seen { from: from.addr(), to: to.addr(), seq, ack, control, wnd, len: 0, timestamps: None }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Ends {
 impl Ends {
     /// Returns a segment to the peer.
     pub(crate) fn segment(&self, control: Control, seq: Seq, ack: Seq, wnd: u16) -> Seen {
-        Seen { from: self.ours, to: self.theirs, seq, ack, control, wnd, len: 0 }
+        Seen { from: self.ours, to: self.theirs, seq, ack, control, wnd, len: 0, timestamps: None }
     }
 }
 

@@ -288,7 +288,7 @@ impl Lab {
     pub(super) fn segment_for(&self, stream: &TcpStream, control: Control) -> Result<Seen> {
         let last = self.last_word(stream)?;
         let ack = if control.contains(Control::ACK) { last.seq + last.len as u32 } else { Seq(0) };
-        Ok(Seen { from: last.to, to: last.from, seq: last.ack, ack, control, wnd: 1_000, len: 0 })
+        Ok(Seen { from: last.to, to: last.from, seq: last.ack, ack, control, wnd: 1_000, len: 0, timestamps: None })
     }
 
     /// The window that the board last offered on a connection.

@@ -24,6 +24,7 @@ fn segment(w: &World<'_>, control: Control, seq: Seq, ack: Seq, their_port: u16,
         control,
         wnd: 1_000,
         len: 0,
+        timestamps: None,
     }
 }
 

@@ -112,7 +112,7 @@ impl Attacker {
 
     fn say(&mut self, w: &mut World<'_>, control: Control, len: usize) -> Result<()> {
         let Attacker { manner, end, us, seq, ack, .. } = *self;
-        w.forge_to_us(Seen { from: end, to: us, seq, ack, control, wnd: manner.window(), len })?;
+        w.forge_to_us(Seen { from: end, to: us, seq, ack, control, wnd: manner.window(), len, timestamps: None })?;
         self.seq += len as u32;
         Ok(())
     }

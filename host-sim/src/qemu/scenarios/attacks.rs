@@ -130,6 +130,7 @@ fn syn_from_nowhere(lab: &Lab, n: u32) -> Seen {
         control: Control::SYN,
         wnd: 1_000,
         len: 0,
+        timestamps: None,
     }
 }
 
