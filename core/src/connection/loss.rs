@@ -57,7 +57,7 @@ pub(crate) fn has_many_to_resend(c: &Connection) -> bool {
 #[inline]
 pub(crate) fn is_duplicate(c: &mut Connection, seg: &Segment<'_>) -> bool {
     if c.sack.is_enabled() {
-        return seg.header.ack == c.tcb.snd_una && update_scoreboard(c, seg);
+        return update_scoreboard(c, seg);
     }
     let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
     flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd

@@ -47,10 +47,6 @@ impl Sack {
         flight
     }
 
-    pub(crate) fn note_newest(&mut self, _: u16) {}
-
-    pub(crate) fn advance(&mut self, _: u16) {}
-
     pub(crate) fn record_duplicate(&mut self, _: Seq, _: u16) -> bool {
         false
     }

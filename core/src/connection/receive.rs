@@ -34,7 +34,6 @@ pub(crate) fn store_payload(
     if span.offset > 0 {
         if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
             pool.rx(c.buffers).write(at, payload);
-            c.sack.note_newest(span.offset);
         }
         return;
     }
@@ -50,7 +49,7 @@ fn record_duplicate(c: &mut Connection, span: Span, len: u16, seg: &Segment<'_>)
     let is_one = if before > 0 {
         c.sack.record_duplicate(c.tcb.rcv_nxt - u32::from(span.skip), before)
     } else {
-        span.offset > 0 && c.sack.record_duplicate_in(&c.reassembly, c.tcb.rcv_nxt, span.offset, len)
+        c.sack.record_duplicate_in(&c.reassembly, c.tcb.rcv_nxt, span.offset, len)
     };
     if is_one {
         c.set(Due::ACK_NOW);
@@ -120,7 +119,6 @@ fn advance(c: &mut Connection, n: u16) {
     tcb.rcv_wnd = tcb.rcv_wnd.saturating_sub(n);
     tcb.rcv_unacked = tcb.rcv_unacked.saturating_add(n);
     c.last_word_at = c.last_word_at.saturating_sub(n);
-    c.sack.advance(n);
 }
 
 /// §3.8.6.3: at once for every second full-sized segment, else after a short while, in which an answer may take it along. What fills a gap

@@ -11,7 +11,7 @@ struct Run {
     end: u16,
 }
 
-/// Runs beyond the gap: disjoint, apart by at least one byte, in order, the unused ones last.
+/// Runs beyond the gap: disjoint, apart by at least one byte, the latest first, or in order, the unused ones last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Runs {
     runs: [Run; MAX_RUNS],
@@ -24,7 +24,7 @@ impl Runs {
         self.runs[0].end == 0
     }
 
-    /// Remembers `start..end`; returns whether it could.
+    /// Remembers `start..end`, before all others; returns whether it could.
     pub(crate) fn add(&mut self, start: u16, end: u16) -> bool {
         if start >= end {
             return true;
@@ -35,25 +35,28 @@ impl Runs {
             merged.start = merged.start.min(run.start);
             merged.end = merged.end.max(run.end);
         }
-        let mut kept = Runs::EMPTY;
-        let mut count = 0;
-        let mut is_placed = false;
+        let (mut kept, mut count) = (Runs::EMPTY, 0);
+        kept.put(&mut count, merged);
         for run in self.runs.iter().filter(|run| run.end != 0 && !touching(run)) {
-            if !is_placed && merged.start < run.start {
-                if !kept.put(&mut count, merged) {
-                    return false;
-                }
-                is_placed = true;
-            }
             if !kept.put(&mut count, *run) {
                 return false;
             }
         }
-        if !is_placed && !kept.put(&mut count, merged) {
-            return false;
-        }
         *self = kept;
         true
+    }
+
+    /// The same in the order of the numbers, as all before were.
+    #[cfg(feature = "sack")]
+    pub(crate) fn add_in_order(&mut self, start: u16, end: u16) {
+        self.add(start, end);
+        for next in 1..MAX_RUNS {
+            let [before, after] = [self.runs[next - 1], self.runs[next]];
+            if after.end == 0 || before.start < after.start {
+                break;
+            }
+            self.runs.swap(next - 1, next);
+        }
     }
 
     /// Moves RCV.NXT over `n` bytes that came in order and over the run they meet; returns how many bytes that is in all.
@@ -78,7 +81,7 @@ impl Runs {
         *self = kept;
     }
 
-    /// Lists the runs in order, each from its first number to the one after its last.
+    /// Lists the runs, each from its first number to the one after its last.
     #[cfg(feature = "sack")]
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u16, u16)> + '_ {
         self.runs.iter().filter(|run| run.end != 0).map(|run| (run.start, run.end))

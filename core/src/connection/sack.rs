@@ -12,14 +12,12 @@ pub(crate) struct Sack {
     is_enabled: bool,
     /// The scoreboard: what the peer has, counted from SND.UNA.
     scoreboard: Runs,
-    /// A number of the run that grew last here, counted from RCV.NXT.
-    newest: u16,
     /// What arrived twice and is not told yet.
     duplicate: (Seq, u16),
 }
 
 impl Sack {
-    pub(crate) const NEW: Sack = Sack { is_enabled: false, scoreboard: Runs::EMPTY, newest: 0, duplicate: (Seq(0), 0) };
+    pub(crate) const NEW: Sack = Sack { is_enabled: false, scoreboard: Runs::EMPTY, duplicate: (Seq(0), 0) };
 
     /// The peer's SYN has come.
     pub(crate) fn begin(&mut self, is_enabled: bool) {
@@ -40,7 +38,7 @@ impl Sack {
             let (start, end) = (start.since(una), end.since(una));
             // Numbers before `una` are far off here. A peer that has the front acknowledges it.
             if 0 < start && start < end && end <= out && end <= u32::from(u16::MAX) {
-                self.scoreboard.add(start as u16, end as u16);
+                self.scoreboard.add_in_order(start as u16, end as u16);
             }
         }
         self.sacked_bytes() > before
@@ -107,16 +105,6 @@ impl Sack {
         missing_before(flight).saturating_sub(missing_before(lost_end)) + missing_before(resent.min(flight))
     }
 
-    /// Something has come in beyond the gap, `offset` from RCV.NXT.
-    pub(crate) fn note_newest(&mut self, offset: u16) {
-        self.newest = offset;
-    }
-
-    /// RCV.NXT has moved by `n`.
-    pub(crate) fn advance(&mut self, n: u16) {
-        self.newest = self.newest.saturating_sub(n);
-    }
-
     /// `len` bytes from `start` on were here before (RFC 2883 §4). Returns whether that is to be told.
     pub(crate) fn record_duplicate(&mut self, start: Seq, len: u16) -> bool {
         if self.is_enabled && len > 0 {
@@ -128,7 +116,7 @@ impl Sack {
     /// Of `len` bytes, `offset` from RCV.NXT, some may be in `runs`.
     pub(crate) fn record_duplicate_in(&mut self, runs: &Runs, rcv_nxt: Seq, offset: u16, len: u16) -> bool {
         let (from, to) = (offset, offset.saturating_add(len));
-        let overlap = runs.iter().find(|&(start, end)| start < to && from < end);
+        let overlap = runs.iter().filter(|&(start, end)| start < to && from < end).min();
         overlap.is_some_and(|(start, end)| {
             let (start, end) = (start.max(from), end.min(to));
             self.record_duplicate(rcv_nxt + u32::from(start), end - start)
@@ -146,19 +134,16 @@ impl Sack {
         self.duplicate.1 = 0;
     }
 
-    /// Returns what to tell in an option of `room` bytes: what came twice, then the run that grew last, then the others (RFC 2018 §4).
+    /// Returns what to tell in an option of `room` bytes: what came twice, then the runs, those that grew last before the others (RFC 2018 §4).
     pub(crate) fn blocks(&self, runs: &Runs, rcv_nxt: Seq, room: usize) -> Option<SackBlocks> {
         if !self.is_enabled || !self.has_news(runs) {
             return None;
         }
         let mut blocks = SackBlocks::NONE;
-        let is_newest = |&(start, end): &(u16, u16)| (start..end).contains(&self.newest);
         let at = |(start, end): (u16, u16)| (rcv_nxt + u32::from(start), rcv_nxt + u32::from(end));
         let (start, len) = self.duplicate;
         let twice = (len > 0).then(|| (start, start + u32::from(len)));
-        let newest = runs.iter().filter(is_newest).map(at);
-        let others = runs.iter().filter(|run| !is_newest(run)).map(at);
-        let all = twice.into_iter().chain(newest).chain(others);
+        let all = twice.into_iter().chain(runs.iter().map(at));
         for (start, end) in all.take(SackBlocks::fitting(room)) {
             blocks.push(start, end);
         }

@@ -68,7 +68,6 @@ impl Tcp<'_> {
             c.tcb.mss -= c.tcb.stamps.wire_len();
         }
         if establishes {
-            timestamps::agree(&mut c.tcb, seg);
             establish(c, seg, ms);
             #[cfg(feature = "cubic")]
             if self.settings.congestion_control == CongestionControl::Cubic {
@@ -372,7 +371,8 @@ fn precedes_last_word(c: &Connection, seg: &Segment<'_>) -> bool {
 
 /// SYN-SENT or SYN-RECEIVED to ESTABLISHED: our SYN is acknowledged, the peer's window is known.
 fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
-    c.rtt.acked(1, ms, c.tcb.stamps.round_trip_ms(seg, ms));
+    let is_ours = !c.has(Flags::PASSIVE);
+    c.rtt.acked(1, ms, if is_ours { c.tcb.stamps.round_trip_ms(seg, ms) } else { None });
     c.backoff = 0;
     c.recovery = Recovery::NEW;
     c.congestion = Congestion::begin(c.tcb.mss, c.has(Flags::SYN_RESENT));

@@ -264,10 +264,10 @@ impl Tcp<'_> {
             return None;
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
-        let HalfOpen { link_addr, quota, .. } = self.half_open[h].clone();
+        let HalfOpen { link_addr, quota, progress, .. } = self.half_open[h].clone();
         #[cfg(feature = "sack")]
         let sack_permitted = self.half_open[h].sack_permitted;
-        let stamps = self.stamps_of(&tcb.tuple, tcb.stamps.recent());
+        let (stamps, now) = (self.stamps_of(&tcb.tuple, tcb.stamps.recent()), self.clock.ms());
         self.free_half_open(h);
         let hash = self.keyed.index_hash(&tcb.tuple);
         if let Some(w) = self.time_wait.find(&tcb.tuple, hash) {
@@ -279,6 +279,10 @@ impl Tcp<'_> {
         c.tcb = tcb;
         c.tcb.stamps = stamps;
         c.tcb.mss -= stamps.wire_len();
+        if !progress.has_waited() {
+            // What has waited for room was on its way for less than its timestamp says.
+            c.rtt.acked(1, now, stamps.round_trip_ms(arriving.seg, now));
+        }
         (c.link_addr, c.quota) = (link_addr, quota);
         #[cfg(feature = "sack")]
         c.sack.begin(sack_permitted);

@@ -19,7 +19,10 @@ use crate::tables::half_open::HalfOpen;
 use crate::tables::journal::{Found, Journal, Life, Notes, Pair, Phase};
 use crate::time::{Instant, Millis, earlier};
 use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints};
+use crate::wire::options::Options;
 use crate::wire::segment::Control;
+#[cfg(feature = "timestamps")]
+use crate::wire::timestamps::Timestamps;
 
 /// How often a peer is asked: at once, and after 1, 3, 7, 15 and 31 s.
 const TRIES: u8 = 6;
@@ -371,11 +374,25 @@ impl<'s> Tcp<'s> {
             Some(seq) => Reply::reset(&tuple, last, Reset { reason: ResetReason::Restarted, seq, ack: None }),
             None => {
                 let (seq, ack) = self.keyed.probe_numbers(&tuple, attempt);
-                Reply::ack(&tuple, last, seq, ack, 0)
+                Reply { options: self.options_of_probe(&tuple, attempt), ..Reply::ack(&tuple, last, seq, ack, 0) }
             }
         };
         self.journal.offered = Offered { reply, link_addr: link_addr.filter(|_| is_fresh), last };
         u16::try_from(at).ok().map(Probe)
+    }
+
+    /// Peers that want a timestamp on every segment, if the connection had them, pass over the first two attempts; those after that have one. It is nobody's, and
+    /// before the peer's TS.Recent or behind it, so that every second one passes PAWS, whichever half of all acknowledgments the peer passes over.
+    fn options_of_probe(&self, tuple: &Tuple, attempt: u8) -> Options {
+        let mut options = Options::NONE;
+        #[cfg(feature = "timestamps")]
+        if self.settings.timestamps && attempt >= 2 {
+            let half = u32::from((attempt ^ attempt >> 1) & 1) << 31;
+            options.timestamps = Some(Timestamps { value: self.keyed.timestamp_offset(tuple) ^ half, echo: 0 });
+        }
+        #[cfg(not(feature = "timestamps"))]
+        let _ = (tuple, attempt, &mut options);
+        options
     }
 
     pub(crate) fn offered(&self, _: Probe) -> &Offered {

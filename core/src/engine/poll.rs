@@ -178,7 +178,7 @@ impl<'s> Tcp<'s> {
     pub(crate) fn len_of(&self, what: &What) -> usize {
         match what {
             What::Reply => HEADER_LEN + self.first_reply().options.wire_len() + self.reason_of(what).len(),
-            What::Probe(_) => HEADER_LEN,
+            What::Probe(probe) => HEADER_LEN + self.offered(*probe).reply.options.wire_len(),
             What::Segment(i, plan) => {
                 let options = options_of(&self.connections[*i], plan, self.clock.ms(), &self.settings);
                 HEADER_LEN + options.wire_len() + usize::from(plan.len) + self.reason_of(what).len()

@@ -45,8 +45,8 @@ impl Stamps {
     pub(crate) fn offer_in(&self, _: &mut Options, _: Millis, _: bool) {}
 
     #[inline]
-    pub(crate) fn admit(&self, _: &Segment<'_>) -> bool {
-        true
+    pub(crate) fn has_old(&self, _: &Segment<'_>) -> bool {
+        false
     }
 
     pub(crate) fn age(&mut self, _: Millis) {}
@@ -59,8 +59,6 @@ impl Stamps {
 
 #[inline]
 pub(crate) fn note(_: &mut Tcb, _: &Segment<'_>, _: Millis) {}
-
-pub(crate) fn agree(_: &mut Tcb, _: &Segment<'_>) {}
 
 pub(crate) fn check(_: &Tcb, _: &Segment<'_>) -> Option<Judgement<Answer>> {
     None

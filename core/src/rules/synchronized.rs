@@ -27,7 +27,7 @@ pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Rule> {
     let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(extraordinary);
     let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
     let is_admitted = seg.payload.len() <= usize::from(tcb.rcv_wnd);
-    let is_expected = seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted && tcb.stamps.admit(seg);
+    let is_expected = seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted && !tcb.stamps.has_old(seg);
     if !(is_plain && is_ordinary && is_expected) {
         return None;
     }
@@ -121,7 +121,13 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
 /// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
 pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
     let asks = !seg.payload.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
-    let is_ack_acceptable = match tcb.state() {
+    let knows = seg.has(Control::ACK) && is_ack_acceptable(tcb, seg);
+    Rule::SeqUnacceptable.then(Answer::Acknowledge { limited: !(asks && knows) })
+}
+
+/// Returns whether the acknowledgment is one that only the peer is likely to know.
+pub(crate) fn is_ack_acceptable(tcb: &Tcb, seg: &Segment<'_>) -> bool {
+    match tcb.state() {
         State::SynReceived => tcb.is_ack_new(seg.header.ack),
         State::Closed
         | State::Listen
@@ -133,9 +139,7 @@ pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
         | State::Closing
         | State::LastAck
         | State::TimeWait => tcb.is_ack_believable(seg.header.ack),
-    };
-    let knows = seg.has(Control::ACK) && is_ack_acceptable;
-    Rule::SeqUnacceptable.then(Answer::Acknowledge { limited: !(asks && knows) })
+    }
 }
 
 /// RFC 5961 §3.2: only the one exact number is believed, since a blind attacker finds a window much sooner.

@@ -3,10 +3,10 @@
 use crate::rules::judgement::{Answer, Judgement};
 use crate::rules::synchronized;
 use crate::rules::tcb::Tcb;
-use crate::rules::verdict::{Rule, State};
+use crate::rules::verdict::Rule;
 use crate::time::Millis;
 use crate::wire::options::Options;
-use crate::wire::segment::Segment;
+use crate::wire::segment::{Control, Segment};
 use crate::wire::timestamps::Timestamps;
 
 /// How long a peer's timestamp can be compared with (RFC 7323 §5.5): of a clock that ticks once a millisecond half a turn takes little longer.
@@ -97,10 +97,10 @@ impl Stamps {
         now.0.wrapping_add(self.offset)
     }
 
-    /// Returns whether a segment says nothing that [`check`] would not let through.
+    /// Returns whether a segment is from before TS.Recent.
     #[inline]
-    pub(crate) fn admit(&self, seg: &Segment<'_>) -> bool {
-        !self.is_enabled || seg.header.options.timestamps.is_some_and(|option| !self.is_old(option.value))
+    pub(crate) fn has_old(&self, seg: &Segment<'_>) -> bool {
+        self.is_enabled && seg.header.options.timestamps.is_some_and(|option| self.is_old(option.value))
     }
 
     /// Returns whether a timestamp lies before TS.Recent, by a clock that wraps.
@@ -138,30 +138,23 @@ pub(crate) fn note(tcb: &mut Tcb, seg: &Segment<'_>, now: Millis) {
     }
 }
 
-/// The handshake is done: the peer's last word on timestamps is in the segment that does it. A peer whose SYN was lost may have left its options out of
-/// the next, in case they were the cause, and takes part without.
-pub(crate) fn agree(tcb: &mut Tcb, seg: &Segment<'_>) {
-    if seg.header.options.timestamps.is_none() {
-        tcb.mss += tcb.stamps.wire_len();
-        tcb.stamps.is_enabled = false;
-    }
+/// Judges the timestamp of a segment whose sequence number is acceptable; no RST and no SYN comes here (RFC 7323 §5.3 R1). A sequence number is harder
+/// to guess, so that it is asked for first: what is forged neither passes this check nor moves what it compares with.
+///
+/// A segment without a timestamp passes. RFC 7323 §3.2 would have it dropped; but peers in the field leave it out, of keepalives, of window probes, or of all
+/// but the SYN, and their connections would die of it. An old duplicate has the timestamp that it was sent with.
+pub(crate) fn check(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
+    tcb.stamps.has_old(seg).then(|| Rule::TimestampOld.then(answer_to_old(tcb, seg)))
 }
 
-/// Judges the timestamp of a segment whose sequence number is acceptable; no RST and no SYN comes here (RFC 7323 §3.2, §5.3 R1). A sequence number is
-/// harder to guess, so that it is asked for first: what is forged neither passes this check nor moves what it compares with.
-pub(crate) fn check(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judgement<Answer>> {
-    if !tcb.stamps.is_enabled {
-        return None;
+/// An acknowledgment that others have overtaken tells nothing, and asks for nothing: numbers that both ends agree on are no sign of a half-open
+/// connection, for whose sake §5.3 wants an answer.
+fn answer_to_old(tcb: &Tcb, seg: &Segment<'_>) -> Answer {
+    let knows = seg.has(Control::ACK) && synchronized::is_ack_acceptable(tcb, seg);
+    if knows && seg.is_empty() && seg.header.seq == tcb.rcv_nxt {
+        return Answer::Drop;
     }
-    match seg.header.options.timestamps {
-        // [`agree`] sees what that means.
-        None if tcb.state() == State::SynReceived => None,
-        None => Some(Rule::TimestampMissing.then(Answer::Drop)),
-        Some(option) if tcb.stamps.is_old(option.value) => {
-            Some(Rule::TimestampOld.then(synchronized::unacceptable(tcb, seg).disposition))
-        }
-        Some(_) => None,
-    }
+    Answer::Acknowledge { limited: !knows || seg.payload.is_empty() }
 }
 
 /// RFC 6191 §2: whether a SYN in TIME-WAIT is younger than the old connection; `None` where timestamps do not tell, and its sequence number must.

@@ -169,10 +169,9 @@ rules! {
     /// First check: sequence number not acceptable, no RST (and no SYN once synchronized): empty ACK, segment dropped
     /// (§3.10.7.4 first). Limited unless it carries payload or is a keepalive (SEQ = RCV.NXT-1), with an acceptable ACK.
     SeqUnacceptable,
-    /// First check: no timestamp where both ends have agreed on them: dropped silently (RFC 7323 §3.2).
-    TimestampMissing,
     /// First check: a timestamp from before the latest that was taken, on a segment that is an old duplicate therefore: ACK and drop (RFC 7323 §5.3
-    /// R1, PAWS). Limited as [`Rule::SeqUnacceptable`] is. Never an RST, nor a SYN.
+    /// R1, PAWS). Limited unless it carries payload, with an acceptable ACK; and no ACK to one that is empty, at RCV.NXT, with an acceptable ACK: others
+    /// have overtaken it. Never an RST, nor a SYN.
     TimestampOld,
     /// First check: RST outside the window: dropped silently (§3.10.7.4 second, 1).
     RstOutOfWindow,

@@ -58,10 +58,15 @@ impl Progress {
         self.0 |= Progress::COMPLETED;
     }
 
+    /// Returns whether the peer has had to wait for room.
+    pub(crate) fn has_waited(self) -> bool {
+        self.0 & Progress::COMPLETED != 0
+    }
+
     /// Returns whether the peer waits for room.
     #[cfg(feature = "eviction")]
     pub(crate) fn is_completed(self) -> bool {
-        self.0 & Progress::COMPLETED != 0 && self.is_over().is_none()
+        self.has_waited() && self.is_over().is_none()
     }
 
     pub(crate) fn expire(&mut self) {

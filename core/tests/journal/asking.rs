@@ -5,6 +5,8 @@ use tcp_reset_core::{
 };
 
 use crate::support::family::over_each;
+#[cfg(feature = "timestamps")]
+use crate::support::packet::segment::timestamps_of;
 use crate::support::rig::{
     Engine, PEER_ISN, Raw, Rig, START, Store, key, quick_config, reach, small_listener, small_stream, us,
 };
@@ -460,5 +462,37 @@ fn a_probe_whose_next_hop_is_asked_for_waits_for_it() {
             }
             assert_eq!(probes, SCHEDULE.len());
         });
+    });
+}
+
+/// A peer that wants a timestamp with every segment gets one with some that PAWS lets through, whichever half of the acknowledgments it passes over.
+#[cfg(feature = "timestamps")]
+#[test]
+fn a_peer_that_wants_timestamps_is_asked_with_some() {
+    let reach = |rig: &mut Rig<'_>| rig.open();
+    after_restart(reach, |rig| {
+        let mut probes = vec![probe(rig)];
+        while probes.len() < SCHEDULE.len() {
+            rig.engine.next_deadline();
+            probes.push(probe(rig));
+        }
+        let stamps: Vec<_> = probes.iter().map(|sent| timestamps_of(&sent.options)).collect();
+        assert_eq!(stamps[..2], [None, None]);
+        let halves: Vec<_> = stamps[2..].iter().map(|stamp| stamp.unwrap().0 ^ stamps[2].unwrap().0).collect();
+        assert_eq!(halves, [0, 1 << 31, 1 << 31, 0]);
+        assert!(stamps[2..].iter().all(|stamp| stamp.unwrap().1 == 0), "nothing is echoed");
+    });
+    let config = Config { timestamps: false, ..quick_config() };
+    over_each(|family| {
+        let journal = Memory::new();
+        life(family, &journal, 1, reach);
+        let mut store = Box::new(Store::new());
+        let mut rig = Rig::new(Engine::with(&mut *store, config, key(2), START), family, PEER_ISN);
+        rig.engine.tcp.keep_journal(START, &journal).unwrap();
+        know(&mut rig, &[us(family).ip()]);
+        for _ in 1..SCHEDULE.len() {
+            rig.engine.next_deadline();
+            assert_eq!(rig.engine.only().options, []);
+        }
     });
 }

@@ -35,7 +35,6 @@ const ELSEWHERE: &[(Rule, &str)] = &[
     (Rule::Fragment, "any_state_fragment_is_dropped"),
     (Rule::TooManyHeaders, "any_state_too_many_headers_are_dropped"),
     (Rule::NotAnswerable, "any_state_unanswerable_address_is_dropped"),
-    (Rule::TimestampMissing, "established_segment_without_timestamp_is_dropped"),
     (Rule::TimestampOld, "established_old_timestamp_is_acknowledged"),
 ];
 

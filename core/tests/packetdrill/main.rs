@@ -8,8 +8,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[cfg(feature = "sack")]
-mod differences;
 mod early_retransmit;
 #[cfg(feature = "sack")]
 mod fast_recovery;

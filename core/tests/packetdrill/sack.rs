@@ -135,3 +135,39 @@ fn sack_of_what_came_last_and_what_came_twice() {
         s.expect_ack(8_001, &[1..1_001]);
     });
 }
+
+/// tools/testing/selftests/net/packetdrill/tcp_dsack_mult.pkt, of Linux
+///
+/// RFC 2883 §4: what came twice is told first, and of a segment with several such runs the first.
+#[test]
+fn what_came_twice_within_a_segment_in_order_is_told() {
+    play(SACK, |s| {
+        s.sends_early(1_001..3_001);
+        s.expect_ack(1, &[1_001..3_001]);
+        s.sends_early(4_001..5_001);
+        s.expect_ack(1, &[4_001..5_001, 1_001..3_001]);
+        s.sends_early(7_001..8_001);
+        s.expect_ack(1, &[7_001..8_001, 4_001..5_001, 1_001..3_001]);
+        s.sends(1..6_001, 1);
+        s.expect_ack(6_001, &[1_001..3_001, 7_001..8_001]);
+        s.sends(6_001..8_001, 1);
+        s.expect_ack(8_001, &[7_001..8_001]);
+    });
+}
+
+/// tools/testing/selftests/net/packetdrill/tcp_dsack_mult.pkt, of Linux, with one run more and the last of them twice
+///
+/// RFC 2018 §4: where not all runs have room, those go that were the first of the latest options, so that each is told three times.
+#[test]
+fn the_runs_of_the_latest_options_are_told_again() {
+    play(SACK, |s| {
+        let mut runs = vec![];
+        for start in [2_001, 4_001, 6_001, 8_001] {
+            s.sends_early(start..start + 1_000);
+            runs.insert(0, start..start + 1_000);
+            s.expect_ack(1, &runs);
+        }
+        s.sends_early(8_001..9_001);
+        s.expect_ack(1, &[8_001..9_001, 8_001..9_001, 6_001..7_001, 4_001..5_001]);
+    });
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tcp_reset_core::{ListenOptions, State, StreamOptions};
 
 use crate::support::family::over_each;
-use crate::support::packet::segment::{SACK_PERMITTED, Seg, mss_option, sack_option};
+use crate::support::packet::segment::{Seg, mss_option, offered_kinds, options_of, sack_option};
 use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, Sent, reno, stream};
 use crate::support::table::{ACK, FIN, PSH, SYN};
 
@@ -78,7 +78,7 @@ impl<'s> Script<'s> {
         self.peer_syn(opening, SYN, 0);
         let syn_ack = self.left.pop_front().unwrap();
         assert_eq!((syn_ack.flags, syn_ack.ack), (SYN | ACK, PEER_ISN.wrapping_add(1)));
-        let sack_permitted = if opening.is_sack_permitted { SACK_PERMITTED } else { &[] };
+        let sack_permitted: &[u8] = if opening.is_sack_permitted { &[1, 1, 4, 2] } else { &[] };
         assert_eq!(&syn_ack.options[4..], sack_permitted, "SACK is accepted where it is offered");
         self.iss = syn_ack.seq;
         self.after(opening.round_trip_ms);
@@ -91,7 +91,8 @@ impl<'s> Script<'s> {
         self.rig.dial_with(stream_options(opening));
         self.collect();
         let syn = self.left.pop_front().unwrap();
-        assert_eq!((syn.flags, &syn.options[4..]), (SYN, SACK_PERMITTED));
+        let kinds: Vec<u8> = options_of(&syn.options).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!((syn.flags, kinds), (SYN, [vec![2], offered_kinds()].concat()));
         self.iss = syn.seq;
         self.after(opening.round_trip_ms);
         self.peer_syn(opening, SYN | ACK, 1);

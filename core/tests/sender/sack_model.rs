@@ -170,6 +170,8 @@ pub(crate) struct SackModel {
     /// Highest byte sent, exclusive (HighData).
     max: u32,
     wnd: u32,
+    /// The largest window that was heard.
+    most_wnd: u32,
     board: Scoreboard,
     /// Highest byte sent again in this episode, exclusive (HighRxt).
     high_rxt: u32,
@@ -201,6 +203,7 @@ impl SackModel {
             una: 0,
             max: 0,
             wnd: start.wnd,
+            most_wnd: start.wnd,
             board: Scoreboard::default(),
             high_rxt: 0,
             recover: 0,
@@ -258,9 +261,20 @@ impl SackModel {
         if report.to == self.max + 1 && self.is_window_probed {
             self.max += 1;
         }
-        if report.to < self.una || report.to > self.max {
+        // RFC 5961 §5.2.
+        let is_too_old = report.to + self.most_wnd < self.una;
+        if is_too_old || report.to > self.max {
+            same(before, after, "an unacceptable acknowledgment")?;
+            ensure!(out.is_empty(), "an unacceptable acknowledgment sends");
+            return Ok(false);
+        }
+        if report.to < self.una {
+            let is_news = self.board.update(&report.blocks, self.una, self.max);
+            self.tally.overflows += u32::from(self.board.has_overflowed);
+            if is_news {
+                return self.duplicate(false, before, after, out);
+            }
             same(before, after, "an old acknowledgment")?;
-            ensure!(out.is_empty(), "an old acknowledgment sends");
             return Ok(false);
         }
         let (acked, flight) = (report.to - self.una, self.flight());
@@ -269,7 +283,7 @@ impl SackModel {
             self.has_timed_out = false;
             self.timer_from = now;
         }
-        self.wnd = report.wnd;
+        (self.wnd, self.most_wnd) = (report.wnd, self.most_wnd.max(report.wnd));
         let first_end = self.high_rxt;
         if acked > 0 {
             self.una = report.to;

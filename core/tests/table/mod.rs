@@ -232,8 +232,7 @@ checks! {
     [time_wait_other_syn_is_acknowledged; TIME_WAIT; |_, s| s.has(SYN); challenged]
     [time_wait_fin_again_restarts_the_wait; TIME_WAIT; Model::is_fin_again; acknowledged]
     [time_wait_old_segment_is_acknowledged; TIME_WAIT; |m, s| !m.seq_acceptable(s); acknowledged_within_limit]
-    [time_wait_segment_without_timestamp_is_dropped; TIME_WAIT; Model::misses_timestamp; dropped]
-    [time_wait_old_timestamp_is_acknowledged; TIME_WAIT; Model::is_before_recent; acknowledged_within_limit]
+    [time_wait_old_timestamp_is_acknowledged; TIME_WAIT; Model::is_before_recent; answer_old]
     [time_wait_segment_without_ack_is_dropped; TIME_WAIT; |_, s| !s.has(ACK); dropped]
     [time_wait_unacceptable_ack_is_challenged; TIME_WAIT; |m, s| !m.ack_acceptable(s); challenged]
     [time_wait_other_fin_is_acknowledged; TIME_WAIT; |_, s| s.has(FIN); acknowledged_limited]
@@ -259,8 +258,7 @@ checks! {
     // First check, for what is neither RST nor SYN.
     [syn_received_active_bad_ack_draws_rst_wherever; SYN_RECEIVED; |m, s| s.has(ACK) && !m.acks_new(s) && !m.passive; |m, s| reset_at_ack(m, s, ResetReason::BadAckInHandshake)]
     [established_unacceptable_sequence_is_acknowledged; OTHER; |m, s| !m.seq_acceptable(s) && !m.meets_zero_window(s) && !m.is_ack_at_right_edge(s) && !m.is_ack_of_crossed_probe(s); acknowledged_within_limit]
-    [established_segment_without_timestamp_is_dropped; SYNCHRONIZED; Model::misses_timestamp; dropped]
-    [established_old_timestamp_is_acknowledged; OTHER; Model::is_before_recent; acknowledged_within_limit]
+    [established_old_timestamp_is_acknowledged; OTHER; Model::is_before_recent; answer_old]
     [established_ack_of_crossed_probe_is_taken; SYNCHRONIZED; Model::is_ack_of_crossed_probe; take_ack_and_answer]
     // Fifth check.
     [established_segment_without_ack_is_dropped; OTHER; |_, s| !s.has(ACK); dropped]
@@ -355,11 +353,6 @@ impl Model {
     fn is_ack_of_crossed_probe(&self, s: &Seg) -> bool {
         let is_one_behind = s.len() == 0 && s.has(ACK) && s.seq == self.rcv_nxt.wrapping_sub(1);
         self.probing && is_one_behind && s.ack == self.ack_limit()
-    }
-
-    /// RFC 7323 §3.2.
-    fn misses_timestamp(&self, s: &Seg) -> bool {
-        self.recent.is_some() && s.stamp.is_none()
     }
 
     /// RFC 7323 §5.3 R1.
@@ -611,6 +604,19 @@ fn withheld(m: &Model) -> Effect {
 
 fn acknowledged_within_limit(m: &Model, s: &Seg) -> Effect {
     if m.exhausted && !m.owes_answer(s) { withheld(m) } else { acknowledged(m, s) }
+}
+
+/// RFC 7323 §5.3 R1. An acknowledgment that others have overtaken asks for nothing.
+fn answer_old(m: &Model, s: &Seg) -> Effect {
+    let is_believable = if m.state == State::SynReceived { m.acks_new(s) } else { m.ack_acceptable(s) };
+    let is_overtaken = s.len() == 0 && s.seq == m.rcv_nxt && s.has(ACK) && is_believable;
+    if is_overtaken {
+        dropped(m, s)
+    } else if m.exhausted && (s.text == 0 || !s.has(ACK) || !is_believable) {
+        withheld(m)
+    } else {
+        acknowledged(m, s)
+    }
 }
 
 fn challenged(m: &Model, _: &Seg) -> Effect {
