@@ -1,5 +1,5 @@
-//! Everything keyed: initial sequence numbers (RFC 6528, RFC 9293 §3.4.1), ephemeral ports (RFC 6056 §3.3.3), and the
-//! hash that spreads connections over the index. The first two a peer sees: they are SipHash's. The third nobody sees: it is the universal hash of
+//! Everything keyed: initial sequence numbers (RFC 6528, RFC 9293 §3.4.1), ephemeral ports (RFC 6056 §3.3.3), what timestamps begin with, and the
+//! hash that spreads connections over the index. The first three a peer sees: they are SipHash's. The last nobody sees: it is the universal hash of
 //! multiplication and addition, a tenth of the work. Without the key nobody can choose tuples that collide; who found some by timing would gain
 //! little, as a chain is never longer than the table.
 
