@@ -12,7 +12,7 @@ use crate::wire::checksum::ChecksumBy;
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
 /// The largest buffer a connection may have, in bytes: half of what a window without scaling can say.
-pub const MAX_BUFFER: usize = 32_768;
+pub const MAX_BUFFER: usize = if cfg!(feature = "window-scale") { 262_144 } else { 32_768 };
 /// The longest period a setting may name (12.4 days).
 pub const MAX_PERIOD: Duration = Duration::from_millis(crate::time::MAX_AHEAD_MS as u64);
 /// The smallest MSS believed when a peer announces one, in bytes: less would make every byte cost a header (CVE-2018-16523,
@@ -104,6 +104,10 @@ pub struct Config {
     /// of endpoints has of its own, so that they do not tell how long the device has been on.
     #[cfg(feature = "timestamps")]
     pub timestamps: bool,
+    /// Whether scaled windows are offered to peers and accepted from them (RFC 7323 §2); true by default. Without it no more than 65,535 bytes of a larger buffer are
+    /// used.
+    #[cfg(feature = "window-scale")]
+    pub window_scale: bool,
     /// How the congestion window grows and shrinks. Default [`CongestionControl::Cubic`].
     #[cfg(feature = "cubic")]
     pub congestion_control: CongestionControl,
@@ -260,6 +264,8 @@ impl Default for Config {
             sack: true,
             #[cfg(feature = "timestamps")]
             timestamps: true,
+            #[cfg(feature = "window-scale")]
+            window_scale: true,
             #[cfg(feature = "cubic")]
             congestion_control: CongestionControl::Cubic,
             checksum: None,

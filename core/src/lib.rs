@@ -1,3 +1,13 @@
+#![cfg_attr(
+    feature = "window-scale",
+    allow(
+        clippy::absurd_extreme_comparisons,
+        clippy::unnecessary_cast,
+        clippy::unnecessary_min_or_max,
+        clippy::useless_conversion,
+        reason = "a count of bytes has 16 bits without it, and 32 with it"
+    )
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -40,6 +50,7 @@ mod id;
 mod keyed;
 pub mod link;
 mod rules;
+mod size;
 mod tables;
 mod time;
 mod wire;

@@ -1,6 +1,7 @@
 //! How much may be in flight: the congestion window (RFC 5681). [`crate::connection::recovery`] says when something was lost.
 
 use crate::connection::cubic::Cubic;
+use crate::size::{Size, saturated};
 use crate::time::Millis;
 
 /// Bytes of the initial window, for segments of any usual size (RFC 6928).
@@ -13,8 +14,8 @@ const PER_ACK: u32 = 2;
 /// The congestion window and the threshold of slow start, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Congestion {
-    cwnd: u16,
-    ssthresh: u16,
+    cwnd: Size,
+    ssthresh: Size,
     cubic: Cubic,
 }
 
@@ -34,8 +35,8 @@ impl Congestion {
 
     /// An established connection's: after the SYN, or the SYN,ACK, was lost it is one segment (RFC 5681 §3.1).
     pub(crate) fn begin(mss: u16, syn_was_lost: bool) -> Congestion {
-        let cwnd = if syn_was_lost { mss } else { initial_window(mss) };
-        Congestion { cwnd, ssthresh: u16::MAX, ..Congestion::ZERO }
+        let cwnd = if syn_was_lost { mss.into() } else { initial_window(mss) };
+        Congestion { cwnd, ssthresh: Size::MAX, ..Congestion::ZERO }
     }
 
     /// The same with CUBIC.
@@ -57,7 +58,7 @@ impl Congestion {
     /// A window that was not used does not grow (RFC 7661 §4).
     #[inline]
     pub(crate) fn on_ack(&mut self, progress: &Progress, mss: u16, is_after_timeout: bool) {
-        if 2 * progress.flight < self.window() || self.cwnd == u16::MAX {
+        if 2 * progress.flight < self.window() || self.cwnd == Size::MAX {
             return;
         }
         let mss = u32::from(mss);
@@ -95,7 +96,7 @@ impl Congestion {
         } else {
             self.cubic.pause();
         }
-        self.cwnd = mss;
+        self.cwnd = mss.into();
     }
 
     /// After an idle time of the timeout or more the path is unknown again (RFC 5681 §4.1).
@@ -122,19 +123,19 @@ impl Congestion {
     }
 
     /// What a loss leaves of what was in flight, and two segments at least.
-    fn reduced(&self, flight: u32, mss: u16) -> u16 {
+    fn reduced(&self, flight: u32, mss: u16) -> Size {
         let left = if self.cubic.is_on() { Cubic::after_loss(flight) } else { flight / 2 };
-        u16::try_from(left.max(2 * u32::from(mss))).unwrap_or(u16::MAX)
+        saturated(left.max(2 * u32::from(mss)))
     }
 
     fn set(&mut self, window: u32) {
-        self.cwnd = u16::try_from(window).unwrap_or(u16::MAX);
+        self.cwnd = saturated(window);
     }
 }
 
-fn initial_window(mss: u16) -> u16 {
+fn initial_window(mss: u16) -> Size {
     let mss = u32::from(mss);
     let (most, least) = INITIAL_SEGMENTS;
     let window = (most * mss).min(INITIAL_WINDOW.max(least * mss));
-    u16::try_from(window).unwrap_or(u16::MAX)
+    saturated(window)
 }

@@ -1,13 +1,14 @@
 //! CUBIC (RFC 9438): in congestion avoidance the window grows with the time since the last loss, not with round trips alone. Times are in ticks of 1/64 s,
 //! so that 32 bits do.
 
+use crate::size::{MOST, Size, saturated};
 use crate::time::Millis;
 
 /// A window after a loss, in tenths of the one before (β_cubic, §4.6).
 const BETA_TENTHS: u32 = 7;
 /// More than a peer holds an acknowledgment back.
 const PAUSE_MS: u32 = 500;
-/// Beyond this no window is what 16 bits say.
+/// Beyond this no window is as large as a buffer.
 const MOST_TICKS: u32 = 20 * 64;
 
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +17,11 @@ pub(crate) struct Cubic {
     /// Whether the times below count: from the first acknowledgment in congestion avoidance on.
     is_growing: bool,
     /// The window before the last loss, or less where it had not come back (W_max, §4.7); where growth began above it, that. 0 before, and after a timeout.
-    w_max: u16,
+    w_max: Size,
     /// The window before the last loss (cwnd_prior).
-    prior: u16,
+    prior: Size,
     /// What Reno's window would be (W_est, §4.3).
-    w_est: u16,
+    w_est: Size,
     /// When W_max is reached again, in ticks after `since` (K, §4.2).
     k: u16,
     /// When the window grew last, in milliseconds modulo 2^16.
@@ -46,15 +47,15 @@ impl Cubic {
     /// A loss, with `window` bytes in flight (§4.6); where the window had not grown to W_max again, others need room (§4.7).
     pub(crate) fn on_loss(&mut self, window: u32) {
         let is_converging = window < self.w_max.into();
-        self.w_max = saturate(if is_converging { window * (10 + BETA_TENTHS) / 20 } else { window });
-        self.prior = saturate(window);
+        self.w_max = saturated(if is_converging { window * (10 + BETA_TENTHS) / 20 } else { window });
+        self.prior = saturated(window);
         self.is_growing = false;
     }
 
     /// §4.8: the path is unknown.
     pub(crate) fn on_timeout(&mut self, window: u32) {
         self.w_max = 0;
-        self.prior = saturate(window);
+        self.prior = saturated(window);
         self.is_growing = false;
     }
 
@@ -79,19 +80,19 @@ impl Cubic {
         // α is 3 (1 - β) / (1 + β) until the window before the loss is reached, and 1 from there on (§4.3).
         let (numerator, denominator) = if self.w_est < self.prior { (9, 17) } else { (1, 1) };
         let reno = (mss * numerator / denominator * acked.min(cwnd) / cwnd.max(1)).max((acked >= mss).into());
-        self.w_est = saturate(u32::from(self.w_est) + reno);
-        let cubic = cwnd + (target - cwnd) * acked.min(cwnd) / cwnd.max(1);
+        self.w_est = saturated(u32::from(self.w_est) + reno);
+        let cubic = cwnd + share(target - cwnd, acked.min(cwnd), cwnd);
         cubic.max(self.w_est.into())
     }
 
     fn begin(&mut self, cwnd: u32, mss: u32, now: Millis) {
         let missing = u32::from(self.w_max).saturating_sub(cwnd);
         if missing == 0 {
-            self.w_max = saturate(cwnd);
+            self.w_max = saturated(cwnd);
         }
         // (W_max - cwnd) / C, C = 0.4 segments/s^3; in twentieths of a segment, times 64^3 / 8.
-        self.k = cube_root(missing * 20 / mss.max(1) * (64 * 64 * 64 / 8));
-        self.w_est = saturate(cwnd);
+        self.k = cube_root((missing * 20 / mss.max(1)).saturating_mul(64 * 64 * 64 / 8));
+        self.w_est = saturated(cwnd);
         self.since = now;
         self.grown_at = now.0 as u16;
         self.is_growing = true;
@@ -103,7 +104,7 @@ impl Cubic {
         let distance = ticks.abs_diff(k).min(MOST_TICKS);
         // C * mss * (distance / 64)^3
         let change = (distance * distance * distance / 1_024).saturating_mul(mss) / 640;
-        if ticks < k { w_max.saturating_sub(change) } else { w_max.saturating_add(change).min(u16::MAX.into()) }
+        if ticks < k { w_max.saturating_sub(change) } else { w_max.saturating_add(change).min(MOST) }
     }
 }
 
@@ -119,8 +120,13 @@ fn cube_root(n: u32) -> u16 {
     root as u16
 }
 
-fn saturate(window: u32) -> u16 {
-    u16::try_from(window).unwrap_or(u16::MAX)
+/// `part` of `whole`, of `bytes`. None of them is more than a window.
+fn share(bytes: u32, part: u32, whole: u32) -> u32 {
+    #[cfg(not(feature = "window-scale"))]
+    let share = bytes * part / whole.max(1);
+    #[cfg(feature = "window-scale")]
+    let share = (u64::from(bytes) * u64::from(part) / u64::from(whole.max(1))) as u32;
+    share
 }
 
 #[cfg(test)]

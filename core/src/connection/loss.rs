@@ -7,6 +7,7 @@ use crate::connection::recovery::{DUP_THRESH, Phase, State};
 use crate::connection::slot::Connection;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::State as TcpState;
+use crate::size::saturated;
 use crate::time::Millis;
 use crate::wire::segment::{Control, Segment};
 
@@ -60,7 +61,7 @@ pub(crate) fn is_duplicate(c: &mut Connection, seg: &Segment<'_>) -> bool {
         return update_scoreboard(c, seg);
     }
     let is_empty = seg.payload.is_empty() && !seg.header.control.intersects(Control::SYN | Control::FIN);
-    flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && seg.header.wnd == c.tcb.snd_wnd
+    flight(c) > 0 && is_empty && seg.header.ack == c.tcb.snd_una && c.tcb.scale.offered_in(&seg.header) == c.tcb.snd_wnd
 }
 
 /// Notes what the peer says that it has beyond SND.UNA; returns whether that is more than was known.
@@ -153,7 +154,7 @@ fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool
 /// What was out was sent again up to `end`, which counts from SND.UNA.
 pub(crate) fn sent_again(c: &mut Connection, end: u32) {
     c.recovery.count_echo();
-    c.recovery.resent = c.recovery.resent.max(u16::try_from(end).unwrap_or(u16::MAX));
+    c.recovery.resent = c.recovery.resent.max(saturated(end));
     if !has_many_to_resend(c) {
         c.clear(Due::RESEND);
     }

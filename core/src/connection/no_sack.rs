@@ -1,6 +1,7 @@
 //! Without the feature `sack`: no end says what arrived beyond a gap.
 
 use crate::connection::runs::Runs;
+use crate::size::Size;
 use crate::wire::options::Options;
 use crate::wire::seq::Seq;
 
@@ -47,11 +48,11 @@ impl Sack {
         flight
     }
 
-    pub(crate) fn record_duplicate(&mut self, _: Seq, _: u16) -> bool {
+    pub(crate) fn record_duplicate(&mut self, _: Seq, _: Size) -> bool {
         false
     }
 
-    pub(crate) fn record_duplicate_in(&mut self, _: &Runs, _: Seq, _: u16, _: u16) -> bool {
+    pub(crate) fn record_duplicate_in(&mut self, _: &Runs, _: Seq, _: Size, _: Size) -> bool {
         false
     }
 

@@ -25,13 +25,13 @@ pub(crate) struct Buffers {
 struct Shape(u8);
 
 impl Shape {
-    const LOG2_MASK: u8 = 0x0f;
-    const SHIFT_AT: u32 = 4;
+    const LOG2_MASK: u8 = 0x1f;
+    const SHIFT_AT: u32 = 5;
     /// Bytes of a word, less one.
     const IN_WORD: u32 = 3;
 
     fn of_size(size: usize) -> Shape {
-        // At most 15.
+        // At most 18.
         Shape(size.ilog2() as u8)
     }
 

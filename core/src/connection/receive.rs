@@ -8,6 +8,7 @@ use crate::connection::slot::{Connection, Events};
 use crate::rules::judgement::Span;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::State;
+use crate::size::Size;
 use crate::time::Millis;
 use crate::wire::segment::{Control, Segment};
 
@@ -24,32 +25,36 @@ pub(crate) fn store_payload(
     settings: &Settings,
 ) {
     // Nothing comes behind the peer's FIN.
-    let len = if c.has(Flags::FIN_HELD) { span.len.min(c.last_word_at.saturating_sub(span.offset)) } else { span.len };
+    let len = if c.has(Flags::FIN_HELD) {
+        u32::from(span.len).min(c.last_word_at.saturating_sub(span.offset).into()) as u16
+    } else {
+        span.len
+    };
     record_duplicate(c, span, len, seg);
-    let skip = usize::from(span.skip);
+    let skip = span.skip as usize;
     let Some(payload) = seg.payload.get(skip..skip + usize::from(len)).filter(|payload| !payload.is_empty()) else {
         return;
     };
     let at = c.tcb.rcv_nxt + u32::from(span.offset);
     if span.offset > 0 {
-        if c.reassembly.add(span.offset, span.offset.saturating_add(len)) {
+        if c.reassembly.add(span.offset, span.offset.saturating_add(len.into())) {
             pool.rx(c.buffers).write(at, payload);
         }
         return;
     }
     pool.rx(c.buffers).write(at, payload);
     let fills_gap = !c.reassembly.is_empty();
-    let n = c.reassembly.advance(len);
+    let n = c.reassembly.advance(len.into());
     take(c, n, fills_gap, seg, now, settings);
 }
 
 /// Remembers what of a segment was here before, for its sender to know at once (RFC 2883 §4).
 fn record_duplicate(c: &mut Connection, span: Span, len: u16, seg: &Segment<'_>) {
-    let before = usize::from(span.skip).min(seg.payload.len()) as u16;
+    let before = (span.skip as usize).min(seg.payload.len()) as Size;
     let is_one = if before > 0 {
         c.sack.record_duplicate(c.tcb.rcv_nxt - u32::from(span.skip), before)
     } else {
-        c.sack.record_duplicate_in(&c.reassembly, c.tcb.rcv_nxt, span.offset, len)
+        c.sack.record_duplicate_in(&c.reassembly, c.tcb.rcv_nxt, span.offset, len.into())
     };
     if is_one {
         c.set(Due::ACK_NOW);
@@ -60,13 +65,13 @@ fn record_duplicate(c: &mut Connection, span: Span, len: u16, seg: &Segment<'_>)
 pub(crate) fn record_whole_duplicate(c: &mut Connection, seg: &Segment<'_>) {
     let start = seg.payload_seq();
     let (len, before) = (seg.payload.len() as u32, c.tcb.rcv_nxt.since(start));
-    if 0 < len && len <= before && before <= u32::from(u16::MAX) {
-        c.sack.record_duplicate(start, len as u16);
+    if 0 < len && len <= before && before <= u32::from(u16::MAX).max(c.buffers.rx_size() as u32) {
+        c.sack.record_duplicate(start, len as Size);
     }
 }
 
 /// So many bytes from RCV.NXT on are there now, and stored: `seg` brought them, or filled the gap before them.
-pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_>, now: Millis, settings: &Settings) {
+pub(crate) fn take(c: &mut Connection, n: Size, fills_gap: bool, seg: &Segment<'_>, now: Millis, settings: &Settings) {
     advance(c, n);
     c.rx_len += n;
     c.moved(now);
@@ -87,7 +92,7 @@ pub(crate) fn take(c: &mut Connection, n: u16, fills_gap: bool, seg: &Segment<'_
 }
 
 /// Remembers a FIN at `distance` from RCV.NXT. The first place a peer names is the one that counts.
-pub(crate) fn hold_fin(c: &mut Connection, distance: u16) {
+pub(crate) fn hold_fin(c: &mut Connection, distance: Size) {
     if !c.has(Flags::FIN_HELD) {
         c.set(Flags::FIN_HELD);
         c.last_word_at = distance;
@@ -113,7 +118,7 @@ pub(crate) fn process_fin(c: &mut Connection) -> bool {
 }
 
 /// Moves RCV.NXT; the window's right edge stays where it is.
-fn advance(c: &mut Connection, n: u16) {
+fn advance(c: &mut Connection, n: Size) {
     let tcb = &mut c.tcb;
     tcb.rcv_nxt += u32::from(n);
     tcb.rcv_wnd = tcb.rcv_wnd.saturating_sub(n);
@@ -161,9 +166,11 @@ pub(crate) fn acknowledged(c: &mut Connection) {
 }
 
 /// The window of the next segment. It grows in steps worth having (§3.8.6.2.2) and its right edge never moves left.
-pub(crate) fn window_to_offer(c: &Connection) -> u16 {
-    let free = room(c);
-    let step = (c.buffers.rx_size() / 2).min(usize::from(c.tcb.mss)) as u16;
+pub(crate) fn window_to_offer(c: &Connection) -> Size {
+    // A SYN can say no more.
+    let most = if c.tcb.state().is_synchronized() { Size::MAX } else { Size::from(u16::MAX) };
+    let free = c.tcb.scale.sayable(room(c).min(most));
+    let step = (c.buffers.rx_size() / 2).min(usize::from(c.tcb.mss)) as Size;
     if free.saturating_sub(c.tcb.rcv_wnd) >= step { free } else { c.tcb.rcv_wnd }
 }
 
@@ -190,13 +197,12 @@ pub(crate) fn announce_window(c: &mut Connection) {
 /// ordinary ACK tells it.
 fn is_window_worth_telling(c: &Connection) -> bool {
     let mss = usize::from(c.tcb.mss);
-    let is_narrow = usize::from(c.tcb.rcv_wnd) < mss;
+    let is_narrow = (c.tcb.rcv_wnd as usize) < mss;
     let step = (c.buffers.rx_size() / 2).min(if is_narrow { mss } else { 2 * mss });
-    usize::from(room(c).saturating_sub(c.tcb.rcv_wnd)) >= step
+    room(c).saturating_sub(c.tcb.rcv_wnd) as usize >= step
 }
 
 /// Free bytes of the receive buffer, as a window.
-fn room(c: &Connection) -> u16 {
-    // At most MAX_BUFFER, which a window can say.
-    (c.buffers.rx_size() as u16).saturating_sub(c.rx_len)
+fn room(c: &Connection) -> Size {
+    (c.buffers.rx_size() as Size).saturating_sub(c.rx_len)
 }

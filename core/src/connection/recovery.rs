@@ -1,5 +1,7 @@
 //! How far a loss is made good: the state of [`crate::connection::loss`].
 
+use crate::size::{Size, saturated};
+
 /// Duplicate acknowledgments that mean a loss, and no reordering (RFC 5681 §3.2); separate runs that the peer has beyond a number, or one more than segments
 /// (RFC 6675 §2).
 pub(crate) const DUP_THRESH: u8 = 3;
@@ -20,9 +22,9 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
     /// What was out when the loss was found, and is not acknowledged since; in `Open`: what was out when the last one was made good.
-    pub(crate) until: u16,
+    pub(crate) until: Size,
     /// What was sent again of it.
-    pub(crate) resent: u16,
+    pub(crate) resent: Size,
     /// Two counts of four bits: see [`Recovery::duplicates`] and [`Recovery::echoes`].
     counts: u8,
     state: State,
@@ -111,8 +113,7 @@ impl Recovery {
 
     /// The front is to be sent again.
     pub(crate) fn begin(&mut self, phase: Phase, flight: u32) {
-        // A window is no more than 16 bits say, and a FIN.
-        self.until = u16::try_from(flight).unwrap_or(u16::MAX);
+        self.until = saturated(flight);
         self.resent = 0;
         self.enter(phase);
         self.state.remove(State::PROBE_ARMED);
@@ -122,8 +123,8 @@ impl Recovery {
     pub(crate) fn advance(&mut self, n: u32, flight: u32) -> bool {
         self.state.set(State::AT_END, n == u32::from(self.until));
         let left = u32::from(self.until).saturating_sub(n);
-        self.until = left as u16;
-        self.resent = u32::from(self.resent).saturating_sub(n) as u16;
+        self.until = left as Size;
+        self.resent = u32::from(self.resent).saturating_sub(n) as Size;
         if left == 0 {
             self.end(flight.saturating_sub(n));
         }
@@ -134,7 +135,7 @@ impl Recovery {
     pub(crate) fn end(&mut self, flight: u32) {
         self.enter(Phase::Open);
         self.resent = 0;
-        self.until = u16::try_from(flight).unwrap_or(u16::MAX);
+        self.until = saturated(flight);
     }
 
     /// The same where nothing is lost.
@@ -145,7 +146,7 @@ impl Recovery {
             if n > u32::from(self.until) {
                 self.counts = self.duplicates();
             }
-            self.until = u32::from(self.until).saturating_sub(n) as u16;
+            self.until = u32::from(self.until).saturating_sub(n) as Size;
         }
     }
 }

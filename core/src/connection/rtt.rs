@@ -1,5 +1,6 @@
 //! Retransmission timeout from round-trip times (RFC 6298), in milliseconds.
 
+use crate::size::Size;
 use crate::time::Millis;
 
 /// Before anything is measured (RFC 6298 §2.1).
@@ -16,7 +17,7 @@ pub(crate) struct Rtt {
     srtt_eighths: u16,
     rttvar_quarters: u16,
     /// Numbers from SND.UNA to the end of the segment being timed; zero: none is.
-    timed: u16,
+    timed: Size,
     /// When it was sent; 16 bits suffice, as a segment unanswered for RTO (at most minutes) is not timed.
     timed_at: u16,
 }
@@ -53,7 +54,7 @@ impl Rtt {
     /// Starts timing a segment that ends `end` numbers after SND.UNA, unless one is being timed.
     pub(crate) fn start(&mut self, end: u32, now: Millis) {
         if self.timed == 0 {
-            self.timed = u16::try_from(end).unwrap_or(0);
+            self.timed = Size::try_from(end).unwrap_or(0);
             self.timed_at = now.0 as u16;
         }
     }
@@ -66,7 +67,7 @@ impl Rtt {
     /// SND.UNA moved by `n`; returns whether that measured a round trip. Where nothing is timed, `echoed_ms` is what the peer's timestamp tells.
     pub(crate) fn acked(&mut self, n: u32, now: Millis, echoed_ms: Option<u16>) -> bool {
         if n < u32::from(self.timed) {
-            self.timed -= n as u16;
+            self.timed -= n as Size;
             return false;
         }
         let timed_ms = (self.timed > 0).then(|| (now.0 as u16).wrapping_sub(self.timed_at));

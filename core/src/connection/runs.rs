@@ -1,5 +1,7 @@
 //! Which numbers beyond a gap have arrived: here (RFC 9293 §3.10.7.4, SHLD-31), or at the peer.
 
+use crate::size::Size;
+
 /// How many separate runs beyond the gap are remembered. One more is refused, and the peer sends it again: the work per segment is
 /// bounded whatever a peer sends (CVE-2018-5390).
 pub(crate) const MAX_RUNS: usize = 4;
@@ -7,8 +9,8 @@ pub(crate) const MAX_RUNS: usize = 4;
 /// Numbers `start..end`, counted from the gap's first, which is RCV.NXT or SND.UNA. Empty runs are unused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Run {
-    start: u16,
-    end: u16,
+    start: Size,
+    end: Size,
 }
 
 /// Runs beyond the gap: disjoint, apart by at least one byte, the latest first, or in order, the unused ones last.
@@ -25,7 +27,7 @@ impl Runs {
     }
 
     /// Remembers `start..end`, before all others; returns whether it could.
-    pub(crate) fn add(&mut self, start: u16, end: u16) -> bool {
+    pub(crate) fn add(&mut self, start: Size, end: Size) -> bool {
         if start >= end {
             return true;
         }
@@ -48,7 +50,7 @@ impl Runs {
 
     /// The same in the order of the numbers, as all before were.
     #[cfg(feature = "sack")]
-    pub(crate) fn add_in_order(&mut self, start: u16, end: u16) {
+    pub(crate) fn add_in_order(&mut self, start: Size, end: Size) {
         self.add(start, end);
         for next in 1..MAX_RUNS {
             let [before, after] = [self.runs[next - 1], self.runs[next]];
@@ -60,7 +62,7 @@ impl Runs {
     }
 
     /// Moves RCV.NXT over `n` bytes that came in order and over the run they meet; returns how many bytes that is in all.
-    pub(crate) fn advance(&mut self, n: u16) -> u16 {
+    pub(crate) fn advance(&mut self, n: Size) -> Size {
         let mut advanced = n;
         for run in self.runs.iter().take_while(|run| run.end != 0) {
             if run.start <= advanced {
@@ -72,7 +74,7 @@ impl Runs {
     }
 
     /// Counts from `n` numbers further on. A run that begins before that is forgotten.
-    pub(crate) fn forget_to(&mut self, n: u16) {
+    pub(crate) fn forget_to(&mut self, n: Size) {
         let mut kept = Runs::EMPTY;
         let mut count = 0;
         for run in self.runs.iter().filter(|run| run.start > n) {
@@ -83,7 +85,7 @@ impl Runs {
 
     /// Lists the runs, each from its first number to the one after its last.
     #[cfg(feature = "sack")]
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u16, u16)> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (Size, Size)> + '_ {
         self.runs.iter().filter(|run| run.end != 0).map(|run| (run.start, run.end))
     }
 
@@ -106,12 +108,13 @@ mod tests {
     /// Every order of arrival of pieces from a small world, against a plain set of bytes.
     #[test]
     fn add_and_advance_agree_with_a_set_of_bytes() {
-        const SPAN: u16 = 9;
-        let pieces: [(u16, u16); 10] = [(0, 1), (1, 3), (2, 4), (3, 4), (4, 6), (5, 9), (6, 7), (7, 9), (8, 9), (0, 3)];
+        const SPAN: Size = 9;
+        let pieces: [(Size, Size); 10] =
+            [(0, 1), (1, 3), (2, 4), (3, 4), (4, 6), (5, 9), (6, 7), (7, 9), (8, 9), (0, 3)];
         for code in 0..10_000_u32 {
             let mut runs = Runs::EMPTY;
             let mut had = [false; SPAN as usize];
-            let mut nxt = 0_u16;
+            let mut nxt = 0;
             for digit in [code % 10, code / 10 % 10, code / 100 % 10, code / 1_000] {
                 let (start, end) = pieces[digit as usize];
                 if end <= nxt {
@@ -119,16 +122,16 @@ mod tests {
                 }
                 let start = start.max(nxt);
                 for byte in start..end {
-                    had[usize::from(byte)] = true;
+                    had[byte as usize] = true;
                 }
                 if start == nxt {
                     nxt += runs.advance(end - nxt);
                 } else {
                     assert!(runs.add(start - nxt, end - nxt));
                 }
-                let expected = had.iter().position(|&h| !h).unwrap_or(had.len()) as u16;
+                let expected = had.iter().position(|&h| !h).unwrap_or(had.len()) as Size;
                 assert_eq!(nxt, expected, "code {code}");
-                let beyond = had[usize::from(nxt)..].iter().any(|&h| h);
+                let beyond = had[nxt as usize..].iter().any(|&h| h);
                 assert_eq!(runs.is_empty(), !beyond, "code {code}");
             }
         }
@@ -137,7 +140,7 @@ mod tests {
     #[test]
     fn add_beyond_the_bound_is_refused_and_changes_nothing() {
         let mut runs = Runs::EMPTY;
-        for i in 0..MAX_RUNS as u16 {
+        for i in 0..MAX_RUNS as Size {
             assert!(runs.add(10 * i + 1, 10 * i + 2));
         }
         let before = runs;

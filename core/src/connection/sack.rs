@@ -3,6 +3,7 @@
 
 use crate::connection::recovery::DUP_THRESH;
 use crate::connection::runs::Runs;
+use crate::size::{MOST, Size, saturated};
 use crate::wire::options::Options;
 use crate::wire::sack::SackBlocks;
 use crate::wire::seq::Seq;
@@ -13,7 +14,7 @@ pub(crate) struct Sack {
     /// The scoreboard: what the peer has, counted from SND.UNA.
     scoreboard: Runs,
     /// What arrived twice and is not told yet.
-    duplicate: (Seq, u16),
+    duplicate: (Seq, Size),
 }
 
 impl Sack {
@@ -37,8 +38,8 @@ impl Sack {
         for (start, end) in blocks.as_slice() {
             let (start, end) = (start.since(una), end.since(una));
             // Numbers before `una` are far off here. A peer that has the front acknowledges it.
-            if 0 < start && start < end && end <= out && end <= u32::from(u16::MAX) {
-                self.scoreboard.add_in_order(start as u16, end as u16);
+            if 0 < start && start < end && end <= out && end <= MOST {
+                self.scoreboard.add_in_order(start as Size, end as Size);
             }
         }
         self.sacked_bytes() > before
@@ -52,7 +53,7 @@ impl Sack {
     /// SND.UNA has moved by `n`.
     pub(crate) fn acknowledged(&mut self, n: u32) {
         if !self.scoreboard.is_empty() {
-            self.scoreboard.forget_to(u16::try_from(n).unwrap_or(u16::MAX));
+            self.scoreboard.forget_to(saturated(n));
         }
     }
 
@@ -93,7 +94,7 @@ impl Sack {
 
     /// Returns how many numbers before `at` the peer has.
     pub(crate) fn sacked_before(&self, at: u32) -> u32 {
-        let within = |(start, end): (u16, u16)| u32::from(end).min(at).saturating_sub(start.into());
+        let within = |(start, end): (Size, Size)| u32::from(end).min(at).saturating_sub(start.into());
         self.scoreboard.iter().map(within).sum()
     }
 
@@ -106,7 +107,7 @@ impl Sack {
     }
 
     /// `len` bytes from `start` on were here before (RFC 2883 §4). Returns whether that is to be told.
-    pub(crate) fn record_duplicate(&mut self, start: Seq, len: u16) -> bool {
+    pub(crate) fn record_duplicate(&mut self, start: Seq, len: Size) -> bool {
         if self.is_enabled && len > 0 {
             self.duplicate = (start, len);
         }
@@ -114,7 +115,7 @@ impl Sack {
     }
 
     /// Of `len` bytes, `offset` from RCV.NXT, some may be in `runs`.
-    pub(crate) fn record_duplicate_in(&mut self, runs: &Runs, rcv_nxt: Seq, offset: u16, len: u16) -> bool {
+    pub(crate) fn record_duplicate_in(&mut self, runs: &Runs, rcv_nxt: Seq, offset: Size, len: Size) -> bool {
         let (from, to) = (offset, offset.saturating_add(len));
         let overlap = runs.iter().filter(|&(start, end)| start < to && from < end).min();
         overlap.is_some_and(|(start, end)| {
@@ -140,7 +141,7 @@ impl Sack {
             return None;
         }
         let mut blocks = SackBlocks::NONE;
-        let at = |(start, end): (u16, u16)| (rcv_nxt + u32::from(start), rcv_nxt + u32::from(end));
+        let at = |(start, end): (Size, Size)| (rcv_nxt + u32::from(start), rcv_nxt + u32::from(end));
         let (start, len) = self.duplicate;
         let twice = (len > 0).then(|| (start, start + u32::from(len)));
         let all = twice.into_iter().chain(runs.iter().map(at));

@@ -8,6 +8,7 @@ use crate::connection::{loss, receive};
 use crate::rules::reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State};
+use crate::size::Size;
 use crate::time::Millis;
 use crate::wire::segment::Segment;
 use crate::wire::seq::Seq;
@@ -182,8 +183,8 @@ fn again(c: &Connection) -> Option<Plan> {
     let (tx_len, until) = (u32::from(c.tx_len), u32::from(c.recovery.until));
     let limit = if c.recovery.phase() == Phase::Timeout { until } else { in_flight };
     let payload_end = in_flight.min(tx_len).min(limit);
-    // A closed window is probed with the first byte.
-    let room = u32::from(c.tcb.snd_wnd).max(1);
+    // A closed window is probed with the first byte. What was in the window, and is not for want of digits, goes again (RFC 7323 §2.4).
+    let room = (u32::from(c.tcb.snd_wnd) + c.tcb.scale.slack()).max(1);
     let most = u32::from(c.tcb.mss).min(room.saturating_sub(start)).min(gap_end.saturating_sub(start));
     let len = payload_end.saturating_sub(start).min(most);
     let end = start + len;
@@ -241,7 +242,7 @@ fn new(c: &Connection) -> Option<Plan> {
 /// more can come.
 fn is_rest(c: &Connection, queue: &Queue, plan: &Plan) -> bool {
     let is_whole = |n: u32| n.is_multiple_of(u32::from(c.tcb.mss).max(1));
-    let is_full = usize::from(c.tx_len) >= c.buffers.tx_size();
+    let is_full = c.tx_len as usize >= c.buffers.tx_size();
     let goes = || plan.fin || !c.has(Marks::NAGLE) || is_whole(queue.in_flight) || is_full;
     u32::from(plan.len) == queue.unsent && goes()
 }
@@ -482,13 +483,13 @@ fn window_opened(c: &mut Connection, now: Millis, settings: &Settings) {
 fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Settings) -> bool {
     let ack = seg.header.ack;
     let (n, flight) = (ack.since(c.tcb.snd_una), loss::flight(c));
-    let bytes = n.min(u32::from(c.tx_len)) as u16;
+    let bytes = n.min(u32::from(c.tx_len)) as Size;
     c.tx_len -= bytes;
     c.tcb.snd_una = ack;
     // The window's right edge stays where the peer put it: this segment may be older than the one that did (WL1), and then
     // nothing else corrects SND.WND. Deviates from §3.10.7.4, where SND.WND would stay and the edge move right with SND.UNA, into
     // numbers the peer never offered; the BSDs count as we do.
-    c.tcb.snd_wnd = u32::from(c.tcb.snd_wnd).saturating_sub(n) as u16;
+    c.tcb.snd_wnd = u32::from(c.tcb.snd_wnd).saturating_sub(n) as Size;
     if ack.gt(c.tcb.snd_nxt) {
         // The peer took the byte that probed its window.
         c.tcb.snd_nxt = ack;
@@ -533,8 +534,8 @@ fn is_before_answer(c: &Connection, now: Millis, settings: &Settings) -> bool {
 fn update_window(c: &mut Connection, seg: &Segment<'_>) {
     let tcb = &mut c.tcb;
     if tcb.snd_wl1.le(seg.header.seq) {
-        tcb.snd_wnd = seg.header.wnd;
-        tcb.max_snd_wnd = tcb.max_snd_wnd.max(seg.header.wnd);
+        tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
+        tcb.max_snd_wnd = tcb.max_snd_wnd.max(tcb.snd_wnd);
         tcb.snd_wl1 = seg.header.seq;
     }
 }

@@ -18,6 +18,7 @@ use crate::connection::limits::{self, Limits, check, period};
 use crate::connection::limits::{accept_timeout, first_byte_timeout};
 use crate::connection::pool;
 use crate::error::Error;
+use crate::size::Size;
 use crate::time::as_ms;
 use crate::wire::addr::Addr;
 use crate::wire::checksum::ChecksumBy;
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) sack: bool,
     /// Never without the feature of that name.
     pub(crate) timestamps: bool,
+    /// The same.
+    pub(crate) window_scale: bool,
     #[cfg(feature = "cubic")]
     pub(crate) congestion_control: CongestionControl,
     pub(crate) checksum: ChecksumBy,
@@ -82,6 +85,8 @@ impl Settings {
             sack,
             #[cfg(feature = "timestamps")]
             timestamps,
+            #[cfg(feature = "window-scale")]
+            window_scale,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum,
@@ -123,6 +128,10 @@ impl Settings {
             timestamps,
             #[cfg(not(feature = "timestamps"))]
             timestamps: false,
+            #[cfg(feature = "window-scale")]
+            window_scale,
+            #[cfg(not(feature = "window-scale"))]
+            window_scale: false,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum: checksum.unwrap_or_default(),
@@ -145,8 +154,8 @@ impl Settings {
 /// The options of a connection in the units of its record.
 #[derive(Clone, Copy)]
 pub(crate) struct Stream {
-    rx_buffer: u16,
-    tx_buffer: u16,
+    rx_buffer: Size,
+    tx_buffer: Size,
     pub(crate) r1: u8,
     pub(crate) marks: Marks,
     pub(crate) limits: Limits,
@@ -191,18 +200,18 @@ impl Stream {
         marks.set(Marks::WATCHED, limits.is_watchful());
         #[cfg(feature = "user-timeout-option")]
         marks.set(Marks::USER_TIMEOUT_OPTION, options.user_timeout_option);
-        let (rx_buffer, tx_buffer) = (options.rx_buffer as u16, options.tx_buffer as u16);
+        let (rx_buffer, tx_buffer) = (options.rx_buffer as Size, options.tx_buffer as Size);
         let delayed_ack_ms = options.delayed_ack.map(limits::delayed_ack).transpose()?;
         let (r1, hop_limit) = (options.r1, options.hop_limit);
         Ok(Stream { rx_buffer, tx_buffer, r1, marks, limits, first_byte_ms, delayed_ack_ms, hop_limit })
     }
 
     pub(crate) fn rx_buffer(&self) -> usize {
-        usize::from(self.rx_buffer)
+        self.rx_buffer as usize
     }
 
     pub(crate) fn tx_buffer(&self) -> usize {
-        usize::from(self.tx_buffer)
+        self.tx_buffer as usize
     }
 
     /// How long an acknowledgment may be held back.

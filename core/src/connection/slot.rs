@@ -15,6 +15,7 @@ use crate::id::{Id, ListenerId};
 use crate::rules::challenge::Quota;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::verdict::CloseReason;
+use crate::size::Size;
 use crate::time::Millis;
 use crate::wire::addr::LinkAddr;
 
@@ -188,14 +189,14 @@ pub(crate) struct Connection {
     pub(crate) retries: u8,
     pub(crate) buffers: Buffers,
     /// Bytes queued from SND.UNA on, sent or not.
-    pub(crate) tx_len: u16,
+    pub(crate) tx_len: Size,
     /// Bytes the application has not read yet, up to RCV.NXT.
-    pub(crate) rx_len: u16,
+    pub(crate) rx_len: Size,
     pub(crate) reassembly: Runs,
     pub(crate) sack: Sack,
     /// How far beyond RCV.NXT the peer's last word is: with `FIN_HELD` its FIN, else with `ASKING` the RST that is challenged. After an RST that says why: how
     /// much of that is kept.
-    pub(crate) last_word_at: u16,
+    pub(crate) last_word_at: Size,
     pub(crate) recovery: Recovery,
     pub(crate) congestion: Congestion,
     pub(crate) rtt: Rtt,

@@ -13,10 +13,12 @@ use crate::engine::arriving::Arriving;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
 use crate::rules::judgement::Accepted;
+use crate::rules::scale::Scale;
 use crate::rules::tcb::Flags;
 use crate::rules::timestamps::Recent;
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State};
 use crate::rules::{reset, synchronized, timestamps};
+use crate::size::Size;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::LinkAddr;
@@ -34,7 +36,7 @@ impl Tcp<'_> {
         c.process_user_timeout_option(seg.header.options.user_timeout, &self.settings);
         if !seg.payload.is_empty() {
             // No more than the window.
-            receive::take(c, seg.payload.len() as u16, false, seg, ms, &self.settings);
+            receive::take(c, seg.payload.len() as Size, false, seg, ms, &self.settings);
         }
         self.queue(i);
     }
@@ -64,6 +66,7 @@ impl Tcp<'_> {
             c.tcb.mss = self.settings.send_mss(c.tcb.tuple.remote_addr, seg.header.options.mss);
             #[cfg(feature = "sack")]
             c.sack.begin(self.settings.sack && seg.header.options.sack_permitted);
+            c.tcb.scale = Scale::in_syn(&seg.header.options, self.settings.window_scale, c.buffers.rx_size());
             c.tcb.stamps.begin(Recent::in_syn(&seg.header.options, self.settings.timestamps), ms);
             c.tcb.mss -= c.tcb.stamps.wire_len();
         }
@@ -201,7 +204,8 @@ impl Tcp<'_> {
             tuple: c.tcb.tuple,
             snd_nxt: c.tcb.snd_nxt,
             rcv_nxt: c.tcb.rcv_nxt,
-            rcv_wnd: receive::window_to_offer(c),
+            rcv_wnd: c.tcb.scale.field(receive::window_to_offer(c), false),
+            scale: c.tcb.scale,
             quota: c.quota,
             recent: c.tcb.stamps.recent(),
         };
@@ -383,8 +387,8 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.moved(ms);
     let tcb = &mut c.tcb;
     tcb.snd_una = seg.header.ack;
-    tcb.snd_wnd = seg.header.wnd;
-    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
+    tcb.max_snd_wnd = tcb.snd_wnd;
     tcb.snd_wl1 = seg.header.seq;
     tcb.enter(State::Established);
     #[cfg(feature = "user-timeout-option")]
@@ -401,8 +405,8 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
 /// SYN-SENT to SYN-RECEIVED: the peer opens at the same time. Nothing has proved that yet, so the attempt's time runs on.
 fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     let tcb = &mut c.tcb;
-    tcb.snd_wnd = seg.header.wnd;
-    tcb.max_snd_wnd = seg.header.wnd;
+    tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
+    tcb.max_snd_wnd = tcb.snd_wnd;
     tcb.snd_wl1 = seg.header.seq;
     tcb.enter(State::SynReceived);
     c.rtt.cancel();

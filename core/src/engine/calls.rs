@@ -22,6 +22,7 @@ use crate::rules::reset;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::timestamps::Recent;
 use crate::rules::verdict::{CloseReason, State, Timer};
+use crate::size::Size;
 use crate::tables::time_wait::TimeWait;
 use crate::time::{Instant, Millis};
 use crate::wire::addr::{Addr, LinkAddr, Tuple, endpoints, is_pair_answerable};
@@ -260,13 +261,13 @@ impl Tcp<'_> {
         }
         let syn = u32::from(!c.tcb.state().is_synchronized());
         let at = c.tcb.snd_una + syn + u32::from(c.tx_len);
-        Ok((i, at, c.buffers.tx_size() - usize::from(c.tx_len)))
+        Ok((i, at, c.buffers.tx_size() - c.tx_len as usize))
     }
 
     fn queued_to_send(&mut self, i: Id<Connection>, n: usize) {
         let c = &mut self.connections[i];
         // No more than the buffer.
-        c.tx_len += n as u16;
+        c.tx_len += n as Size;
         send::update_persist_timer(c, self.clock.ms(), &self.settings);
         self.queue(i);
     }
@@ -318,7 +319,7 @@ impl Tcp<'_> {
         if c.rx_len > 0 {
             let fin = u32::from(c.has(Flags::PEER_FIN));
             let at = c.tcb.rcv_nxt - fin - u32::from(c.rx_len);
-            return Ok(Some((i, at, usize::from(c.rx_len))));
+            return Ok(Some((i, at, c.rx_len as usize)));
         }
         if c.has(Flags::PEER_FIN) {
             return Ok(None);
@@ -335,7 +336,7 @@ impl Tcp<'_> {
 
     fn read(&mut self, i: Id<Connection>, n: usize) {
         let c = &mut self.connections[i];
-        c.rx_len -= n as u16;
+        c.rx_len -= n as Size;
         receive::announce_window(c);
         if c.has(Due::ACK_NOW) {
             self.queue(i);
@@ -687,9 +688,9 @@ impl Tcp<'_> {
             sack: c.sack.is_enabled(),
             #[cfg(feature = "timestamps")]
             timestamps: c.tcb.stamps.is_enabled(),
-            readable: usize::from(c.rx_len),
-            writable: c.buffers.tx_size() - usize::from(c.tx_len),
-            unacknowledged: usize::from(c.tx_len),
+            readable: c.rx_len as usize,
+            writable: c.buffers.tx_size() - c.tx_len as usize,
+            unacknowledged: c.tx_len as usize,
             retries: c.retries,
             timer: c.next_timer(&self.settings).map(|(due, timer)| (self.clock.expand(due), timer)),
             timers: self.timers_of(c),

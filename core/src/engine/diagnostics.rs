@@ -9,6 +9,7 @@ use crate::engine::tcp::Tcp;
 use crate::error::Error;
 use crate::id::Id;
 use crate::rules::verdict::CloseReason;
+use crate::size::Size;
 use crate::wire::diagnostic::{COMPACT_LEN, FREE_LEN, PeerReason, compact};
 use crate::wire::segment::{Control, Segment};
 
@@ -50,7 +51,7 @@ impl Tcp<'_> {
         count(&mut self.counters.reasons_received);
         // No more than the longest form.
         let kept = self.pool.keep(c.buffers, seg.payload).min(FREE_LEN);
-        c.last_word_at = kept as u16;
+        c.last_word_at = kept as Size;
     }
 
     /// The code of an RST that says one.
@@ -70,7 +71,7 @@ impl Tcp<'_> {
     pub fn peer_reason(&self, handle: ConnectionHandle) -> Result<Option<PeerReason<'_>>, Error> {
         let c = &self.connections[self.slot(handle)?];
         let is_reset = matches!(c.closed(), Some(CloseReason::ResetByPeer | CloseReason::Refused));
-        let kept = usize::from(if is_reset { c.last_word_at } else { 0 });
+        let kept = if is_reset { c.last_word_at as usize } else { 0 };
         Ok(PeerReason::parse_kept(self.pool.kept(c.buffers, kept)))
     }
 }

@@ -15,6 +15,7 @@ use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, Rule, State, Verdict};
 use crate::rules::{closed, listen, segment_arrives, synchronized};
+use crate::size::Size;
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
@@ -298,7 +299,7 @@ impl Tcp<'_> {
             c.set(Marks::ASKING);
             if !c.has(Flags::FIN_HELD) {
                 // At most the right edge; the number before RCV.NXT counts as RCV.NXT.
-                c.last_word_at = u16::try_from(rst.since(c.tcb.rcv_nxt)).unwrap_or(0);
+                c.last_word_at = Size::try_from(rst.since(c.tcb.rcv_nxt)).unwrap_or(0);
             }
             c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));
         }

@@ -119,7 +119,7 @@ pub struct Status {
     pub snd_wnd: u32,
     /// The congestion window (cwnd, RFC 5681 §2), in bytes; 0 before the handshake is done.
     pub congestion_window: u32,
-    /// The threshold of slow start (ssthresh), in bytes; 65,535 before the first loss.
+    /// The threshold of slow start (ssthresh), in bytes; before the first loss 65,535, or 2^32 - 1 with feature `window-scale`.
     pub slow_start_threshold: u32,
     /// The smoothed round-trip time (RFC 6298 §2), in whole milliseconds and at least one; `None` before one was measured.
     pub round_trip_time: Option<Duration>,

@@ -11,10 +11,12 @@ use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
 use crate::rules::judgement::{Accepted, Answer, ForHalfOpen, ForHandshake, ForTimeWait, Judgement};
 use crate::rules::reset::Reset;
+use crate::rules::scale::{Scale, first_window};
 use crate::rules::tcb::Tcb;
 use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::{Action, CloseReason, ResetReason, Rule, State, Timer, Verdict};
 use crate::rules::{syn_received, time_wait};
+use crate::size::Size;
 use crate::tables::half_open::HalfOpen;
 use crate::tables::table::Record;
 use crate::tables::time_wait::TimeWait;
@@ -50,6 +52,11 @@ impl Tcp<'_> {
             #[cfg(feature = "sack")]
             sack_permitted: self.settings.sack && seg.header.options.sack_permitted,
             recent: Recent::in_syn(&seg.header.options, self.settings.timestamps),
+            scale: Scale::in_syn(
+                &seg.header.options,
+                self.settings.window_scale,
+                self.listeners[l].options.stream.rx_buffer(),
+            ),
             ..HalfOpen::EMPTY
         };
         self.half_open[h] = half;
@@ -74,7 +81,9 @@ impl Tcp<'_> {
             options.sack_permitted = half.sack_permitted;
         }
         self.stamps_of(&half.tuple, half.recent).add_to(&mut options, self.clock.ms());
-        let reply = Reply::syn_ack(half, self.first_window(half.listener), options);
+        half.scale.add_to(&mut options);
+        let wnd = half.scale.field(self.first_window(half.listener), true);
+        let reply = Reply::syn_ack(half, wnd, options);
         self.reply(reply);
     }
 
@@ -97,8 +106,8 @@ impl Tcp<'_> {
     }
 
     /// What the connections of a listener offer first.
-    fn first_window(&self, listener: ListenerId) -> u16 {
-        self.listeners[listener].options.stream.rx_buffer() as u16
+    fn first_window(&self, listener: ListenerId) -> Size {
+        first_window(self.listeners[listener].options.stream.rx_buffer())
     }
 
     /// Waits 1, 2, 4, ... seconds, the last time only for what is left of the limit.
@@ -228,12 +237,16 @@ impl Tcp<'_> {
         Verdict { rule, action, state: State::SynReceived }
     }
 
-    fn answer_half_open(&mut self, h: Id<HalfOpen>, now: Instant, rcv_wnd: u16, answer: Answer) -> Action {
+    fn answer_half_open(&mut self, h: Id<HalfOpen>, now: Instant, rcv_wnd: Size, answer: Answer) -> Action {
         let half = &mut self.half_open[h];
         let action = grant_answer(answer, &mut half.quota, now, &self.settings, &mut self.counters);
         if action.is_empty_ack() {
             let half = &self.half_open[h];
-            let reply = Reply::ack_of_half_open(half, rcv_wnd, self.options_of_answer(&half.tuple, half.recent));
+            let reply = Reply::ack_of_half_open(
+                half,
+                half.scale.field(rcv_wnd, false),
+                self.options_of_answer(&half.tuple, half.recent),
+            );
             self.reply(reply);
         }
         action
@@ -409,5 +422,5 @@ pub(crate) fn apply_options(c: &mut Connection, options: &Stream) {
     c.r1 = options.r1;
     c.limits = options.limits;
     c.set(options.marks);
-    c.tcb.rcv_wnd = c.buffers.rx_size() as u16;
+    c.tcb.rcv_wnd = first_window(c.buffers.rx_size());
 }

@@ -15,6 +15,7 @@ use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
+use crate::rules::scale::Scale;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::{Instant, Millis};
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
@@ -479,6 +480,11 @@ fn options_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> 
     }
     match plan.kind {
         Kind::Syn | Kind::SynAck => {
+            if c.tcb.state() == State::SynSent {
+                Scale::offer_in(&mut options, settings.window_scale, c.buffers.rx_size());
+            } else {
+                c.tcb.scale.add_to(&mut options);
+            }
             options.mss = Some(settings.receive_mss(c.tcb.tuple.remote_addr));
             #[cfg(feature = "user-timeout-option")]
             {
@@ -507,13 +513,14 @@ fn options_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> 
 }
 
 fn header_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> Header {
+    let window = if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) };
     let mut header = Header {
         src_port: c.tcb.tuple.local_port,
         dst_port: c.tcb.tuple.remote_port,
         seq: plan.seq,
         ack: c.tcb.rcv_nxt,
         control: Control::ACK,
-        wnd: if let Kind::KeepAlive = plan.kind { c.tcb.rcv_wnd } else { receive::window_to_offer(c) },
+        wnd: c.tcb.scale.field(window, matches!(plan.kind, Kind::Syn | Kind::SynAck)),
         urgent: 0,
         options: options_of(c, plan, now, settings),
     };

@@ -2,6 +2,7 @@
 
 use crate::rules::reset::Reset;
 use crate::rules::verdict::{CloseReason, Rule};
+use crate::size::Size;
 
 /// A rule, and what it asks for: `D` has what can be asked of one kind of record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +84,7 @@ pub(crate) struct Accepted {
     /// What the window admits of the payload.
     pub(crate) payload: Span,
     /// The peer's FIN, at this distance from RCV.NXT.
-    pub(crate) fin: Option<u16>,
+    pub(crate) fin: Option<Size>,
     /// An acknowledgment goes out at once.
     pub(crate) ack_now: bool,
     /// The payload has no taker: after the acknowledgment is processed the connection is reset.
@@ -94,11 +95,11 @@ pub(crate) struct Accepted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Span {
     /// Bytes of the payload to leave out in front.
-    pub(crate) skip: u16,
+    pub(crate) skip: Size,
     /// Bytes to take.
     pub(crate) len: u16,
     /// Distance of the first taken byte from RCV.NXT.
-    pub(crate) offset: u16,
+    pub(crate) offset: Size,
 }
 
 impl Rule {

@@ -9,6 +9,11 @@ pub(crate) mod closed;
 pub(crate) mod judgement;
 pub(crate) mod listen;
 pub(crate) mod reset;
+#[cfg(feature = "window-scale")]
+pub(crate) mod scale;
+#[cfg(not(feature = "window-scale"))]
+#[path = "no_scale.rs"]
+pub(crate) mod scale;
 pub(crate) mod segment_arrives;
 pub(crate) mod syn_received;
 mod syn_sent;

@@ -5,6 +5,7 @@ use crate::rules::judgement::{Accepted, Answer, ForConnection, Judgement, Span};
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::timestamps;
 use crate::rules::verdict::{CloseReason, Rule, State};
+use crate::size::{Size, saturated};
 use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
 
@@ -26,7 +27,7 @@ pub(crate) fn predict(tcb: &Tcb, seg: &Segment<'_>) -> Option<Rule> {
     let extraordinary = Flags::PROBE_OUT | Flags::APP_GONE | Flags::FIN_HELD;
     let is_ordinary = tcb.state() == State::Established && !tcb.flags.intersects(extraordinary);
     let is_ack_of_flight = ack.since(tcb.snd_una) <= tcb.snd_nxt.since(tcb.snd_una);
-    let is_admitted = seg.payload.len() <= usize::from(tcb.rcv_wnd);
+    let is_admitted = seg.payload.len() <= tcb.rcv_wnd as usize;
     let is_expected = seq == tcb.rcv_nxt && is_ack_of_flight && is_admitted && !tcb.stamps.has_old(seg);
     if !(is_plain && is_ordinary && is_expected) {
         return None;
@@ -287,21 +288,21 @@ pub(crate) fn seventh_and_eighth_step(tcb: &Tcb, seg: &Segment<'_>, ack_rule: Ru
 }
 
 /// Trims the payload to the window: what lies before RCV.NXT was had already, what lies beyond the edge was not allowed.
-pub(crate) fn admitted_payload(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Span {
+pub(crate) fn admitted_payload(rcv_nxt: Seq, rcv_wnd: Size, seg: &Segment<'_>) -> Span {
     let start = seg.payload_seq();
     let skip = if start.lt(rcv_nxt) { rcv_nxt.since(start) } else { 0 };
     let offset = (start + skip).since(rcv_nxt);
     let len = (seg.payload.len() as u32).saturating_sub(skip);
     let room = u32::from(rcv_wnd).saturating_sub(offset);
-    // Each is bounded by the window or, for `skip`, by a payload that an IP packet can carry.
-    Span { skip: skip.min(0xffff) as u16, len: len.min(room) as u16, offset: offset.min(0xffff) as u16 }
+    // Each is bounded by the window or by a payload that an IP packet can carry.
+    Span { skip: saturated(skip), len: len.min(room) as u16, offset: saturated(offset) }
 }
 
 /// The FIN's distance from RCV.NXT, if it lies within the window or right behind it, where it needs no room.
-pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: u16, seg: &Segment<'_>) -> Option<u16> {
+pub(crate) fn admitted_fin(rcv_nxt: Seq, rcv_wnd: Size, seg: &Segment<'_>) -> Option<Size> {
     if !seg.has(Control::FIN) {
         return None;
     }
     let at = seg.payload_seq() + seg.payload.len() as u32;
-    at.is_in_window(rcv_nxt, u32::from(rcv_wnd) + 1).then(|| at.since(rcv_nxt) as u16)
+    at.is_in_window(rcv_nxt, u32::from(rcv_wnd) + 1).then(|| at.since(rcv_nxt) as Size)
 }

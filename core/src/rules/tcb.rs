@@ -1,7 +1,9 @@
 //! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
 
+use crate::rules::scale::Scale;
 use crate::rules::timestamps::Stamps;
 use crate::rules::verdict::State;
+use crate::size::Size;
 use crate::wire::addr::Tuple;
 use crate::wire::seq::Seq;
 
@@ -42,14 +44,15 @@ pub(crate) struct Tcb {
     /// The highest sent; never rewound by retransmission, not advanced by a window probe.
     pub(crate) snd_nxt: Seq,
     pub(crate) snd_wl1: Seq,
-    pub(crate) snd_wnd: u16,
-    pub(crate) max_snd_wnd: u16,
+    pub(crate) snd_wnd: Size,
+    pub(crate) max_snd_wnd: Size,
     pub(crate) rcv_nxt: Seq,
     /// What was last offered, counted from `rcv_nxt`.
-    pub(crate) rcv_wnd: u16,
+    pub(crate) rcv_wnd: Size,
     /// How far `rcv_nxt` is ahead of the last acknowledgment sent.
-    pub(crate) rcv_unacked: u16,
+    pub(crate) rcv_unacked: Size,
     pub(crate) stamps: Stamps,
+    pub(crate) scale: Scale,
 }
 
 impl Tcb {
@@ -67,6 +70,7 @@ impl Tcb {
         rcv_wnd: 0,
         rcv_unacked: 0,
         stamps: Stamps::NEW,
+        scale: Scale::NONE,
     };
 
     pub(crate) fn state(&self) -> State {

@@ -2,9 +2,11 @@
 
 use crate::id::ListenerId;
 use crate::rules::challenge::Quota;
+use crate::rules::scale::Scale;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::{ResetReason, State};
+use crate::size::Size;
 use crate::tables::table::Record;
 use crate::time::Millis;
 use crate::wire::addr::{LinkAddr, Tuple};
@@ -26,6 +28,8 @@ pub(crate) struct HalfOpen {
     pub(crate) sack_permitted: bool,
     /// The SYN's timestamp: TS.Recent.
     pub(crate) recent: Recent,
+    /// How windows are scaled, both SYNs considered.
+    pub(crate) scale: Scale,
 }
 
 /// How far a handshake has come, in one byte.
@@ -102,6 +106,7 @@ impl Record for HalfOpen {
         #[cfg(feature = "sack")]
         sack_permitted: false,
         recent: Recent::NONE,
+        scale: Scale::NONE,
     };
 
     fn tuple(&self) -> &Tuple {
@@ -111,7 +116,7 @@ impl Record for HalfOpen {
 
 impl HalfOpen {
     /// The record the rules judge. `rcv_wnd` is what the listener's connections offer first.
-    pub(crate) fn expand(&self, rcv_wnd: u16) -> Tcb {
+    pub(crate) fn expand(&self, rcv_wnd: Size) -> Tcb {
         let HalfOpen { tuple, mss, iss, irs, progress, .. } = self.clone();
         let mut tcb = Tcb::ZERO;
         tcb.tuple = tuple;
@@ -122,6 +127,7 @@ impl HalfOpen {
         tcb.snd_wl1 = irs;
         tcb.rcv_nxt = irs + 1;
         tcb.rcv_wnd = rcv_wnd;
+        tcb.scale = self.scale;
         tcb.stamps = Stamps::of(self.recent, 0, Millis(0));
         tcb.flags.set(Flags::SYN_RESENT, progress.retries() > 0);
         tcb.enter(State::SynReceived);

@@ -75,17 +75,21 @@ mod budget {
     const LIMITS: usize =
         (price(cfg!(feature = "keepalive"), 5) + price(cfg!(feature = "deadlines"), 10)).next_multiple_of(4);
 
-    /// What SACK keeps in a connection's record, and in a half-open one.
-    const SACK: (usize, usize) = (price(cfg!(feature = "sack"), 28), price(cfg!(feature = "sack"), 4));
-
-    /// What CUBIC does.
+    /// What SACK, CUBIC and timestamps keep in a connection's record.
+    const SACK: usize = price(cfg!(feature = "sack"), 28);
     const CUBIC: usize = price(cfg!(feature = "cubic"), 16);
+    const STAMPS: usize = price(cfg!(feature = "timestamps"), 16);
 
-    /// What timestamps keep in a connection's record, in a half-open one and in TIME-WAIT.
-    const STAMPS: (usize, usize, usize) = match cfg!(feature = "timestamps") {
-        true => (16, 8, 8),
-        false => (0, 0, 0),
-    };
+    /// What window scale does: each count of bytes is twice as long.
+    const SCALE: usize = price(
+        cfg!(feature = "window-scale"),
+        48 + price(cfg!(feature = "sack"), 16) + price(cfg!(feature = "cubic"), 8),
+    );
+
+    /// What a half-open record keeps of the peer's offers, and one in TIME-WAIT.
+    const OFFERS: usize =
+        price(cfg!(any(feature = "sack", feature = "window-scale")), 4) + price(cfg!(feature = "timestamps"), 8);
+    const AGREED: usize = price(cfg!(feature = "window-scale"), 4) + price(cfg!(feature = "timestamps"), 8);
 
     const fn price(is_on: bool, bytes: usize) -> usize {
         if is_on { bytes } else { 0 }
@@ -96,7 +100,8 @@ mod budget {
         (size_of::<Grown>() - size_of::<Base>()) / 2
     }
 
-    const _: () = assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK.0 + CUBIC + STAMPS.0 + LONGER);
-    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + SACK.1 + STAMPS.1 + LONGER);
-    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + STAMPS.2 + LONGER);
+    const _: () =
+        assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK + CUBIC + STAMPS + SCALE + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + OFFERS + LONGER);
+    const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + AGREED + LONGER);
 }

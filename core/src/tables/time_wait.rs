@@ -1,6 +1,7 @@
 //! A connection in TIME-WAIT, in a compact record.
 
 use crate::rules::challenge::Quota;
+use crate::rules::scale::Scale;
 use crate::rules::tcb::{Flags, Tcb};
 use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::State;
@@ -15,10 +16,12 @@ pub(crate) struct TimeWait {
     pub(crate) tuple: Tuple,
     pub(crate) snd_nxt: Seq,
     pub(crate) rcv_nxt: Seq,
+    /// As segments say it.
     pub(crate) rcv_wnd: u16,
     pub(crate) quota: Quota,
     /// TS.Recent, where there are timestamps.
     pub(crate) recent: Recent,
+    pub(crate) scale: Scale,
 }
 
 impl Record for TimeWait {
@@ -29,6 +32,7 @@ impl Record for TimeWait {
         rcv_wnd: 0,
         quota: Quota::NEW,
         recent: Recent::NONE,
+        scale: Scale::NONE,
     };
 
     fn tuple(&self) -> &Tuple {
@@ -45,9 +49,9 @@ impl TimeWait {
         tcb.flags = Flags::FIN_OUT | Flags::PEER_FIN;
         tcb.snd_una = snd_nxt;
         tcb.snd_nxt = snd_nxt;
-        tcb.max_snd_wnd = u16::MAX;
+        tcb.max_snd_wnd = self.scale.most();
         tcb.rcv_nxt = rcv_nxt;
-        tcb.rcv_wnd = rcv_wnd;
+        tcb.rcv_wnd = self.scale.received(rcv_wnd);
         tcb.stamps = Stamps::of(self.recent, 0, Millis(0));
         tcb.enter(State::TimeWait);
         tcb

@@ -19,6 +19,10 @@ const USER_TIMEOUT: (u8, usize) = (28, 4);
 #[cfg(feature = "sack")]
 const SACK_PERMITTED: [u8; 4] = [1, 1, 4, 2];
 
+/// The window scale option's kind, and its length on the wire in bytes, but for the padding in front.
+#[cfg(feature = "window-scale")]
+const WINDOW_SCALE: (u8, u8) = (3, 3);
+
 /// What a segment says in its options.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -36,6 +40,9 @@ pub struct Options {
     /// The timestamps option; the last counts.
     #[cfg(feature = "timestamps")]
     pub timestamps: Option<Timestamps>,
+    /// The window scale option's shift; the last counts.
+    #[cfg(feature = "window-scale")]
+    pub window_scale: Option<u8>,
     /// The SACK option's blocks, as many as there is room for; the last option counts.
     #[cfg(feature = "sack")]
     pub sack: Option<SackBlocks>,
@@ -51,6 +58,8 @@ impl Options {
         sack_permitted: false,
         #[cfg(feature = "timestamps")]
         timestamps: None,
+        #[cfg(feature = "window-scale")]
+        window_scale: None,
         #[cfg(feature = "sack")]
         sack: None,
     };
@@ -64,6 +73,8 @@ impl Options {
         let len = if self.sack_permitted { len + SACK_PERMITTED.len() } else { len };
         #[cfg(feature = "timestamps")]
         let len = if self.timestamps.is_some() { len + Timestamps::WIRE_LEN } else { len };
+        #[cfg(feature = "window-scale")]
+        let len = if self.window_scale.is_some() { len + 4 } else { len };
         #[cfg(feature = "sack")]
         let len = match &self.sack {
             Some(blocks) => len + blocks.wire_len(MAX_OPTIONS_LEN - len),
@@ -105,7 +116,11 @@ impl Options {
                 }
                 #[cfg(not(feature = "timestamps"))]
                 TcpOption::TimeStamp { .. } => {}
-                TcpOption::NoOperation | TcpOption::WindowScale(_) | TcpOption::Unknown { .. } => {}
+                #[cfg(feature = "window-scale")]
+                TcpOption::WindowScale(shift) => read.window_scale = Some(shift),
+                #[cfg(not(feature = "window-scale"))]
+                TcpOption::WindowScale(_) => {}
+                TcpOption::NoOperation | TcpOption::Unknown { .. } => {}
             }
             bytes = rest;
         }
@@ -124,6 +139,8 @@ impl Options {
             self.user_timeout.map(|field| option(USER_TIMEOUT, field)),
             #[cfg(feature = "sack")]
             self.sack_permitted.then_some(SACK_PERMITTED),
+            #[cfg(feature = "window-scale")]
+            self.window_scale.map(|shift| [1, WINDOW_SCALE.0, WINDOW_SCALE.1, shift]),
         ];
         let options = options.into_iter().flatten();
         #[cfg(feature = "timestamps")]

@@ -7,6 +7,8 @@ use tcp_reset_core::{
     Action, Arrival, ChecksumBy, Config, Event, Instant, LinkAddr, Rule, SecretKey, Storage, StreamOptions, Tcp,
 };
 
+use crate::support::packet::segment::offered_len;
+
 const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
@@ -24,8 +26,7 @@ fn link_with_freed_slot(storage: &mut Storage<2, 1, 2, 2, 4096>) -> Link<'_> {
         LinkOutput::Transmit(frame) => frame.emit(&mut buf).unwrap(),
         LinkOutput::Event(_) | LinkOutput::Timeout(_) => panic!("no SYN goes out"),
     };
-    let (sack, timestamps) = (4 * usize::from(cfg!(feature = "sack")), 12 * usize::from(cfg!(feature = "timestamps")));
-    assert_eq!(len, 44 + sack + timestamps);
+    assert_eq!(len, 44 + offered_len());
     // <ACK=ISS+1><RST,ACK>
     let mut rst = [0; 20];
     rst[0..2].copy_from_slice(&80_u16.to_be_bytes());

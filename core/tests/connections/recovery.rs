@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tcp_reset_core::{State, Status, StreamOptions, Timer};
 
-use crate::support::rig::Rig;
+use crate::support::rig::{NO_THRESHOLD, Rig};
 use crate::support::table::{ACK, SYN, Seg};
 use crate::transfer::{MSS, config, on_closed};
 
@@ -255,7 +255,7 @@ fn the_tail_is_probed_after_the_time_of_an_answer() {
         let first = queue(l, 8);
         let _ = l.engine.next_deadline();
         assert_eq!(sent(l, first), [0]);
-        assert_eq!(windows(l), (10, 65_535 / MSS));
+        assert_eq!(windows(l), (10, NO_THRESHOLD / MSS));
         l.engine.wait(RTT);
         ack(l, first, 1);
         assert_eq!((sent(l, first), windows(l).1), (vec![1], 4));

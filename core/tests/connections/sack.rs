@@ -6,7 +6,7 @@ use std::time::Duration;
 use tcp_reset_core::{ChecksumBy, Header, Options, SackBlocks, Segment, Seq, State, StreamOptions, Timer};
 
 use crate::support::packet::segment::{self, Seg as Read};
-use crate::support::rig::{PEER_ISN, Raw, Rig, stream as bytes};
+use crate::support::rig::{NO_THRESHOLD, PEER_ISN, Raw, Rig, stream as bytes};
 use crate::support::table::{ACK, FIN, SYN};
 use crate::transfer::{MSS, config, on_closed, stream};
 
@@ -237,7 +237,7 @@ fn a_duplicate_without_news_is_none() {
             ack(l, first, 0, &[(1, 2)]);
             ack_with(l, first, 0, &[]);
         }
-        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+        assert_eq!(l.status().unwrap().slow_start_threshold, NO_THRESHOLD);
     });
 }
 
@@ -259,11 +259,11 @@ fn blocks_that_cannot_be_are_none() {
             ack_with(l, first, 0, option);
             assert_eq!(sent(l, first), [0; 0], "{option:?}");
         }
-        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+        assert_eq!(l.status().unwrap().slow_start_threshold, NO_THRESHOLD);
         // Twice in one header: the last counts.
         let twice = [sack_option(first, &[(1, 9)]), sack_option(first, &[(1, 2)])].concat();
         ack_with(l, first, 0, &twice);
-        assert_eq!(l.status().unwrap().slow_start_threshold, 65_535);
+        assert_eq!(l.status().unwrap().slow_start_threshold, NO_THRESHOLD);
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use embedded_io_async::{Error as _, ErrorKind};
 use tcp_reset_core::embassy::TcpStream;
-use tcp_reset_core::{CloseReason, Error, ListenOptions, MAX_BUFFER, State, StreamOptions, Timer};
+use tcp_reset_core::{CloseReason, Error, ListenOptions, State, StreamOptions, Timer};
 
 use crate::clock;
 use crate::exec::World;
@@ -125,7 +125,7 @@ fn connecting_all_slots_used_is_an_error_until_one_is_free() {
 fn connecting_pool_used_up_has_no_buffer() {
     let (mut world, a, b) = World::two_hosts();
     let _listener = a.tcp.listen((HOST, 7), ListenOptions::default()).unwrap();
-    let options = StreamOptions { rx_buffer: MAX_BUFFER, tx_buffer: MAX_BUFFER, ..StreamOptions::default() };
+    let options = StreamOptions { rx_buffer: 32_768, tx_buffer: 32_768, ..StreamOptions::default() };
     let _one = world.block_on(b.tcp.connect((HOST, 7), options)).unwrap();
     let _two = world.block_on(b.tcp.connect((HOST, 7), options)).unwrap();
     assert_eq!(world.block_on(b.tcp.connect((HOST, 7), options)).err(), Some(Error::NoBuffer));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use tcp_reset_core::{Config, Error, ListenOptions, Network, Overflow, StreamOptions};
+use tcp_reset_core::{Config, Error, ListenOptions, MAX_BUFFER, Network, Overflow, StreamOptions};
 
 use crate::exec::World;
 use crate::hosts::{HOST, RAW, Raw, mac_of, static_config};
@@ -80,7 +80,7 @@ fn listener_with_a_buffer_size_offers_it_as_window() {
         let got = syn_to(&mut world, &host, &raw, port);
         assert!(matches!(&got[..], [seg] if usize::from(seg.wnd) == rx_buffer), "{rx_buffer}: {got:?}");
     }
-    let bad = StreamOptions { tx_buffer: 65_536, ..StreamOptions::default() };
+    let bad = StreamOptions { tx_buffer: 2 * MAX_BUFFER, ..StreamOptions::default() };
     let result = host.tcp.listen((HOST, 10), ListenOptions { stream: bad, ..ListenOptions::default() });
     assert_eq!(result.err(), Some(Error::InvalidBufferSize));
 }

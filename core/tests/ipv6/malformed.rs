@@ -7,6 +7,7 @@ use tcp_reset_core::link::{Medium, Received};
 use tcp_reset_core::{Rule, State};
 
 use crate::headers::{PAD, PAD1S, Yields, chain, destination, fragment, hop_by_hop, routing, upper, walk};
+use crate::packet::segment::offered_len;
 use crate::packet::{
     self, ACK, ARP, BROADCAST, ETHERNET_HEADER, FIN, ICMPV6, IPV4, IPV6, IPV6_HEADER, Mac, Outgoing, PSH, RST, SYN,
     Seg, TCP,
@@ -16,9 +17,6 @@ use crate::scene::{
     self, ALL_NODES, ETHERNET, FAR, MS, OPEN, OURS, OURS_LINK, OURS_MAC, OURS_V4, PEER, PEER_ISN, PEER_LINK, PEER_MAC,
     PEER_V4, SECOND, SHUT, Scene, Store, WINDOW, ip, syn,
 };
-
-/// Bytes of a SYN with all that it offers.
-const OFFERING: usize = 24 + 4 * (cfg!(feature = "sack") as usize) + 12 * (cfg!(feature = "timestamps") as usize);
 
 fn mapped(last: u8) -> Ipv6Addr {
     Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0200 | u16::from(last))
@@ -247,7 +245,7 @@ fn every_byte_that_goes_out_is_written() {
                 .iter()
                 .any(|frame| frame[link + IPV6_HEADER + 13] == flags && frame.len() == link + IPV6_HEADER + len)
         };
-        for (flags, len) in [(RST | ACK, 20), (RST, 20), (SYN | ACK, 24), (ACK, 20), (SYN, OFFERING)] {
+        for (flags, len) in [(RST | ACK, 20), (RST, 20), (SYN | ACK, 24), (ACK, 20), (SYN, 24 + offered_len())] {
             assert!(has(flags, len) || medium != Medium::Ip && flags == SYN, "flags {flags:02x}: {over_v6:?}");
         }
     }

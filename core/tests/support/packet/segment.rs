@@ -93,10 +93,18 @@ pub(crate) fn timestamps_of(options: &[u8]) -> Option<(u32, u32)> {
     option.map(|(_, data)| (u32_at(data, 0), u32_at(data, 4)))
 }
 
+/// Kinds of options, their lengths with padding, and whether they are offered.
+const OFFERED: [(u8, usize, bool); 3] =
+    [(4, 4, cfg!(feature = "sack")), (3, 4, cfg!(feature = "window-scale")), (8, 12, cfg!(feature = "timestamps"))];
+
 /// What an engine adds to its SYN beside the MSS, by kind.
 pub(crate) fn offered_kinds() -> Vec<u8> {
-    let offered = [(4, cfg!(feature = "sack")), (8, cfg!(feature = "timestamps"))];
-    offered.iter().filter(|(_, is_on)| *is_on).map(|(kind, _)| *kind).collect()
+    OFFERED.iter().filter(|(.., is_on)| *is_on).map(|(kind, ..)| *kind).collect()
+}
+
+/// How many bytes that takes.
+pub(crate) fn offered_len() -> usize {
+    OFFERED.iter().filter(|(.., is_on)| *is_on).map(|(_, len, _)| *len).sum()
 }
 
 /// Kind and data of each option; what is not well formed fails the test.
@@ -160,6 +168,7 @@ impl Seg {
                 2 => is_syn && len == 2,
                 4 => is_syn && len == 0 && cfg!(feature = "sack"),
                 5 => !is_syn && !self.has(RST) && len > 0 && len % 8 == 0 && cfg!(feature = "sack"),
+                3 => is_syn && len == 1 && data[0] <= 3 && cfg!(feature = "window-scale"),
                 8 => len == 8 && cfg!(feature = "timestamps"),
                 28 => !self.has(RST) && len == 2,
                 _ => false,

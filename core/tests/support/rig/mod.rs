@@ -58,6 +58,9 @@ pub(crate) fn us(family: Family) -> SocketAddr {
     SocketAddr::new(family.host(1), 80)
 }
 
+/// The threshold of slow start before the first loss.
+pub(crate) const NO_THRESHOLD: u32 = if cfg!(feature = "window-scale") { u32::MAX } else { 65_535 };
+
 /// The scripted peer's endpoint.
 pub(crate) fn peer(family: Family) -> SocketAddr {
     SocketAddr::new(family.host(2), 40_000)
