@@ -16,11 +16,15 @@ mod neighbors;
 mod opening;
 mod path_mtu;
 mod recovery;
+#[cfg(feature = "timestamps")]
+mod reopening;
 mod restored;
 #[cfg(feature = "sack")]
 mod sack;
 mod settings;
 mod sharing;
+#[cfg(feature = "timestamps")]
+mod timestamps;
 mod transfer;
 mod user_timeout_option;
 

@@ -14,7 +14,7 @@ use crate::support::rig::{LargeStore, PEER_ISN, Raw, START};
 use crate::support::table::{ACK, SYN};
 
 /// A router's "fragmentation needed" (RFC 1191) about an IPv4 packet of ours.
-fn too_big(about: &[u8], mtu: u16, us: IpAddr) -> Vec<u8> {
+pub(crate) fn too_big(about: &[u8], mtu: u16, us: IpAddr) -> Vec<u8> {
     let mut icmp = vec![3, 4, 0, 0, 0, 0, (mtu >> 8) as u8, mtu as u8];
     icmp.extend(&about[..28]);
     let sum = checksum(&[&icmp]);

@@ -5,6 +5,7 @@ use tcp_reset_core::{Action, CloseReason, Rule, State, Status, Tcp, Timer, Verdi
 use crate::report::Report;
 use crate::scenes::Scene;
 use crate::segments::FAR;
+use crate::support::packet::segment::timestamps_of;
 use crate::support::rig::{Rig, Sent};
 use crate::support::table::{ACK, Effect, Model, PSH, RST, Reply, SYN, Seg, ahead, decide};
 
@@ -17,6 +18,8 @@ pub(crate) struct Case {
     pub(crate) effect: Effect,
     pub(crate) verdict: Verdict,
     pub(crate) sent: Vec<Sent>,
+    /// The engine's latest timestamp before.
+    pub(crate) engine_stamp: u32,
     pub(crate) status_before: Option<Status>,
     pub(crate) status: Option<Status>,
     pub(crate) state: State,
@@ -98,9 +101,12 @@ pub(crate) fn try_segment(
     }
     let sent = std::mem::take(&mut rig.engine.sent);
     let (status, state) = (rig.status(), rig.state());
-    let case = Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, status_before, status, state };
+    let engine_stamp = rig.engine_stamp;
+    let case =
+        Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, engine_stamp, status_before, status, state };
     let result = check_verdict(&case)
         .and_then(|()| check_reply(&case))
+        .and_then(|()| case.sent.iter().try_for_each(|sent| check_timestamps(&case, sent)))
         .and_then(|()| check_state(&case))
         .and_then(|()| check_status(&case))
         .and_then(|()| counted.check(&rig.engine.tcp, &case));
@@ -172,6 +178,21 @@ fn check_reply(case: &Case) -> Result<(), Wrong> {
     }
 }
 
+/// The timestamps option where both ends have it: our clock goes on, and the echo is TS.Recent. An RST need not have it (RFC 7323 §3.2).
+fn check_timestamps(case: &Case, sent: &Sent) -> Result<(), Wrong> {
+    let option = timestamps_of(&sent.options);
+    if let Some((value, _)) = option {
+        expect("TSval goes on", ahead(value, case.engine_stamp) >= 0 || case.engine_stamp == 0, true)?;
+    }
+    if sent.flags & (SYN | ACK) == SYN {
+        return expect("TSecr of a SYN", option.map(|(_, echo)| echo), cfg!(feature = "timestamps").then_some(0));
+    }
+    if sent.flags & RST != 0 && option.is_none() {
+        return Ok(());
+    }
+    expect("TSecr", option.map(|(_, echo)| echo), case.effect.after.recent)
+}
+
 fn check_state(case: &Case) -> Result<(), Wrong> {
     expect("state", case.state, case.effect.after.state)
 }
@@ -205,6 +226,10 @@ fn check_status(case: &Case) -> Result<(), Wrong> {
         return Ok(());
     }
     expect("STATUS state", status.state, after.state)?;
+    #[cfg(feature = "timestamps")]
+    if !matches!(after.state, State::SynSent | State::TimeWait) {
+        expect("STATUS timestamps", status.timestamps, after.recent.is_some())?;
+    }
     expect("SND.UNA", status.snd_una.0, after.snd_una)?;
     expect("SND.NXT", status.snd_nxt.0, after.snd_nxt)?;
     expect("RCV.NXT", status.rcv_nxt.0, after.rcv_nxt)?;
@@ -261,6 +286,7 @@ fn check_numbers(case: &Case, rig: &mut Rig<'_>) -> Result<(), Wrong> {
         return Err(Wrong { what: "answer afterwards", text: format!("{:?}", rig.engine.sent) });
     };
     expect("flags afterwards", reply.flags, ACK)?;
+    check_timestamps(case, reply)?;
     expect("SND.NXT afterwards", reply.seq, snd_nxt)?;
     expect("RCV.NXT afterwards", reply.ack, after.rcv_nxt)
 }

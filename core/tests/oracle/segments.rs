@@ -33,6 +33,13 @@ fn positions(around: &[(u32, u32)]) -> Vec<u32> {
     all.collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
+/// TSvals around TS.Recent and half the circle away from it, and none at all. Where there is no TS.Recent yet, `clock` takes its place.
+fn timestamps(m: &Model, clock: u32) -> Vec<Option<u32>> {
+    let recent = m.recent.unwrap_or(clock);
+    let offsets = [0_u32.wrapping_sub(1), 0, 1, 0x7fff_ffff, 0x8000_0000];
+    [None].into_iter().chain(offsets.map(|by| Some(recent.wrapping_add(by)))).collect()
+}
+
 /// All segments tried in a scene, by number: they are too many to be kept.
 pub(crate) struct Segments {
     flags: Vec<u8>,
@@ -41,11 +48,13 @@ pub(crate) struct Segments {
     /// Without ACK the acknowledgment number may be anything; two stand for all.
     acks_without_bit: Vec<u32>,
     texts: Vec<u32>,
+    stamps: Vec<Option<u32>>,
     wnd: u32,
 }
 
 impl Segments {
-    pub(crate) fn new(m: &Model, scene: &Scene) -> Segments {
+    /// `clock` is what the peer's timestamps are about, where it has them.
+    pub(crate) fn new(m: &Model, scene: &Scene, clock: Option<u32>) -> Segments {
         let texts = BTreeSet::from([0, 1, 2, BUFFER, BUFFER + 1, m.rcv_wnd, m.rcv_wnd + 1]);
         Segments {
             flags: (0..64_u8).filter(|flags| flags & scene.only == scene.only).collect(),
@@ -53,6 +62,7 @@ impl Segments {
             acks: acknowledgement_numbers(m),
             acks_without_bit: vec![m.snd_nxt, 0],
             texts: texts.into_iter().collect(),
+            stamps: clock.map_or_else(|| vec![None], |clock| timestamps(m, clock)),
             wnd: scene.wnd,
         }
     }
@@ -61,23 +71,45 @@ impl Segments {
         if flags & ACK == 0 { &self.acks_without_bit } else { &self.acks }
     }
 
+    fn has_timestamps(&self) -> bool {
+        self.stamps.len() > 1
+    }
+
+    /// How many lengths go with each timestamp: no text and one other length take the place of all where there are several timestamps.
+    fn lengths(&self) -> usize {
+        if self.has_timestamps() { 2 } else { self.texts.len() }
+    }
+
     /// How many there are with these flags.
     fn count(&self, flags: u8) -> usize {
-        self.seqs.len() * self.acks(flags).len() * self.texts.len()
+        self.seqs.len() * self.acks(flags).len() * self.stamps.len() * self.lengths()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.flags.iter().map(|&flags| self.count(flags)).sum()
     }
 
+    /// The one of this number among those with these flags.
+    fn with_flags(&self, flags: u8, index: usize) -> Seg {
+        let acks = self.acks(flags);
+        let (rest, length) = (index / self.lengths(), index % self.lengths());
+        let (rest, stamp) = (rest / self.stamps.len(), self.stamps[rest % self.stamps.len()]);
+        let (seq, ack) = (self.seqs[rest / acks.len()], acks[rest % acks.len()]);
+        let text = if self.has_timestamps() && length > 0 {
+            // Each length meets each timestamp and each number, without a pattern.
+            let spread = (index as u32 ^ u32::from(flags) << 24).wrapping_mul(0x9e37_79b9) >> 16;
+            1 + spread as usize % (self.texts.len() - 1)
+        } else {
+            length
+        };
+        Seg { stamp, ..Seg::new(flags, seq, ack, self.texts[text], self.wnd) }
+    }
+
     pub(crate) fn at(&self, mut index: usize) -> Seg {
         for &flags in &self.flags {
             let count = self.count(flags);
             if index < count {
-                let (acks, texts) = (self.acks(flags), &self.texts);
-                let (rest, text) = (index / texts.len(), texts[index % texts.len()]);
-                let (seq, ack) = (self.seqs[rest / acks.len()], acks[rest % acks.len()]);
-                return Seg::new(flags, seq, ack, text, self.wnd);
+                return self.with_flags(flags, index);
             }
             index -= count;
         }
@@ -85,10 +117,7 @@ impl Segments {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Seg> {
-        self.flags.iter().flat_map(move |&flags| {
-            let texts = move |seq, ack| self.texts.iter().map(move |&text| Seg::new(flags, seq, ack, text, self.wnd));
-            self.seqs.iter().flat_map(move |&seq| self.acks(flags).iter().flat_map(move |&ack| texts(seq, ack)))
-        })
+        self.flags.iter().flat_map(move |&flags| (0..self.count(flags)).map(move |at| self.with_flags(flags, at)))
     }
 }
 

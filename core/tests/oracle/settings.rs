@@ -16,6 +16,8 @@ pub(crate) struct Setting {
     pub(crate) family: Family,
     pub(crate) isn: u32,
     pub(crate) start: Instant,
+    /// The peer's timestamps, where it has them.
+    pub(crate) clock: Option<u32>,
 }
 
 /// Builds the scene, the engine audited at each step; the rig is as it was after the last scripted segment.
@@ -34,6 +36,7 @@ fn play<'s>(scene: &Scene, setting: Setting, store: &'s mut Store, is_audited: b
     (scene.configure)(&mut config);
     let mut rig = Rig::new(Engine::with(store, config, key(0x5a), setting.start), setting.family, setting.isn);
     rig.engine.is_audited = is_audited;
+    rig.stamp = setting.clock;
     for step in scene.build {
         step(&mut rig);
     }
@@ -44,7 +47,7 @@ fn play<'s>(scene: &Scene, setting: Setting, store: &'s mut Store, is_audited: b
 
 /// Nothing wraps.
 pub(crate) fn plain(family: Family) -> Setting {
-    Setting { name: "plain", family, isn: PEER_ISN, start: START }
+    Setting { name: "plain", family, isn: PEER_ISN, start: START, clock: None }
 }
 
 /// The numbers of both sides wrap: the start is where our ISS, which grows by one each 4 us, lies just before zero.
@@ -57,4 +60,13 @@ pub(crate) fn both_wrap(family: Family) -> Setting {
 
 pub(crate) fn peer_wraps_at_the_edge(family: Family) -> Setting {
     Setting { name: "peer wraps at the edge", isn: 0_u32.wrapping_sub(BUFFER), ..plain(family) }
+}
+
+/// The peer has timestamps, if we do, and they are about to wrap or have just done so.
+pub(crate) fn with_timestamps(family: Family) -> Setting {
+    let clock = match family {
+        Family::V4 => 0,
+        Family::V6 => 0x7fff_ffff,
+    };
+    Setting { name: "timestamps", clock: Some(clock), ..plain(family) }
 }

@@ -230,7 +230,7 @@ checks! {
     [time_wait_rst_is_ignored; TIME_WAIT; |_, s| s.has(RST); dropped]
     [time_wait_bare_syn_reopens; TIME_WAIT; Model::is_reopened_by; reopen]
     [time_wait_other_syn_is_acknowledged; TIME_WAIT; |_, s| s.has(SYN); challenged]
-    [time_wait_fin_again_restarts_the_wait; TIME_WAIT; Model::is_fin_again; acknowledged]
+    [time_wait_fin_again_restarts_the_wait; TIME_WAIT; Model::is_fin_again; acknowledged_again]
     [time_wait_old_segment_is_acknowledged; TIME_WAIT; |m, s| !m.seq_acceptable(s); acknowledged_within_limit]
     [time_wait_old_timestamp_is_acknowledged; TIME_WAIT; Model::is_before_recent; answer_old]
     [time_wait_segment_without_ack_is_dropped; TIME_WAIT; |_, s| !s.has(ACK); dropped]
@@ -360,6 +360,18 @@ impl Model {
         self.recent.zip(s.stamp).is_some_and(|(recent, stamp)| ahead(stamp, recent) < 0)
     }
 
+    /// TS.Recent after a segment that is accepted (RFC 7323 §5.3 R3): the latest that stands at or before the last acknowledgment sent.
+    fn recent_after(&self, s: &Seg) -> Option<u32> {
+        let (recent, stamp) = (self.recent?, s.stamp);
+        if stamp.is_none() && self.state == State::SynReceived {
+            // A peer that left the option out of its last SYN takes part without.
+            return None;
+        }
+        let last_ack_sent = self.delayed_from.unwrap_or(self.rcv_nxt);
+        let is_noted = |stamp: &u32| ahead(*stamp, recent) >= 0 && ahead(s.seq, last_ack_sent) <= 0;
+        stamp.filter(is_noted).or(Some(recent))
+    }
+
     fn is_exact_rst(&self, s: &Seg) -> bool {
         s.has(RST) && s.seq == self.rcv_nxt
     }
@@ -470,6 +482,7 @@ fn with_ack(m: Model, s: &Seg) -> Model {
         }
         next.probing = false;
     }
+    next.recent = m.recent_after(s);
     let established = m.state == State::SynReceived;
     next.over_time_wait &= !established;
     let current = ahead(s.ack, next.snd_una) >= 0;
@@ -602,6 +615,12 @@ fn withheld(m: &Model) -> Effect {
     untouched(m, Action::Limited, Reply::Nothing)
 }
 
+/// The peer's last word comes again, with a timestamp as late as the one before or later.
+fn acknowledged_again(m: &Model, s: &Seg) -> Effect {
+    let renewed = Model { recent: m.recent_after(s), ..*m };
+    Effect { after: renewed, ..acknowledged(&renewed, s) }
+}
+
 fn acknowledged_within_limit(m: &Model, s: &Seg) -> Effect {
     if m.exhausted && !m.owes_answer(s) { withheld(m) } else { acknowledged(m, s) }
 }
@@ -658,7 +677,7 @@ fn reset_then_syn(m: &Model, s: &Seg) -> Effect {
 fn return_to_syn_sent(m: &Model, _: &Seg) -> Effect {
     let syn = Reply::Segment { flags: SYN, seq: m.iss, ack: 0, text: 0, reason: None };
     let reply = if m.exhausted { Reply::Nothing } else { syn };
-    let after = Model { state: State::SynSent, ..*m };
+    let after = Model { state: State::SynSent, recent: None, ..*m };
     Effect { action: Action::ReturnedToSynSent, reply, after, closed: None }
 }
 
@@ -685,8 +704,14 @@ fn half_open(m: &Model, s: &Seg, beyond: Option<u32>) -> Effect {
     Effect { action: Action::SynAcked, reply: Reply::NewSynAck { ack: rcv_nxt, beyond }, after, closed: None }
 }
 
+/// What a SYN says beside its number: the window, and the timestamp that is echoed if we have timestamps.
 fn with_window_of_syn(m: Model, s: &Seg) -> Model {
-    Model { irs: s.seq, snd_wnd: s.wnd, max_snd_wnd: s.wnd, snd_wl1: s.seq, ..m }
+    let recent = timestamp_in_syn(s);
+    Model { irs: s.seq, snd_wnd: s.wnd, max_snd_wnd: s.wnd, snd_wl1: s.seq, recent, ..m }
+}
+
+fn timestamp_in_syn(s: &Seg) -> Option<u32> {
+    s.stamp.filter(|_| cfg!(feature = "timestamps"))
 }
 
 fn open_half(m: &Model, s: &Seg) -> Effect {
@@ -701,8 +726,12 @@ fn syn_ack_of(m: &Model) -> Reply {
     Reply::Segment { flags: SYN | ACK, seq: m.iss, ack: m.rcv_nxt, text: 0, reason: None }
 }
 
-fn repeat_syn_ack(m: &Model, _: &Seg) -> Effect {
-    if m.exhausted { withheld(m) } else { untouched(m, Action::SynAcked, syn_ack_of(m)) }
+/// A later timestamp of a SYN that is repeated is echoed: the round trip is that of the later one. Only a listener does so.
+fn repeat_syn_ack(m: &Model, s: &Seg) -> Effect {
+    let renewed = s.stamp.zip(m.recent).filter(|(stamp, recent)| ahead(*stamp, *recent) > 0).map(|(stamp, _)| stamp);
+    let after = Model { recent: renewed.filter(|_| m.passive).or(m.recent), ..*m };
+    let effect = if m.exhausted { withheld(m) } else { untouched(m, Action::SynAcked, syn_ack_of(m)) };
+    Effect { after, ..effect }
 }
 
 fn open_simultaneously(m: &Model, s: &Seg) -> Effect {
@@ -714,7 +743,8 @@ fn open_simultaneously(m: &Model, s: &Seg) -> Effect {
 fn establish(m: &Model, s: &Seg) -> Model {
     let (irs, rcv_nxt) = (s.seq, s.seq.wrapping_add(1));
     let (snd_una, snd_wnd, snd_wl1, snd_wl2) = (s.ack, s.wnd, s.seq, s.ack);
-    Model { state: State::Established, irs, rcv_nxt, snd_una, snd_wnd, max_snd_wnd: s.wnd, snd_wl1, snd_wl2, ..*m }
+    let (max_snd_wnd, recent) = (s.wnd, timestamp_in_syn(s));
+    Model { state: State::Established, irs, rcv_nxt, snd_una, snd_wnd, max_snd_wnd, snd_wl1, snd_wl2, recent, ..*m }
 }
 
 fn establish_active(m: &Model, s: &Seg) -> Effect {
