@@ -48,7 +48,8 @@ fn knocks() -> Vec<Knock> {
     let mut knocks = vec![];
     let bools = [false, true];
     for clock in CLOCKS {
-        let news = [0_u32.wrapping_sub(1), 0, 1, 2_000, 0x7fff_ffff, 0x8000_0000, 0x8000_0001].map(|by| Some(clock.wrapping_add(by)));
+        let news = [0_u32.wrapping_sub(1), 0, 1, 2_000, 0x7fff_ffff, 0x8000_0000, 0x8000_0001]
+            .map(|by| Some(clock.wrapping_add(by)));
         for old in [None, Some(clock)] {
             for new in news.into_iter().chain([None]) {
                 for beyond in [-i32::MAX, -70_000, -1, 0, 1, 2, 70_000, i32::MAX] {

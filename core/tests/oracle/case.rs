@@ -102,8 +102,19 @@ pub(crate) fn try_segment(
     let sent = std::mem::take(&mut rig.engine.sent);
     let (status, state) = (rig.status(), rig.state());
     let engine_stamp = rig.engine_stamp;
-    let case =
-        Case { setting, model, seg: *seg, expected_rule, effect, verdict, sent, engine_stamp, status_before, status, state };
+    let case = Case {
+        setting,
+        model,
+        seg: *seg,
+        expected_rule,
+        effect,
+        verdict,
+        sent,
+        engine_stamp,
+        status_before,
+        status,
+        state,
+    };
     let result = check_verdict(&case)
         .and_then(|()| check_reply(&case))
         .and_then(|()| case.sent.iter().try_for_each(|sent| check_timestamps(&case, sent)))

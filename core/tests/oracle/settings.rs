@@ -62,11 +62,11 @@ pub(crate) fn peer_wraps_at_the_edge(family: Family) -> Setting {
     Setting { name: "peer wraps at the edge", isn: 0_u32.wrapping_sub(BUFFER), ..plain(family) }
 }
 
-/// The peer has timestamps, if we do, and they are about to wrap or have just done so.
+/// The peer has timestamps, and they are about to wrap, as a number or as one with a sign.
 pub(crate) fn with_timestamps(family: Family) -> Setting {
     let clock = match family {
-        Family::V4 => 0,
-        Family::V6 => 0x7fff_ffff,
+        Family::V4 => u32::MAX,
+        Family::V6 => i32::MAX.cast_unsigned(),
     };
     Setting { name: "timestamps", clock: Some(clock), ..plain(family) }
 }

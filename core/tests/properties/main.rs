@@ -10,6 +10,7 @@ mod idle;
 mod life;
 mod lives;
 mod noise;
+mod old_duplicates;
 mod parser;
 #[cfg(feature = "ipv6")]
 mod side_by_side;
