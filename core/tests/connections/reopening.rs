@@ -28,16 +28,14 @@ struct Knock {
 fn is_honored(knock: &Knock) -> bool {
     let would_be_enabled = knock.ours && knock.new.is_some();
     let is_seq_greater = knock.beyond > 0;
-    if knock.ours && knock.old.is_some() {
+    if let Some(old) = knock.old.filter(|_| knock.ours) {
         // "If the previous incarnation of the connection used Timestamps"
-        let (old, new) = (knock.old.unwrap(), knock.new);
-        if would_be_enabled && ahead(new.unwrap(), old) > 0 {
-            return true;
+        match knock.new.filter(|_| would_be_enabled) {
+            Some(new) if ahead(new, old) > 0 => true,
+            Some(new) if new == old => is_seq_greater,
+            Some(_) => false,
+            None => is_seq_greater,
         }
-        if would_be_enabled && new.unwrap() == old && is_seq_greater {
-            return true;
-        }
-        !would_be_enabled && is_seq_greater
     } else {
         // "If the previous incarnation of the connection did not use Timestamps"
         would_be_enabled || is_seq_greater

@@ -133,8 +133,8 @@ impl<'s> Path<'s> {
                 self.replay(from);
             }
         } else {
-            for end in 0..2 {
-                if due[end] == Some(at) {
+            for (end, due) in due.into_iter().enumerate() {
+                if due == Some(at) {
                     self.ends[end].tcp.handle_timeout(self.now);
                     self.ends[end].drain();
                     self.launch(end);

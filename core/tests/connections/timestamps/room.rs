@@ -11,7 +11,7 @@ use crate::support::family::{Family, over_each};
 use crate::support::packet::ip_packet;
 use crate::support::packet::segment::timestamps_option;
 use crate::support::rig::frames::{drain, interface, link};
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, START, Sent, peer, quick_config, us};
+use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, Rig, START, peer, quick_config, us};
 use crate::support::table::{ACK, SYN};
 
 /// What the peer of the tests about room takes in a segment.
@@ -71,7 +71,7 @@ fn blocks_go_where_payload_and_timestamp_leave_room() {
             let _ = l.inject(&seg(l, ACK, offset, 50, CLOCK));
             assert_fits(l);
         }
-        let blocks = |sent: &Sent| sent.options.len().saturating_sub(OPTION + 4) / 8;
+        let blocks = |sent: &crate::support::rig::Sent| sent.options.len().saturating_sub(OPTION + 4) / 8;
         assert_eq!(blocks(l.engine.only()), 3, "RFC 2018 §3: three beside a timestamp");
         let largest = PEER_MSS - OPTION;
         for text in [largest, largest - 11, largest - 12, largest - 19, largest - 20, largest - 28, 1] {
