@@ -14,7 +14,7 @@ use crate::rules::judgement::{Answer, ForConnection, ForHandshake, ForListener, 
 use crate::rules::reset::Reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{Action, Rule, State, Verdict};
-use crate::rules::{closed, listen, segment_arrives, synchronized};
+use crate::rules::{closed, listen, segment_arrives, synchronized, timestamps};
 use crate::size::Size;
 use crate::tables::half_open::HalfOpen;
 use crate::tables::time_wait::TimeWait;
@@ -236,6 +236,7 @@ impl Tcp<'_> {
             ForConnection::Handshake(ForHandshake::Answer(answer)) => self.answer(i, arriving, answer),
             ForConnection::Handshake(ForHandshake::SynAckAgain) => {
                 let c = &mut self.connections[i];
+                timestamps::note(&mut c.tcb, arriving.seg, now);
                 let action = grant(Action::SynAcked, &mut c.quota, arriving.now, &self.settings, &mut self.counters);
                 if action == Action::SynAcked {
                     c.set(Due::RESEND);

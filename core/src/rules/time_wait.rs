@@ -52,5 +52,6 @@ fn syn(tcb: &Tcb, seg: &Segment<'_>, takes_timestamps: bool) -> Judgement<ForTim
 
 /// Our last ACK was lost. Only the peer knows both numbers, so nobody else can keep the record alive for ever.
 fn is_fin_again(tcb: &Tcb, seg: &Segment<'_>) -> bool {
-    seg.has(Control::FIN | Control::ACK) && seg.header.seq + seg.len() == tcb.rcv_nxt && seg.header.ack == tcb.snd_nxt
+    let is_its = seg.header.seq + seg.len() == tcb.rcv_nxt && seg.header.ack == tcb.snd_nxt;
+    seg.has(Control::FIN | Control::ACK) && is_its && !tcb.stamps.has_old(seg)
 }

@@ -362,14 +362,10 @@ impl Model {
 
     /// TS.Recent after a segment that is accepted (RFC 7323 §5.3 R3): the latest that stands at or before the last acknowledgment sent.
     fn recent_after(&self, s: &Seg) -> Option<u32> {
-        let (recent, stamp) = (self.recent?, s.stamp);
-        if stamp.is_none() && self.state == State::SynReceived {
-            // A peer that left the option out of its last SYN takes part without.
-            return None;
-        }
+        let recent = self.recent?;
         let last_ack_sent = self.delayed_from.unwrap_or(self.rcv_nxt);
         let is_noted = |stamp: &u32| ahead(*stamp, recent) >= 0 && ahead(s.seq, last_ack_sent) <= 0;
-        stamp.filter(is_noted).or(Some(recent))
+        s.stamp.filter(is_noted).or(Some(recent))
     }
 
     fn is_exact_rst(&self, s: &Seg) -> bool {
@@ -393,7 +389,7 @@ impl Model {
 
     fn is_fin_again(&self, s: &Seg) -> bool {
         let ends_there = s.seq.wrapping_add(s.len()) == self.rcv_nxt;
-        s.has(FIN) && s.has(ACK) && ends_there && s.ack == self.snd_nxt
+        s.has(FIN) && s.has(ACK) && ends_there && s.ack == self.snd_nxt && !self.is_before_recent(s)
     }
 
     /// (SND.UNA, SND.NXT]
@@ -726,10 +722,10 @@ fn syn_ack_of(m: &Model) -> Reply {
     Reply::Segment { flags: SYN | ACK, seq: m.iss, ack: m.rcv_nxt, text: 0, reason: None }
 }
 
-/// A later timestamp of a SYN that is repeated is echoed: the round trip is that of the later one. Only a listener does so.
+/// A later timestamp of a SYN that is repeated is echoed: the round trip is that of the later one.
 fn repeat_syn_ack(m: &Model, s: &Seg) -> Effect {
     let renewed = s.stamp.zip(m.recent).filter(|(stamp, recent)| ahead(*stamp, *recent) > 0).map(|(stamp, _)| stamp);
-    let after = Model { recent: renewed.filter(|_| m.passive).or(m.recent), ..*m };
+    let after = Model { recent: renewed.or(m.recent), ..*m };
     let effect = if m.exhausted { withheld(m) } else { untouched(m, Action::SynAcked, syn_ack_of(m)) };
     Effect { after, ..effect }
 }

@@ -303,3 +303,26 @@ fn a_syn_that_comes_again_renews_the_echo() {
         assert_eq!(say(l, ACK, 0, CLOCK + 3_000).rule, Rule::AckEstablishes);
     });
 }
+
+/// §5.3 R1: a FIN from before the one that was taken is not acceptable. It is acknowledged, and begins no wait anew.
+#[test]
+fn time_wait_fin_with_an_old_timestamp_does_not_restart_the_wait() {
+    on_clock(quick_config(), time_wait, |l| {
+        l.engine.wait(seconds(40));
+        let _ = l.inject(&seg(l, FIN | ACK, -1, 0, CLOCK - 1));
+        assert_eq!(echo(l.engine.only()), Some(CLOCK));
+        l.engine.wait(seconds(30));
+        assert_eq!(l.state(), State::Closed);
+    });
+}
+
+/// §4.3: as a listener does, an active open echoes the later SYN of a peer whose first SYN,ACK of ours was lost.
+#[test]
+fn crossed_syn_that_comes_again_renews_the_echo() {
+    on_clock(quick_config(), SYN_RECEIVED[1], |l| {
+        pass(l, ms(1_000));
+        let _ = l.inject(&Seg { stamp: Some(CLOCK + 1_000), ..Seg::new(SYN, l.isn, 0, 0, l.peer_wnd) });
+        assert_eq!((l.engine.only().flags, echo(l.engine.only())), (SYN | ACK, Some(CLOCK + 1_000)));
+        let _ = say(l, ACK, 0, CLOCK + 1_001);
+    });
+}
