@@ -113,6 +113,7 @@ impl Draw {
             host.config.sack = rng.u8(..4) > 0;
             host.config.congestion_control =
                 if rng.bool() { CongestionControl::Cubic } else { CongestionControl::Reno };
+            host.config.window_scale = rng.bool();
             // A peer whose clock alone goes on by half a turn sends what counts as old (RFC 7323 §5.3).
             host.config.timestamps = rng.u8(..4) > 0 && !self.has_far_jump();
             if self.chance(2) {

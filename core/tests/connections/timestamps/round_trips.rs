@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcp_reset_core::{Config, Instant, StreamOptions, Timer};
+use tcp_reset_core::{Config, Instant, Rule, Storage, StreamOptions, Timer};
 
 use super::{CLOCK, on_clock, pass, say, seg, status};
 use crate::support::family::{Family, over_each};
 use crate::support::packet::segment::timestamps_of;
 use crate::support::rig::reach::{SYN_RECEIVED, accepted, open, time_wait_of_listener};
-use crate::support::rig::{Engine, PEER_ISN, Rig, START, Store, key, nothing, peer, quick_config, small_stream};
+use crate::support::rig::{
+    Engine, PEER_ISN, Raw, Rig, START, Store, key, nothing, peer, quick_config, small_listener, small_stream,
+};
 use crate::support::table::{ACK, SYN, Seg};
 use crate::{ms, on_with, seconds};
 
@@ -354,4 +356,33 @@ fn our_clock_wraps() {
         let rtt = status(&l).round_trip_time.unwrap();
         assert!(ms(20) < rtt && rtt <= since, "{rtt:?}");
     });
+}
+
+/// A handshake that waits for a slot says nothing of the path: the acknowledgment that ends it echoes what was sent before the wait.
+#[test]
+fn what_a_handshake_waited_for_is_no_round_trip() {
+    for waited in [3, 20] {
+        over_each(|family| {
+            let mut store = Box::new(Storage::<1, 1, 2, 1, 2_048>::new());
+            let mut rig = Rig::new(Engine::new(&mut *store, quick_config()), family, PEER_ISN);
+            let l = &mut rig;
+            l.listen(small_listener());
+            let other = SocketAddr::new(l.peer.ip(), 9);
+            let _ = l.engine.arrive(other, l.us, &Raw { seq: 100, flags: SYN, wnd: 100, ..Raw::default() });
+            let ack = l.engine.only().end();
+            let _ = l.engine.arrive(other, l.us, &Raw { seq: 101, ack, flags: ACK, wnd: 100, ..Raw::default() });
+            l.stamp = Some(CLOCK);
+            let _ = l.say(SYN, 0);
+            l.engine.wait(ms(10));
+            let asks = seg(l, ACK, 0, 5, CLOCK + 10);
+            assert_eq!(l.inject(&asks).rule, Rule::SynReceivedNoSlot);
+            l.engine.wait(seconds(waited));
+            let first = l.engine.tcp.accept(l.engine.now, l.listener.unwrap()).unwrap();
+            l.engine.tcp.abort(l.engine.now, first).unwrap();
+            l.engine.drain();
+            assert_eq!(l.inject(&asks).rule, Rule::PayloadInOrder);
+            l.accept();
+            assert_eq!(status(l).round_trip_time, None);
+        });
+    }
 }
