@@ -3,16 +3,12 @@
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
+pub use crate::path::cell::{Cell, RTTS};
+
 use crate::path::Conditions;
 use crate::run::{self, Contender, Outcome};
 use crate::stack::ConnectionEnded;
 
-/// Packets lost, per million.
-pub const LOSSES: [u32; 5] = [0, 1_000, 10_000, 30_000, 100_000];
-/// Packets delayed by a further quarter RTT, per million, in the rows of reordering.
-pub const REORDERED: u32 = 10_000;
-/// Round-trip times in milliseconds.
-pub const RTTS: [u32; 3] = [1, 20, 100];
 /// Buffers in bytes.
 pub const BUFFERS: [usize; 4] = [2_048, 8_192, 32_768, 65_536];
 /// Seeds that each cell is averaged over.
@@ -22,19 +18,6 @@ pub const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 const FAULTS: u64 = 150;
 const MIN_SEGMENTS: u64 = 4_000;
 const MAX_SEGMENTS: u64 = 25_000;
-
-/// A row of the table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Cell {
-    /// Packets delayed by a further quarter RTT, per million.
-    pub reorder: u32,
-    /// Packets lost, per million.
-    pub loss: u32,
-    /// Round-trip time in milliseconds.
-    pub rtt: u32,
-    /// Each buffer in bytes.
-    pub buffer: usize,
-}
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -66,37 +49,6 @@ pub enum Value {
 
 /// A row: the cell, and a value for each column.
 pub type Row = (Cell, Vec<Value>);
-
-impl Cell {
-    /// Returns every combination, the last varying fastest.
-    #[must_use]
-    pub fn product(reorders: &[u32], losses: &[u32], rtts: &[u32], buffers: &[usize]) -> Vec<Cell> {
-        let mut cells = Vec::new();
-        for &reorder in reorders {
-            for &loss in losses {
-                for &rtt in rtts {
-                    cells.extend(buffers.iter().map(|&buffer| Cell { reorder, loss, rtt, buffer }));
-                }
-            }
-        }
-        cells
-    }
-
-    /// Returns the default rows of loss, and then those of reordering.
-    #[must_use]
-    pub fn of_loss_and_reordering(rtts: &[u32], buffers: &[usize]) -> Vec<Cell> {
-        let mut cells = Cell::product(&[0], &LOSSES, rtts, buffers);
-        cells.extend(Cell::product(&[REORDERED], &[0], rtts, buffers));
-        cells
-    }
-
-    /// Returns the path's conditions in this cell.
-    #[must_use]
-    pub fn conditions(self, base: Conditions) -> Conditions {
-        let Cell { reorder, loss, rtt, buffer: _ } = self;
-        Conditions { reorder, loss, rtt: std::time::Duration::from_millis(rtt.into()), ..base }
-    }
-}
 
 impl Default for Grid {
     /// The whole table: rows of loss, then of reordering.

@@ -12,7 +12,6 @@
 mod content;
 pub mod grid;
 mod ours;
-pub mod path;
 pub mod plot;
 pub mod run;
 pub mod snapshot;
@@ -21,3 +20,5 @@ pub mod table;
 mod theirs;
 pub mod trace;
 mod transfer;
+
+pub use lossy_path as path;

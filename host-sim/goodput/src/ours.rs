@@ -10,7 +10,7 @@ use tcp_reset_core::{
 };
 
 use crate::path::Time;
-use crate::stack::{ConnectionEnded, End, Outbox, PORT, PREFIX, RECEIVER, SENDER_PORT, Stack};
+use crate::stack::{ConnectionEnded, End, Outbox, PORT, PREFIX, RECEIVER, SENDER_PORT, Stack, addr_of};
 
 /// An engine's memory: one connection with two buffers, and one listener.
 pub(crate) type Storage = tcp_reset_core::Storage<1, 1, 1, 1, { 2 * MAX_BUFFER }>;
@@ -32,10 +32,10 @@ impl<'s> Ours<'s> {
     /// Boots an engine that begins to open a connection, or listens.
     pub(crate) fn new(end: End, buffer: usize, config: Config, storage: &'s mut Storage) -> Result<Ours<'s>> {
         // The key decides on the initial sequence number alone.
-        let key = SecretKey::new(std::array::from_fn(|i| i as u8 ^ end.addr()[3]))?;
+        let key = SecretKey::new(std::array::from_fn(|i| i as u8 ^ addr_of(end)[3]))?;
         let tcp = Tcp::new(storage, config, key)?;
         let mut link = Link::new(tcp, Medium::Ip, ChecksumBy::Software);
-        link.set_addresses(&[Interface { addr: end.addr().into(), prefix: PREFIX }], [])?;
+        link.set_addresses(&[Interface { addr: addr_of(end).into(), prefix: PREFIX }], [])?;
         let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::DEFAULT };
         let mut ours = Ours { link, listener: None, connection: None, is_connected: false, deadline: None };
         match end {

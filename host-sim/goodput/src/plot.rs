@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use plotters::prelude::*;
 
 use crate::grid::{Grid, Row, Value};
+use crate::path::cell::{percent, size};
 use crate::run::Contender;
-use crate::table::{percent, size};
 
 const WIDTH: u32 = 400;
 const HEIGHT: u32 = 400;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use anyhow::Result;
 
+pub(crate) use crate::path::End;
 use crate::path::{MTU, Time};
 
 /// Addresses and the port of the two ends.
@@ -14,21 +15,11 @@ pub(crate) const PREFIX: u8 = 24;
 pub(crate) const PORT: u16 = 9;
 pub(crate) const SENDER_PORT: u16 = 49_152;
 
-/// An end of the transfer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
-    /// Opens the connection and sends.
-    Sender,
-    /// Accepts the connection and reads.
-    Receiver,
-}
-
-impl End {
-    pub(crate) fn addr(self) -> [u8; 4] {
-        match self {
-            End::Sender => SENDER,
-            End::Receiver => RECEIVER,
-        }
+/// Returns the address of an end.
+pub(crate) fn addr_of(end: End) -> [u8; 4] {
+    match end {
+        End::Sender => SENDER,
+        End::Receiver => RECEIVER,
     }
 }
 

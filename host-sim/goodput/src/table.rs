@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::grid::{Cell, Grid, Row, Value};
+use crate::path::cell::{percent, size};
 use crate::run::Contender;
 
 /// A measured grid, printed as a table.
@@ -87,23 +88,6 @@ impl fmt::Display for Value {
             Value::Failed(_) => f.write_str("failed"),
         }
     }
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cell { reorder, loss, rtt, buffer } = *self;
-        write!(f, "loss={loss} reorder={reorder} rtt={rtt} buffer={buffer}")
-    }
-}
-
-/// Returns parts per million as a percentage.
-pub(crate) fn percent(ppm: u32) -> f64 {
-    f64::from(ppm) / 10_000.0
-}
-
-/// Returns a number of bytes for readers.
-pub(crate) fn size(bytes: usize) -> String {
-    if bytes.is_multiple_of(1_024) { format!("{} KiB", bytes / 1_024) } else { format!("{bytes} B") }
 }
 
 fn ratio(ours: Option<f64>, theirs: Option<f64>) -> String {

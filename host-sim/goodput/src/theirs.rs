@@ -11,7 +11,7 @@ use smoltcp_0_14::time::Instant;
 use smoltcp_0_14::wire::{HardwareAddress, IpCidr};
 
 use crate::path::{MTU, Time};
-use crate::stack::{ConnectionEnded, End, Outbox, PORT, PREFIX, RECEIVER, SENDER_PORT, Stack};
+use crate::stack::{ConnectionEnded, End, Outbox, PORT, PREFIX, RECEIVER, SENDER_PORT, Stack, addr_of};
 
 pub(crate) struct Smoltcp {
     interface: Interface,
@@ -24,11 +24,11 @@ impl Smoltcp {
     pub(crate) fn new(end: End, buffer: usize, control: CongestionControl) -> Result<Smoltcp> {
         let mut config = iface::Config::new(HardwareAddress::Ip);
         // It decides on the initial sequence number alone.
-        config.random_seed = end.addr()[3].into();
+        config.random_seed = addr_of(end)[3].into();
         let mut interface = Interface::new(config, &mut Wire::new(None, &mut Outbox::default()), Instant::ZERO);
         let mut is_placed = false;
         interface.update_ip_addrs(|addrs| {
-            is_placed = addrs.push(IpCidr::new(Ipv4Addr::from(end.addr()).into(), PREFIX)).is_ok();
+            is_placed = addrs.push(IpCidr::new(Ipv4Addr::from(addr_of(end)).into(), PREFIX)).is_ok();
         });
         if !is_placed {
             bail!("smoltcp has no place for an address");

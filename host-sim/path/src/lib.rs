@@ -1,10 +1,13 @@
-//! The path between the two ends: a rate, a delay, a drop-tail queue, and harm that follows from a seed.
+//! The path between two ends: a rate, a delay, a drop-tail queue, and harm that follows from a seed.
+//!
+//! It has no clock: `cargo goodput` runs it in virtual time, `host-sim measure --goodput` in real time. The n-th packet of a direction meets the
+//! same fate in both, whichever stack sends it.
+
+pub mod cell;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
-
-use crate::stack::End;
 
 /// Virtual time since the start of a transfer.
 pub type Time = Duration;
@@ -97,18 +100,54 @@ pub enum Fate {
     },
 }
 
-/// Both directions.
-pub(crate) struct Path {
-    conditions: Conditions,
+/// An end of the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Opens the connection and sends.
+    Sender,
+    /// Accepts the connection and reads.
+    Receiver,
+}
+
+/// A drop-tail queue before a medium that carries one packet at a time.
+#[derive(Clone, Debug)]
+pub struct Bottleneck {
+    rate: u64,
     queue: usize,
+    /// When the packets in the queue have left it.
+    departures: VecDeque<Time>,
+}
+
+impl Bottleneck {
+    /// Makes one of so many bit/s whose queue holds so many packets, that in transmission included.
+    #[must_use]
+    pub fn new(rate: u64, queue: usize) -> Bottleneck {
+        Bottleneck { rate: rate.max(1), queue, departures: VecDeque::new() }
+    }
+
+    /// Returns when a packet of `len` bytes has left the queue; `None` if it finds no place in it.
+    pub fn send(&mut self, now: Time, len: usize) -> Option<Time> {
+        while self.departures.pop_front_if(|at| *at <= now).is_some() {}
+        if self.departures.len() >= self.queue {
+            return None;
+        }
+        let start = self.departures.back().map_or(now, |last| now.max(*last));
+        let departure = start + serialization(len, self.rate);
+        self.departures.push_back(departure);
+        Some(departure)
+    }
+}
+
+/// Both directions, each with a bottleneck of its own.
+pub struct Path {
+    conditions: Conditions,
     to_receiver: Lane,
     to_sender: Lane,
 }
 
 struct Lane {
     rng: fastrand::Rng,
-    /// When the packets in the queue have left it.
-    departures: VecDeque<Time>,
+    bottleneck: Bottleneck,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     packets: u64,
     lost: u64,
@@ -132,16 +171,19 @@ struct Draw {
 }
 
 impl Path {
-    pub(crate) fn new(conditions: Conditions, seed: u64) -> Path {
+    /// Lays a path whose harm follows from the seed.
+    #[must_use]
+    pub fn new(conditions: Conditions, seed: u64) -> Path {
         let mut seeds = fastrand::Rng::with_seed(seed);
+        let bottleneck = Bottleneck::new(conditions.rate, conditions.queue());
         let mut lane = || Lane {
             rng: seeds.fork(),
-            departures: VecDeque::new(),
+            bottleneck: bottleneck.clone(),
             in_flight: BinaryHeap::new(),
             packets: 0,
             lost: 0,
         };
-        Path { conditions, queue: conditions.queue(), to_receiver: lane(), to_sender: lane() }
+        Path { conditions, to_receiver: lane(), to_sender: lane() }
     }
 
     fn lane(&mut self, from: End) -> &mut Lane {
@@ -152,48 +194,38 @@ impl Path {
     }
 
     /// Takes a packet in at one end. What does not arrive is returned, for its buffer.
-    pub(crate) fn carry(&mut self, now: Time, from: End, packet: Vec<u8>) -> (Fate, Option<Vec<u8>>) {
-        let (conditions, queue) = (self.conditions, self.queue);
-        self.lane(from).carry(now, packet, &conditions, queue)
+    pub fn carry(&mut self, now: Time, from: End, packet: Vec<u8>) -> (Fate, Option<Vec<u8>>) {
+        let conditions = self.conditions;
+        self.lane(from).carry(now, packet, &conditions)
     }
 
     /// Returns when the next packet arrives, and at which end it was sent.
-    pub(crate) fn next_arrival(&self) -> Option<(Time, End)> {
+    pub fn next_arrival(&self) -> Option<(Time, End)> {
         let lanes = [(&self.to_receiver, End::Sender), (&self.to_sender, End::Receiver)];
         let arrivals = lanes.into_iter().filter_map(|(lane, from)| Some((lane.in_flight.peek()?.0.at, from)));
         arrivals.min_by_key(|(at, _)| *at)
     }
 
     /// Hands out the next packet that was sent at an end.
-    pub(crate) fn take(&mut self, from: End) -> Option<Vec<u8>> {
+    pub fn take(&mut self, from: End) -> Option<Vec<u8>> {
         self.lane(from).in_flight.pop().map(|Reverse(in_flight)| in_flight.packet)
     }
 
     /// Returns the packets sent at an end so far, and how many of them were lost.
-    pub(crate) fn count(&mut self, from: End) -> (u64, u64) {
+    pub fn count(&mut self, from: End) -> (u64, u64) {
         let lane = self.lane(from);
         (lane.packets, lane.lost)
     }
 }
 
 impl Lane {
-    fn carry(
-        &mut self,
-        now: Time,
-        mut packet: Vec<u8>,
-        conditions: &Conditions,
-        queue: usize,
-    ) -> (Fate, Option<Vec<u8>>) {
+    fn carry(&mut self, now: Time, mut packet: Vec<u8>, conditions: &Conditions) -> (Fate, Option<Vec<u8>>) {
         let draw = Draw::new(&mut self.rng, conditions);
         self.packets += 1;
-        while self.departures.pop_front_if(|at| *at <= now).is_some() {}
-        if self.departures.len() >= queue {
+        let Some(departure) = self.bottleneck.send(now, packet.len()) else {
             self.lost += 1;
             return (Fate::QueueFull, Some(packet));
-        }
-        let start = self.departures.back().map_or(now, |last| now.max(*last));
-        let departure = start + serialization(packet.len(), conditions.rate);
-        self.departures.push_back(departure);
+        };
         if draw.is_lost {
             self.lost += 1;
             return (Fate::Lost, Some(packet));
@@ -278,6 +310,23 @@ mod tests {
         assert_eq!(arrivals(Conditions { queue: Some(2), ..Conditions::DEFAULT }, 5).len(), 2);
         // 250,000 bytes are on the way at 100 Mbit/s and 20 ms.
         assert_eq!(arrivals(Conditions::DEFAULT, 200).len(), 167);
+    }
+
+    #[test]
+    fn the_same_seed_harms_the_same_packets_whenever_and_whatever_they_are() {
+        let conditions = Conditions { loss: 100_000, reorder: 100_000, duplicate: 50_000, ..Conditions::DEFAULT };
+        let harm = |seed, interval: Duration, len| -> Vec<_> {
+            let mut path = Path::new(conditions, seed);
+            let mut fate = |n: u32, from| match path.carry(interval * n, from, vec![0; len]).0 {
+                Fate::QueueFull => panic!("the queue is long enough"),
+                Fate::Lost => None,
+                Fate::Arrives { at: _, is_late, is_twice, is_corrupt } => Some((is_late, is_twice, is_corrupt)),
+            };
+            (0..500).map(|n| [End::Sender, End::Receiver].map(|from| fate(n, from))).collect()
+        };
+        let (millisecond, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        assert_eq!(harm(7, millisecond, MTU), harm(7, second, 40));
+        assert_ne!(harm(7, millisecond, MTU), harm(8, millisecond, MTU));
     }
 
     #[test]
