@@ -4,7 +4,7 @@
 //! Order of use: [`enter`] while the process has one thread, then
 //! [`Wire::open`], then [`KernelListener`] and [`KernelStream`]. Nothing made
 //! here outlives the process: the namespace goes with it, and the devices go
-//! with the namespace.
+//! with the namespace. [`Namespace`] is for those who need several.
 //!
 //! Nothing here blocks except [`Wire::wait`], which says for how long, and
 //! [`Wire::open`], which waits a bounded time for the devices to come up.
@@ -24,8 +24,8 @@ mod wire;
 
 pub use forbidden::Forbidden;
 pub use headers::send_with_options;
-pub use namespace::{enter, set_net_sysctl};
+pub use namespace::{Namespace, enter, set_net_sysctl};
 pub use netlink::Mac;
-pub use socket::{KernelListener, KernelStream};
+pub use socket::{KernelListener, KernelStream, Progress, SocketSettings};
 pub use state::kernel_state_of;
-pub use wire::{ETHERNET_HEADER_LEN, Network, Wire, WireKind};
+pub use wire::{ETHERNET_HEADER_LEN, Network, Wire, WireKind, is_overrun, wait_for_any};

@@ -1,11 +1,11 @@
-//! A network namespace of this process's own.
+//! Network namespaces of this process's own.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{getegid, geteuid};
 
 use super::forbidden::Forbidden;
@@ -22,6 +22,29 @@ pub fn enter() -> Result<(), Forbidden> {
     match enter_as_root() {
         Err(refused) if matches!(refused.errno, Errno::EPERM | Errno::EACCES) => enter_as_user(),
         other => other,
+    }
+}
+
+/// A network namespace that the calling thread can return to. It lasts as long as this, its sockets and its devices.
+#[derive(Debug)]
+pub struct Namespace(File);
+
+impl Namespace {
+    /// Returns the calling thread's namespace.
+    pub fn current() -> Result<Self, Forbidden> {
+        const PATH: &str = "/proc/thread-self/ns/net";
+        File::open(PATH).map(Self).map_err(|error| Forbidden::from_io(format!("open {PATH}"), &error))
+    }
+
+    /// Moves the calling thread into one more network namespace, after [`enter`], and brings up its loopback.
+    pub fn another() -> Result<Self, Forbidden> {
+        enter_as_root()?;
+        Self::current()
+    }
+
+    /// Moves the calling thread into it: the sockets it opens from now on are there.
+    pub fn enter(&self) -> Result<(), Forbidden> {
+        setns(&self.0, CloneFlags::CLONE_NEWNET).map_err(|errno| Forbidden::new("enter a network namespace", errno))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::socket::sockopt::TcpRepair;
 use nix::sys::socket::{getsockopt, setsockopt};
-use nix::{getsockopt_impl, libc, sockopt_impl};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::nonblocking::unless_blocked;
@@ -23,6 +23,66 @@ sockopt_impl!(
     u8
 );
 
+sockopt_impl!(
+    /// The record as far as the C library knows it.
+    TcpInfo,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    libc::tcp_info
+);
+
+/// Where a connection of the kernel's stands as a sender (`tcp_info`).
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Segments that may be in flight.
+    pub congestion_window: u32,
+    /// The threshold of slow start, in segments.
+    pub slow_start_threshold: u32,
+    /// Segments that are not acknowledged.
+    pub flight: u32,
+    /// The largest payload of a segment, in bytes.
+    pub mss: u32,
+    /// Segments sent again so far.
+    pub retransmissions: u32,
+    /// The smoothed round-trip time.
+    pub round_trip_time: Duration,
+}
+
+sockopt_impl!(
+    /// The largest window that the kernel offers, in bytes.
+    TcpWindowClamp,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_WINDOW_CLAMP,
+    u32
+);
+
+/// Bytes of SO_RCVBUF for each byte of window: the kernel counts whole pages, of which a segment fills a part, and drops what is beyond.
+const RECV_SPACE_PER_BYTE: usize = 4;
+
+/// What a socket is given before it listens or connects.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SocketSettings {
+    /// Bytes of the send buffer (SO_SNDBUF) and of the largest window offered (TCP_WINDOW_CLAMP), with as much space behind it as that needs.
+    /// `None`: the kernel tunes both.
+    pub buffer: Option<u32>,
+    /// Name of the congestion control (TCP_CONGESTION). `None`: the namespace's.
+    pub congestion_control: Option<&'static str>,
+}
+
+impl SocketSettings {
+    fn apply(&self, socket: &Socket) -> io::Result<()> {
+        let SocketSettings { buffer, congestion_control } = self;
+        if let Some(bytes) = *buffer {
+            socket.set_send_buffer_size(bytes as usize)?;
+            socket.set_recv_buffer_size(RECV_SPACE_PER_BYTE * bytes as usize)?;
+            setsockopt(socket, TcpWindowClamp, &bytes)?;
+        }
+        congestion_control.map_or(Ok(()), |name| socket.set_tcp_congestion(name.as_bytes()))
+    }
+}
+
 /// A listening socket of the kernel's.
 #[derive(Debug)]
 pub struct KernelListener {
@@ -33,7 +93,13 @@ impl KernelListener {
     /// Listens on `addr`, with room for `backlog` connections not accepted yet.
     /// The port may have connections left over from an earlier listener.
     pub fn bind(addr: SocketAddr, backlog: u16) -> io::Result<Self> {
+        Self::bind_with(addr, backlog, &SocketSettings::default())
+    }
+
+    /// As [`KernelListener::bind`], with settings that its connections inherit.
+    pub fn bind_with(addr: SocketAddr, backlog: u16, settings: &SocketSettings) -> io::Result<Self> {
         let socket = bound_socket(addr)?;
+        settings.apply(&socket)?;
         socket.listen(backlog.into())?;
         Ok(Self { socket })
     }
@@ -59,6 +125,13 @@ impl KernelStream {
     /// `remote`. [`KernelStream::is_connected`] tells when it is there.
     pub fn connect(local: SocketAddr, remote: SocketAddr) -> io::Result<Self> {
         Self::start(bound_socket(local)?, remote)
+    }
+
+    /// As [`KernelStream::connect`], with settings.
+    pub fn connect_with(local: SocketAddr, remote: SocketAddr, settings: &SocketSettings) -> io::Result<Self> {
+        let socket = bound_socket(local)?;
+        settings.apply(&socket)?;
+        Self::start(socket, remote)
     }
 
     /// As [`KernelStream::connect`], with a receive buffer of `bytes` from the
@@ -121,6 +194,13 @@ impl KernelStream {
         self.socket.set_tcp_user_timeout(Some(timeout))
     }
 
+    /// Bounds the window that is offered, in bytes (TCP_WINDOW_CLAMP). The
+    /// kernel forgets it when it learns how much memory segments take: to be
+    /// called again after data has come.
+    pub fn clamp_window(&self, bytes: u32) -> io::Result<()> {
+        setsockopt(&self.socket, TcpWindowClamp, &bytes).map_err(io::Error::from)
+    }
+
     /// Ends our direction: the kernel sends what it has, then a FIN.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
@@ -150,6 +230,19 @@ impl KernelStream {
     /// [`kernel_state_of`](super::kernel_state_of).
     pub fn state(&self) -> io::Result<State> {
         from_kernel(getsockopt(&self.socket, TcpInfoState)?)
+    }
+
+    /// Returns where the connection stands as a sender.
+    pub fn progress(&self) -> io::Result<Progress> {
+        let info = getsockopt(&self.socket, TcpInfo)?;
+        Ok(Progress {
+            congestion_window: info.tcpi_snd_cwnd,
+            slow_start_threshold: info.tcpi_snd_ssthresh,
+            flight: info.tcpi_unacked,
+            mss: info.tcpi_snd_mss,
+            retransmissions: info.tcpi_total_retrans,
+            round_trip_time: Duration::from_micros(info.tcpi_rtt.into()),
+        })
     }
 
     /// Takes the connection's error, if there is one that was not told yet.

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 
 use super::forbidden::Forbidden;
 use super::namespace::set_net_sysctl;
@@ -30,6 +31,9 @@ const OUR_END: &str = "stack0";
 /// How often, and how far apart, a device is asked whether it runs yet.
 const RUNNING_POLLS: u32 = 1000;
 const RUNNING_INTERVAL: Duration = Duration::from_millis(1);
+
+/// A wait is no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// One line for systems whose kernel does not speak IPv6.
 const HOW_TO_HAVE_IPV6: &str = "start the kernel without ipv6.disable=1, or stay with --family ipv4";
@@ -148,19 +152,25 @@ impl Wire {
     }
 
     /// Waits until [`Wire::recv`] may have a frame, at most for `timeout`, and
-    /// returns whether it may. Waits whole milliseconds, rounded up.
+    /// returns whether it may.
     pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        // A timeout beyond the end of the clock never runs out.
-        let deadline = Instant::now().checked_add(timeout);
-        let mut remaining = timeout;
-        loop {
-            let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, poll_timeout(remaining)) {
-                Ok(ready) => return Ok(ready > 0),
-                // A signal is no answer; the wait goes on for what is left.
-                Err(Errno::EINTR) => remaining = until(deadline, timeout),
-                Err(errno) => return Err(errno.into()),
-            }
+        wait_for_any(&[self], timeout)
+    }
+}
+
+/// Waits until one of the wires may have a frame, at most for `timeout`, and
+/// returns whether one may.
+pub fn wait_for_any(wires: &[&Wire], timeout: Duration) -> io::Result<bool> {
+    // A timeout beyond the end of the clock never runs out.
+    let deadline = Instant::now().checked_add(timeout);
+    let mut remaining = timeout;
+    loop {
+        let mut fds: Vec<_> = wires.iter().map(|wire| PollFd::new(wire.as_fd(), PollFlags::POLLIN)).collect();
+        match ppoll(&mut fds, Some(poll_timeout(remaining)), None) {
+            Ok(ready) => return Ok(ready > 0),
+            // A signal is no answer; the wait goes on for what is left.
+            Err(Errno::EINTR) => remaining = until(deadline, timeout),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }
@@ -172,6 +182,12 @@ impl AsFd for Wire {
             End::Veth(veth) => veth.as_fd(),
         }
     }
+}
+
+/// Returns whether an error of [`Wire::send`] means that the frame is lost, as
+/// on any Ethernet whose receiver is overrun.
+pub fn is_overrun(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
 /// Our end of the wire.
@@ -304,11 +320,9 @@ fn until(deadline: Option<Instant>, forever: Duration) -> Duration {
     deadline.map_or(forever, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
-/// Rounds up, so that a wait does not end before its time; caps at what poll(2)
-/// can wait, some 24 days.
-fn poll_timeout(timeout: Duration) -> PollTimeout {
-    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
-    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+/// Caps a timeout, whose seconds have fewer bits for the kernel.
+fn poll_timeout(timeout: Duration) -> TimeSpec {
+    TimeSpec::from_duration(timeout.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -360,9 +374,9 @@ mod tests {
     }
 
     #[test]
-    fn poll_timeout_rounds_up_and_is_capped() {
-        assert_eq!(poll_timeout(Duration::ZERO), PollTimeout::ZERO);
-        assert_eq!(poll_timeout(Duration::from_nanos(1)), PollTimeout::from(1u8));
-        assert_eq!(poll_timeout(Duration::MAX), PollTimeout::MAX);
+    fn poll_timeout_keeps_nanoseconds_and_is_capped() {
+        assert_eq!(poll_timeout(Duration::ZERO), TimeSpec::new(0, 0));
+        assert_eq!(poll_timeout(Duration::from_nanos(1)), TimeSpec::new(0, 1));
+        assert_eq!(poll_timeout(Duration::MAX), TimeSpec::from_duration(LONGEST_WAIT));
     }
 }

@@ -1,6 +1,5 @@
 //! What moves frames between our endpoint and the kernel, in real time.
 
-use std::io;
 use std::process::Child;
 use std::time::{Duration, Instant as WallClock};
 
@@ -151,7 +150,7 @@ impl Net {
         while let Some(frame) = self.cable.take(self.now(), Toward::Peer) {
             match self.wire.send(&frame) {
                 // Lost, as on any Ethernet whose receiver is overrun.
-                Err(error) if is_overrun(&error) => {}
+                Err(error) if kernel::is_overrun(&error) => {}
                 sent => sent.context("cannot put a frame on the wire")?,
             }
         }
@@ -166,8 +165,4 @@ impl Net {
         }
         Ok(())
     }
-}
-
-fn is_overrun(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(nix::libc::ENOBUFS)
 }
