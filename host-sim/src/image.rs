@@ -93,6 +93,15 @@ pub(crate) fn build_measure(speaks: Speaks) -> Result<PathBuf> {
     build_binary("measure", &arguments, &name).context("the program to be measured was not built")
 }
 
+/// Builds the program of `cargo goodput`, by itself: its smoltcp has congestion control.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_goodput() -> Result<PathBuf> {
+    let arguments = ["--package", "goodput", "--release", "--bin", "goodput"];
+    build_binary("goodput", &arguments, "goodput-image").context("the program of goodput was not built")
+}
+
 /// Builds `binary` and copies it to `name` beside it.
 fn build_binary(binary: &str, arguments: &[&str], name: &str) -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

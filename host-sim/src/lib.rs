@@ -15,6 +15,7 @@ pub mod judge;
 pub mod kernel;
 pub mod kernel_peer;
 pub mod ladder;
+mod lan;
 mod lock;
 #[cfg(feature = "peers")]
 pub mod lwip_peer;

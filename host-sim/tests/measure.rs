@@ -96,12 +96,57 @@ fn instructions_are_the_same_at_each_run() {
     }
 }
 
+/// Where namespaces are forbidden the error names the way out.
+fn is_forbidden(output: &Output) -> bool {
+    let text = String::from_utf8_lossy(&output.stderr);
+    output.status.code() == Some(2) && text.contains("could not ") && text.contains("; ")
+}
+
+#[test]
+fn goodput_is_measured_in_virtual_time_and_with_the_kernel_in_real_time() {
+    let output =
+        measure(&["--goodput", "--loss", "0,5", "--rtt", "5", "--buffer", "8192", "--seeds", "1", "--seconds", "1"]);
+    if is_forbidden(&output) {
+        return;
+    }
+    let text = stdout(&output);
+    let (in_virtual_time, in_real_time) = text.split_once("In real time").expect("both are printed");
+    for (table, values) in [(in_virtual_time, 6), (in_real_time, 4)] {
+        for loss in ["0 %", "5 %"] {
+            let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+            let is_it = |line: &Vec<String>| line.len() > 5 && line[1..5] == [loss, "0 %", "5 ms", "8 KiB"];
+            let line = table.lines().map(cells).find(is_it).unwrap_or_else(|| panic!("{loss}: {text}"));
+            for value in &line[5..5 + values] {
+                assert!(value.parse().is_ok_and(|value: f64| value > 0.0), "{line:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn connections_of_both_stacks_share_a_bottleneck() {
+    let output = Command::new(env!("CARGO_BIN_EXE_host-sim"))
+        .args(["fairness", "--connections", "1", "--seconds", "1"])
+        .output()
+        .expect("the program was just built");
+    if is_forbidden(&output) {
+        return;
+    }
+    let text = stdout(&output);
+    let all = text.lines().find(|line| line.starts_with("| all")).expect("the line of sums");
+    let rates: Vec<f64> = all.split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
+    assert!(rates.len() == 2 && rates.iter().all(|rate| *rate > 0.0), "{text}");
+    assert!(text.contains("Jain's index: "), "{text}");
+}
+
 #[test]
 fn what_cannot_be_measured_is_told_with_the_way_out() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["--work", "nonsense"], "there is no such work, but syn-to-closed-port"),
         (&["--bounds"], "--instructions"),
         (&["--instructions", "--milliseconds", "5"], "cannot be used with"),
+        (&["--goodput", "--buffer", "65536"], "this is not a power of two from 2048 to 32768"),
+        (&["--seconds", "5"], "--goodput"),
     ];
     for (arguments, what) in cases {
         let output = measure(arguments);

@@ -3,6 +3,7 @@
 //! The measured programs are the package in `host-sim/measure`, whose documentation lists what is counted. It is built once for IPv4 alone
 //! and once for both families, since cargo unifies the features of a program's dependencies.
 
+mod goodput;
 mod program;
 mod targets;
 
@@ -58,6 +59,8 @@ pub struct Options {
     /// Units that are counted, after as many for warm-up
     #[arg(long, value_name = "COUNT", default_value_t = 1_024, requires = "instructions", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     units: u32,
+    #[command(flatten)]
+    goodput: goodput::GoodputOptions,
 }
 
 fn item_named(name: &str) -> Result<&'static Item, String> {
@@ -119,6 +122,9 @@ impl Row {
 /// # Errors
 /// If a program cannot be built or measured.
 pub fn run(options: &Options) -> Result<bool> {
+    if options.goodput.goodput {
+        return goodput::run(&options.goodput).map(|()| true);
+    }
     // Checked before the build, which takes longer.
     let valgrind = options.instructions.then(program::valgrind_version).transpose()?;
     let report = Report {
