@@ -2,7 +2,6 @@
 //!
 //! A hostile cable loses, delays, duplicates, reorders and corrupts frames. What it does follows from a seed and the order of the frames alone.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -98,42 +97,11 @@ impl Lane {
     }
 }
 
-/// A medium that carries one frame at a time, whichever way.
-#[derive(Clone, Debug)]
-pub struct Bottleneck {
-    bits_per_second: u64,
-    most: usize,
-    /// When each frame that waits, or is on its way, has been sent.
-    sent_at: VecDeque<Instant>,
-}
-
-impl Bottleneck {
-    /// Makes one before which at most so many frames wait.
-    pub fn new(bits_per_second: u64, most: usize) -> Bottleneck {
-        Bottleneck { bits_per_second: bits_per_second.max(1), most, sent_at: VecDeque::new() }
-    }
-
-    /// Returns when a frame has been sent; `None` where it finds no place.
-    fn send(&mut self, now: Instant, len: usize) -> Option<Instant> {
-        while self.sent_at.front().is_some_and(|at| *at <= now) {
-            self.sent_at.pop_front();
-        }
-        if self.sent_at.len() > self.most {
-            return None;
-        }
-        let micros = (len as u64 * 8 * 1_000_000).div_ceil(self.bits_per_second);
-        let at = self.sent_at.back().map_or(now, |last| now.max(*last)) + Duration::from_micros(micros);
-        self.sent_at.push_back(at);
-        Some(at)
-    }
-}
-
 /// Both directions.
 pub struct Cable {
     hostility: Option<Hostility>,
     /// How long a frame takes, without hostility.
     delay: Duration,
-    bottleneck: Option<Bottleneck>,
     rng: fastrand::Rng,
     to_us: Lane,
     to_peer: Lane,
@@ -148,7 +116,6 @@ impl Cable {
         Cable {
             hostility,
             delay: Duration::ZERO,
-            bottleneck: None,
             rng,
             to_us: Lane::default(),
             to_peer: Lane::default(),
@@ -178,11 +145,6 @@ impl Cable {
         self.delay = delay;
     }
 
-    /// Puts a bottleneck before the cable. A hostile one has none.
-    pub fn set_bottleneck(&mut self, bottleneck: Bottleneck) {
-        self.bottleneck = Some(bottleneck);
-    }
-
     /// Cuts one direction, or mends it.
     pub fn set_pulled(&mut self, toward: Toward, is_pulled: bool) {
         self.lane(toward).is_pulled = is_pulled;
@@ -207,9 +169,7 @@ impl Cable {
             return Fate::Lost;
         }
         let Some(hostility) = self.hostility else {
-            let sent = self.bottleneck.as_mut().map_or(Some(now), |bottleneck| bottleneck.send(now, bytes.len()));
-            let Some(at) = sent else { return Fate::Lost };
-            self.put(at + self.delay, toward, bytes);
+            self.put(now + self.delay, toward, bytes);
             return Fate::Arrives;
         };
         if self.happens(hostility.loss) {
