@@ -103,7 +103,9 @@ impl GoodputOptions {
 pub(super) fn run(options: &GoodputOptions) -> Result<()> {
     // Built first: cargo may need the network, which the namespaces do not have.
     let image = image::build_goodput()?;
-    let settings = Settings { config: Config::default(), congestion_control: CONGESTION_CONTROL };
+    // As `cargo goodput` has it.
+    let config = Config { timestamps: false, ..Config::default() };
+    let settings = Settings { config, congestion_control: CONGESTION_CONTROL };
     let mut net = Net::lay(settings, None)?;
     measure_in_virtual_time(&image, options)?;
     let (cells, started) = (options.cells(), WallClock::now());
@@ -170,7 +172,7 @@ fn explain(options: &GoodputOptions, lateness: &Lateness, took: Duration) -> Res
     let GoodputOptions { seed, seeds, seconds, .. } = options;
     anstream::println!(
         "Linux {}: CUBIC, SACK and timestamps; its windows are held to the buffer (TCP_WINDOW_CLAMP), its send buffer is SO_SNDBUF.\n\
-         Ours: SACK, CUBIC. Seeds {seed} to {}; a transfer ends after {seconds} s or {} segments.\n\
+         Ours: SACK, CUBIC, no timestamps. Seeds {seed} to {}; a transfer ends after {seconds} s or {} segments.\n\
          Frames arrived {:.0} µs late on average, {:.2} % of them more than {} µs. Measured in {:.0} s.",
         release.trim(),
         seed + u64::from(*seeds) - 1,
