@@ -1,17 +1,14 @@
-#![cfg_attr(
-    feature = "window-scale",
-    allow(
-        clippy::absurd_extreme_comparisons,
-        clippy::unnecessary_cast,
-        clippy::unnecessary_min_or_max,
-        clippy::useless_conversion,
-        reason = "a count of bytes has 16 bits without it, and 32 with it"
-    )
-)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations)]
+#![allow(
+    clippy::absurd_extreme_comparisons,
+    clippy::unnecessary_cast,
+    clippy::unnecessary_min_or_max,
+    clippy::useless_conversion,
+    reason = "a count of bytes has 16 bits without the feature window-scale, and 32 with it"
+)]
 //! TCP for microcontrollers, with care for how connections begin, break and end. No heap, no clock, no I/O, no `unsafe`.
 //!
 //! [`Tcp`] is the engine; its documentation is the contract. [`link::Link`] wraps it for users who hold frames. [`Storage`] is all the

@@ -98,11 +98,13 @@ impl Seen {
 fn timestamps_of(tcp: &TcpPacket<&[u8]>) -> Option<(u32, u32)> {
     let mut options = tcp.options();
     while let Ok((rest, option)) = TcpOption::parse(options) {
-        match option {
-            TcpOption::TimeStamp { tsval, tsecr } => return Some((tsval, tsecr)),
-            TcpOption::EndOfList => return None,
-            _ => options = rest,
+        if let TcpOption::TimeStamp { tsval, tsecr } = option {
+            return Some((tsval, tsecr));
         }
+        if option == TcpOption::EndOfList {
+            return None;
+        }
+        options = rest;
     }
     None
 }

@@ -15,15 +15,16 @@ pub(crate) mod scale;
 #[path = "no_scale.rs"]
 pub(crate) mod scale;
 pub(crate) mod segment_arrives;
+#[cfg(feature = "timestamps")]
+pub(crate) mod stamps;
+#[cfg(not(feature = "timestamps"))]
+#[path = "no_stamps.rs"]
+pub(crate) mod stamps;
 pub(crate) mod syn_received;
 mod syn_sent;
 pub(crate) mod synchronized;
 pub(crate) mod table;
 pub(crate) mod tcb;
 pub(crate) mod time_wait;
-#[cfg(feature = "timestamps")]
-pub(crate) mod timestamps;
-#[cfg(not(feature = "timestamps"))]
-#[path = "no_timestamps.rs"]
 pub(crate) mod timestamps;
 pub(crate) mod verdict;

@@ -122,25 +122,8 @@ pub(crate) fn first_check_sequence(tcb: &Tcb, seg: &Segment<'_>) -> Option<Judge
 /// peer is likely to know: an attacker could otherwise spend the quota, and the peer would believe us dead.
 pub(crate) fn unacceptable(tcb: &Tcb, seg: &Segment<'_>) -> Judgement<Answer> {
     let asks = !seg.payload.is_empty() || seg.header.seq == tcb.rcv_nxt - 1;
-    let knows = seg.has(Control::ACK) && is_ack_acceptable(tcb, seg);
+    let knows = seg.has(Control::ACK) && tcb.is_ack_acceptable(seg.header.ack);
     Rule::SeqUnacceptable.then(Answer::Acknowledge { limited: !(asks && knows) })
-}
-
-/// Returns whether the acknowledgment is one that only the peer is likely to know.
-pub(crate) fn is_ack_acceptable(tcb: &Tcb, seg: &Segment<'_>) -> bool {
-    match tcb.state() {
-        State::SynReceived => tcb.is_ack_new(seg.header.ack),
-        State::Closed
-        | State::Listen
-        | State::SynSent
-        | State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck
-        | State::TimeWait => tcb.is_ack_believable(seg.header.ack),
-    }
 }
 
 /// RFC 5961 §3.2: only the one exact number is believed, since a blind attacker finds a window much sooner.

@@ -1,7 +1,7 @@
 //! One connection's record: the variables of RFC 9293 §3.3.1, flat, under their RFC names.
 
 use crate::rules::scale::Scale;
-use crate::rules::timestamps::Stamps;
+use crate::rules::stamps::Stamps;
 use crate::rules::verdict::State;
 use crate::size::Size;
 use crate::wire::addr::Tuple;
@@ -101,6 +101,23 @@ impl Tcb {
     pub(crate) fn is_ack_believable(&self, ack: Seq) -> bool {
         let oldest = self.snd_una - u32::from(self.max_snd_wnd);
         ack.since(oldest) <= self.highest_sent().since(oldest)
+    }
+
+    /// Returns whether an acknowledgment is one that only the peer is likely to know.
+    pub(crate) fn is_ack_acceptable(&self, ack: Seq) -> bool {
+        match self.state {
+            State::SynReceived => self.is_ack_new(ack),
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => self.is_ack_believable(ack),
+        }
     }
 
     /// Where an abort's RST is believed: SND.NXT, but not beyond what the peer's window lets it accept.

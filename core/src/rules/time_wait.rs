@@ -43,7 +43,7 @@ pub(crate) fn judge(tcb: &Tcb, seg: &Segment<'_>, takes_timestamps: bool) -> Jud
 fn syn(tcb: &Tcb, seg: &Segment<'_>, takes_timestamps: bool) -> Judgement<ForTimeWait> {
     let is_bare = !seg.has(Control::ACK) && !seg.has(Control::FIN);
     let is_beyond = || seg.header.seq.ge(tcb.rcv_nxt);
-    if is_bare && timestamps::is_syn_new(tcb, seg, takes_timestamps).unwrap_or_else(is_beyond) {
+    if is_bare && tcb.stamps.is_syn_new(seg, takes_timestamps).unwrap_or_else(is_beyond) {
         Rule::SynTimeWaitReopens.then(ForTimeWait::Reopen)
     } else {
         Rule::SynTimeWait.then(Answer::Challenge)

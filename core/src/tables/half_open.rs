@@ -3,8 +3,8 @@
 use crate::id::ListenerId;
 use crate::rules::challenge::Quota;
 use crate::rules::scale::Scale;
+use crate::rules::stamps::{Recent, Stamps};
 use crate::rules::tcb::{Flags, Tcb};
-use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::{ResetReason, State};
 use crate::size::Size;
 use crate::tables::table::Record;

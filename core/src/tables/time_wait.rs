@@ -2,8 +2,8 @@
 
 use crate::rules::challenge::Quota;
 use crate::rules::scale::Scale;
+use crate::rules::stamps::{Recent, Stamps};
 use crate::rules::tcb::{Flags, Tcb};
-use crate::rules::timestamps::{Recent, Stamps};
 use crate::rules::verdict::State;
 use crate::tables::table::Record;
 use crate::time::Millis;

@@ -1,7 +1,5 @@
 //! Without the feature `timestamps`: no segment has one.
 
-use crate::rules::judgement::{Answer, Judgement};
-use crate::rules::tcb::Tcb;
 use crate::time::Millis;
 use crate::wire::options::Options;
 use crate::wire::segment::Segment;
@@ -55,15 +53,11 @@ impl Stamps {
     pub(crate) fn round_trip_ms(&self, _: &Segment<'_>, _: Millis) -> Option<u16> {
         None
     }
-}
 
-#[inline]
-pub(crate) fn note(_: &mut Tcb, _: &Segment<'_>, _: Millis) {}
+    #[inline]
+    pub(crate) fn note(&mut self, _: &Segment<'_>, _: Millis) {}
 
-pub(crate) fn check(_: &Tcb, _: &Segment<'_>) -> Option<Judgement<Answer>> {
-    None
-}
-
-pub(crate) fn is_syn_new(_: &Tcb, _: &Segment<'_>, _: bool) -> Option<bool> {
-    None
+    pub(crate) fn is_syn_new(&self, _: &Segment<'_>, _: bool) -> Option<bool> {
+        None
+    }
 }
