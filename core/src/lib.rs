@@ -20,7 +20,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `time`, `id` | instants, the wrapping milliseconds of records, periods; the number of no entry |
+//! | `time`, `size`, `id` | instants, the wrapping milliseconds of records, periods; counts of bytes; the number of no entry |
 //! | `wire` | addresses, sequence numbers, segments and their options, checksums: knows nothing of connections |
 //! | `config` | what a user sets, and its limits |
 //! | `rules` | SEGMENT ARRIVES, one file per group of states, one function per step; [`Verdict`]; the record that is judged; changes nothing |

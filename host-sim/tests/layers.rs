@@ -9,7 +9,7 @@ use petgraph::graphmap::DiGraphMap;
 
 /// Core's modules from the bottom up; what stands on one line may not import each other either.
 const LAYERS: [&[&str]; 12] = [
-    &["time", "id"],
+    &["time", "size", "id"],
     &["wire"],
     &["config"],
     &["rules"],
