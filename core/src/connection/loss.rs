@@ -39,7 +39,13 @@ pub(crate) fn allowance(c: &Connection) -> u32 {
 
 /// Returns how much of that is in the network; without SACK no more is known.
 pub(crate) fn pipe(c: &Connection) -> u32 {
-    if c.sack.is_enabled() { c.sack.pipe(flight(c), c.recovery.resent.into(), c.tcb.mss) } else { flight(c) }
+    if c.sack.is_enabled() { c.sack.pipe(flight(c), c.recovery.resent.into(), lost_end(c)) } else { flight(c) }
+}
+
+/// Returns the end of what is lost for certain; what the peer has of it is not.
+pub(crate) fn lost_end(c: &Connection) -> u32 {
+    let lost_end = c.sack.lost_end(c.tcb.mss);
+    if c.recovery.has(State::REST_LOST) { lost_end.max(c.recovery.until.into()) } else { lost_end }
 }
 
 /// Returns whether losses are made good one by one, as SACK names them.
@@ -126,6 +132,7 @@ pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool,
 fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool) {
     let &Progress { acked: n, flight, .. } = progress;
     let (mss, phase) = (c.tcb.mss, c.recovery.phase());
+    let is_of_resent = n <= c.recovery.resent.into();
     let is_over = c.recovery.advance(n, flight);
     match phase {
         Phase::Open => {}
@@ -138,7 +145,11 @@ fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool
             }
         }
         Phase::Fast if is_over => c.congestion.on_recovered(flight.saturating_sub(n), mss),
-        Phase::Fast if c.sack.is_enabled() => {}
+        // Whatever left before what was sent again, and arrived, is told with it (after RFC 8985 §6.2).
+        Phase::Fast if c.sack.is_enabled() => {
+            let is_rest_lost = is_of_resent && c.sack.sacked_end() == 0;
+            c.recovery.set(State::REST_LOST, c.recovery.has(State::REST_LOST) || is_rest_lost);
+        }
         Phase::Fast => c.congestion.deflate(n, mss),
         Phase::Timeout => {
             let used = Progress { flight: c.congestion.window(), ..*progress };

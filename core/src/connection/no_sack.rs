@@ -44,7 +44,7 @@ impl Sack {
         0
     }
 
-    pub(crate) fn pipe(&self, flight: u32, _: u32, _: u16) -> u32 {
+    pub(crate) fn pipe(&self, flight: u32, _: u32, _: u32) -> u32 {
         flight
     }
 

@@ -43,6 +43,8 @@ bitflags::bitflags! {
         const PROBE_SPENT = 1 << 4;
         /// SND.UNA is where the last recovery ended, so that duplicates may be of what it sent in vain (RFC 6582 §3.2 step 2).
         const AT_END = 1 << 5;
+        /// What was out when the loss was found, and is not there, is lost: what was sent again for it has arrived, and nothing beyond it.
+        const REST_LOST = 1 << 6;
     }
 }
 
@@ -92,7 +94,7 @@ impl Recovery {
     }
 
     pub(crate) fn enter(&mut self, phase: Phase) {
-        self.state.remove(State::PROBING | State::FAST | State::TIMEOUT);
+        self.state.remove(State::PROBING | State::FAST | State::TIMEOUT | State::REST_LOST);
         self.state.insert(match phase {
             Phase::Open => State::empty(),
             Phase::Probing => State::PROBING,

@@ -100,9 +100,8 @@ impl Sack {
 
     /// Returns how much of `flight` is in the network (RFC 6675 §4, SetPipe): not what the peer has, nor what is lost, but what was sent again, which
     /// is all up to `resent`.
-    pub(crate) fn pipe(&self, flight: u32, resent: u32, mss: u16) -> u32 {
+    pub(crate) fn pipe(&self, flight: u32, resent: u32, lost_end: u32) -> u32 {
         let missing_before = |at: u32| at.saturating_sub(self.sacked_before(at));
-        let lost_end = self.lost_end(mss);
         missing_before(flight).saturating_sub(missing_before(lost_end)) + missing_before(resent.min(flight))
     }
 

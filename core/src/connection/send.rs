@@ -200,7 +200,7 @@ fn again(c: &Connection) -> Option<Plan> {
 /// not there while there is nothing new (rule 3).
 fn may_resend(c: &Connection, start: u32, end: u32) -> bool {
     if loss::is_selective(c) {
-        let is_missing = start < c.sack.lost_end(c.tcb.mss) || start < c.sack.sacked_end() && new(c).is_none();
+        let is_missing = start < loss::lost_end(c) || start < c.sack.sacked_end() && new(c).is_none();
         return is_missing && loss::pipe(c) + (end - start) <= c.congestion.window();
     }
     end - c.sack.sacked_before(end) <= c.congestion.window()

@@ -212,6 +212,40 @@ fn each_hole_is_filled_and_nothing_else_sent_again() {
     });
 }
 
+/// What left before a segment that was sent again and has arrived would be told with it (RFC 8985 §6.2): a burst of losses, of which a peer remembers few runs,
+/// takes no round trip for each.
+#[test]
+fn what_follows_a_segment_that_fills_a_hole_and_no_more_is_lost() {
+    on_spoken(|l| {
+        let first = queue(l, 10);
+        for blocks in [&[(1, 2)][..], &[(1, 3)], &[(1, 4)]] {
+            ack(l, first, 0, blocks);
+        }
+        assert_eq!(sent(l, first), [0]);
+        // Perhaps the first one was late, and the rest is on its way.
+        ack(l, first, 4, &[]);
+        assert_eq!(sent(l, first), [4]);
+        ack(l, first, 5, &[]);
+        assert_eq!(sent(l, first), [5, 6, 7, 8, 9], "as the window admits");
+        ack(l, first, 6, &[(7, 8)]);
+        assert_eq!(sent(l, first), [0; 0], "all went again");
+        ack(l, first, 10, &[]);
+        assert_eq!(l.status().unwrap().unacknowledged, 0);
+    });
+    // What the peer has is no loss.
+    on_spoken(|l| {
+        let first = queue(l, 10);
+        for blocks in [&[(1, 2)][..], &[(1, 3)], &[(1, 4)]] {
+            ack(l, first, 0, blocks);
+        }
+        ack(l, first, 4, &[]);
+        ack(l, first, 5, &[(7, 8)]);
+        assert_eq!(sent(l, first), [5]);
+        ack(l, first, 6, &[(7, 8)]);
+        assert_eq!(sent(l, first), [6]);
+    });
+}
+
 #[test]
 fn what_is_not_there_is_sent_again_where_nothing_new_is_left() {
     on_spoken(|l| {

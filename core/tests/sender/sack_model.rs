@@ -37,6 +37,8 @@ struct Scoreboard {
     runs: Vec<(u32, u32)>,
     /// Whether a block was not noted, since the board was cleared last.
     has_overflowed: bool,
+    /// Up to where all is lost that the peer is not known to have: what was sent again after it arrived, and nothing beyond (RFC 8985 §6.2).
+    rest_lost_to: u32,
 }
 
 impl Scoreboard {
@@ -102,8 +104,12 @@ impl Scoreboard {
         (at < max).then_some((at, max))
     }
 
-    /// RFC 6675 §4, IsLost.
     fn is_lost(&self, at: u32, mss: u32) -> bool {
+        at < self.rest_lost_to || self.is_lost_by_runs(at, mss)
+    }
+
+    /// RFC 6675 §4, IsLost.
+    fn is_lost_by_runs(&self, at: u32, mss: u32) -> bool {
         let beyond = || self.runs.iter().filter(|run| run.0 > at);
         beyond().count() >= DUP_THRESH
             || beyond().map(|(from, to)| to - from).sum::<u32>() > (DUP_THRESH as u32 - 1) * mss
@@ -113,8 +119,8 @@ impl Scoreboard {
     fn pipe(&self, una: u32, max: u32, high_rxt: u32, mss: u32) -> u32 {
         let (mut pipe, mut at) = (0, una);
         while let Some((from, to)) = self.hole(at, max) {
-            if !self.is_lost(from, mss) {
-                pipe += to - from;
+            if !self.is_lost_by_runs(from, mss) {
+                pipe += to.saturating_sub(from.max(self.rest_lost_to));
             }
             pipe += high_rxt.min(to).saturating_sub(from);
             at = to;
@@ -285,6 +291,7 @@ impl SackModel {
         }
         (self.wnd, self.most_wnd) = (report.wnd, self.most_wnd.max(report.wnd));
         let first_end = self.high_rxt;
+        let is_of_resent = report.to <= first_end;
         if acked > 0 {
             self.una = report.to;
             self.board.advance(self.una);
@@ -302,7 +309,7 @@ impl SackModel {
                 return Ok(true);
             }
             let was_probed = self.probed_to.is_some();
-            let must = self.advance(now, acked, flight, before, after, out)?;
+            let must = self.advance(now, acked, flight, before, after, is_of_resent, out)?;
             if was_probed && is_news && self.phase == Phase::Recovery {
                 // From where to where depends on whether the probe has drawn it.
                 (self.phase, self.recover) = (Phase::Unclear, self.max);
@@ -407,6 +414,7 @@ impl SackModel {
         );
         ensure!(after.cwnd == after.ssthresh, "cwnd {} and ssthresh {} on entry", after.cwnd, after.ssthresh);
         self.phase = Phase::Recovery;
+        self.board.rest_lost_to = 0;
         self.recover = self.max;
         self.high_rxt = self.una;
         self.is_front_free = true;
@@ -422,12 +430,14 @@ impl SackModel {
         flight: u32,
         before: Seen,
         after: Seen,
+        is_of_resent: bool,
         out: &[Out],
     ) -> Result<bool, String> {
         let is_over = self.una >= self.recover;
         let probed_to = self.probed_to.take();
         match self.phase {
             Phase::Recovery if is_over => {
+                self.board.rest_lost_to = 0;
                 ensure!(after.ssthresh == before.ssthresh, "ssthresh changes at the end of recovery");
                 ensure!(
                     after.cwnd <= after.ssthresh.max(self.mss) && after.cwnd >= self.mss,
@@ -439,6 +449,9 @@ impl SackModel {
             }
             Phase::Recovery => {
                 self.tally.partial_acks += 1;
+                if is_of_resent && self.board.runs.is_empty() {
+                    self.board.rest_lost_to = self.recover;
+                }
                 same(before, after, "a partial acknowledgment")?;
                 Ok(true)
             }
@@ -580,6 +593,7 @@ impl SackModel {
         self.has_timed_out = self.wnd > 0;
         self.timer_from = now;
         self.phase = Phase::Loss;
+        self.board.rest_lost_to = 0;
         self.recover = self.max;
         self.dups = 0;
         self.probed_to = None;

@@ -10,7 +10,7 @@ use crate::run::{self, Contender, Outcome};
 use crate::stack::ConnectionEnded;
 
 /// Buffers in bytes.
-pub const BUFFERS: [usize; 4] = [2_048, 8_192, 32_768, 65_536];
+pub const BUFFERS: [usize; 5] = [2_048, 8_192, 32_768, 65_536, 262_144];
 /// Seeds that each cell is averaged over.
 pub const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 

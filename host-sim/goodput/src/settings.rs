@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn settings_choose_cells_and_without_any_all_are_measured() {
-        assert_eq!(asked_for(&[]).expect("nothing is wrong").cells.len(), 72);
+        assert_eq!(asked_for(&[]).expect("nothing is wrong").cells.len(), 90);
         assert_eq!(asked_for(&["rtt=7", "buffer=4096"]).expect("nothing is wrong").cells.len(), 6);
         let grid = asked_for(&["loss=0,1000", "rtt=5", "buffer=4096", "stack=ours"]).expect("nothing is wrong");
         let cell = Cell { reorder: 0, loss: 0, rtt: 5, buffer: 4_096 };
