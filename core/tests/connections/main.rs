@@ -27,6 +27,8 @@ mod sharing;
 mod timestamps;
 mod transfer;
 mod user_timeout_option;
+#[cfg(feature = "window-scale")]
+mod window_scale;
 
 use std::time::Duration;
 
