@@ -48,6 +48,9 @@ impl fmt::Display for Error {
             Error::NoSlot => "no connection slot is free",
             Error::NoListener => "no listener entry is free",
             Error::NoBuffer => "the byte pool is exhausted",
+            Error::InvalidBufferSize if cfg!(feature = "window-scale") => {
+                "a buffer must be a power of two from 64 to 262144 bytes"
+            }
             Error::InvalidBufferSize => "a buffer must be a power of two from 64 to 32768 bytes",
             Error::InvalidSetting(setting) => setting.bounds(),
             Error::InvalidAddress => "the address cannot be used",

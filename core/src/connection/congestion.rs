@@ -1,7 +1,7 @@
 //! How much may be in flight: the congestion window (RFC 5681). [`crate::connection::recovery`] says when something was lost.
 
 use crate::connection::cubic::Cubic;
-use crate::size::{Size, saturated};
+use crate::size::{MOST, Size, saturated};
 use crate::time::Millis;
 
 /// Bytes of the initial window, for segments of any usual size (RFC 6928).
@@ -10,6 +10,9 @@ const INITIAL_WINDOW: u32 = 14_600;
 const INITIAL_SEGMENTS: (u32, u32) = (10, 2);
 /// Of how many segments an acknowledgment opens the window in slow start (RFC 3465 §2.3).
 const PER_ACK: u32 = 2;
+
+/// No window of a peer is larger (RFC 7323 §2.3).
+const MOST_WINDOW: u32 = 1 << 30;
 
 /// The congestion window and the threshold of slow start, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +61,7 @@ impl Congestion {
     /// A window that was not used does not grow (RFC 7661 §4).
     #[inline]
     pub(crate) fn on_ack(&mut self, progress: &Progress, mss: u16, is_after_timeout: bool) {
-        if 2 * progress.flight < self.window() || self.cwnd == Size::MAX {
+        if 2 * progress.flight < self.window() || self.window() >= MOST.min(MOST_WINDOW) {
             return;
         }
         let mss = u32::from(mss);
@@ -129,7 +132,7 @@ impl Congestion {
     }
 
     fn set(&mut self, window: u32) {
-        self.cwnd = saturated(window);
+        self.cwnd = saturated(window.min(MOST_WINDOW));
     }
 }
 

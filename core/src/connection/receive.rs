@@ -199,7 +199,7 @@ fn is_window_worth_telling(c: &Connection) -> bool {
     let mss = usize::from(c.tcb.mss);
     let is_narrow = (c.tcb.rcv_wnd as usize) < mss;
     let step = (c.buffers.rx_size() / 2).min(if is_narrow { mss } else { 2 * mss });
-    room(c).saturating_sub(c.tcb.rcv_wnd) as usize >= step
+    c.tcb.scale.sayable(room(c)).saturating_sub(c.tcb.rcv_wnd) as usize >= step
 }
 
 /// Free bytes of the receive buffer, as a window.

@@ -65,7 +65,7 @@ impl Scale {
     /// What a segment can say of a window.
     #[inline]
     pub(crate) fn sayable(self, window: Size) -> Size {
-        window >> self.rcv << self.rcv
+        (window >> self.rcv).min(u16::MAX.into()) << self.rcv
     }
 
     /// By how much a peer's window may seem to have shrunk because headers say no less (§2.4).

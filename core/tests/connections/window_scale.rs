@@ -1,6 +1,6 @@
 //! Over each family: scaled windows, as a peer sees them that offers them, and as one sees that does not (RFC 7323 §2).
 
-mod findings;
+mod extremes;
 mod negotiation;
 mod receiving;
 mod sending;

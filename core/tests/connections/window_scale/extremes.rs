@@ -1,4 +1,4 @@
-//! What the standards ask for, or this crate says of itself, and windows of more than 65,535 bytes put to the test.
+//! Windows of more than 65,535 bytes at their ends: what is told of them, what is counted, and what an old connection leaves behind.
 
 use tcp_reset_core::{Error, MAX_BUFFER, Rule};
 
