@@ -300,7 +300,8 @@ impl Tcp<'_> {
             c.set(Marks::ASKING);
             if !c.has(Flags::FIN_HELD) {
                 // At most the right edge; the number before RCV.NXT counts as RCV.NXT.
-                c.last_word_at = Size::try_from(rst.since(c.tcb.rcv_nxt)).unwrap_or(0);
+                c.last_word_at =
+                    Size::try_from(rst.since(c.tcb.rcv_nxt)).ok().filter(|at| *at <= c.tcb.rcv_wnd).unwrap_or(0);
             }
             c.ack_at = self.clock.ms().after(send::first_rto_ms(c, &self.settings));
         }

@@ -18,6 +18,9 @@ use crate::zoo::{ESTABLISHED, HALF_OPEN, Habitat, IN_FLIGHT, NOBODY, Zoo, Zookee
 
 /// Kinds of options: timestamps, which decide where they are agreed on, and one that nobody knows.
 const TIMESTAMPS: u8 = 8;
+/// The window scale option's kind, and the SACK-permitted option's.
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
 const EXPERIMENT: u8 = 253;
 
 proptest! {
@@ -50,7 +53,7 @@ proptest! {
         }
     }
 
-    /// The option area changes nothing about the verdict or the answer, whatever stands in it but timestamps, and never resets anything.
+    /// The option area changes nothing about the verdict or the answer, whatever stands in it but timestamps and what SYNs agree on, and never resets anything.
     #[test]
     fn options_never_decide(family in family(), (port, mut seg) in near()) {
         let home = Habitat::of(family);
@@ -58,7 +61,7 @@ proptest! {
         let mut zoo = Zookeeper::new(&mut store, home);
         let mut plain = Zookeeper::new(&mut plain_store, home);
         seg.ack = seg.ack.wrapping_add(zoo.end(home, port));
-        for byte in seg.options.iter_mut().filter(|byte| **byte == TIMESTAMPS) {
+        for byte in seg.options.iter_mut().filter(|byte| matches!(**byte, TIMESTAMPS | WINDOW_SCALE | SACK_PERMITTED)) {
             *byte = EXPERIMENT;
         }
         let verdict = zoo.hear(home, &seg);

@@ -184,6 +184,8 @@ pub(crate) struct SackModel {
     recover: u32,
     phase: Phase,
     dups: u32,
+    /// What was acknowledged last had all been sent again.
+    is_of_resent: bool,
     /// The front may go once without room in the pipe.
     is_front_free: bool,
     /// Up to where a tail probe's episode goes, while nothing new was acknowledged since.
@@ -215,6 +217,7 @@ impl SackModel {
             recover: 0,
             phase: Phase::Open,
             dups: 0,
+            is_of_resent: false,
             is_front_free: false,
             probed_to: None,
             is_window_probed: false,
@@ -291,7 +294,7 @@ impl SackModel {
         }
         (self.wnd, self.most_wnd) = (report.wnd, self.most_wnd.max(report.wnd));
         let first_end = self.high_rxt;
-        let is_of_resent = report.to <= first_end;
+        self.is_of_resent = report.to <= first_end;
         if acked > 0 {
             self.una = report.to;
             self.board.advance(self.una);
@@ -309,7 +312,7 @@ impl SackModel {
                 return Ok(true);
             }
             let was_probed = self.probed_to.is_some();
-            let must = self.advance(now, acked, flight, before, after, is_of_resent, out)?;
+            let must = self.advance(now, acked, flight, before, after, out)?;
             if was_probed && is_news && self.phase == Phase::Recovery {
                 // From where to where depends on whether the probe has drawn it.
                 (self.phase, self.recover) = (Phase::Unclear, self.max);
@@ -430,7 +433,6 @@ impl SackModel {
         flight: u32,
         before: Seen,
         after: Seen,
-        is_of_resent: bool,
         out: &[Out],
     ) -> Result<bool, String> {
         let is_over = self.una >= self.recover;
@@ -449,7 +451,7 @@ impl SackModel {
             }
             Phase::Recovery => {
                 self.tally.partial_acks += 1;
-                if is_of_resent && self.board.runs.is_empty() {
+                if self.is_of_resent && self.board.runs.is_empty() {
                     self.board.rest_lost_to = self.recover;
                 }
                 same(before, after, "a partial acknowledgment")?;
