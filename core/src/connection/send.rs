@@ -8,7 +8,7 @@ use crate::connection::{loss, receive};
 use crate::rules::reset;
 use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State};
-use crate::size::Size;
+use crate::size::{Size, saturated};
 use crate::time::Millis;
 use crate::wire::segment::Segment;
 use crate::wire::seq::Seq;
@@ -532,12 +532,19 @@ fn is_before_answer(c: &Connection, now: Millis, settings: &Settings) -> bool {
 /// WL1 keeps an old segment from bringing back an old window. What §3.10.7.4 asks of WL2 holds by itself: no segment comes here that acknowledges less than
 /// SND.UNA, and WL2 would never be more.
 fn update_window(c: &mut Connection, seg: &Segment<'_>) {
-    let tcb = &mut c.tcb;
-    if tcb.snd_wl1.le(seg.header.seq) {
-        tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
-        tcb.max_snd_wnd = tcb.max_snd_wnd.max(tcb.snd_wnd);
-        tcb.snd_wl1 = seg.header.seq;
+    if c.tcb.snd_wl1.le(seg.header.seq) {
+        take_window(c, seg);
+        c.tcb.snd_wl1 = seg.header.seq;
     }
+}
+
+/// SND.WND as the segment says it, and MAX.SND.WND with it: no more than can be out, or a scaled window would make a quarter of all acknowledgments believable
+/// (RFC 5961 §5.2).
+pub(crate) fn take_window(c: &mut Connection, seg: &Segment<'_>) {
+    let most_out = saturated((c.buffers.tx_size() as u32).max(u16::MAX.into()));
+    let tcb = &mut c.tcb;
+    tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
+    tcb.max_snd_wnd = tcb.max_snd_wnd.max(tcb.snd_wnd).min(most_out);
 }
 
 /// Starts probing when something waits and nothing in flight will bring an answer, and stops when that is over. What waits for the device

@@ -385,10 +385,10 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
     c.heard_at = ms;
     c.made_progress(ms);
     c.moved(ms);
+    c.tcb.max_snd_wnd = 0;
+    send::take_window(c, seg);
     let tcb = &mut c.tcb;
     tcb.snd_una = seg.header.ack;
-    tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
-    tcb.max_snd_wnd = tcb.snd_wnd;
     tcb.snd_wl1 = seg.header.seq;
     tcb.enter(State::Established);
     #[cfg(feature = "user-timeout-option")]
@@ -404,9 +404,9 @@ fn establish(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
 
 /// SYN-SENT to SYN-RECEIVED: the peer opens at the same time. Nothing has proved that yet, so the attempt's time runs on.
 fn receive_syn(c: &mut Connection, seg: &Segment<'_>, ms: Millis) {
+    c.tcb.max_snd_wnd = 0;
+    send::take_window(c, seg);
     let tcb = &mut c.tcb;
-    tcb.snd_wnd = tcb.scale.offered_in(&seg.header);
-    tcb.max_snd_wnd = tcb.snd_wnd;
     tcb.snd_wl1 = seg.header.seq;
     tcb.enter(State::SynReceived);
     c.rtt.cancel();

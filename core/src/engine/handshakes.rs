@@ -28,7 +28,7 @@ use crate::wire::seq::Seq;
 /// The SYN,ACK's first timeout; it doubles.
 const SYN_ACK_RTO_MS: u32 = 1_000;
 /// How far beyond the old connection's numbers a reopened one starts at least: more than any window.
-const REOPEN_DISTANCE: u32 = (1 << 17) + if cfg!(feature = "window-scale") { 1 << 30 } else { 0 };
+const REOPEN_DISTANCE: u32 = if cfg!(feature = "window-scale") { 1 << 19 } else { 1 << 17 };
 
 impl Tcp<'_> {
     /// Returns whether a listener can take one more SYN.

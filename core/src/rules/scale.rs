@@ -1,5 +1,6 @@
 //! Window scale (RFC 7323 §2): by how much the windows in headers are shifted.
 
+use crate::config::MAX_BUFFER;
 use crate::size::{Size, saturated};
 use crate::wire::options::Options;
 use crate::wire::segment::{Control, Header};
@@ -45,9 +46,9 @@ impl Scale {
         Size::from(header.wnd) << shift
     }
 
-    /// The most that a peer can offer.
+    /// MAX.SND.WND where it is not known: as much as can be out, which is a buffer, or as much as a header says.
     pub(crate) fn most(self) -> Size {
-        Size::from(u16::MAX) << self.snd
+        (Size::from(u16::MAX) << self.snd).min(MAX_BUFFER as Size)
     }
 
     /// A window as a segment of ours says it.

@@ -184,6 +184,22 @@ fn old_acknowledgments_are_believed_within_the_largest_window() {
     }
 }
 
+/// However large it is, no acknowledgment of more than can be out is believed.
+#[test]
+fn no_older_acknowledgment_is_believed_than_a_buffer_is_long() {
+    for (behind, is_believed) in [(BUFFER, true), (BUFFER + 1, false), (1 << 29, false)] {
+        on_open(14, 60_000, |l| {
+            let una = l.model.snd_nxt;
+            offer(l, una, 60_000);
+            assert_eq!(status(l).snd_wnd, 60_000 << 14);
+            let ack = una.wrapping_sub(behind);
+            let raw = Raw { seq: first(l), ack, flags: ACK, wnd: 60_000, text: &[1], ..Raw::default() };
+            let rule = if is_believed { Rule::PayloadInOrder } else { Rule::AckUnacceptable };
+            assert_eq!(arrive(l, &raw).rule, rule, "{behind}");
+        });
+    }
+}
+
 /// The window of an old segment does not come back, and one that shrinks is borne (RFC 9293 §3.8.6).
 #[test]
 fn a_window_that_shrinks_by_much_is_borne() {
