@@ -47,19 +47,19 @@ impl Speaks {
 /// # Errors
 /// If cargo cannot build it; what cargo says is on standard error.
 pub(crate) fn build(target: &str, binary: &str, speaks: Speaks) -> Result<PathBuf> {
-    build_with(target, binary, speaks, false)
+    build_with(target, binary, speaks, &[])
 }
 
-/// The same, if asked for with the firmware's feature `diagnostics`.
+/// The same with more of the firmware's features.
 ///
 /// # Errors
 /// As [`build`].
-pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, has_diagnostics: bool) -> Result<PathBuf> {
-    let features = if has_diagnostics { format!("{binary},diagnostics") } else { binary.to_owned() };
+pub(crate) fn build_with(target: &str, binary: &str, speaks: Speaks, more: &[&str]) -> Result<PathBuf> {
+    let features = [&[binary], more].concat().join(",");
     let mut arguments = vec!["--package", "firmware", "--profile", "firmware"];
     arguments.extend(["--bin", binary, "--features", &features, "--target", target]);
     arguments.extend(speaks.arguments());
-    let name = format!("{binary}-{}{}", speaks.name(), if has_diagnostics { "-diagnostics" } else { "" });
+    let name = [&[binary, speaks.name()], more].concat().join("-");
     let built = build_binary(binary, &arguments, &name);
     built
         .with_context(|| format!("the firmware was not built; where the target is missing: rustup target add {target}"))

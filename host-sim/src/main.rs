@@ -91,7 +91,11 @@ enum Command {
     /// Build the firmware for every board and the smallest echo servers, print their sizes, check them against the budget
     Boards,
     /// Count what a segment costs on a Cortex-M3 in QEMU, beside embassy-net's own TCP
-    Bench,
+    Bench {
+        /// What each option costs a segment of ours instead, by images that differ in it alone
+        #[arg(long)]
+        options: bool,
+    },
     Measure(measure::Options),
     Transfer(transfer::Options),
     Fairness(transfer::FairnessOptions),
@@ -126,7 +130,8 @@ fn main() -> ExitCode {
         Some(Command::Mutants(options)) => {
             return code_of(host_sim::mutants::run(options).map(|is_enough| i32::from(!is_enough)));
         }
-        Some(Command::Bench) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Bench { options: false }) => return code_of(qemu::bench::run().map(|()| 0)),
+        Some(Command::Bench { options: true }) => return code_of(qemu::bench::run_options().map(|()| 0)),
         Some(Command::Measure(options)) => return code_of(measure::run(options).map(|holds| i32::from(!holds))),
         #[cfg(feature = "peers")]
         Some(Command::Probes(options)) => return code_of(host_sim::probes::run(options).map(|()| 0)),

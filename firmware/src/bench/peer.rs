@@ -26,6 +26,10 @@ const FIRST_PORT: u16 = 20_000;
 /// Bytes of an echo's text.
 const ECHO: u16 = 64;
 const TCP_HEADER: usize = 20;
+/// Bytes of the timestamps option, with padding, in each segment; of those that a SYN has besides.
+const TIMESTAMPS: usize = if cfg!(feature = "bench-timestamps") { 12 } else { 0 };
+const SACK_PERMITTED: usize = if cfg!(feature = "bench-sack") { 4 } else { 0 };
+const WINDOW_SCALE: usize = if cfg!(feature = "bench-window-scale") { 4 } else { 0 };
 const ETHERNET_HEADER: usize = 14;
 
 /// What is measured.
@@ -163,7 +167,7 @@ impl Peer {
                     self.turn = self.turn.wrapping_add(1);
                     Some(self.emit(buf, PORT, ACK, self.seq, 0))
                 }
-                Script::BulkIn => self.next_text(buf, self.family.mss()),
+                Script::BulkIn => self.next_text(buf, self.family.mss() - TIMESTAMPS as u16),
                 Script::BulkOut => self.next_ack(buf),
                 Script::Echo if self.is_answered => {
                     self.is_answered = false;
@@ -251,7 +255,8 @@ impl Peer {
 
     fn emit(&self, buf: &mut Frame, to: u16, control: u8, seq: u32, text: u16) -> usize {
         // MSS on the SYN.
-        let options = if control & SYN != 0 { 4 } else { 0 };
+        let offers = if control & SYN != 0 { 4 + SACK_PERMITTED + WINDOW_SCALE } else { 0 };
+        let options = offers + TIMESTAMPS;
         let (from, board) = (self.family.peer(), self.family.board());
         let segment = TCP_HEADER + options + usize::from(text);
         let ip = IpRepr::new(from, board, IpProtocol::Tcp, segment, 64);
@@ -274,9 +279,7 @@ impl Peer {
         tcp.set_ack(control & ACK != 0);
         // A window that changes, so that no ACK is a duplicate of the last.
         tcp.set_window_len(60_000 + self.turn % 2);
-        if options > 0 {
-            TcpOption::MaxSegmentSize(self.family.mss()).emit(tcp.options_mut());
-        }
+        emit_options(tcp.options_mut(), (offers > 0).then(|| self.family.mss()));
         tcp.fill_checksum(&from, &board);
         len
     }
@@ -290,6 +293,23 @@ impl Peer {
             #[cfg(feature = "ipv6")]
             (IpAddress::Ipv4(_), IpAddress::Ipv6(_)) | (IpAddress::Ipv6(_), IpAddress::Ipv4(_)) => 0,
         }
+    }
+}
+
+/// Writes the options of a SYN, which has an MSS, or of another segment.
+fn emit_options(mut rest: &mut [u8], mss: Option<u16>) {
+    if let Some(mss) = mss {
+        rest = TcpOption::MaxSegmentSize(mss).emit(rest);
+    }
+    if mss.is_some() && SACK_PERMITTED > 0 {
+        rest = TcpOption::SackPermitted.emit(TcpOption::NoOperation.emit(TcpOption::NoOperation.emit(rest)));
+    }
+    if mss.is_some() && WINDOW_SCALE > 0 {
+        rest = TcpOption::WindowScale(0).emit(TcpOption::NoOperation.emit(rest));
+    }
+    if TIMESTAMPS > 0 {
+        let padded = TcpOption::NoOperation.emit(TcpOption::NoOperation.emit(rest));
+        TcpOption::TimeStamp { tsval: 1, tsecr: 0 }.emit(padded);
     }
 }
 

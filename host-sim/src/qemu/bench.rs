@@ -19,6 +19,15 @@ const TRAFFIC: [&str; 5] = ["syn-to-closed-port", "pure-ack", "bulk-in", "bulk-o
 /// The table's columns.
 const HEAD: [&str; 7] =
     ["image", "traffic", "segments in, out", "tcp-reset-core", "segments in, out", "embassy-net", "ratio"];
+/// What core is built with where each option is weighed, as the table shows it, and the firmware's features.
+const OPTIONS: &[(&str, &[&str])] = &[
+    ("none", &[]),
+    ("SACK", &["bench-sack"]),
+    ("timestamps", &["bench-timestamps"]),
+    ("window scale", &["bench-window-scale"]),
+    ("CUBIC", &["bench-cubic"]),
+    ("all", &["bench-sack", "bench-timestamps", "bench-window-scale", "bench-cubic"]),
+];
 /// How long one machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,7 +47,7 @@ struct Cost {
 pub fn run() -> Result<()> {
     let mut table = new_table();
     for (speaks, image) in [(Speaks::Ipv4, "IPv4"), (Speaks::Both, "both")] {
-        let [ours, theirs] = BINARIES.map(|binary| measure(Board::An385, binary, speaks));
+        let [ours, theirs] = BINARIES.map(|binary| measure(Board::An385, binary, speaks, &[]));
         add_rows(&mut table, image, &ours?, &theirs?)?;
     }
     anstream::println!("{table}");
@@ -50,8 +59,32 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn measure(board: Board, binary: &str, speaks: Speaks) -> Result<Vec<Cost>> {
-    let image = &image::build(board.target(), binary, speaks)?;
+/// Measures ours with each option that both ends' SYNs offer, in images for IPv4 alone, and prints them side by side.
+///
+/// # Errors
+/// If a machine does not come to its end.
+pub fn run_options() -> Result<()> {
+    let measure = |&(_, more): &(&str, &[&str])| measure(Board::An385, BINARIES[0], Speaks::Ipv4, more);
+    let costs: Vec<_> = OPTIONS.iter().map(measure).collect::<Result<_>>()?;
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["traffic"].into_iter().chain(OPTIONS.iter().map(|(name, _)| *name)));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for (row, script) in TRAFFIC.iter().enumerate() {
+        let cells = costs.iter().map(|costs| costs[row].instructions.to_string());
+        table.add_row([(*script).to_owned()].into_iter().chain(cells));
+    }
+    anstream::println!("{table}");
+    anstream::println!(
+        "Instructions for each segment that passes, over IPv4, with what both ends' SYNs have; counted as without `--options`."
+    );
+    Ok(())
+}
+
+fn measure(board: Board, binary: &str, speaks: Speaks, more: &[&str]) -> Result<Vec<Cost>> {
+    let image = &image::build_with(board.target(), binary, speaks, more)?;
     let bytes = fs::read(image).with_context(|| format!("cannot read the image {}", image.display()))?;
     let log = Log::of_image(&bytes, false)?;
     let folder = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;

@@ -103,7 +103,8 @@ pub fn run(options: &Options) -> Result<i32> {
     let image = match &options.image {
         Some(image) => image.clone(),
         None => {
-            image::build_with(options.board.target(), options.board.binary(), options.speaks(), options.diagnostics)?
+            let more: &[&str] = if options.diagnostics { &["diagnostics"] } else { &[] };
+            image::build_with(options.board.target(), options.board.binary(), options.speaks(), more)?
         }
     };
     let plays = options.scenarios || !options.scenario.is_empty();
