@@ -11,7 +11,7 @@ use crate::wire::checksum::ChecksumBy;
 
 /// The smallest buffer a connection may have, in bytes.
 pub const MIN_BUFFER: usize = 64;
-/// The largest buffer a connection may have, in bytes: half of what a window without scaling can say.
+/// The largest buffer a connection may have, in bytes: half of what a window without scaling can say; with feature `window-scale` 256 KiB.
 pub const MAX_BUFFER: usize = if cfg!(feature = "window-scale") { 262_144 } else { 32_768 };
 /// The longest period a setting may name (12.4 days).
 pub const MAX_PERIOD: Duration = Duration::from_millis(crate::time::MAX_AHEAD_MS as u64);

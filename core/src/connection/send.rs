@@ -503,7 +503,7 @@ fn advance_una(c: &mut Connection, seg: &Segment<'_>, now: Millis, settings: &Se
             c.events.insert(Events::WRITABLE);
         }
     }
-    // What was sent again is timed by its echo alone (RFC 7323 §4); whatever else, once for each round trip, as it always was.
+    // What was sent again is timed by its echo alone (RFC 7323 §4); whatever else once for each round trip, by our clock.
     let echoed_ms = if c.backoff > 0 || !c.recovery.is_open() { c.tcb.stamps.round_trip_ms(seg, now) } else { None };
     if c.rtt.acked(n, now, echoed_ms) {
         c.backoff = 0;

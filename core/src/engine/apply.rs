@@ -57,9 +57,6 @@ impl Tcp<'_> {
         if establishes || !syn {
             hear(c, *link_addr, seg);
         }
-        if !syn {
-            timestamps::note(&mut c.tcb, seg, ms);
-        }
         if syn {
             c.tcb.rcv_nxt = seg.header.seq + 1;
             c.buffers.begin_rx(c.tcb.rcv_nxt);
@@ -69,6 +66,8 @@ impl Tcp<'_> {
             c.tcb.scale = Scale::in_syn(&seg.header.options, self.settings.window_scale, c.buffers.rx_size());
             c.tcb.stamps.begin(Recent::in_syn(&seg.header.options, self.settings.timestamps), ms);
             c.tcb.mss -= c.tcb.stamps.wire_len();
+        } else {
+            timestamps::note(&mut c.tcb, seg, ms);
         }
         if establishes {
             establish(c, seg, ms);
