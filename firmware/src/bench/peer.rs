@@ -301,13 +301,13 @@ fn emit_options(mut rest: &mut [u8], mss: Option<u16>) {
     if let Some(mss) = mss {
         rest = TcpOption::MaxSegmentSize(mss).emit(rest);
     }
-    if mss.is_some() && SACK_PERMITTED > 0 {
+    if mss.is_some() && SACK_PERMITTED != 0 {
         rest = TcpOption::SackPermitted.emit(TcpOption::NoOperation.emit(TcpOption::NoOperation.emit(rest)));
     }
-    if mss.is_some() && WINDOW_SCALE > 0 {
+    if mss.is_some() && WINDOW_SCALE != 0 {
         rest = TcpOption::WindowScale(0).emit(TcpOption::NoOperation.emit(rest));
     }
-    if TIMESTAMPS > 0 {
+    if TIMESTAMPS != 0 {
         let padded = TcpOption::NoOperation.emit(TcpOption::NoOperation.emit(rest));
         TcpOption::TimeStamp { tsval: 1, tsecr: 0 }.emit(padded);
     }
