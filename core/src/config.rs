@@ -108,6 +108,10 @@ pub struct Config {
     /// used.
     #[cfg(feature = "window-scale")]
     pub window_scale: bool,
+    /// Whether Explicit Congestion Notification is offered to peers and accepted from them (RFC 3168); true by default. A SYN that must be sent again does not
+    /// offer it: some old firewalls drop such SYNs.
+    #[cfg(feature = "ecn")]
+    pub ecn: bool,
     /// How the congestion window grows and shrinks. Default [`CongestionControl::Cubic`].
     #[cfg(feature = "cubic")]
     pub congestion_control: CongestionControl,
@@ -266,6 +270,8 @@ impl Default for Config {
             timestamps: true,
             #[cfg(feature = "window-scale")]
             window_scale: true,
+            #[cfg(feature = "ecn")]
+            ecn: true,
             #[cfg(feature = "cubic")]
             congestion_control: CongestionControl::Cubic,
             checksum: None,

@@ -8,6 +8,11 @@ mod cubic;
 #[cfg(not(feature = "cubic"))]
 #[path = "no_cubic.rs"]
 mod cubic;
+#[cfg(feature = "ecn")]
+pub(crate) mod ecn;
+#[cfg(not(feature = "ecn"))]
+#[path = "no_ecn.rs"]
+pub(crate) mod ecn;
 pub(crate) mod flags;
 pub(crate) mod limits;
 pub(crate) mod list;

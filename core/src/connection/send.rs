@@ -10,6 +10,7 @@ use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State};
 use crate::size::{Size, saturated};
 use crate::time::Millis;
+use crate::wire::ecn::Codepoint;
 use crate::wire::segment::Segment;
 use crate::wire::seq::Seq;
 
@@ -262,6 +263,19 @@ fn plan_new(c: &Connection, queue: &Queue) -> Plan {
     Plan { kind: Kind::New, seq: c.tcb.snd_nxt, len: len as u16, fin, push: is_last && len > 0 }
 }
 
+#[inline]
+pub(crate) fn is_new_payload(plan: &Plan) -> bool {
+    matches!(plan.kind, Kind::New) && plan.len > 0
+}
+
+/// The codepoint of a planned segment's packet: only what was never sent before, and is payload, may be marked (RFC 3168 §6.1.4 to §6.1.6). Where the SYN had
+/// to be sent again it may be because it asked for that.
+#[inline]
+pub(crate) fn codepoint(c: &Connection, plan: &Plan) -> Codepoint {
+    let is_capable = c.ecn.is_enabled() && !c.has(Flags::SYN_RESENT);
+    if is_capable && is_new_payload(plan) { Codepoint::ECT } else { Codepoint::NOT_ECT }
+}
+
 /// Brings the record up to date after a planned segment was written.
 pub(crate) fn sent(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     match plan.kind {
@@ -323,6 +337,9 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     c.clear(Marks::PERSIST);
     c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
+    if plan.len > 0 {
+        c.ecn.told();
+    }
     if was_idle {
         if !is_timed {
             c.heard_at = now;
@@ -435,6 +452,9 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     // With the window open only progress counts, or a peer that repeats itself would hold the connection for ever.
     if c.marks.intersects(Marks::LAST_TRY | Marks::DOUBTED) && (is_new || !counts_progress(c)) {
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
+    }
+    if c.ecn.is_news_in(seg.header.control) && ack.ge(c.tcb.snd_una) {
+        loss::mark_told(c);
     }
     // Before the window, which this segment may move.
     let has_news = if is_new { advance_una(c, seg, now, settings) } else { loss::is_duplicate(c, seg) };

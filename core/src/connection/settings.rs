@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) timestamps: bool,
     /// The same.
     pub(crate) window_scale: bool,
+    /// The same.
+    pub(crate) ecn: bool,
     #[cfg(feature = "cubic")]
     pub(crate) congestion_control: CongestionControl,
     pub(crate) checksum: ChecksumBy,
@@ -87,6 +89,8 @@ impl Settings {
             timestamps,
             #[cfg(feature = "window-scale")]
             window_scale,
+            #[cfg(feature = "ecn")]
+            ecn,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum,
@@ -132,6 +136,10 @@ impl Settings {
             window_scale,
             #[cfg(not(feature = "window-scale"))]
             window_scale: false,
+            #[cfg(feature = "ecn")]
+            ecn,
+            #[cfg(not(feature = "ecn"))]
+            ecn: false,
             #[cfg(feature = "cubic")]
             congestion_control,
             checksum: checksum.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use core::num::NonZeroU8;
 
 use crate::connection::congestion::Congestion;
+use crate::connection::ecn::Ecn;
 use crate::connection::flags::{Due, Marks};
 use crate::connection::limits::Limits;
 use crate::connection::pool::Buffers;
@@ -199,6 +200,7 @@ pub(crate) struct Connection {
     pub(crate) last_word_at: Size,
     pub(crate) recovery: Recovery,
     pub(crate) congestion: Congestion,
+    pub(crate) ecn: Ecn,
     pub(crate) rtt: Rtt,
     pub(crate) r1: u8,
     pub(crate) limits: Limits,
@@ -243,6 +245,7 @@ impl Connection {
         last_word_at: 0,
         recovery: Recovery::NEW,
         congestion: Congestion::ZERO,
+        ecn: Ecn::NEW,
         rtt: Rtt::NEW,
         r1: 0,
         limits: Limits::ZERO,

@@ -12,6 +12,7 @@ use crate::counters::count;
 use crate::engine::arriving::Arriving;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
+use crate::rules::ecn::Agreed;
 use crate::rules::judgement::Accepted;
 use crate::rules::scale::Scale;
 use crate::rules::stamps::Recent;
@@ -26,10 +27,12 @@ use crate::wire::segment::Segment;
 
 impl Tcp<'_> {
     /// Carries out what [`synchronized::predict`] admits, its payload stored already: nothing ends by it.
-    pub(crate) fn accept_expected(&mut self, i: Id<Connection>, link_addr: LinkAddr, seg: &Segment<'_>) {
+    pub(crate) fn accept_expected(&mut self, i: Id<Connection>, arriving: &Arriving<'_>) {
+        let Arriving { link_addr, seg, codepoint, .. } = *arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         hear(c, link_addr, seg);
+        c.ecn.note(seg, codepoint);
         timestamps::note(&mut c.tcb, seg, ms);
         send::process_ack(c, seg, ms, &self.settings);
         #[cfg(feature = "user-timeout-option")]
@@ -50,7 +53,7 @@ impl Tcp<'_> {
         accepted: &Accepted,
     ) -> Action {
         let Accepted { syn, establishes, ack, payload, fin, ack_now, receiver_gone } = *accepted;
-        let Arriving { link_addr, seg, .. } = arriving;
+        let Arriving { link_addr, seg, codepoint, .. } = arriving;
         let ms = self.clock.ms();
         let c = &mut self.connections[i];
         // Only a SYN that crosses ours proves nothing about its sender.
@@ -66,6 +69,7 @@ impl Tcp<'_> {
             c.tcb.scale = Scale::in_syn(&seg.header.options, self.settings.window_scale, c.buffers.rx_size());
             c.tcb.stamps.begin(Recent::in_syn(&seg.header.options, self.settings.timestamps), ms);
             c.tcb.mss -= c.tcb.stamps.wire_len();
+            c.ecn.begin(Agreed::in_syn(seg.header.control, self.settings.ecn));
         } else {
             timestamps::note(&mut c.tcb, seg, ms);
         }
@@ -107,7 +111,7 @@ impl Tcp<'_> {
             receive::hold_fin(c, distance);
         }
         receive::store_payload(c, &mut self.pool, payload, seg, ms, &self.settings);
-        if ack_now {
+        if c.ecn.note(seg, *codepoint) || ack_now {
             c.set(Due::ACK_NOW);
         }
         // A gap that payload has filled can bring back a FIN seen before.

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use crate::time::Instant;
 use crate::wire::addr::{LinkAddr, Tuple};
+use crate::wire::ecn::Codepoint;
 use crate::wire::segment::Segment;
 
 /// The IP layer's knowledge of a segment.
@@ -26,6 +27,8 @@ pub(crate) struct Arriving<'b> {
     pub(crate) tuple: &'b Tuple,
     /// Where its frame came from.
     pub(crate) link_addr: LinkAddr,
+    /// How its packet was marked.
+    pub(crate) codepoint: Codepoint,
     pub(crate) seg: &'b Segment<'b>,
     /// Its bytes, options and all.
     #[cfg(feature = "reset-diagnostics")]

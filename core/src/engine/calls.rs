@@ -688,6 +688,8 @@ impl Tcp<'_> {
             sack: c.sack.is_enabled(),
             #[cfg(feature = "timestamps")]
             timestamps: c.tcb.stamps.is_enabled(),
+            #[cfg(feature = "ecn")]
+            ecn: c.ecn.is_enabled(),
             readable: c.rx_len as usize,
             writable: c.buffers.tx_size() - c.tx_len as usize,
             unacknowledged: c.tx_len as usize,

@@ -21,14 +21,25 @@ use crate::tables::time_wait::TimeWait;
 use crate::time::Instant;
 use crate::wire::addr::{Addr, LinkAddr, Tuple};
 use crate::wire::checksum::{self, Sum};
+use crate::wire::ecn::Codepoint;
 use crate::wire::segment::{Control, Header, Segment};
 use crate::wire::seq::Seq;
 
 impl Tcp<'_> {
     /// Takes in the bytes after the IP header (RFC 9293 §3.10.7, SEGMENT ARRIVES). Poll for output afterwards.
     pub fn handle_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
+        self.handle_segment_with(now, arrival, Codepoint::NOT_ECT, bytes)
+    }
+
+    /// The same of a segment whose packet the network has marked: Congestion Experienced (RFC 3168 §5).
+    #[cfg(feature = "ecn")]
+    pub fn handle_marked_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
+        self.handle_segment_with(now, arrival, Codepoint::CE, bytes)
+    }
+
+    fn handle_segment_with(&mut self, now: Instant, arrival: &Arrival, codepoint: Codepoint, bytes: &[u8]) -> Verdict {
         match Addr::both(arrival.src, arrival.dst) {
-            Some((src, dst)) => self.handle_segment_between(now, src, dst, arrival.link_addr, bytes),
+            Some(addrs) => self.handle_segment_between(now, addrs, arrival.link_addr, codepoint, bytes),
             None => self.refuse(Rule::NotAnswerable),
         }
     }
@@ -37,9 +48,9 @@ impl Tcp<'_> {
     pub(crate) fn handle_segment_between(
         &mut self,
         now: Instant,
-        src: Addr,
-        dst: Addr,
+        (src, dst): (Addr, Addr),
         link_addr: LinkAddr,
+        codepoint: Codepoint,
         bytes: &[u8],
     ) -> Verdict {
         self.catch_up(now);
@@ -52,6 +63,7 @@ impl Tcp<'_> {
                     now,
                     tuple: &tuple,
                     link_addr,
+                    codepoint,
                     seg: &seg,
                     #[cfg(feature = "reset-diagnostics")]
                     len: bytes.len(),
@@ -189,7 +201,7 @@ impl Tcp<'_> {
     /// Recognizes an expected segment ([`synchronized::predict`]) and accepts it; returns `None` for any other. Payload is copied into the free
     /// part of the receive ring while it is summed. If the checksum is wrong RCV.NXT does not move, so the copy is never read.
     fn on_expected(&mut self, i: Id<Connection>, arriving: &Arriving<'_>, bytes: &[u8]) -> Option<Verdict> {
-        let Arriving { tuple, link_addr, seg, .. } = arriving;
+        let Arriving { tuple, seg, .. } = arriving;
         let c = &mut self.connections[i];
         // What came out of order waits in the free part.
         if !c.reassembly.is_empty() {
@@ -219,7 +231,7 @@ impl Tcp<'_> {
             segment_arrives::judge(&c.tcb, seg, self.settings.rst_policy)
         );
         self.last_connection = Some(i);
-        self.accept_expected(i, *link_addr, seg);
+        self.accept_expected(i, arriving);
         Some(Verdict { rule, action: Action::Accepted, state })
     }
 

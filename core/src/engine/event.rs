@@ -135,6 +135,9 @@ pub struct Status {
     /// Both ends have offered timestamps (RFC 7323).
     #[cfg(feature = "timestamps")]
     pub timestamps: bool,
+    /// Both ends have agreed on Explicit Congestion Notification (RFC 3168).
+    #[cfg(feature = "ecn")]
+    pub ecn: bool,
     /// Bytes ready to be received.
     pub readable: usize,
     /// Room in the send buffer, in bytes.

@@ -9,6 +9,7 @@ use crate::engine::dispatch::{grant, grant_answer};
 use crate::engine::replies::{REPLIES, Reply};
 use crate::engine::tcp::Tcp;
 use crate::id::{Id, ListenerId};
+use crate::rules::ecn::Agreed;
 use crate::rules::judgement::{Accepted, Answer, ForHalfOpen, ForHandshake, ForTimeWait, Judgement};
 use crate::rules::reset::Reset;
 use crate::rules::scale::{Scale, first_window};
@@ -57,6 +58,7 @@ impl Tcp<'_> {
                 self.settings.window_scale,
                 self.listeners[l].options.stream.rx_buffer(),
             ),
+            ecn: Agreed::in_syn(seg.header.control, self.settings.ecn),
             ..HalfOpen::EMPTY
         };
         self.half_open[h] = half;
@@ -255,6 +257,7 @@ impl Tcp<'_> {
     fn syn_ack_again(&mut self, arriving: &Arriving<'_>, h: Id<HalfOpen>) -> Action {
         let half = &mut self.half_open[h];
         half.recent.renew(&arriving.seg.header.options);
+        half.ecn.renew(arriving.seg.header.control);
         let action = grant(Action::SynAcked, &mut half.quota, arriving.now, &self.settings, &mut self.counters);
         if action == Action::SynAcked {
             self.reply_syn_ack(h);
@@ -277,7 +280,7 @@ impl Tcp<'_> {
             return None;
         }
         let i = self.allocate_connection(options.stream.rx_buffer(), options.stream.tx_buffer())?;
-        let HalfOpen { link_addr, quota, progress, .. } = self.half_open[h].clone();
+        let HalfOpen { link_addr, quota, progress, ecn, .. } = self.half_open[h].clone();
         #[cfg(feature = "sack")]
         let sack_permitted = self.half_open[h].sack_permitted;
         let (stamps, now) = (self.stamps_of(&tcb.tuple, tcb.stamps.recent()), self.clock.ms());
@@ -299,6 +302,7 @@ impl Tcp<'_> {
         (c.link_addr, c.quota) = (link_addr, quota);
         #[cfg(feature = "sack")]
         c.sack.begin(sack_permitted);
+        c.ecn.begin(ecn);
         c.set(Marks::UNACCEPTED);
         apply_options(c, &options.stream);
         c.owner = Owner::listener(l);

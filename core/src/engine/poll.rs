@@ -15,11 +15,14 @@ use crate::engine::keeping::Probe;
 use crate::engine::replies::Reply;
 use crate::engine::tcp::Tcp;
 use crate::id::Id;
+use crate::rules::ecn::Agreed;
 use crate::rules::scale::Scale;
+use crate::rules::tcb::Flags;
 use crate::rules::verdict::{CloseReason, ResetReason, State, Timer};
 use crate::time::{Instant, Millis};
 use crate::wire::addr::{LinkAddr, Tuple, endpoints};
 use crate::wire::checksum::{self, Sum};
+use crate::wire::ecn::Codepoint;
 #[cfg(feature = "sack")]
 use crate::wire::options::MAX_OPTIONS_LEN;
 use crate::wire::options::Options;
@@ -247,6 +250,15 @@ impl<'t, 's> Transmit<'t, 's> {
         self.what.hop_limit(self.tcp)
     }
 
+    /// Returns whether the segment's packet must say ECT(0) (RFC 3168 §5), so that the network marks it instead of dropping it.
+    #[cfg(feature = "ecn")]
+    pub fn is_ecn_capable(&self) -> bool {
+        match &self.what {
+            What::Reply | What::Probe(_) => false,
+            What::Segment(i, plan) => send::codepoint(self.connection(*i), plan) == Codepoint::ECT,
+        }
+    }
+
     /// Returns the link address to send to; `None` if it must be resolved first, see [`Transmit::set_link_addr`] and [`Transmit::defer`].
     pub fn link_addr(&self) -> Option<LinkAddr> {
         match &self.what {
@@ -334,8 +346,8 @@ impl<'t, 's> Transmit<'t, 's> {
         Ok(len)
     }
 
-    /// Writes the segment into a buffer that is just as long.
-    pub(crate) fn emit_whole(self, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+    /// Writes the segment into a buffer that is just as long. Returns the codepoint of its packet.
+    pub(crate) fn emit_whole(self, buf: &mut [u8]) -> Result<Codepoint, BufferTooSmall> {
         debug_assert_eq!(buf.len(), self.len(), "the buffer is as long as the segment");
         match self.what {
             What::Reply => {
@@ -343,14 +355,14 @@ impl<'t, 's> Transmit<'t, 's> {
                 self.tcp.pop_reply();
                 self.tcp.is_segments_turn = true;
                 self.finish(reason);
-                Ok(())
+                Ok(Codepoint::NOT_ECT)
             }
             What::Probe(probe) => {
                 let reason = self.write_reply(&self.tcp.offered(probe).reply, buf)?;
                 self.tcp.sent_probe(probe);
                 self.tcp.is_segments_turn = true;
                 self.finish(reason);
-                Ok(())
+                Ok(Codepoint::NOT_ECT)
             }
             What::Segment(i, plan) => self.emit_segment(i, &plan, buf),
         }
@@ -365,7 +377,7 @@ impl<'t, 's> Transmit<'t, 's> {
         Ok(reply.reason)
     }
 
-    fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<(), BufferTooSmall> {
+    fn emit_segment(self, i: Id<Connection>, plan: &Plan, buf: &mut [u8]) -> Result<Codepoint, BufferTooSmall> {
         debug_assert_eq!(self.tcp.ready.first(), Some(i), "the segment offered is the first ready one's");
         let said = self.tcp.reason_of(&self.what);
         let Tcp { settings, connections, pool, clock, counters, .. } = &mut *self.tcp;
@@ -386,6 +398,7 @@ impl<'t, 's> Transmit<'t, 's> {
         if is_again(c, plan) {
             count(&mut counters.retransmissions);
         }
+        let codepoint = send::codepoint(c, plan);
         send::sent(c, plan, clock.ms(), settings);
         // The next one's turn; this one comes back if it has more.
         self.tcp.pop_ready();
@@ -404,7 +417,7 @@ impl<'t, 's> Transmit<'t, 's> {
             }
         };
         self.finish(reason);
-        Ok(())
+        Ok(codepoint)
     }
 
     fn finish(self, reset: Option<ResetReason>) {
@@ -539,5 +552,20 @@ fn header_of(c: &Connection, plan: &Plan, now: Millis, settings: &Settings) -> H
             header.control.set(Control::PSH, plan.push);
         }
     }
+    if cfg!(feature = "ecn") {
+        header.control |= ecn_flags(c, plan, settings);
+    }
     header
+}
+
+/// The flags of RFC 3168. A SYN that must be sent again does not ask: a middlebox may drop one that does (§6.1.1.1).
+fn ecn_flags(c: &Connection, plan: &Plan, settings: &Settings) -> Control {
+    match plan.kind {
+        Kind::Syn => Agreed::asking(settings.ecn && !c.has(Flags::SYN_RESENT)),
+        Kind::SynAck => c.ecn.agreed().answering(),
+        Kind::Reset(_) => Control::empty(),
+        Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
+            c.ecn.telling(send::is_new_payload(plan))
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl Reply {
             seq: half.iss,
             ack: half.irs + 1,
             wnd,
-            control: Control::SYN | Control::ACK,
+            control: Control::SYN | Control::ACK | half.ecn.answering(),
             options,
             reason: None,
             is_of_retired: false,

@@ -10,6 +10,8 @@ use super::{ext_headers::ICMPV6, ndp};
 use crate::counters::count;
 use crate::time::Instant;
 use crate::wire::addr::LinkAddr;
+#[cfg(feature = "ipv6")]
+use crate::wire::ecn::Codepoint;
 
 /// Bytes of an Ethernet II header.
 const HEADER: usize = 14;
@@ -106,7 +108,7 @@ impl Link<'_> {
             count(&mut self.counters.neighbor_solicitations);
             let (group, link_addr) = ndp::solicited_group(target);
             let packet = self.medium.emit_header(buf, link_addr, headers::IPV6);
-            headers::emit_ipv6_header(packet, &source, &group, ICMPV6, ndp::FROM_LINK);
+            headers::emit_ipv6_header(packet, &source, &group, ICMPV6, ndp::FROM_LINK, Codepoint::NOT_ECT);
             ndp::emit_solicitation(&mut packet[headers::IPV6_HEADER..], ours, source_v6, target);
         }
     }

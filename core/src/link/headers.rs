@@ -3,6 +3,7 @@
 
 use crate::wire::addr::Addr;
 use crate::wire::checksum::{self, ChecksumBy, Sum};
+use crate::wire::ecn::Codepoint;
 
 /// Bytes of an IPv4 header as we send it: without options.
 pub(super) const IPV4_HEADER: usize = 20;
@@ -27,6 +28,7 @@ pub(super) struct Ipv4<'p> {
     pub(super) dst: Addr,
     pub(super) protocol: u8,
     pub(super) is_fragment: bool,
+    pub(super) codepoint: Codepoint,
     /// With its options; shorter than it may be where the packet says so.
     pub(super) header: &'p [u8],
     pub(super) payload: &'p [u8],
@@ -43,6 +45,7 @@ impl Ipv4<'_> {
             src: Addr::from_v4_octets(*src),
             dst: Addr::from_v4_octets(*dst),
             protocol: protocol[1],
+            codepoint: Codepoint::of((first >> 16) as u8),
             is_fragment: u32::from_be_bytes(*fragment) & MORE_FRAGMENTS_AND_OFFSET != 0,
             header,
             payload,
@@ -66,6 +69,7 @@ pub(super) struct Ipv6<'p> {
     pub(super) src: Option<Addr>,
     pub(super) dst: Option<Addr>,
     pub(super) next: u8,
+    pub(super) codepoint: Codepoint,
     pub(super) payload: &'p [u8],
 }
 
@@ -76,10 +80,11 @@ impl Ipv6<'_> {
         let (first, rest) = packet.split_first_chunk::<8>()?;
         let (src, rest) = rest.split_first_chunk()?;
         let (dst, rest) = rest.split_first_chunk()?;
-        let [version, _, _, _, high, low, next, _] = *first;
+        let [version, class, _, _, high, low, next, _] = *first;
         let payload = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
         let (src, dst) = (Addr::from_v6_octets(src), Addr::from_v6_octets(dst));
-        (version >> 4 == 6).then_some(Ipv6 { src, dst, next, payload })
+        let codepoint = Codepoint::of(class >> 4);
+        (version >> 4 == 6).then_some(Ipv6 { src, dst, next, codepoint, payload })
     }
 }
 
@@ -94,19 +99,26 @@ pub(super) fn ethertype(is_v4: bool) -> u16 {
 }
 
 /// Writes the IP header in front of a segment that fills the rest of `packet`.
-pub(super) fn emit_ip_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, by: ChecksumBy) {
+pub(super) fn emit_ip_header(
+    packet: &mut [u8],
+    src: &Addr,
+    dst: &Addr,
+    hop_limit: u8,
+    codepoint: Codepoint,
+    by: ChecksumBy,
+) {
     #[cfg(feature = "ipv6")]
     if !src.is_v4() {
-        return emit_ipv6_header(packet, src, dst, TCP, hop_limit);
+        return emit_ipv6_header(packet, src, dst, TCP, hop_limit, codepoint);
     }
-    emit_ipv4_header(packet, src, dst, hop_limit, by);
+    emit_ipv4_header(packet, src, dst, hop_limit, codepoint, by);
 }
 
 /// "Don't fragment" is set, so the identification means nothing (RFC 6864 §4.1).
-fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, by: ChecksumBy) {
+fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, codepoint: Codepoint, by: ChecksumBy) {
     let total_len = packet.len() as u16;
     let Some(header) = packet.as_chunks_mut::<4>().0.first_chunk_mut() else { return };
-    let lengths = 4 << 28 | (IPV4_HEADER as u32 / 4) << 24 | u32::from(total_len);
+    let lengths = 4 << 28 | (IPV4_HEADER as u32 / 4) << 24 | u32::from(codepoint.octet()) << 16 | u32::from(total_len);
     let protocol = u32::from(hop_limit) << 24 | u32::from(TCP) << 16;
     let words =
         [lengths.to_be_bytes(), DONT_FRAGMENT.to_be_bytes(), protocol.to_be_bytes(), src.v4_octets(), dst.v4_octets()];
@@ -120,13 +132,20 @@ fn emit_ipv4_header(packet: &mut [u8], src: &Addr, dst: &Addr, hop_limit: u8, by
     }
 }
 
-/// Traffic class and flow label are zero, which RFC 6437 §3 lets a sender say that labels no flows.
+/// But for the ECN field traffic class and flow label are zero, which RFC 6437 §3 lets a sender say that labels no flows.
 #[cfg(feature = "ipv6")]
-pub(super) fn emit_ipv6_header(packet: &mut [u8], src: &Addr, dst: &Addr, next: u8, hop_limit: u8) {
+pub(super) fn emit_ipv6_header(
+    packet: &mut [u8],
+    src: &Addr,
+    dst: &Addr,
+    next: u8,
+    hop_limit: u8,
+    codepoint: Codepoint,
+) {
     let payload_len = packet.len().saturating_sub(IPV6_HEADER) as u16;
     let Some(header) = packet.as_chunks_mut::<4>().0.first_chunk_mut::<{ IPV6_HEADER / 4 }>() else { return };
     let [version, lengths, addresses @ ..] = header;
-    *version = (6_u32 << 28).to_be_bytes();
+    *version = (6_u32 << 28 | u32::from(codepoint.octet()) << 20).to_be_bytes();
     *lengths = (u32::from(payload_len) << 16 | u32::from(next) << 8 | u32::from(hop_limit)).to_be_bytes();
     for (to, from) in addresses.iter_mut().zip(src.all_words().iter().chain(dst.all_words())) {
         *to = from.to_ne_bytes();

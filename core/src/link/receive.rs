@@ -17,6 +17,7 @@ use crate::counters::count;
 use crate::rules::verdict::{Rule, Verdict};
 use crate::time::Instant;
 use crate::wire::addr::{Addr, LinkAddr};
+use crate::wire::ecn::Codepoint;
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +67,7 @@ impl Link<'_> {
             Ok(ipv4.payload)
         };
         let is_answerable = !is_group && (is_known || !is_to_many && self.is_answerable(src));
-        self.handle_tcp(now, (src, dst), link_addr, found, is_answerable)
+        self.handle_tcp(now, (src, dst), (link_addr, ipv4.codepoint), found, is_answerable)
     }
 
     /// A whole ICMP error to us is looked at; everything that is not TCP is for the IP stack beside us.
@@ -112,7 +113,8 @@ impl Link<'_> {
         };
         let src = ipv6.src.unwrap_or(Addr::ZERO);
         let is_from_host = is_known || ipv6.src.is_some_and(|src| self.is_answerable(src));
-        self.handle_tcp(now, (src, dst), link_addr, found, is_from_host && !is_group && !is_to_many)
+        let is_answerable = is_from_host && !is_group && !is_to_many;
+        self.handle_tcp(now, (src, dst), (link_addr, ipv6.codepoint), found, is_answerable)
     }
 
     #[cfg(not(feature = "ipv6"))]
@@ -143,15 +145,15 @@ impl Link<'_> {
     fn handle_tcp(
         &mut self,
         now: Instant,
-        (src, dst): (Addr, Addr),
-        link_addr: LinkAddr,
+        addrs: (Addr, Addr),
+        (link_addr, codepoint): (LinkAddr, Codepoint),
         found: Result<&[u8], Rule>,
         is_answerable: bool,
     ) -> Received {
         Received::Taken(match found {
             Err(Rule::Malformed) => self.tcp.refuse(Rule::Malformed),
             _ if !is_answerable => self.tcp.refuse(Rule::NotAnswerable),
-            Ok(segment) => self.tcp.handle_segment_between(now, src, dst, link_addr, segment),
+            Ok(segment) => self.tcp.handle_segment_between(now, addrs, link_addr, codepoint, segment),
             Err(rule) => {
                 if rule == Rule::Fragment {
                     count(&mut self.counters.fragments);

@@ -195,8 +195,8 @@ impl Link<'_> {
         let hop_limit = what.hop_limit(&self.tcp);
         let packet = self.medium.emit_header(buf, link_addr, headers::ethertype(is_v4));
         let (_, segment) = packet.split_at_mut_checked(headers::ip_header_len(is_v4)).ok_or(BufferTooSmall)?;
-        self.tcp.transmit(what, now).emit_whole(segment)?;
-        headers::emit_ip_header(packet, &local_addr, &remote_addr, hop_limit, self.checksum);
+        let codepoint = self.tcp.transmit(what, now).emit_whole(segment)?;
+        headers::emit_ip_header(packet, &local_addr, &remote_addr, hop_limit, codepoint, self.checksum);
         Ok(())
     }
 }

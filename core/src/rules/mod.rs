@@ -6,6 +6,11 @@
 
 pub(crate) mod challenge;
 pub(crate) mod closed;
+#[cfg(feature = "ecn")]
+pub(crate) mod ecn;
+#[cfg(not(feature = "ecn"))]
+#[path = "no_ecn.rs"]
+pub(crate) mod ecn;
 pub(crate) mod judgement;
 pub(crate) mod listen;
 pub(crate) mod reset;

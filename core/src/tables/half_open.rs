@@ -2,6 +2,7 @@
 
 use crate::id::ListenerId;
 use crate::rules::challenge::Quota;
+use crate::rules::ecn::Agreed;
 use crate::rules::scale::Scale;
 use crate::rules::stamps::{Recent, Stamps};
 use crate::rules::tcb::{Flags, Tcb};
@@ -30,6 +31,7 @@ pub(crate) struct HalfOpen {
     pub(crate) recent: Recent,
     /// How windows are scaled, both SYNs considered.
     pub(crate) scale: Scale,
+    pub(crate) ecn: Agreed,
 }
 
 /// How far a handshake has come, in one byte.
@@ -107,6 +109,7 @@ impl Record for HalfOpen {
         sack_permitted: false,
         recent: Recent::NONE,
         scale: Scale::NONE,
+        ecn: Agreed::NOT,
     };
 
     fn tuple(&self) -> &Tuple {

@@ -75,20 +75,23 @@ mod budget {
     const LIMITS: usize =
         (price(cfg!(feature = "keepalive"), 5) + price(cfg!(feature = "deadlines"), 10)).next_multiple_of(4);
 
-    /// What SACK, CUBIC and timestamps keep in a connection's record.
+    /// What SACK, CUBIC, timestamps and ECN keep in a connection's record.
     const SACK: usize = price(cfg!(feature = "sack"), 28);
     const CUBIC: usize = price(cfg!(feature = "cubic"), 16);
     const STAMPS: usize = price(cfg!(feature = "timestamps"), 16);
+    const ECN: usize = price(cfg!(feature = "ecn"), 4);
 
     /// What window scale does: each count of bytes is twice as long.
     const SCALE: usize = price(
         cfg!(feature = "window-scale"),
-        48 + price(cfg!(feature = "sack"), 16) + price(cfg!(feature = "cubic"), 8),
+        48 + price(cfg!(feature = "sack"), 16) + price(cfg!(feature = "cubic"), 8) + price(cfg!(feature = "ecn"), 4),
     );
 
     /// What a half-open record keeps of the peer's offers, and one in TIME-WAIT.
     const OFFERS: usize =
-        price(cfg!(any(feature = "sack", feature = "window-scale")), 4) + price(cfg!(feature = "timestamps"), 8);
+        (price(cfg!(feature = "sack"), 1) + price(cfg!(feature = "window-scale"), 3) + price(cfg!(feature = "ecn"), 1))
+            .next_multiple_of(4)
+            + price(cfg!(feature = "timestamps"), 8);
     const AGREED: usize = price(cfg!(feature = "window-scale"), 4) + price(cfg!(feature = "timestamps"), 8);
 
     const fn price(is_on: bool, bytes: usize) -> usize {
@@ -101,7 +104,7 @@ mod budget {
     }
 
     const _: () =
-        assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK + CUBIC + STAMPS + SCALE + LONGER);
+        assert!(one_of_two::<Storage<3, 0, 1, 1, 0>>() == 140 + LIMITS + SACK + CUBIC + STAMPS + SCALE + ECN + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 3, 1, 0>>() == 44 + OFFERS + LONGER);
     const _: () = assert!(one_of_two::<Storage<1, 0, 1, 3, 0>>() == 36 + AGREED + LONGER);
 }

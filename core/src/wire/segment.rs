@@ -18,7 +18,7 @@ pub const HEADER_WITH_MSS_LEN: usize = HEADER_LEN + 4;
 const CHECKSUM: Range<usize> = 16..18;
 
 bitflags::bitflags! {
-    /// The control bits that take part in the rules. CWR and ECE are neither read nor sent.
+    /// The control bits that take part in the rules, and with the feature `ecn` those two of RFC 3168, which without it are neither read nor sent.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
     pub struct Control: u8 {
         /// No more data from the sender.
@@ -33,6 +33,12 @@ bitflags::bitflags! {
         const ACK = 0x10;
         /// The urgent pointer is significant.
         const URG = 0x20;
+        /// ECN-Echo (RFC 3168 §6.1).
+        #[cfg(feature = "ecn")]
+        const ECE = 0x40;
+        /// Congestion Window Reduced (RFC 3168 §6.1).
+        #[cfg(feature = "ecn")]
+        const CWR = 0x80;
     }
 }
 

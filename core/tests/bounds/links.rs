@@ -8,7 +8,7 @@ use tcp_reset_core::{CloseReason, ConnectionHandle, Event, Instant, LinkAddr, Li
 
 use crate::support::family::{Family, over_each};
 use crate::support::packet::neighbors::{answer, is_about_neighbors, read_question};
-use crate::support::packet::{ETHERNET_HEADER, Mac, ip_packet, ip_part, on_ethernet, read_ip};
+use crate::support::packet::{CONTROLS, ETHERNET_HEADER, Mac, ip_packet, ip_part, on_ethernet, read_ip};
 use crate::support::rig::frames::{Drained, drain, interface, link};
 use crate::support::rig::{Raw, START, quick_config, small_stream};
 use crate::support::table::{ACK, FIN, RST, SYN};
@@ -33,7 +33,7 @@ fn read(packet: &[u8]) -> (IpAddr, u8, u32) {
     let (src, _, segment) = read_ip(packet);
     let seq = u32::from_be_bytes(segment[4..8].try_into().unwrap());
     let controls = u32::from(segment[13] & SYN != 0) + u32::from(segment[13] & FIN != 0);
-    (src, segment[13], seq.wrapping_add(controls))
+    (src, segment[13] & CONTROLS, seq.wrapping_add(controls))
 }
 
 /// The peer's segment from `port` to `to`.

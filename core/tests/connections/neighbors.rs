@@ -10,7 +10,7 @@ use crate::ms;
 use crate::support::family::{Family, over_each};
 use crate::support::packet;
 use crate::support::packet::neighbors::{answer, read_question};
-use crate::support::packet::{ETHERNET_HEADER, Mac, ip_packet, on_ethernet};
+use crate::support::packet::{CONTROLS, ETHERNET_HEADER, Mac, ip_packet, on_ethernet};
 use crate::support::rig::frames::{Drained, drain, interface, link};
 use crate::support::rig::{LargeStore, Raw, START, peer, small_listener, small_stream, us};
 use crate::support::table::{ACK, RST, SYN};
@@ -62,7 +62,7 @@ fn seq_of(f: &[u8]) -> u32 {
 }
 
 fn flags_of(f: &[u8]) -> u8 {
-    segment_in(f)[13]
+    segment_in(f)[13] & CONTROLS
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tcp_reset_core::{
 };
 
 use crate::support::family::over_each;
+use crate::support::packet::CONTROLS;
 use crate::support::rig;
 use crate::support::rig::{
     Engine, PEER_ISN, Raw, Rig, START, Store, end_of as closed, peer, quick_config, small_listener, small_stream, us,
@@ -134,7 +135,7 @@ fn a_reset_from_syn_sent_goes_before_the_syn() {
             while l.engine.tcp.has_output() {
                 if let Output::Transmit(transmit) = l.engine.tcp.poll_output(l.engine.now) {
                     transmit.emit(&mut buffer).unwrap();
-                    flags.push(buffer[13]);
+                    flags.push(buffer[13] & CONTROLS);
                 }
             }
             flags

@@ -9,7 +9,9 @@ use tcp_reset_core::{ChecksumBy, Config, LinkAddr, ListenOptions, Rule, StreamOp
 use crate::links::{ITS_MAC, MAC, frames_out, with_link};
 use crate::support::family::{Family, over_each};
 use crate::support::packet::neighbors::{answer, read_question};
-use crate::support::packet::{ETHERNET_HEADER, TCP, checksum, ip_packet, on_ethernet, read_ip, upper_checksum};
+use crate::support::packet::{
+    CONTROLS, ETHERNET_HEADER, TCP, checksum, ip_packet, on_ethernet, read_ip, upper_checksum,
+};
 use crate::support::rig::{Raw, START, peer, small_listener, small_stream, us};
 use crate::support::table::{ACK, FIN, PSH, RST, SYN};
 
@@ -154,7 +156,7 @@ impl Talk<'_, '_> {
     }
 
     fn last_flags(&self) -> u8 {
-        self.last()[13]
+        self.last()[13] & CONTROLS
     }
 
     /// The number behind the last segment, which holds a control or nothing.

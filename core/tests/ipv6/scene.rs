@@ -86,6 +86,7 @@ impl Conn {
             seq: self.seq,
             ack: self.ack,
             flags,
+            ecn: 0,
             wnd: WINDOW,
             urgent: 0,
             options: Vec::new(),

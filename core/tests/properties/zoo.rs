@@ -150,6 +150,7 @@ impl<'s> Zookeeper<'s> {
             seq: IRS + after_irs,
             ack: self.end(home, port),
             flags,
+            ecn: 0,
             wnd: 1_000,
             text: text.to_vec(),
             ..Seg::default()
@@ -207,6 +208,7 @@ pub(crate) fn near() -> impl Strategy<Value = (u16, Seg)> {
                 seq: IRS.wrapping_add_signed(1 + seq),
                 ack: ack as u32,
                 flags,
+                ecn: 0,
                 wnd,
                 urgent,
                 options,

@@ -242,6 +242,7 @@ impl<'s> Life<'s> {
             seq,
             ack,
             flags: FLAGS[usize::from(flags)],
+            ecn: 0,
             wnd: [0, 0, 1, 40, 64, 500, 4_000, 65_535][usize::from(wnd)],
             urgent: u16::from(extra),
             options: Vec::new(),

@@ -15,6 +15,8 @@ pub(crate) const RST: u8 = 0x04;
 pub(crate) const PSH: u8 = 0x08;
 pub(crate) const ACK: u8 = 0x10;
 pub(crate) const URG: u8 = 0x20;
+/// All of these, which ECE and CWR are not.
+pub(crate) const CONTROLS: u8 = 0x3f;
 
 pub(crate) const BROADCAST: Mac = [0xff; 6];
 /// EtherTypes.
@@ -162,18 +164,26 @@ pub(crate) fn ip_part(src: IpAddr, dst: IpAddr, offset: u16, more: bool, spare: 
     ip(src, dst, FRAGMENT, &[&header, segment].concat())
 }
 
+/// Returns what an ECN field says of a segment that may be marked: that of payload alone (RFC 3168 §6.1.4).
+fn ecn_field(field: u8, segment: &[u8]) -> u8 {
+    let has_payload = segment.len() > usize::from(segment[12] >> 4) * 4;
+    if cfg!(feature = "ecn") && has_payload { field & 0b10 } else { 0 }
+}
+
 /// Reads a packet around a segment that we sent: every byte of its header is what it must be.
 pub(crate) fn read_ip(packet: &[u8]) -> (IpAddr, IpAddr, &[u8]) {
     if packet[0] >> 4 == 4 {
         let (header, segment) = packet.split_at(IPV4_HEADER);
         let [high, low] = (packet.len() as u16).to_be_bytes();
-        assert_eq!(header[..10], [0x45, 0, high, low, 0, 0, 0x40, 0, HOPS, TCP], "an IPv4 header without options");
+        let class = ecn_field(header[1], segment);
+        assert_eq!(header[..10], [0x45, class, high, low, 0, 0, 0x40, 0, HOPS, TCP], "an IPv4 header without options");
         assert_eq!(checksum(&[header]), 0, "header checksum");
         return (v4_at(header, 12).into(), v4_at(header, 16).into(), segment);
     }
     let (header, segment) = packet.split_at(IPV6_HEADER);
     let [high, low] = (segment.len() as u16).to_be_bytes();
-    assert_eq!(header[..8], [0x60, 0, 0, 0, high, low, TCP, HOPS], "an IPv6 header without class and label");
+    let class = ecn_field(header[1] >> 4, segment) << 4;
+    assert_eq!(header[..8], [0x60, class, 0, 0, high, low, TCP, HOPS], "an IPv6 header without class and label");
     (v6_at(header, 8).into(), v6_at(header, 24).into(), segment)
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Seg {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
+    /// ECE and CWR.
+    pub(crate) ecn: u8,
     pub(crate) wnd: u16,
     pub(crate) urgent: u16,
     pub(crate) options: Vec<u8>,
@@ -201,8 +203,8 @@ impl Seg {
 
     /// The segment's bytes between two addresses of one family.
     pub(crate) fn octets(&self, src: impl Into<IpAddr>, dst: impl Into<IpAddr>) -> Vec<u8> {
-        let Seg { sport, dport, seq, ack, flags, wnd, urgent, ref options, ref text } = *self;
-        let raw = Raw { seq, ack, flags, wnd, urgent, options, text };
+        let Seg { sport, dport, seq, ack, flags, ecn, wnd, urgent, ref options, ref text } = *self;
+        let raw = Raw { seq, ack, flags: flags | ecn, wnd, urgent, options, text };
         raw.bytes(SocketAddr::new(src.into(), sport), SocketAddr::new(dst.into(), dport))
     }
 
@@ -216,7 +218,8 @@ impl Seg {
             dport: u16_at(bytes, 2),
             seq: u32_at(bytes, 4),
             ack: u32_at(bytes, 8),
-            flags: bytes[13],
+            flags: bytes[13] & 0x3f,
+            ecn: bytes[13] & 0xc0,
             wnd: u16_at(bytes, 14),
             urgent: u16_at(bytes, 18),
             options: bytes[HEADER..header].to_vec(),
@@ -229,7 +232,7 @@ impl Seg {
         let seg = Seg::parse(bytes);
         assert_eq!(tcp_checksum(src, dst, bytes), 0, "checksum of {bytes:?}");
         assert_eq!(bytes[12] & 0x0f, 0, "reserved bits");
-        assert_eq!(bytes[13] & !0x3f, 0, "unknown control bits");
+        assert!(seg.ecn == 0 || cfg!(feature = "ecn"), "unknown control bits");
         seg.assert_sane();
         seg
     }

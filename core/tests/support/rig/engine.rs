@@ -20,6 +20,8 @@ pub(crate) struct Sent {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
+    /// ECE and CWR.
+    pub(crate) ecn: u8,
     pub(crate) wnd: u32,
     pub(crate) options: Vec<u8>,
     pub(crate) text: Vec<u8>,
@@ -35,9 +37,10 @@ impl Sent {
     }
 
     fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, bytes: &[u8]) -> Sent {
-        let segment::Seg { sport, dport, seq, ack, flags, wnd, urgent: _, options, text } = segment::Seg::parse(bytes);
+        let segment::Seg { sport, dport, seq, ack, flags, ecn, wnd, urgent: _, options, text } =
+            segment::Seg::parse(bytes);
         assert_eq!((sport, dport), (src.port(), dst.port()), "ports in the header");
-        Sent { src, dst, seq, ack, flags, wnd: wnd.into(), options, text, reason, checksum: u16_at(bytes, 16) }
+        Sent { src, dst, seq, ack, flags, ecn, wnd: wnd.into(), options, text, reason, checksum: u16_at(bytes, 16) }
     }
 }
 

@@ -1,0 +1,111 @@
+//! Explicit Congestion Notification (RFC 3168): the network marks what it would else have to drop, the receiver echoes the mark, and the sender, which has
+//! then less out, says so.
+
+use crate::rules::ecn::Agreed;
+use crate::size::{Size, saturated};
+use crate::wire::ecn::Codepoint;
+use crate::wire::segment::{Control, Segment};
+
+bitflags::bitflags! {
+    /// Two of them stand where the flags do by which the peer is told.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct State: u16 {
+        /// Both SYNs have agreed on it.
+        const ENABLED = 1 << 0;
+        /// Something has arrived marked, and its sender has not said yet that it knows.
+        const ECHO = Control::ECE.bits() as u16;
+        /// Less may be out than before; the next new payload says so.
+        const REDUCED = Control::CWR.bits() as u16;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ecn {
+    state: State,
+    /// What was out when the peer told of a mark, and is not acknowledged since: more marks of it say nothing new.
+    until: Size,
+}
+
+impl Ecn {
+    pub(crate) const NEW: Ecn = Ecn { state: State::empty(), until: 0 };
+
+    /// The peer's SYN has come.
+    pub(crate) fn begin(&mut self, agreed: Agreed) {
+        *self = Ecn::NEW;
+        self.state.set(State::ENABLED, agreed.is_agreed());
+    }
+
+    pub(crate) fn agreed(&self) -> Agreed {
+        Agreed::of(self.is_enabled())
+    }
+
+    /// Returns whether both ends have agreed on it.
+    #[inline]
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.state.contains(State::ENABLED)
+    }
+
+    /// A segment is accepted. Returns whether its sender is to be answered at once: it has little out, perhaps a single segment.
+    #[inline]
+    pub(crate) fn note(&mut self, seg: &Segment<'_>, codepoint: Codepoint) -> bool {
+        (codepoint.is_ce() || seg.has(Control::CWR)) && self.note_news(seg, codepoint)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_news(&mut self, seg: &Segment<'_>, codepoint: Codepoint) -> bool {
+        // Nothing else may be marked (§6.1.4).
+        if !self.is_enabled() || seg.payload.is_empty() {
+            return false;
+        }
+        let is_reduced = seg.has(Control::CWR);
+        if is_reduced {
+            self.state.remove(State::ECHO);
+        }
+        if codepoint.is_ce() {
+            self.state.insert(State::ECHO);
+        }
+        is_reduced
+    }
+
+    /// What a segment says that acknowledges; `is_new` of one with payload that was never sent before.
+    #[inline]
+    pub(crate) fn telling(&self, is_new: bool) -> Control {
+        let told = if is_new { Control::ECE | Control::CWR } else { Control::ECE };
+        Control::from_bits_retain(self.state.bits() as u8) & told
+    }
+
+    /// New payload went out.
+    #[inline]
+    pub(crate) fn told(&mut self) {
+        self.state.remove(State::REDUCED);
+    }
+
+    /// Returns whether the peer tells of a mark, and for the first time of what is out.
+    #[inline]
+    pub(crate) fn is_news_in(&self, control: Control) -> bool {
+        self.is_enabled() && control.contains(Control::ECE) && !self.is_held()
+    }
+
+    /// The congestion window was reduced.
+    pub(crate) fn reduced(&mut self) {
+        self.state.set(State::REDUCED, self.is_enabled());
+    }
+
+    /// The same because of a mark, with `flight` out.
+    pub(crate) fn hold(&mut self, flight: u32) {
+        self.until = saturated(flight);
+    }
+
+    /// Returns whether something is out of which a mark was told already.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.until > 0
+    }
+
+    /// SND.UNA has moved by `n`.
+    #[inline]
+    pub(crate) fn acknowledged(&mut self, n: u32) {
+        self.until = u32::from(self.until).saturating_sub(n) as Size;
+    }
+}
