@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tcp_reset_core::{Control, Instant};
 
-use crate::frame::Seen;
+use crate::frame::{Congestion, Seen};
 use crate::kernel::ETHERNET_HEADER_LEN;
 
 /// The frame at which [`Hostility::pull`] takes effect: by then a transfer runs.
@@ -28,6 +28,8 @@ pub struct Hostility {
     pub reorder: u8,
     /// Percentage of frames of which a bit is flipped, behind the IP header; what is no IP packet is left alone.
     pub corrupt: u8,
+    /// Percentage of frames that are marked as a congested router does, where they may be (RFC 3168).
+    pub mark: u8,
     /// The longest delay of a frame; each has its own.
     pub delay: Duration,
     /// How long the cable is pulled once, in the middle of the scenario.
@@ -37,15 +39,25 @@ pub struct Hostility {
 impl Hostility {
     /// Returns a moderate hostility: every fault happens several times in a transfer, and the transfer still ends soon.
     pub fn moderate(seed: u64) -> Hostility {
-        Hostility { seed, loss: 2, duplicate: 3, reorder: 5, corrupt: 0, delay: Duration::from_millis(4), pull: None }
+        Hostility {
+            seed,
+            loss: 2,
+            duplicate: 3,
+            reorder: 5,
+            corrupt: 0,
+            mark: 3,
+            delay: Duration::from_millis(4),
+            pull: None,
+        }
     }
 }
 
 impl fmt::Display for Hostility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hostility { seed, loss, duplicate, reorder, corrupt: _, delay, pull } = self;
+        let Hostility { seed, loss, duplicate, reorder, corrupt: _, mark, delay, pull } = self;
         let delay = delay.as_millis();
-        write!(f, "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, up to {delay} ms late")?;
+        write!(f, "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, {mark} % marked")?;
+        write!(f, ", up to {delay} ms late")?;
         match pull {
             Some(pull) => write!(f, ", pulled for {} s", pull.as_secs_f32()),
             None => Ok(()),
@@ -88,6 +100,8 @@ struct Lane {
     in_flight: Vec<InFlight>,
     /// Frames that are not reordered arrive no earlier than this.
     last: Option<Instant>,
+    /// Frames that were marked.
+    marked: u64,
 }
 
 impl Lane {
@@ -162,6 +176,14 @@ impl Cable {
         }
     }
 
+    /// Returns how many frames were marked on their way to an end.
+    pub fn marked(&self, toward: Toward) -> u64 {
+        match toward {
+            Toward::Us => self.to_us.marked,
+            Toward::Peer => self.to_peer.marked,
+        }
+    }
+
     /// Takes a frame at one end and decides what becomes of it.
     pub fn carry(&mut self, now: Instant, toward: Toward, bytes: &[u8]) -> Fate {
         self.frames += 1;
@@ -175,6 +197,14 @@ impl Cable {
         if self.happens(hostility.loss) {
             return Fate::Lost;
         }
+        let mut marked = Vec::new();
+        let bytes = if hostility.mark > 0 && self.happens(hostility.mark) {
+            marked.extend(bytes);
+            self.lane(toward).marked += u64::from(Congestion::mark(&mut marked));
+            &marked
+        } else {
+            bytes
+        };
         match Cable::first_to_corrupt(bytes).filter(|_| hostility.corrupt > 0) {
             Some(first) if self.happens(hostility.corrupt) => {
                 let mut bytes = bytes.to_vec();

@@ -16,6 +16,12 @@ const TCP_HEADER: usize = 20;
 /// Bytes of the timestamps option, and of its padding.
 const TIMESTAMPS: usize = 12;
 
+/// The control bits of RFC 3168, which no scenario tells a segment by.
+const ECN_FLAGS: Control = Control::ECE.union(Control::CWR);
+/// The ECN field's codepoints (RFC 3168 §5).
+const NOT_ECT: u8 = 0b00;
+const CE: u8 = 0b11;
+
 /// What a ladder shows of a TCP segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
@@ -27,7 +33,7 @@ pub struct Seen {
     pub seq: Seq,
     /// SEG.ACK.
     pub ack: Seq,
-    /// The control bits.
+    /// The control bits but ECE and CWR, see [`Congestion`].
     pub control: Control,
     /// SEG.WND.
     pub wnd: u16,
@@ -41,7 +47,7 @@ impl Seen {
     /// Reads a frame; `None` if it carries no TCP, or an IPv6 header that is followed by another than TCP's.
     pub fn parse(frame: &[u8]) -> Option<Seen> {
         let (src, dst, tcp) = tcp_of(frame)?;
-        let control = Control::from_bits_truncate(tcp.as_ref()[13]);
+        let control = Control::from_bits_truncate(tcp.as_ref()[13]) - ECN_FLAGS;
         Some(Seen {
             from: SocketAddr::new(src, tcp.src_port()),
             to: SocketAddr::new(dst, tcp.dst_port()),
@@ -91,6 +97,59 @@ impl Seen {
             TcpOption::TimeStamp { tsval, tsecr }.emit(tcp.options_mut());
         }
         tcp.fill_checksum(&self.from.ip().into(), &self.to.ip().into());
+    }
+}
+
+/// What a frame says of congestion (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Congestion {
+    /// Its packet may be marked instead of dropped: ECT.
+    pub is_capable: bool,
+    /// The receiver of marked payload says so.
+    pub ece: bool,
+    /// The sender says that it sends less.
+    pub cwr: bool,
+    /// It asks for ECN, or agrees.
+    pub is_syn: bool,
+}
+
+impl Congestion {
+    /// Reads a frame; `None` if it carries no TCP.
+    pub fn parse(frame: &[u8]) -> Option<Congestion> {
+        let (.., tcp) = tcp_of(frame)?;
+        let control = Control::from_bits_truncate(tcp.as_ref()[13]);
+        Some(Congestion {
+            is_capable: ecn_field(frame) != NOT_ECT,
+            ece: control.contains(Control::ECE),
+            cwr: control.contains(Control::CWR),
+            is_syn: control.contains(Control::SYN),
+        })
+    }
+
+    /// Marks a frame's packet as a router does that has too much to forward; returns whether it may be marked.
+    pub fn mark(frame: &mut [u8]) -> bool {
+        if Congestion::parse(frame).is_none_or(|congestion| !congestion.is_capable) {
+            return false;
+        }
+        let mut ethernet = EthernetFrame::new_unchecked(frame);
+        if ethernet.ethertype() == EthernetProtocol::Ipv4 {
+            let mut ip = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+            ip.set_ecn(CE);
+            ip.fill_checksum();
+        } else {
+            let mut ip = Ipv6Packet::new_unchecked(ethernet.payload_mut());
+            ip.set_traffic_class(ip.traffic_class() | CE);
+        }
+        true
+    }
+}
+
+fn ecn_field(frame: &[u8]) -> u8 {
+    let ethernet = EthernetFrame::new_unchecked(frame);
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_unchecked(ethernet.payload()).ecn(),
+        EthernetProtocol::Ipv6 => Ipv6Packet::new_unchecked(ethernet.payload()).traffic_class() & CE,
+        EthernetProtocol::Arp | EthernetProtocol::Unknown(_) => NOT_ECT,
     }
 }
 

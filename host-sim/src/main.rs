@@ -200,6 +200,7 @@ fn hostility(arguments: &Arguments) -> Option<Hostility> {
         duplicate: arguments.duplicate.unwrap_or(usual.duplicate),
         reorder: arguments.reorder.unwrap_or(usual.reorder),
         corrupt: usual.corrupt,
+        mark: usual.mark,
         delay: arguments.delay.map_or(usual.delay, |delay| Duration::from_millis(delay.into())),
         pull: arguments.pull.map(|pull| Duration::from_millis(pull.into())),
     })

@@ -90,7 +90,7 @@ fn transfers_hold_on_a_very_hostile_cable() {
         for seed in 0..5 {
             let pull = Some(Duration::from_secs(2));
             let delay = Duration::from_millis(30);
-            let hostility = Hostility { seed, loss: 15, duplicate: 15, reorder: 20, corrupt: 0, delay, pull };
+            let hostility = Hostility { seed, loss: 15, duplicate: 15, reorder: 20, corrupt: 0, mark: 0, delay, pull };
             play(scenario, Family::Ipv4, None, Some(hostility), 20 * PATIENCE)
                 .unwrap_or_else(|error| panic!("{}, seed {seed}: {error:#}", scenario.name));
         }

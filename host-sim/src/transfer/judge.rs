@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cable::Hostility;
+use crate::cable::{Hostility, Toward};
 use crate::family::Family;
 
 use super::content;
 use super::http::Server;
 use super::iperf::{self, Direction};
+use super::marks::Told;
 use super::net::Net;
 use super::options::{Options, url_host};
 use super::sockets;
@@ -22,9 +23,10 @@ const IPERF_PORT: u16 = 5_201;
 const START: Duration = Duration::from_secs(10);
 
 pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Result<i32> {
-    let Hostility { seed, loss, duplicate, reorder, corrupt, delay, .. } = options.hostility();
+    let Hostility { seed, loss, duplicate, reorder, corrupt, mark, delay, .. } = options.hostility();
     anstream::println!(
-        "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, {corrupt} % corrupt, up to {} ms late; \
+        "seed {seed}: {loss} % lost, {duplicate} % twice, {reorder} % out of order, {corrupt} % corrupt, {mark} % marked, \
+         up to {} ms late; \
          our buffers: {} bytes",
         delay.as_millis(),
         options.buffer
@@ -32,24 +34,30 @@ pub(super) fn run(net: &mut Net, families: &[Family], options: &Options) -> Resu
     let expected = content::digest(options.bytes);
     let mut are_all_right = true;
     for &family in families {
-        let mut note = |name, result: Result<Duration>| {
+        let mut judge = |name, toward, transfer: &mut dyn FnMut(&mut Net) -> Result<Duration>| {
+            net.restart_marks();
+            let result = transfer(net).and_then(|took| {
+                let told = if mark > 0 { Some(net.judge_marks(toward)?) } else { None };
+                Ok((took, told))
+            });
             are_all_right &= result.is_ok();
             tell(name, family, options.bytes, &result);
         };
-        note("curl fetches from us", fetch(net, family, options, &expected));
-        note("curl sends to us", put(net, family, options, &expected));
-        note("we send to iperf3", with_iperf(net, family, options, Direction::ToPeer));
-        note("iperf3 sends to us", with_iperf(net, family, options, Direction::ToUs));
+        judge("curl fetches from us", Toward::Peer, &mut |net| fetch(net, family, options, &expected));
+        judge("curl sends to us", Toward::Us, &mut |net| put(net, family, options, &expected));
+        judge("we send to iperf3", Toward::Peer, &mut |net| with_iperf(net, family, options, Direction::ToPeer));
+        judge("iperf3 sends to us", Toward::Us, &mut |net| with_iperf(net, family, options, Direction::ToUs));
     }
     Ok(i32::from(!are_all_right))
 }
 
-fn tell(name: &str, family: Family, bytes: u64, result: &Result<Duration>) {
+fn tell(name: &str, family: Family, bytes: u64, result: &Result<(Duration, Option<Told>)>) {
     match result {
-        Ok(took) => {
+        Ok((took, told)) => {
             let rate = bytes as f64 / took.as_secs_f64() / 1e3;
+            let marks = told.as_ref().map_or(String::new(), |told| format!("; {told}"));
             anstream::println!(
-                "{name:<22} {family}  {bytes} bytes in {:.1} s, {rate:.0} kB/s  holds",
+                "{name:<22} {family}  {bytes} bytes in {:.1} s, {rate:.0} kB/s{marks}  holds",
                 took.as_secs_f64()
             );
         }

@@ -7,6 +7,7 @@
 //! | `http` | a server: content to be fetched, and content that is sent there, each with its digest |
 //! | `iperf` | a client of iperf3's server |
 //! | `sockets` | what the kernel tells of its sockets |
+//! | `marks` | what both ends say of packets that were marked |
 //! | `judge` | the transfers that must hold |
 //! | `fairness` | `host-sim fairness`: our connections beside Linux's over one bottleneck |
 
@@ -15,6 +16,7 @@ mod fairness;
 mod http;
 mod iperf;
 mod judge;
+mod marks;
 mod net;
 mod options;
 mod sockets;
@@ -27,7 +29,7 @@ use tcp_reset_core::{MAX_BUFFER, Storage};
 
 use crate::cable::Cable;
 use crate::family::Family;
-use crate::kernel::WireKind;
+use crate::kernel::{self, WireKind};
 
 pub use self::fairness::{FairnessOptions, run as run_fairness};
 use self::http::Server;
@@ -49,6 +51,10 @@ pub fn run(options: &Options) -> Result<i32> {
     let cable = Cable::new(Some(options.hostility()));
     let storage: &'static mut Board = Box::leak(Box::new(Board::new()));
     let mut net = Net::lay(families, kind, cable, options.buffer, storage)?;
+    if options.mark > 0 {
+        kernel::set_net_sysctl("ipv4/tcp_ecn", "1")
+            .context("cannot make the kernel ask for ECN (/proc/sys must be writable; or: --mark 0)")?;
+    }
     if let Some(command) = &options.exec {
         let server = url_host(*first);
         let mut http = Server::new(&mut net, *first)?;

@@ -15,6 +15,8 @@ use crate::family::Family;
 use crate::kernel::{self, Wire, WireKind};
 use crate::world::OUR_MAC;
 
+use super::marks::{Marks, Told};
+
 /// How often programs that we started are asked whether they have ended.
 const PATROL: Duration = Duration::from_millis(10);
 
@@ -24,6 +26,7 @@ pub(super) struct Net {
     ours: Endpoint,
     started: WallClock,
     next: Option<Instant>,
+    marks: Marks,
     pub(super) stream: StreamOptions,
 }
 
@@ -47,7 +50,8 @@ impl Net {
             families.iter().map(|family| Interface { addr: family.our_addr(), prefix: family.prefix() }).collect();
         ours.set_addresses(&interfaces)?;
         let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::default() };
-        Ok(Net { wire, cable, ours, started: WallClock::now(), next: None, stream })
+        let marks = Marks::default();
+        Ok(Net { wire, cable, ours, started: WallClock::now(), next: None, marks, stream })
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -56,6 +60,19 @@ impl Net {
 
     pub(super) fn ours(&mut self) -> &mut Endpoint {
         &mut self.ours
+    }
+
+    /// Counts marks from here on.
+    pub(super) fn restart_marks(&mut self) {
+        self.marks.restart(&self.cable);
+    }
+
+    /// Judges what became of the marks on the way to an end.
+    ///
+    /// # Errors
+    /// As [`Marks::judge`].
+    pub(super) fn judge_marks(&self, toward: Toward) -> Result<Told> {
+        self.marks.judge(&self.cable, toward)
     }
 
     /// Queues as much as there is room for.
@@ -132,12 +149,14 @@ impl Net {
         let mut buf = [0; MAX_FRAME];
         while let Some(len) = self.wire.recv(&mut buf).context("cannot take a frame off the wire")? {
             let now = self.now();
+            self.marks.see(Toward::Us, &buf[..len]);
             self.cable.carry(now, Toward::Us, &buf[..len]);
         }
         while let Some(frame) = self.cable.take(self.now(), Toward::Us) {
             let now = self.now();
             let (_, answer) = self.ours.receive(now, &frame);
             if let Some(answer) = answer {
+                self.marks.see(Toward::Peer, &answer.bytes);
                 self.cable.carry(now, Toward::Peer, &answer.bytes);
             }
         }
@@ -145,6 +164,7 @@ impl Net {
         let drained = self.ours.drain(now)?;
         self.next = drained.next;
         for sent in drained.frames {
+            self.marks.see(Toward::Peer, &sent.bytes);
             self.cable.carry(now, Toward::Peer, &sent.bytes);
         }
         while let Some(frame) = self.cable.take(self.now(), Toward::Peer) {

@@ -35,6 +35,9 @@ pub struct Options {
     /// Percentage of frames of which a bit is flipped
     #[arg(long, value_name = "PERCENT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=50))]
     pub(super) corrupt: u8,
+    /// Percentage of frames that are marked as a congested router does, where they may be (RFC 3168); more than 0 makes the kernel ask for ECN
+    #[arg(long, value_name = "PERCENT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=50))]
+    pub(super) mark: u8,
     /// The longest delay of a frame each way
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(..=1_000))]
     pub(super) delay: u16,
@@ -57,6 +60,7 @@ impl Options {
             duplicate: self.duplicate,
             reorder: self.reorder,
             corrupt: self.corrupt,
+            mark: self.mark,
             delay: Duration::from_millis(self.delay.into()),
             pull: None,
         }
