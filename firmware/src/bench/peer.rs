@@ -277,6 +277,9 @@ impl Peer {
         tcp.set_rst(control & RST != 0);
         tcp.set_psh(control & PSH != 0);
         tcp.set_ack(control & ACK != 0);
+        let agrees = control & SYN != 0 && cfg!(feature = "bench-ecn");
+        tcp.set_ece(agrees);
+        tcp.set_cwr(agrees && control & ACK == 0);
         // A window that changes, so that no ACK is a duplicate of the last.
         tcp.set_window_len(60_000 + self.turn % 2);
         emit_options(tcp.options_mut(), (offers > 0).then(|| self.family.mss()));

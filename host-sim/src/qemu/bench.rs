@@ -25,8 +25,9 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("SACK", &["bench-sack"]),
     ("timestamps", &["bench-timestamps"]),
     ("window scale", &["bench-window-scale"]),
+    ("ECN", &["bench-ecn"]),
     ("CUBIC", &["bench-cubic"]),
-    ("all", &["bench-sack", "bench-timestamps", "bench-window-scale", "bench-cubic"]),
+    ("all", &["bench-sack", "bench-timestamps", "bench-window-scale", "bench-ecn", "bench-cubic"]),
 ];
 /// How long one machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
