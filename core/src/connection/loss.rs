@@ -115,7 +115,7 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
 }
 
 /// What is out has met congestion: less may be. Once for each window, whether the network marks or drops (RFC 3168 §6.1.2).
-#[inline(never)]
+#[cfg_attr(feature = "ecn", inline(never))]
 fn reduce(c: &mut Connection, flight: u32) {
     if !c.ecn.is_held() {
         c.congestion.on_loss(flight, c.tcb.mss);
