@@ -314,7 +314,8 @@ pub struct StreamOptions {
     pub nagle: bool,
     /// How long an acknowledgment of this connection may be held back, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. Default `None`: as long as
     /// [`Config::delayed_ack`] says. Every second full-sized segment, what fills a gap, and the first payload unless it is pushed are acknowledged at once, and so is
-    /// what the peer pushed in a segment that is not full, once the application has read it and asks for more ([`crate::Tcp::recv`]).
+    /// what the peer pushed in a segment that is not full, or with a receive buffer of eight segments or fewer whatever came, once the application has read it and asks
+    /// for more ([`crate::Tcp::recv`]).
     pub delayed_ack: Option<Duration>,
     /// The hop limit of this connection's packets, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on, until TIME-WAIT. What goes out before and after, and an RST to a
     /// segment that is not the connection's, has [`Config::hop_limit`]: for packets that must all have the same (RFC 5082), set that. Default `None`: the same.

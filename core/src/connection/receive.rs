@@ -80,14 +80,15 @@ pub(crate) fn take(c: &mut Connection, n: Size, fills_gap: bool, seg: &Segment<'
     if c.has_reader() {
         c.events.insert(Events::READABLE);
     }
-    // A full segment is one of many: its peer waits for nothing, unless ours or its buffer has room for few.
+    // A full segment is one of many, and so is one that is not pushed: its peer waits for nothing, unless ours or its buffer has room for few.
     let mss = usize::from(c.tcb.mss);
-    let is_pushed = seg.has(Control::PSH) && (seg.payload.len() < mss || c.buffers.rx_size() < SMALL_BUFFER * mss);
+    let is_pushed = seg.has(Control::PSH);
+    let is_awaited = is_pushed && seg.payload.len() < mss || c.buffers.rx_size() <= SMALL_BUFFER * mss;
     // More of it waits for the peer's first window.
-    if fills_gap || is_first && !is_pushed {
+    if fills_gap || is_first && !(is_pushed && is_awaited) {
         c.set(Due::ACK_NOW);
     } else {
-        acknowledge_later(c, is_pushed, now, settings);
+        acknowledge_later(c, is_awaited, now, settings);
     }
 }
 
@@ -129,7 +130,7 @@ fn advance(c: &mut Connection, n: Size) {
 /// §3.8.6.3: at once for every second full-sized segment, else after a short while, in which an answer may take it along. What fills a gap
 /// ([`take`]) is acknowledged at once (RFC 5681 §4.2), and so is a connection's first payload that is not pushed: a peer whose congestion window begins
 /// with one segment does not wait for the timer.
-fn acknowledge_later(c: &mut Connection, is_pushed: bool, now: Millis, settings: &Settings) {
+fn acknowledge_later(c: &mut Connection, is_awaited: bool, now: Millis, settings: &Settings) {
     let delay_ms = ack_delay_ms(c, settings);
     let is_second = c.has(Marks::DELACK) || u32::from(c.tcb.rcv_unacked) >= 2 * u32::from(c.tcb.mss);
     // The field is a challenge's while that is unanswered.
@@ -139,7 +140,7 @@ fn acknowledge_later(c: &mut Connection, is_pushed: bool, now: Millis, settings:
         c.set(Marks::DELACK);
         c.ack_at = now.after(delay_ms);
         if !c.has(Marks::UNACCEPTED) {
-            c.accepting.set_pushed(is_pushed);
+            c.accepting.set_awaited(is_awaited);
         }
     }
 }
@@ -148,10 +149,10 @@ fn ack_delay_ms(c: &Connection, settings: &Settings) -> u32 {
     if c.has(Marks::UNACCEPTED) { settings.delayed_ack_ms.into() } else { c.accepting.delay_ms() }
 }
 
-/// The application asks for more and there is none: it has read what the peer pushed and answered nothing to it, so nothing will take the
+/// The application asks for more and there is none: it has read what came and answered nothing to it, so nothing will take the
 /// acknowledgment along. A peer that holds its next segment back for it (Nagle's algorithm) is not kept waiting.
 pub(crate) fn acknowledge_asked(c: &mut Connection) {
-    if c.has(Marks::DELACK) && !c.has(Marks::UNACCEPTED) && c.accepting.is_pushed() {
+    if c.has(Marks::DELACK) && !c.has(Marks::UNACCEPTED) && c.accepting.is_awaited() {
         c.set(Due::ACK_NOW);
     }
 }

@@ -45,6 +45,8 @@ bitflags::bitflags! {
         const AT_END = 1 << 5;
         /// What was out when the loss was found, and is not there, is lost: what was sent again for it has arrived, and nothing beyond it.
         const REST_LOST = 1 << 6;
+        /// The last short segment was cut by the window, or by a full send buffer: Nagle's algorithm does not count it.
+        const CUT = 1 << 7;
     }
 }
 

@@ -239,13 +239,17 @@ fn new(c: &Connection) -> Option<Plan> {
 }
 
 /// Returns whether a short segment takes along all that is queued, and Nagle's algorithm does not ask for more first. As Minshall proposed and
-/// Linux has it, only another short segment in flight holds it back, so that two whole segments and a part go out together. Where the send buffer is full no
-/// more can come.
+/// Linux has it, only another short segment in flight holds it back, so that two whole segments and a part go out together. One that was cut short is none of
+/// the application's making: a peer that holds back its acknowledgment would hold up the end of each message. Where the send buffer is full no more can come.
 fn is_rest(c: &Connection, queue: &Queue, plan: &Plan) -> bool {
     let is_whole = |n: u32| n.is_multiple_of(u32::from(c.tcb.mss).max(1));
-    let is_full = c.tx_len as usize >= c.buffers.tx_size();
-    let goes = || plan.fin || !c.has(Marks::NAGLE) || is_whole(queue.in_flight) || is_full;
+    let is_counted = || !is_whole(queue.in_flight) && !c.recovery.has(recovery::State::CUT);
+    let goes = || plan.fin || !c.has(Marks::NAGLE) || is_full(c) || !is_counted();
     u32::from(plan.len) == queue.unsent && goes()
+}
+
+fn is_full(c: &Connection) -> bool {
+    c.tx_len as usize >= c.buffers.tx_size()
 }
 
 /// Returns whether a short segment is as much as the window lets go, and enough (§3.8.6.2.1): half of the largest window seen, or the rest of a
@@ -331,6 +335,9 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     let n = u32::from(plan.len) + u32::from(plan.fin);
     // It was queued just now, and is too short for its tail to be probed.
     let is_timed = c.has(Marks::REXMIT) && c.since == now && n <= u32::from(c.tcb.mss);
+    if plan.len < c.tcb.mss {
+        c.recovery.set(recovery::State::CUT, !plan.push || is_full(c));
+    }
     c.tcb.snd_nxt += n;
     c.clear(Due::PROBE);
     c.clear(Flags::PROBE_OUT);

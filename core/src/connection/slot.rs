@@ -117,11 +117,11 @@ pub(crate) struct Accepting(u16);
 impl Accepting {
     pub(crate) const NEW: Accepting = Accepting(0);
     /// Above all delays.
-    const PUSHED: u16 = 1 << 15;
+    const AWAITED: u16 = 1 << 15;
 
     /// Accepted: acknowledgments are held back for so long.
     pub(crate) fn delayed_by(delay_ms: u16) -> Accepting {
-        debug_assert!(delay_ms < Accepting::PUSHED);
+        debug_assert!(delay_ms < Accepting::AWAITED);
         Accepting(delay_ms)
     }
 
@@ -136,17 +136,17 @@ impl Accepting {
 
     #[inline]
     pub(crate) fn delay_ms(self) -> u32 {
-        u32::from(self.0 & !Accepting::PUSHED)
+        u32::from(self.0 & !Accepting::AWAITED)
     }
 
-    /// Notes whether the peer has pushed what the acknowledgment that is held back is for.
+    /// Notes whether the peer may wait for the acknowledgment that is held back.
     #[inline]
-    pub(crate) fn set_pushed(&mut self, is_pushed: bool) {
-        self.0 = self.0 & !Accepting::PUSHED | if is_pushed { Accepting::PUSHED } else { 0 };
+    pub(crate) fn set_awaited(&mut self, is_awaited: bool) {
+        self.0 = self.0 & !Accepting::AWAITED | if is_awaited { Accepting::AWAITED } else { 0 };
     }
 
-    pub(crate) fn is_pushed(self) -> bool {
-        self.0 & Accepting::PUSHED != 0
+    pub(crate) fn is_awaited(self) -> bool {
+        self.0 & Accepting::AWAITED != 0
     }
 }
 
@@ -350,7 +350,7 @@ impl Connection {
         self.accepting = Accepting::delayed_by(options.delayed_ack_ms(settings));
         self.owner = Owner::application(options.hop_limit(settings));
         // Whether it was pushed was not kept.
-        self.accepting.set_pushed(self.has(Marks::DELACK));
+        self.accepting.set_awaited(self.has(Marks::DELACK));
     }
 
     /// The hop limit of its packets.

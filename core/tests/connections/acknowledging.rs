@@ -151,6 +151,21 @@ fn a_full_segment_waits_for_the_second_although_it_is_pushed() {
     });
 }
 
+/// What follows may wait for the acknowledgment (Nagle's algorithm), however long the segment is, and pushed or not.
+#[test]
+fn with_a_buffer_of_eight_segments_all_that_was_read_is_acknowledged_when_the_application_asks_for_more() {
+    let config = Config { mss: Some(128), ..config() };
+    for (rx_buffer, is_small) in [(512, true), (1_024, true), (2_048, false)] {
+        on_spoken(config, StreamOptions { rx_buffer, ..stream() }, |l| {
+            let _ = l.say(ACK, 128);
+            l.model.rcv_nxt += 128;
+            let _ = l.recv();
+            assert!(l.engine.sent.is_empty(), "{rx_buffer}: {:?}", l.engine.sent);
+            assert_eq!(!ask(l).is_empty(), is_small, "{rx_buffer}");
+        });
+    }
+}
+
 #[test]
 fn what_was_not_read_to_its_end_waits() {
     on_spoken(config(), stream(), |l| {

@@ -136,6 +136,34 @@ fn text_goes_out_in_full_segments_and_the_rest_waits_for_an_acknowledgement() {
     });
 }
 
+/// The peer acknowledges all but the last so many bytes.
+fn all_but(l: &mut Rig<'_>, last: u32, wnd: u32) {
+    let ack = l.model.snd_nxt.wrapping_sub(last);
+    let _ = l.inject(&Seg::new(ACK, l.model.rcv_nxt, ack, 0, wnd));
+}
+
+#[test]
+fn a_segment_that_was_cut_short_holds_the_end_of_a_message_back_but_once() {
+    on_open(config(), stream(), |l| {
+        l.peer_offers(500);
+        l.send(550);
+        assert_eq!(flags_and_lengths(l), [(ACK, 200), (ACK, 200), (ACK, 100)], "the window is full");
+        all_but(l, 100, 500);
+        assert_eq!(flags_and_lengths(l), [(ACK | PSH, 50)], "of two short ones the window made one");
+        l.send(7);
+        assert!(l.engine.sent.is_empty(), "Nagle holds it");
+    });
+    on_open(config(), StreamOptions { tx_buffer: 512, ..stream() }, |l| {
+        l.send(512);
+        assert_eq!(flags_and_lengths(l), [(ACK, 200), (ACK, 200), (ACK | PSH, 112)], "the send buffer is full");
+        all_but(l, 112, 1_000);
+        l.send(80);
+        assert_eq!(flags_and_lengths(l), [(ACK | PSH, 80)], "the buffer made the other");
+        l.send(7);
+        assert!(l.engine.sent.is_empty(), "Nagle holds it");
+    });
+}
+
 #[test]
 fn without_nagle_the_rest_goes_out_at_once() {
     on_open(config(), StreamOptions { nagle: false, ..stream() }, |l| {

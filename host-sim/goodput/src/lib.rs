@@ -11,6 +11,8 @@
 
 mod content;
 pub mod grid;
+#[cfg(test)]
+mod interlock;
 mod ours;
 pub mod plot;
 pub mod run;
