@@ -168,6 +168,22 @@ fn timestamps_of(tcp: &TcpPacket<&[u8]>) -> Option<(u32, u32)> {
     None
 }
 
+/// The shift that a frame's window scale option says; `None` where it has none, or options that make no sense before it.
+pub fn window_scale(frame: &[u8]) -> Option<u8> {
+    let (_, _, tcp) = tcp_of(frame)?;
+    let mut options = tcp.options();
+    while let Ok((rest, option)) = TcpOption::parse(options) {
+        if let TcpOption::WindowScale(shift) = option {
+            return Some(shift);
+        }
+        if option == TcpOption::EndOfList {
+            return None;
+        }
+        options = rest;
+    }
+    None
+}
+
 /// The TCP payload of a frame; nothing where it carries no TCP.
 pub fn tcp_payload(frame: &[u8]) -> Vec<u8> {
     tcp_of(frame).map_or(Vec::new(), |(_, _, tcp)| tcp.payload().to_vec())

@@ -8,7 +8,7 @@ use super::addresses::{Ep, name};
 use super::conn::{Conn, irs_of};
 use super::due::Due;
 use super::host::{Listening, SIZES};
-use super::plan::{Act, App, Ending, SECOND, What};
+use super::plan::{Act, App, Ending, SECOND, Sizes, What};
 use super::world::{Phase, World};
 
 /// The stream's bytes come from here; the length is odd, so that no multiple of a buffer looks like another.
@@ -23,8 +23,6 @@ static PATTERN_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 const PATIENCE: u64 = 20 * SECOND;
 /// The clock of the ISN goes on by one in this time.
 const ISN_TICK_US: u64 = 4;
-/// The largest buffers of both ends, with SYN and FIN.
-const IN_FLIGHT: u64 = 2 * 4_096 + 2;
 
 /// Where a stream's bytes begin in the pattern.
 fn key(from: Ep, to: Ep, isn: Seq) -> usize {
@@ -39,8 +37,10 @@ fn bytes(key: usize, at: u64, len: usize) -> &'static [u8] {
 
 /// Returns when the clock of the ISN has passed all numbers of a connection and what may be in flight. A faster stream overtakes the clock
 /// (RFC 9293 §3.4.1), and after an RST no TIME-WAIT keeps its segments out of the next connection between the same ports.
-fn isn_clock_passes(conn: &Conn) -> u64 {
-    conn.opened_at + ISN_TICK_US * (conn.written.max(conn.read) + IN_FLIGHT)
+fn isn_clock_passes(conn: &Conn, sizes: Sizes) -> u64 {
+    // The largest buffers of both ends, with SYN and FIN.
+    let in_flight = 2 * u64::from(sizes.buffer) + 2;
+    conn.opened_at + ISN_TICK_US * (conn.written.max(conn.read) + in_flight)
 }
 
 impl World<'_> {
@@ -271,6 +271,8 @@ impl World<'_> {
             drained_ms: opened_ms,
             changed_ms: opened_ms,
             is_synchronized: side == 1,
+            has_large_flight: false,
+            has_large_wrap: false,
         });
         let c = self.conns.len() - 1;
         if app.every_us > 0 {
@@ -614,6 +616,9 @@ impl World<'_> {
                 conn.drained_ms = ms;
             }
         }
+        if let Some(status) = &status {
+            conn.note_flight(status);
+        }
         conn.last = status.or(conn.last);
     }
 
@@ -636,7 +641,7 @@ impl World<'_> {
         self.check_end(c, reason);
         let conn = &self.conns[c];
         if conn.side == 0 && conn.app.again > 0 {
-            let passed = if reason.is_orderly() { 0 } else { isn_clock_passes(conn) };
+            let passed = if reason.is_orderly() { 0 } else { isn_clock_passes(conn, self.plan.sizes) };
             self.at((self.now + conn.app.again_us).max(passed), Due::Again(c));
         }
         let now = self.hosts[h].now(self.now);

@@ -57,12 +57,23 @@ pub(super) struct Conn {
     pub is_synchronized: bool,
     /// When it last had nothing in flight or a closed window, on its host's clock.
     pub rested_ms: u64,
+    /// More was in flight once than an unscaled window allows.
+    pub has_large_flight: bool,
+    /// The same, and its numbers crossed 2^32 in it.
+    pub has_large_wrap: bool,
 }
 
 impl Conn {
     /// Whether the engine still has it.
     pub(super) fn is_live(&self) -> bool {
         self.ended.is_none() && !self.is_forgotten
+    }
+
+    /// Notes what is in flight, where it is more than a window without a scale.
+    pub(super) fn note_flight(&mut self, status: &Status) {
+        let is_large = status.snd_nxt.0.wrapping_sub(status.snd_una.0) > u32::from(u16::MAX);
+        self.has_large_flight |= is_large;
+        self.has_large_wrap |= is_large && status.snd_nxt.0 < status.snd_una.0;
     }
 
     pub(super) fn is_given_up(&self) -> bool {

@@ -15,6 +15,10 @@ pub struct Coverage {
     streams: [u64; STREAMS.len()],
     /// Streams whose sequence numbers crossed 2^32.
     wraps: u64,
+    /// Streams with more in flight than a window without a scale, and those whose sequence numbers crossed 2^32 within.
+    large_flights: u64,
+    /// See `large_flights`.
+    large_wraps: u64,
     /// What reboots have lost and journals have not: told, gone, given up, forgotten.
     fates: [u64; Fate::COUNT],
 }
@@ -29,6 +33,8 @@ impl Default for Coverage {
             ends: [0; CloseReason::ALL.len()],
             streams: [0; STREAMS.len()],
             wraps: 0,
+            large_flights: 0,
+            large_wraps: 0,
             fates: [0; Fate::COUNT],
         }
     }
@@ -56,17 +62,27 @@ impl Coverage {
         }
         let crosses = u64::from(conn.iss.0) + 1 + conn.written > 1 << 32;
         self.wraps += u64::from(conn.written > 0 && crosses);
+        self.large_flights += u64::from(conn.has_large_flight);
+        self.large_wraps += u64::from(conn.has_large_wrap);
     }
 
     /// Adds the sums of other worlds.
     pub(super) fn add(&mut self, other: &Coverage) {
-        let Coverage { rules, ends, streams, wraps, fates } = other;
+        let Coverage { rules, ends, streams, wraps, large_flights, large_wraps, fates } = other;
         let add = |sums: &mut [u64], more: &[u64]| sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         add(&mut self.rules, rules);
         add(&mut self.ends, ends);
         add(&mut self.streams, streams);
         self.wraps += wraps;
+        self.large_flights += large_flights;
+        self.large_wraps += large_wraps;
         add(&mut self.fates, fates);
+    }
+
+    /// Returns how many streams had more than 65,535 bytes in flight, and how many of them while their sequence numbers crossed 2^32.
+    #[must_use]
+    pub fn large_flights(&self) -> (u64, u64) {
+        (self.large_flights, self.large_wraps)
     }
 
     fn times(&self, rule: Rule) -> u64 {
@@ -83,11 +99,18 @@ impl std::fmt::Display for Coverage {
             self.wraps,
             self.times(Rule::SynTimeWaitReopens)
         )?;
+        writeln!(
+            f,
+            "streams with more than 65,535 bytes in flight: {}, {} of them across 2^32",
+            self.large_flights, self.large_wraps
+        )?;
         let fates = Fate::ALL.iter().zip(self.fates).map(|(fate, times)| format!("{times} {fate}"));
         writeln!(f, "peers that reboots lost and journals remembered: {}", fates.collect::<Vec<_>>().join(", "))?;
         let rules = Rule::ALL.iter().filter(|rule| self.times(**rule) == 0).map(|rule| rule.name().to_string());
         let ends = CloseReason::ALL.iter().zip(self.ends).filter(|(_, times)| *times == 0);
-        let never: Vec<_> = rules.chain(ends.map(|(reason, _)| reason.to_string())).collect();
+        let large = [("a large flight", self.large_flights), ("a large flight across 2^32", self.large_wraps)];
+        let large = large.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what.to_string());
+        let never: Vec<_> = rules.chain(ends.map(|(reason, _)| reason.to_string())).chain(large).collect();
         write!(f, "never: {}", if never.is_empty() { "nothing".into() } else { never.join(", ") })
     }
 }

@@ -10,14 +10,20 @@ use tcp_reset_core::{
 };
 
 use super::addresses::Ep;
-use super::host::{SIZES, initial_seq};
-use super::plan::{Act, App, Ending, FORGED, HostPlan, Limits, MS, Manner, Op, Plan, Rogue, SECOND, What, Wire};
+use super::host::{LARGE_SHAPE, SIZES, initial_seq};
+use super::plan::{Act, App, Ending, FORGED, HostPlan, Limits, MS, Manner, Op, Plan, Rogue, SECOND, Sizes, What, Wire};
 use crate::family::Family;
 
 /// Connections with the largest buffers drawn that fit into a host's pool.
 const POOL_SHARES: usize = 3;
+/// The same of the host with the largest pool, whose connections are larger and fewer.
+const LARGE_POOL_SHARES: usize = 2;
+/// One in so many worlds has large buffers.
+const LARGE: u32 = 20;
 /// A steered ISN is at most so far before 2^32, so that streams of middling length cross it.
 const STEER_MARGIN: u32 = 3_000;
+/// The same of large streams, most of which have a full window then.
+const LARGE_STEER_MARGIN: u32 = 200_000;
 /// Steered clocks begin within this span, about 400 days, so that the shift cannot overflow them.
 const STEERED_CLOCK_US: u64 = 1 << 45;
 
@@ -30,6 +36,8 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
     }
     let slow = rng.u8(..8) == 0;
     let is_limited = !slow && rng.bool();
+    // By a generator of its own: small worlds are the same with and without large ones.
+    let is_large = Rng::with_seed(seed.rotate_left(29) ^ 0x6c61_7267).u32(..LARGE) == 0;
     let mut draw = Draw {
         busy_us: span(&mut rng),
         rng,
@@ -39,6 +47,7 @@ pub(super) fn draw(seed: u64, families: &[Family]) -> Plan {
         ids: 0,
         slow,
         is_limited,
+        sizes: if is_large { Sizes::LARGE } else { Sizes::SMALL },
         shapes: Vec::new(),
         ports: Vec::new(),
     };
@@ -65,6 +74,7 @@ struct Draw {
     slow: bool,
     /// Connections have limits.
     is_limited: bool,
+    sizes: Sizes,
     /// Each host's storage.
     shapes: Vec<u8>,
     /// Open listeners: host and port.
@@ -97,7 +107,11 @@ impl Draw {
         for host in 0..self.hosts {
             self.listeners(host);
         }
-        let most = if self.chance(4) { 10 } else { 4 };
+        let most = match self.chance(4) {
+            _ if self.sizes.is_large() => LARGE_POOL_SHARES as u32,
+            true => 10,
+            false => 4,
+        };
         let connects = 1 + self.rng.u32(..most);
         for _ in 0..connects {
             self.connection(rogue.is_some());
@@ -113,16 +127,16 @@ impl Draw {
             host.config.sack = rng.u8(..4) > 0;
             host.config.congestion_control =
                 if rng.bool() { CongestionControl::Cubic } else { CongestionControl::Reno };
-            host.config.window_scale = rng.bool();
+            host.config.window_scale = if self.sizes.is_large() { rng.u8(..6) > 0 } else { rng.bool() };
             // A peer whose clock alone goes on by half a turn sends what counts as old (RFC 7323 §5.3).
             host.config.timestamps = rng.u8(..4) > 0 && !self.has_far_jump();
-            if self.chance(2) {
+            if self.chance(2) || self.sizes.is_large() {
                 self.steer(seed, h, host);
             }
         }
-        let Draw { mut ops, busy_us, .. } = self;
+        let Draw { mut ops, busy_us, sizes, .. } = self;
         ops.sort_by_key(|op| op.at);
-        Plan { seed, hosts, rogue, ops, busy_us }
+        Plan { seed, hosts, rogue, ops, busy_us, sizes }
     }
 
     fn has_far_jump(&self) -> bool {
@@ -133,6 +147,7 @@ impl Draw {
 
     fn host(&mut self) -> HostPlan {
         let shape = self.pick(&[0, 1, 1, 2, 2, 3, 4]);
+        let shape = if self.sizes.is_large() { LARGE_SHAPE } else { shape };
         HostPlan { shape, config: self.config(), clock_us: self.clock(), has_journal: false }
     }
 
@@ -155,7 +170,8 @@ impl Draw {
         if self.chance(3) {
             return config;
         }
-        config.mss = self.pick(&[None, None, Some(1_460), Some(536), Some(64), Some(100), Some(1_000)]);
+        let mss = self.pick(&[None, None, Some(1_460), Some(536), Some(64), Some(100), Some(1_000)]);
+        config.mss = mss.filter(|mss| u32::from(*mss) >= self.sizes.mss);
         config.ephemeral_ports = self.pick(&[config.ephemeral_ports, PortRange { first: 5_000, last: 5_003 }]);
         config.rto_min = Duration::from_millis(self.pick(&[1_000, 1_000, 200, 10, 0, 3_000]));
         let rto_max = if self.slow { 60 } else { self.pick(&[60, 60, 60, 120, 3_600, 4]) };
@@ -194,7 +210,8 @@ impl Draw {
             }
         });
         let Some((at, local, remote)) = found else { return };
-        let want = 0u32.wrapping_sub(self.rng.u32(..STEER_MARGIN));
+        let margin = if self.sizes.is_large() { LARGE_STEER_MARGIN } else { STEER_MARGIN };
+        let want = 0u32.wrapping_sub(self.rng.u32(..margin));
         host.clock_us %= STEERED_CLOCK_US;
         if let Some(isn) = initial_seq(h, host, seed, at, local, remote) {
             // The clock in the ISN goes on by one every 4 µs (RFC 9293 §3.4.1).
@@ -207,7 +224,8 @@ impl Draw {
         let mut options = self.any_stream();
         // Once in a while the pool is too small.
         if !self.chance(8) {
-            let most = SIZES[usize::from(self.shapes[host])].4 / POOL_SHARES;
+            let shares = if self.sizes.is_large() { LARGE_POOL_SHARES } else { POOL_SHARES };
+            let most = SIZES[usize::from(self.shapes[host])].4 / shares;
             while options.rx_buffer + options.tx_buffer > most {
                 options.rx_buffer = (options.rx_buffer / 2).max(64);
                 options.tx_buffer = (options.tx_buffer / 2).max(64);
@@ -216,10 +234,18 @@ impl Draw {
         options
     }
 
+    fn buffer(&mut self) -> usize {
+        if self.sizes.is_large() {
+            self.pick(&[4_096, 32_768, 65_536, 131_072, 262_144, 262_144, 262_144, 262_144])
+        } else {
+            self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096])
+        }
+    }
+
     fn any_stream(&mut self) -> StreamOptions {
         let mut options = StreamOptions {
-            rx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
-            tx_buffer: self.pick(&[64, 128, 256, 512, 1_024, 2_048, 4_096]),
+            rx_buffer: self.buffer(),
+            tx_buffer: self.buffer(),
             r1: self.pick(&[3, 3, 1, 8]),
             r2: Duration::from_secs(if self.slow { 100 } else { self.pick(&[100, 100, 100, 400, 20, 6]) }),
             nagle: self.rng.bool(),
@@ -249,9 +275,19 @@ impl Draw {
     }
 
     fn app(&mut self) -> App {
-        let most = if self.slow { 12_000 } else { self.pick(&[1, 200, 2_000, 2_000, 8_000, 30_000]) };
+        let most = if self.sizes.is_large() {
+            self.pick(&[2_000, 200_000, 400_000, 400_000])
+        } else if self.slow {
+            12_000
+        } else {
+            self.pick(&[1, 200, 2_000, 2_000, 8_000, 30_000])
+        };
         App {
-            total: if self.chance(4) { 0 } else { self.rng.u32(..=most) },
+            total: match self.chance(4) {
+                true => 0,
+                false if self.sizes.is_large() => self.rng.u32(most / 2..=most),
+                false => self.rng.u32(..=most),
+            },
             chunk: self.pick(&[1, 7, 64, 300, 1_460, 4_096]).max((most / 100) as u16),
             read: self.pick(&[4_096, 4_096, 4_096, 4_096, 64, 100, 0]),
             every_us: match self.rng.u8(..6) {
@@ -300,7 +336,8 @@ impl Draw {
             let delay_us = self.rng.u64(300 * MS..2_500 * MS);
             return self.add(0, What::Wire(Wire { delay_us, ..Wire::default() }));
         }
-        let is_hard = self.rng.bool();
+        // Windows grow where little is lost.
+        let is_hard = self.rng.bool() && (!self.sizes.is_large() || self.rng.bool());
         let first = self.wire(is_hard);
         self.add(0, What::Wire(first));
         for _ in 0..self.rng.u8(..4) {
@@ -363,7 +400,7 @@ impl Draw {
             to = self.hosts;
         }
         // Few ports, so that they meet again.
-        let local = if self.chance(2) { 0 } else { 2_000 + self.rng.u16(..3) };
+        let local = if self.chance(2) && !self.sizes.is_large() { 0 } else { 2_000 + self.rng.u16(..3) };
         let mut port = if self.chance(10) { 99 } else { self.pick(&[7, 7, 7, 8]) };
         let others: Vec<_> = self.ports.iter().copied().filter(|(host, _)| *host != from).collect();
         if to < self.hosts && !others.is_empty() && !self.chance(5) {

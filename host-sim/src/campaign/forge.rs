@@ -15,6 +15,11 @@ use crate::family::Family;
 use crate::frame::Seen;
 use crate::resolve;
 
+/// The largest window that a header says by itself.
+const UNSCALED: u32 = 65_535;
+/// An acknowledgment is older by so much than any that the largest window excuses (RFC 5961 §5.2).
+const BEYOND: u32 = 4_465;
+
 /// What the attacker has at the most of a victim's record.
 struct Victim {
     at: Ep,
@@ -87,8 +92,8 @@ impl World<'_> {
         let near = 1 + number % 700;
         let inside = rcv_nxt + 1 + number % rcv_wnd.max(2).saturating_sub(1);
         // One more than SND.NXT may be the number of a window probe.
-        let wrong_ack =
-            if number & 1 == 0 { snd_nxt + 2 + number % 60_000 } else { snd_una - 70_000 - number % 60_000 };
+        let old = UNSCALED.max(self.plan.sizes.buffer) + BEYOND;
+        let wrong_ack = if number & 1 == 0 { snd_nxt + 2 + number % 60_000 } else { snd_una - old - number % 60_000 };
         let policy = self.hosts[at.host()].plan.config.rst_policy;
         let is_exact_only = !policy.at_last_ack_sent && !policy.before_fin;
         let text = 1 + number as usize % 200;

@@ -187,8 +187,16 @@ const RECORDS: usize = 12;
 const LAST_QUESTION: u64 = 31 * SECOND;
 
 /// Connections, listeners, half-open, TIME-WAIT and bytes of a shape.
-pub(super) const SIZES: [(usize, usize, usize, usize, usize); 5] =
-    [(2, 2, 2, 1, 2_048), (3, 2, 3, 2, 4_096), (4, 2, 4, 4, 8_192), (6, 3, 8, 4, 16_384), (8, 4, 16, 8, 65_536)];
+pub(super) const SIZES: [(usize, usize, usize, usize, usize); 6] = [
+    (2, 2, 2, 1, 2_048),
+    (3, 2, 3, 2, 4_096),
+    (4, 2, 4, 4, 8_192),
+    (6, 3, 8, 4, 16_384),
+    (8, 4, 16, 8, 65_536),
+    (4, 2, 4, 4, 1_048_576),
+];
+/// The shape that has room for the largest buffers.
+pub(super) const LARGE_SHAPE: u8 = 5;
 
 /// The ISN a host's engine chooses at a time, computed by one that lives only for it. It boots as the host does, so its key is the same.
 pub(super) fn initial_seq(h: usize, plan: &HostPlan, seed: u64, at: u64, local: u16, remote: Ep) -> Option<u32> {
@@ -212,7 +220,8 @@ fn boot<'b>(bump: &'b Bump, n: usize, plan: &HostPlan, seed: u64, boots: u32) ->
         1 => engine(bump.alloc_with(Storage::<3, 2, 3, 2, 4_096>::new), config, key),
         2 => engine(bump.alloc_with(Storage::<4, 2, 4, 4, 8_192>::new), config, key),
         3 => engine(bump.alloc_with(Storage::<6, 3, 8, 4, 16_384>::new), config, key),
-        _ => engine(bump.alloc_with(Storage::<8, 4, 16, 8, 65_536>::new), config, key),
+        4 => engine(bump.alloc_with(Storage::<8, 4, 16, 8, 65_536>::new), config, key),
+        _ => engine(bump.alloc_with(Storage::<4, 2, 4, 4, 1_048_576>::new), config, key),
     };
     Link::new(tcp, Medium::Ethernet(LinkAddr(mac(n))), ChecksumBy::Software)
 }

@@ -27,6 +27,8 @@ pub(super) struct Pair {
     /// When something between them was last lost.
     pub lost_at: Option<u64>,
     pub ways: [Way; 2],
+    /// The largest shift that a SYN of each end has offered for its windows.
+    pub shifts: [Option<u8>; 2],
     /// When each end's engine last had nothing for the pair, after it had something.
     pub gone_at: [Option<u64>; 2],
     /// It was synchronized when last seen.
@@ -44,6 +46,7 @@ impl Pair {
             ends: [a, b],
             lost_at: None,
             ways: [Way::default(); 2],
+            shifts: [None; 2],
             gone_at: [None; 2],
             was_open: [false; 2],
             had: [false; 2],
@@ -55,6 +58,12 @@ impl Pair {
 
     pub(super) fn is_of(&self, host: usize) -> bool {
         self.ends.iter().any(|end| end.host() == host)
+    }
+
+    /// By how much the windows that an end says are shifted, but for those of SYNs.
+    pub(super) fn shift_of(&self, end: Ep) -> u8 {
+        let place = self.place(end);
+        self.shifts[1 - place].and(self.shifts[place]).unwrap_or(0)
     }
 
     /// Which end it is.

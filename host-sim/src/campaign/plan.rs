@@ -27,6 +27,33 @@ pub(super) struct Plan {
     pub ops: Vec<Op>,
     /// How long the operations take; afterwards the world becomes quiet.
     pub busy_us: u64,
+    /// Its largest buffers and smallest segments.
+    pub sizes: Sizes,
+}
+
+/// What a world's buffers and segments are bounded by, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sizes {
+    /// No buffer is larger.
+    pub buffer: u32,
+    /// No MSS is smaller.
+    pub mss: u32,
+}
+
+impl Sizes {
+    /// Of most worlds.
+    pub(super) const SMALL: Sizes = Sizes { buffer: 4_096, mss: 64 };
+    /// Of worlds with windows that only a scaled field can say.
+    pub(super) const LARGE: Sizes = Sizes { buffer: 262_144, mss: 536 };
+
+    pub(super) fn is_large(self) -> bool {
+        self == Sizes::LARGE
+    }
+
+    /// Segments of a flight at most.
+    pub(super) fn longest_flight(self) -> u32 {
+        self.buffer / self.mss
+    }
 }
 
 /// One host.

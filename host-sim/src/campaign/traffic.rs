@@ -1,13 +1,13 @@
 //! What two endpoints say to each other: noted with their pair, and judged against what they may.
 
-use tcp_reset_core::Control;
+use tcp_reset_core::{Control, MAX_BUFFER};
 
 use super::addresses::{Ep, name};
 use super::due::InFlight;
 use super::pair::{Pair, Way};
 use super::plan::HostPlan;
 use super::world::World;
-use crate::frame::Seen;
+use crate::frame::{Seen, window_scale};
 
 /// Records of one pair that may answer empty ACKs at a host: a connection or a handshake, and what is left of the connection before it.
 const RECORDS: u32 = 2;
@@ -19,11 +19,8 @@ const IN_A_SECOND: u32 = 150;
 const AGAIN: u32 = 3;
 /// From so many on it is judged.
 const JUDGED: u32 = 120;
-/// What is forgiven: half of the longest flight.
-const FORGIVEN: u32 = 32;
-
 /// The largest window twice over: further from an edge, numbers have nothing to do with it.
-const FAR: u32 = 1 << 17;
+const FAR: u32 = 2 * MAX_BUFFER as u32;
 
 impl World<'_> {
     pub(super) fn pair_of(&self, a: Ep, b: Ep) -> Option<usize> {
@@ -48,6 +45,11 @@ impl World<'_> {
             let place = self.pairs[p].place(to);
             self.pairs[p].told_at[place] = Some(self.now);
         }
+        if seen.control.contains(Control::SYN) && !frame.is_forged {
+            let place = self.pairs[p].place(from);
+            let shift = &mut self.pairs[p].shifts[place];
+            *shift = (*shift).max(window_scale(&frame.bytes));
+        }
         self.note_edge(p, to, seen, frame.is_forged);
         let is_empty_ack = seen.control == Control::ACK && seen.len == 0;
         self.stimulus = (is_empty_ack && !frame.is_forged).then_some((p, frame.depth));
@@ -59,7 +61,9 @@ impl World<'_> {
             return;
         }
         let place = self.pairs[p].place(to);
-        let (way, edge) = (&mut self.pairs[p].ways[place], seen.ack + u32::from(seen.wnd));
+        let is_scaled = !seen.control.contains(Control::SYN);
+        let shift = if is_scaled { self.pairs[p].shift_of(Ep::of(seen.from)) } else { 0 };
+        let (way, edge) = (&mut self.pairs[p].ways[place], seen.ack + (u32::from(seen.wnd) << shift));
         if way.edge.is_none_or(|largest| edge.gt(largest)) {
             way.edge = Some(edge);
         }
@@ -103,8 +107,8 @@ impl World<'_> {
     }
 
     fn count_empty(&mut self, p: usize, seen: &Seen) {
-        // An ACK that is granted can draw an RST and a SYN.
-        let most = IN_A_SECOND + self.granted() / 2 * 3;
+        // An ACK that is granted can draw an RST and a SYN. What is old draws one each: a flight that arrives twice.
+        let most = IN_A_SECOND.max(2 * self.plan.sizes.longest_flight()) + self.granted() / 2 * 3;
         let (second, pair) = (self.now / 1_000_000, &mut self.pairs[p]);
         if pair.second != second {
             (pair.second, pair.empty) = (second, 0);
@@ -146,7 +150,9 @@ impl World<'_> {
         if way.high.is_none_or(|high| end.gt(high)) {
             way.high = Some(end);
         }
-        let is_wasteful = way.sent >= JUDGED && way.again > way.sent / AGAIN + FORGIVEN && !way.is_narrow;
+        // Half of the longest flight is forgiven.
+        let forgiven = self.plan.sizes.longest_flight() / 2;
+        let is_wasteful = way.sent >= JUDGED && way.again > way.sent / AGAIN + forgiven && !way.is_narrow;
         let is_honest = self.pairs[p].ends.iter().all(|end| end.host() < self.hosts.len());
         if self.is_steady && is_wasteful && is_honest {
             self.fail(format!("{from} sends everything twice on a wire that loses nothing"));
