@@ -14,6 +14,7 @@ mod freed;
 mod limits;
 mod neighbors;
 mod opening;
+mod options;
 mod path_mtu;
 mod recovery;
 #[cfg(feature = "timestamps")]

@@ -1,13 +1,14 @@
 //! Over each family: selective acknowledgment, as a peer sees it that loses what it likes (RFC 2018, RFC 2883, RFC 6675).
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tcp_reset_core::{ChecksumBy, Header, Options, SackBlocks, Segment, Seq, State, StreamOptions, Timer};
+use tcp_reset_core::{ChecksumBy, Header, Options, SackBlocks, Segment, Seq, State, Status, StreamOptions, Timer};
 
 use crate::support::packet::segment::{self, Seg as Read};
 use crate::support::rig::{NO_THRESHOLD, PEER_ISN, Raw, Rig, stream as bytes};
-use crate::support::table::{ACK, FIN, SYN};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::transfer::{MSS, config, on_closed, stream};
 
 const WINDOW: u16 = 20_000;
@@ -299,6 +300,100 @@ fn blocks_that_cannot_be_are_none() {
         ack_with(l, first, 0, &twice);
         assert_eq!(l.status().unwrap().slow_start_threshold, NO_THRESHOLD);
     });
+}
+
+/// Where the sender stands, and what it sends, as five acknowledgments with these blocks follow one another, counted in bytes; over each family.
+fn answers(blocks: &[(u32, u32)]) -> Vec<(Vec<u32>, Status)> {
+    let answers = RefCell::new(Vec::new());
+    on_spoken(|l| {
+        let first = queue(l, 40);
+        for _ in 0..5 {
+            ack_with(l, first, 0, &segment::sack_option(first, blocks));
+            answers.borrow_mut().push((sent(l, first), l.status().unwrap()));
+        }
+    });
+    answers.into_inner()
+}
+
+#[test]
+fn blocks_that_overlap_or_come_twice_count_once() {
+    type Blocks = &'static [(u32, u32)];
+    let cases: [(Blocks, Blocks); 9] = [
+        (&[(1, 3), (2, 4)], &[(1, 4)]),
+        (&[(2, 4), (1, 3)], &[(1, 4)]),
+        (&[(1, 2), (2, 3)], &[(1, 3)]),
+        (&[(2, 3), (1, 2)], &[(1, 3)]),
+        (&[(1, 2), (1, 2), (1, 2), (1, 2)], &[(1, 2)]),
+        (&[(1, 5), (2, 4), (3, 4)], &[(1, 5)]),
+        (&[(3, 4), (2, 4), (1, 5)], &[(1, 5)]),
+        (&[(4, 5), (2, 3), (2, 5), (4, 5)], &[(2, 5)]),
+        (&[(1, 2), (3, 4), (1, 2), (3, 4)], &[(1, 2), (3, 4)]),
+    ];
+    let bytes = |blocks: Blocks| blocks.iter().map(|(start, end)| (start * MSS, end * MSS)).collect::<Vec<_>>();
+    for (blocks, same) in cases {
+        assert_eq!(answers(&bytes(blocks)), answers(&bytes(same)), "{blocks:?}");
+    }
+}
+
+/// Blocks that are empty, turned round, acknowledged, beyond SND.NXT, or of nearly all numbers.
+const NO_BLOCKS: [(u32, u32); 9] = [
+    (200, 200),
+    (400, 200),
+    (0, 200),
+    (0_u32.wrapping_sub(400), 0_u32.wrapping_sub(200)),
+    (0_u32.wrapping_sub(200), 400),
+    (1_800, 8_001),
+    (9_000, 9_200),
+    (0, u32::MAX),
+    (200, 199),
+];
+
+#[test]
+fn a_block_that_cannot_be_takes_nothing_from_those_beside_it() {
+    let good = [(200, 400), (600, 800)];
+    let expected = answers(&good);
+    for (no_block, at) in NO_BLOCKS.into_iter().flat_map(|no_block| (0..3).map(move |at| (no_block, at))) {
+        let mut blocks = good.to_vec();
+        blocks.insert(at, no_block);
+        assert_eq!(answers(&blocks), expected, "{blocks:?}");
+    }
+}
+
+/// Segments that are not accepted, or that end all there is: bits, how far beyond RCV.NXT, how far beyond SND.NXT.
+const NOT_ACCEPTED: [(u8, u32, u32); 9] = [
+    (ACK, 30_000, 0),
+    (ACK, 0_u32.wrapping_sub(30_000), 0),
+    (ACK, 0, 900),
+    (ACK, 0, 0_u32.wrapping_sub(90_000)),
+    (SYN, 0, 0),
+    (SYN | ACK, 0, 0),
+    (RST, 0, 0),
+    (RST | ACK, 9, 0),
+    (FIN, 0, 0),
+];
+
+#[test]
+fn blocks_of_a_segment_that_is_not_accepted_are_none() {
+    for (flags, at, acked) in NOT_ACCEPTED {
+        on_spoken(|l| {
+            let first = queue(l, 40);
+            let before = l.status().unwrap();
+            let ack_field = if flags & ACK != 0 { before.snd_nxt.0.wrapping_add(acked) } else { 0 };
+            let options = sack_option(first, &[(1, 9)]);
+            let seq = l.model.rcv_nxt.wrapping_add(at);
+            let raw = Raw { seq, ack: ack_field, flags, wnd: WINDOW, options: &options, ..Raw::default() };
+            let _ = l.engine.arrive(l.peer, l.us, &raw);
+            assert_eq!(sent(l, first), [0; 0], "{flags} {at} {acked}");
+            if flags == RST {
+                return assert_eq!(l.state(), State::Closed);
+            }
+            assert_eq!(l.status().unwrap().slow_start_threshold, NO_THRESHOLD, "{flags} {at} {acked}");
+            // Nothing is known of what the peer has: the second duplicate begins no recovery.
+            ack(l, first, 0, &[(1, 2)]);
+            ack(l, first, 0, &[(1, 3)]);
+            assert!(!sent(l, first).contains(&0), "{flags} {at} {acked}");
+        });
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::family::over_each;
 use crate::support::rig::{Engine, PEER_ISN, Raw, Rig, Sent, Store, end_of, small_listener, small_stream};
-use crate::support::table::{ACK, SYN};
+use crate::support::table::{ACK, FIN, RST, SYN};
 use tcp_reset_core::{Budget, CloseReason, Config, ListenOptions, Peer, State, StreamOptions, Timer};
 
 const fn seconds(n: u64) -> Duration {
@@ -173,8 +173,23 @@ fn the_syn_ack_of_a_peer_counts_too() {
 
 #[test]
 fn what_makes_no_sense_is_skipped_and_ends_nothing() {
-    let cases: [&[u8]; 6] =
-        [&[28, 4, 0, 0], &[28, 4, 0x80, 0], &[28, 3, 9], &[28, 6, 0, 30, 0, 30], &[28, 2], &[28, 4, 0]];
+    let cases: [&[u8]; 15] = [
+        &[28, 4, 0, 0],
+        &[28, 4, 0x80, 0],
+        &[28, 3, 9],
+        &[28, 6, 0, 30, 0, 30],
+        &[28, 2],
+        &[28, 4, 0],
+        &[28, 0, 0, 30],
+        &[28, 1, 0, 30],
+        &[28, 255, 0, 30],
+        &[1, 28, 4, 0],
+        &[1, 1, 1, 28],
+        &[0, 28, 4, 0, 30],
+        &[2, 0, 28, 4, 0, 30],
+        &[2, 3, 9, 28, 4, 0, 30],
+        &[200, 1, 28, 4, 0, 30],
+    ];
     for options in cases {
         on(|l| {
             l.open_with(speaking());
@@ -183,6 +198,74 @@ fn what_makes_no_sense_is_skipped_and_ends_nothing() {
             assert_eq!(borne(l).0, seconds(11), "{options:?}");
         });
     }
+}
+
+#[test]
+fn what_was_said_well_stays_when_the_rest_of_the_list_is_not() {
+    let cases: [&[u8]; 4] = [
+        &[28, 4, 0, 30, 28, 0, 0, 40],
+        &[28, 4, 0, 30, 28, 3, 40, 1],
+        &[28, 4, 0, 30, 1, 28, 4, 0],
+        &[28, 4, 0, 30, 0, 28, 4, 0, 40],
+    ];
+    for options in cases {
+        on(|l| {
+            l.open_with(speaking());
+            say_with(l, options);
+            assert_eq!(borne(l).0, seconds(31), "{options:?}");
+        });
+    }
+}
+
+/// The peer's next segment, with these bits, so far from where it should begin and with this option.
+fn say_at(l: &mut Rig<'_>, flags: u8, at: u32, text: &[u8]) {
+    let seq = l.model.rcv_nxt.wrapping_add(at);
+    let ack = if flags & ACK != 0 { l.model.snd_nxt } else { 0 };
+    let raw = Raw { seq, ack, flags, wnd: 1_000, options: &[28, 4, 0, 30], text, ..Raw::default() };
+    let _ = l.engine.arrive(l.peer, l.us, &raw);
+    l.look();
+}
+
+#[test]
+fn a_segment_with_payload_or_a_fin_says_it_as_an_empty_one_does() {
+    for (flags, text) in [(ACK, &[7; 5][..]), (ACK | FIN, &[]), (ACK | FIN, &[7; 5])] {
+        on(|l| {
+            l.open_with(speaking());
+            say_at(l, flags, 0, text);
+            assert_eq!(borne(l).0, seconds(31), "{flags} {text:?}");
+        });
+    }
+}
+
+#[test]
+fn a_segment_that_is_not_accepted_says_none() {
+    let kinds = [(SYN, 0), (SYN | ACK, 0), (SYN, 9), (RST, 9), (RST, 900), (RST | ACK, 9), (0, 0), (ACK, 900)];
+    for (flags, at) in kinds {
+        on(|l| {
+            l.open_with(speaking());
+            say_at(l, flags, at, &[]);
+            assert_eq!((l.state(), borne(l).0), (State::Established, seconds(11)), "{flags} {at}");
+        });
+    }
+}
+
+#[test]
+fn an_rst_and_time_wait_have_no_use_for_it() {
+    on(|l| {
+        l.open_with(speaking());
+        say_at(l, RST, 0, &[]);
+        assert_eq!((l.state(), end_of(l)), (State::Closed, Some(CloseReason::ResetByPeer)));
+    });
+    on(|l| {
+        l.open_with(speaking());
+        l.shutdown();
+        l.peer_acks();
+        l.peer_finishes();
+        let left = |l: &Rig<'_>| l.engine.deadline.map(|(at, timer)| (at.duration_since(l.engine.now), timer));
+        say_at(l, ACK | FIN, 0_u32.wrapping_sub(1), &[]);
+        assert_eq!((l.state(), left(l)), (State::TimeWait, Some((seconds(60), Timer::TimeWait))));
+        assert_eq!(field(l.engine.only()), None);
+    });
 }
 
 #[test]
