@@ -20,5 +20,6 @@ mod sack_receiver;
 mod sack_world;
 #[cfg(feature = "sack")]
 mod sack_worlds;
+mod scale;
 mod world;
 mod worlds;

@@ -1,7 +1,7 @@
 //! The model of a sender, from the text of the RFCs. It sees each acknowledgment that arrives, each segment sent and why, and what the status tells
 //! before and after; it holds what the sender may do against what it did. All numbers are bytes from the stream's first, times microseconds.
 
-use tcp_reset_core::{Status, Timer};
+use tcp_reset_core::{MAX_BUFFER, Status, Timer};
 
 use crate::receiver::Ack;
 
@@ -126,6 +126,8 @@ pub(crate) struct Model {
     /// In bytes.
     pub(crate) sent: u32,
     pub(crate) spurious_after_probe: u32,
+    /// The most that was out at once, in bytes.
+    pub(crate) most_out: u32,
 }
 
 /// The numbers that a model begins with.
@@ -192,6 +194,7 @@ impl Model {
             sent_again: 0,
             sent: 0,
             spurious_after_probe: 0,
+            most_out: 0,
         }
     }
 
@@ -451,7 +454,7 @@ impl Model {
         if before.cwnd < before.ssthresh {
             let most = acked.min(limit * self.mss);
             ensure!(grown <= most, "slow start grows by {grown}, at most {most}");
-            let is_capped = after.cwnd >= 32_768 || after.cwnd >= after.ssthresh;
+            let is_capped = after.cwnd >= MAX_BUFFER as u32 || after.cwnd >= after.ssthresh;
             ensure!(!must || is_capped || grown == most, "slow start grows by {grown} instead of {most}");
             self.credit = 0;
         } else {
@@ -602,6 +605,7 @@ impl Model {
                 self.sent_at[at as usize] = now;
             }
             self.max = out.end();
+            self.most_out = self.most_out.max(self.flight());
             if span <= after.cwnd || self.phase != Phase::Open {
                 self.max_before_dups = self.max;
             }

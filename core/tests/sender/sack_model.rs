@@ -1,7 +1,7 @@
 //! The model of a sender to which the peer speaks SACK, from the text of RFC 6675, RFC 5681, RFC 3042, RFC 5827 and RFC 6298. It sees what arrives, what
 //! is sent and why, and what the status tells before and after. All numbers are bytes from the stream's first, times microseconds.
 
-use tcp_reset_core::Timer;
+use tcp_reset_core::{MAX_BUFFER, Timer};
 
 use crate::model::{Model, Out, Seen};
 use crate::sack_receiver::Report;
@@ -167,6 +167,8 @@ pub(crate) struct Tally {
     /// Segments sent again.
     pub(crate) again: u32,
     pub(crate) sent: u32,
+    /// The most that was out at once, in bytes.
+    pub(crate) most_out: u32,
 }
 
 pub(crate) struct SackModel {
@@ -524,7 +526,7 @@ impl SackModel {
         if before.cwnd < before.ssthresh {
             let most = acked.min(limit * self.mss);
             ensure!(grown <= most, "slow start grows by {grown}, at most {most}");
-            let is_capped = after.cwnd >= 32_768 || after.cwnd >= after.ssthresh;
+            let is_capped = after.cwnd >= MAX_BUFFER as u32 || after.cwnd >= after.ssthresh;
             ensure!(!must || is_capped || grown == most, "slow start grows by {grown} instead of {most}");
         } else {
             let most = self.mss * acked / before.cwnd.max(1) + 1;
@@ -635,6 +637,7 @@ impl SackModel {
             self.timer_from = now;
         }
         self.max = out.end();
+        self.tally.most_out = self.tally.most_out.max(self.max - self.una);
         Ok(())
     }
 

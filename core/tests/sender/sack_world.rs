@@ -11,9 +11,10 @@ use tcp_reset_core::{
 use crate::model::{Model, Out, Seen};
 use crate::sack_model::{Cause, SackModel, Start, Tally};
 use crate::sack_receiver::{MANNERS, Manner, Report, SackReceiver};
+use crate::scale::{Scale, Stores};
 use crate::support::family::Family;
 use crate::support::packet::segment::sack_option;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, key, peer, reno, us};
+use crate::support::rig::{Engine, PEER_ISN, Raw, START, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{MS, Rng, SECOND, stream_bytes};
 
@@ -23,6 +24,8 @@ const END: u64 = 1_200 * SECOND;
 /// Events of a world at most.
 const MOST_EVENTS: u32 = 60_000;
 const PEER_SEQ: u32 = PEER_ISN + 1;
+/// The largest window that a header says by itself.
+const UNSCALED: u32 = 65_535;
 /// Segments of a stream at most.
 const MOST_SEGMENTS: u64 = 80;
 
@@ -42,6 +45,7 @@ pub(crate) struct Plan {
     before_wrap: Option<u32>,
     rto_min_ms: u64,
     room: u32,
+    scale: Scale,
     is_shrinking: bool,
     reneges_after: u32,
     delay_us: u64,
@@ -79,6 +83,7 @@ impl Plan {
             before_wrap: r.percent(50).then(|| r.below(u64::from(total) + 2) as u32),
             rto_min_ms: r.pick(&[20, 200, 1_000]),
             room: if r.percent(50) { 60_000 } else { ((1 + r.below(60)) as u32 * u32::from(mss) / 2).min(65_535) },
+            scale: Scale::NONE,
             is_shrinking: r.percent(20),
             reneges_after: 1 + r.below(12) as u32,
             delay_us: r.pick(&[500, 5_000, 40_000]),
@@ -90,6 +95,33 @@ impl Plan {
             pause: if r.percent(50) { 0 } else { r.below(20) },
             idle: if r.percent(60) { 0 } else { r.below(20) },
             losses: r.below(60) as u32,
+        }
+    }
+
+    /// The same with a stream that fills buffers and windows beyond 65,535 bytes, where little is lost.
+    #[cfg(feature = "window-scale")]
+    pub(crate) fn drawn_large(seed: u64) -> Plan {
+        let mut rng = Rng::new(seed ^ 0x6c61_7267);
+        let r = &mut rng;
+        let plan = Plan::drawn(seed);
+        let mss = r.pick(&[536_u16, 1_000, 1_460]);
+        let total = ((100 + r.below(300)) * u64::from(mss) + r.below(64)) as u32;
+        let scale = if r.percent(15) { Scale::NONE } else { Scale::by(r.below(15) as u8) };
+        let order = u64::from(r.percent(25));
+        Plan {
+            mss,
+            total,
+            tx_buffer: r.pick(&[32_768, 65_536, 131_072, 262_144, 262_144]),
+            most_written: total / (1 + r.below(7) as u32),
+            before_wrap: plan.before_wrap.map(|_| r.below(u64::from(total) + 2) as u32),
+            room: scale.said(40_000 + r.below(360_000) as u32),
+            scale,
+            jitter_us: order * plan.jitter_us,
+            reorder: order * plan.reorder,
+            loss: plan.loss / 5,
+            ack_loss: plan.ack_loss / 3,
+            losses: plan.losses / 4,
+            ..plan
         }
     }
 
@@ -155,17 +187,18 @@ pub(crate) fn seeds(variable: &str, count: u64) -> std::ops::Range<u64> {
 
 /// Lives through a world.
 pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
-    let mut store = Box::new(LargeStore::new());
-    let mut engine = Engine::new(&mut *store, config(plan));
+    let (mut stores, mut again) = (Stores::default(), Stores::default());
+    let mut engine = stores.engine(plan.tx_buffer, config(plan), START);
     let (_, first) = shake_hands(&mut engine, plan);
     let shift = plan.before_wrap.map_or(0, |before| 4 * u64::from(before.wrapping_add(first).wrapping_neg()));
-    let mut store = Box::new(LargeStore::new());
     let start = START + Duration::from_micros(shift);
-    let mut engine = Engine::with(&mut *store, config(plan), key(0x5a), start);
+    let mut engine = again.engine(plan.tx_buffer, config(plan), start);
     let (handle, first) = shake_hands(&mut engine, plan);
     assert!(plan.before_wrap.is_none_or(|before| before.wrapping_add(first) == 0), "the stream begins before the wrap");
     let now = engine.now.as_micros();
-    let start = Start { mss: plan.mss.into(), wnd: plan.room, now, rto_min: plan.rto_min_ms * MS };
+    // A SYN,ACK says a window without scale.
+    let wnd = if plan.is_passive { plan.scale.said(plan.room) } else { plan.room.min(UNSCALED) };
+    let start = Start { mss: plan.mss.into(), wnd, now, rto_min: plan.rto_min_ms * MS };
     let mut receiver = SackReceiver::new(plan.manner, plan.most_blocks, plan.total, plan.room, plan.reneges_after);
     receiver.is_shrinking = plan.is_shrinking;
     let mut world = World {
@@ -198,8 +231,8 @@ fn shake_hands(engine: &mut Engine<'_>, plan: &Plan) -> (ConnectionHandle, u32) 
     let stream =
         StreamOptions { tx_buffer: plan.tx_buffer, nagle: plan.has_nagle, rx_buffer: 64, ..StreamOptions::default() };
     let [high, low] = plan.mss.to_be_bytes();
-    let options = [2, 4, high, low, 4, 2, 1, 1];
-    let wnd = plan.room as u16;
+    let options = [&[2, 4, high, low, 4, 2, 1, 1][..], plan.scale.option()].concat();
+    let wnd = plan.room.min(UNSCALED) as u16;
     let rtt = Duration::from_micros(2 * plan.delay_us);
     if plan.is_passive {
         let listener = engine.tcp.listen(us, ListenOptions { stream, ..ListenOptions::default() }).unwrap();
@@ -207,6 +240,7 @@ fn shake_hands(engine: &mut Engine<'_>, plan: &Plan) -> (ConnectionHandle, u32) 
         let _ = engine.arrive(peer, us, &syn);
         let first = engine.only().seq.wrapping_add(1);
         engine.now = engine.now + rtt;
+        let wnd = plan.scale.field(plan.room);
         let ack = Raw { seq: PEER_SEQ, ack: first, flags: ACK, wnd, ..Raw::default() };
         let _ = engine.arrive(peer, us, &ack);
         let handle = engine.tcp.accept(engine.now, listener).unwrap();
@@ -323,7 +357,8 @@ impl World<'_, '_> {
         let (peer, us) = ends();
         let options = sack_option(self.first, &report.blocks);
         let ack = self.first.wrapping_add(report.to);
-        let raw = Raw { seq: PEER_SEQ, ack, flags: ACK, wnd: report.wnd as u16, options: &options, ..Raw::default() };
+        let wnd = self.plan.scale.field(report.wnd);
+        let raw = Raw { seq: PEER_SEQ, ack, flags: ACK, wnd, options: &options, ..Raw::default() };
         let _ = self.engine.arrive(peer, us, &raw);
         self.judge(&Cause::Report(report), before)
     }
@@ -348,6 +383,7 @@ impl World<'_, '_> {
     }
 
     fn reply(&mut self, report: Report) {
+        let report = Report { wnd: self.plan.scale.said(report.wnd), ..report };
         self.carry(self.plan.ack_loss, || What::ToUs(report.clone()));
     }
 
@@ -372,7 +408,9 @@ impl World<'_, '_> {
     fn write_more(&mut self) -> Result<(), String> {
         if self.to_write > 0 {
             let before = self.seen();
-            let bytes = stream_bytes(self.plan.seed, self.model.written as usize, self.to_write as usize);
+            // No more than there is ever room for.
+            let len = (self.to_write as usize).min(self.plan.tx_buffer);
+            let bytes = stream_bytes(self.plan.seed, self.model.written as usize, len);
             match self.engine.tcp.send(self.engine.now, self.handle, &bytes) {
                 Ok(taken) => {
                     self.note(|| format!("write {taken}"));

@@ -25,6 +25,19 @@ fn sender_follows_the_model_of_sack() {
     assert!(used.iter().all(|count| *count > 30), "{truthful:?}");
 }
 
+/// The same through windows beyond 65,535 bytes.
+#[cfg(feature = "window-scale")]
+#[test]
+fn sender_follows_the_model_of_sack_through_large_windows() {
+    const WORLDS: u64 = 150;
+    let mut large = 0;
+    for seed in seeds("LARGE_SACK_WORLDS", WORLDS) {
+        let tally = live(&Plan::drawn_large(seed)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        large += u64::from(tally.most_out > 65_535);
+    }
+    assert!(large > WORLDS / 6, "{large} worlds with a large flight");
+}
+
 fn add(sum: &mut Tally, tally: &Tally) {
     let Tally {
         timeouts,
@@ -40,6 +53,7 @@ fn add(sum: &mut Tally, tally: &Tally) {
         overflows,
         again,
         sent,
+        most_out,
     } = *tally;
     sum.timeouts += timeouts;
     sum.probes += probes;
@@ -54,4 +68,5 @@ fn add(sum: &mut Tally, tally: &Tally) {
     sum.overflows += overflows;
     sum.again += again;
     sum.sent += sent;
+    sum.most_out = sum.most_out.max(most_out);
 }

@@ -10,8 +10,9 @@ use tcp_reset_core::{
 
 use crate::model::{Cause, Model, Out, Seen, Start};
 use crate::receiver::{Ack, Receiver};
+use crate::scale::{Scale, Stores};
 use crate::support::family::Family;
-use crate::support::rig::{Engine, LargeStore, PEER_ISN, Raw, START, peer, reno, us};
+use crate::support::rig::{Engine, PEER_ISN, Raw, START, peer, reno, us};
 use crate::support::table::{ACK, FIN, RST, SYN};
 use crate::support::world::{MS, Rng, SECOND, stream_bytes};
 
@@ -31,6 +32,7 @@ pub(crate) struct Plan {
     pub(crate) rto_min_ms: u64,
     /// The receiver's buffer, in bytes.
     pub(crate) room: u32,
+    pub(crate) scale: Scale,
     pub(crate) is_shrinking: bool,
     pub(crate) delay_us: u64,
     pub(crate) jitter_us: u64,
@@ -68,6 +70,8 @@ pub(crate) struct Tally {
     pub(crate) sent_again: u32,
     pub(crate) lost: u32,
     pub(crate) spurious_after_probe: u32,
+    /// The most that was out at once, in bytes.
+    pub(crate) most_out: u32,
 }
 
 struct World<'s, 'p> {
@@ -93,6 +97,8 @@ const RTO_MAX: u64 = 3 * SECOND;
 /// When a world must have ended, after the last write.
 const END: u64 = 400 * SECOND;
 const PEER_SEQ: u32 = PEER_ISN + 1;
+/// The largest window that a header says by itself.
+const UNSCALED: u32 = 65_535;
 
 fn ends() -> (SocketAddr, SocketAddr) {
     (peer(Family::V4), us(Family::V4))
@@ -100,7 +106,7 @@ fn ends() -> (SocketAddr, SocketAddr) {
 
 /// Lives through a world.
 pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
-    let mut store = Box::new(LargeStore::new());
+    let mut stores = Stores::default();
     let config = Config {
         checksum: Some(ChecksumBy::Hardware),
         mss: Some(plan.mss),
@@ -108,11 +114,12 @@ pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
         rto_max: Duration::from_micros(RTO_MAX),
         ..reno()
     };
-    let mut engine = Engine::new(&mut *store, config);
+    let mut engine = stores.engine(plan.tx_buffer, config, START);
     let stream =
         StreamOptions { tx_buffer: plan.tx_buffer, nagle: plan.has_nagle, rx_buffer: 64, ..StreamOptions::default() };
-    let wnd = plan.room;
-    let (handle, first) = shake_hands(&mut engine, plan, stream, wnd);
+    let (handle, first) = shake_hands(&mut engine, plan, stream);
+    // A SYN,ACK says a window without scale.
+    let wnd = if plan.is_passive { plan.scale.said(plan.room) } else { plan.room.min(UNSCALED) };
     let now = engine.now.as_micros();
     let start =
         Start { mss: plan.mss.into(), wnd, total: plan.total, now, rto_min: plan.rto_min_ms * MS, rto_max: RTO_MAX };
@@ -139,11 +146,11 @@ pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
     })
 }
 
-fn shake_hands(engine: &mut Engine<'_>, plan: &Plan, stream: StreamOptions, wnd: u32) -> (ConnectionHandle, u32) {
+fn shake_hands(engine: &mut Engine<'_>, plan: &Plan, stream: StreamOptions) -> (ConnectionHandle, u32) {
     let (peer, us) = ends();
     let [high, low] = plan.mss.to_be_bytes();
-    let options = [2, 4, high, low];
-    let wnd = wnd as u16;
+    let options = [&[2, 4, high, low][..], plan.scale.option()].concat();
+    let wnd = plan.room.min(UNSCALED) as u16;
     let rtt = Duration::from_micros(2 * plan.delay_us);
     let wait = |engine: &mut Engine<'_>| {
         for _ in 0..plan.handshake_lost {
@@ -159,6 +166,7 @@ fn shake_hands(engine: &mut Engine<'_>, plan: &Plan, stream: StreamOptions, wnd:
         let _ = engine.arrive(peer, us, &syn);
         let first = engine.only().seq.wrapping_add(1);
         wait(engine);
+        let wnd = plan.scale.field(plan.room);
         let ack = Raw { seq: PEER_SEQ, ack: first, flags: ACK, wnd, ..Raw::default() };
         let _ = engine.arrive(peer, us, &ack);
         let handle = engine.tcp.accept(engine.now, listener).unwrap();
@@ -266,7 +274,7 @@ impl World<'_, '_> {
                     seq: PEER_SEQ,
                     ack: self.first.wrapping_add(ack.to),
                     flags: ACK,
-                    wnd: ack.wnd as u16,
+                    wnd: self.plan.scale.field(ack.wnd),
                     ..Raw::default()
                 };
                 let _ = self.engine.arrive(peer, us, &raw);
@@ -302,6 +310,7 @@ impl World<'_, '_> {
     }
 
     fn reply(&mut self, ack: Ack) {
+        let ack = Ack { wnd: self.plan.scale.said(ack.wnd), ..ack };
         self.carry(self.plan.ack_loss, |_| What::ToUs(ack));
     }
 
@@ -326,7 +335,9 @@ impl World<'_, '_> {
     fn write_more(&mut self) -> Result<(), String> {
         if self.to_write > 0 {
             let before = self.seen();
-            let bytes = stream_bytes(self.plan.seed, self.model.written as usize, self.to_write as usize);
+            // No more than there is ever room for.
+            let len = (self.to_write as usize).min(self.plan.tx_buffer);
+            let bytes = stream_bytes(self.plan.seed, self.model.written as usize, len);
             match self.engine.tcp.send(self.engine.now, self.handle, &bytes) {
                 Ok(taken) => {
                     self.note(|| format!("write {taken}"));
@@ -396,6 +407,7 @@ impl World<'_, '_> {
             sent_again: m.sent_again,
             lost: self.lost,
             spurious_after_probe: m.spurious_after_probe,
+            most_out: m.most_out,
         };
         Ok(tally)
     }
