@@ -28,6 +28,8 @@ const LATE_CONNECT_MS: u64 = 20_000;
 /// The least R2 that a connection's end is measured by, and how late the end may be.
 const LEAST_R2_MS: u64 = 10_000;
 const LATE_R2_MS: u64 = 30_000;
+/// Round trips that a timeout is at most: SRTT and four times its variation (RFC 6298 §2), which is no larger.
+const TIMEOUT_ROUND_TRIPS: u64 = 5;
 
 impl World<'_> {
     /// The engine has nothing more to say: whoever must be told was told.
@@ -354,6 +356,10 @@ impl World<'_> {
         if self.hosts[conn.host].plan.config.rst_policy != RstPolicy::default() {
             return None;
         }
+        // It was for a handshake that a forged SYN began, and the stream has come to its number since.
+        if pair.is_told_of_forgery(conn.local) {
+            return None;
+        }
         if let Some(peer) = self.opener_of(c) {
             return self.reset_by_record_is_wrong(&self.conns[peer]);
         }
@@ -492,7 +498,8 @@ fn late_end(conn: &Conn, ms: u64, config: &Config) -> Option<String> {
     // R2 is judged when a retransmission is due, and those are spaced by a backoff that doubles.
     let advised = if conn.options.user_timeout_option { config.user_timeout_limit } else { Duration::ZERO };
     let r2 = conn.options.user_timeout.unwrap_or(conn.options.r2.max(advised)).as_millis() as u64;
-    (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS)
+    let timeout = TIMEOUT_ROUND_TRIPS * status.round_trip_time.unwrap_or_default().as_millis() as u64;
+    (must_progress && stuck > 2 * r2.max(LEAST_R2_MS) + LATE_R2_MS.max(timeout))
         .then(|| format!("late end: {local} makes no progress for {stuck} ms in {state}, R2 is {r2} ms"))
 }
 

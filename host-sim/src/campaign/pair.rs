@@ -36,6 +36,10 @@ pub(super) struct Pair {
     pub had: [bool; 2],
     /// When each end was last sent an RST by the other that reached it.
     pub told_at: [Option<u64>; 2],
+    /// The number of that RST.
+    pub told_seq: [Option<Seq>; 2],
+    /// The numbers behind SYNs that were forged in each end's name: an RST of the end refuses the handshake that one began.
+    pub forged: [Vec<Seq>; 2],
     pub second: u64,
     pub empty: u32,
 }
@@ -51,9 +55,17 @@ impl Pair {
             was_open: [false; 2],
             had: [false; 2],
             told_at: [None; 2],
+            told_seq: [None; 2],
+            forged: [Vec::new(), Vec::new()],
             second: 0,
             empty: 0,
         }
+    }
+
+    /// Whether the last RST that an end was sent refuses a forged handshake.
+    pub(super) fn is_told_of_forgery(&self, end: Ep) -> bool {
+        let place = self.place(end);
+        self.told_seq[place].is_some_and(|seq| self.forged[1 - place].contains(&seq))
     }
 
     pub(super) fn is_of(&self, host: usize) -> bool {

@@ -44,9 +44,12 @@ impl World<'_> {
         if seen.control.contains(Control::RST) && !frame.is_forged {
             let place = self.pairs[p].place(to);
             self.pairs[p].told_at[place] = Some(self.now);
+            self.pairs[p].told_seq[place] = Some(seen.seq);
         }
-        if seen.control.contains(Control::SYN) && !frame.is_forged {
-            let place = self.pairs[p].place(from);
+        let place = self.pairs[p].place(from);
+        if seen.control.contains(Control::SYN) && frame.is_forged {
+            self.pairs[p].forged[place].push(seen.seq + 1);
+        } else if seen.control.contains(Control::SYN) {
             let shift = &mut self.pairs[p].shifts[place];
             *shift = (*shift).max(window_scale(&frame.bytes));
         }
