@@ -146,6 +146,8 @@ pub(crate) struct Start {
     pub(crate) wnd: u32,
     pub(crate) now: u64,
     pub(crate) rto_min: u64,
+    /// By how much a window may seem to have shrunk for want of digits (RFC 7323 §2.4).
+    pub(crate) slack: u32,
 }
 
 /// What happened, for the books of a world.
@@ -174,6 +176,7 @@ pub(crate) struct Tally {
 pub(crate) struct SackModel {
     mss: u32,
     rto_min: u64,
+    slack: u32,
     una: u32,
     /// Highest byte sent, exclusive (HighData).
     max: u32,
@@ -210,6 +213,7 @@ impl SackModel {
         SackModel {
             mss: start.mss,
             rto_min: start.rto_min,
+            slack: start.slack,
             una: 0,
             max: 0,
             wnd: start.wnd,
@@ -620,7 +624,8 @@ impl SackModel {
         ensure!(out.at <= self.max, "a gap before {}", out.at);
         if out.at < self.max {
             ensure!(out.end() <= self.max, "what is sent again goes beyond what was sent");
-            ensure!(out.end() <= right.max(self.una + 1), "{} is beyond the window {right}", out.end());
+            let right = (right + self.slack).max(self.una + 1);
+            ensure!(out.end() <= right, "{} goes again beyond the window {right}", out.end());
             return self.send_again(out, after);
         }
         if matches!(cause, Cause::Timer(Timer::WindowProbe)) && out.end() > right {

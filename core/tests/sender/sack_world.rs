@@ -198,7 +198,7 @@ pub(crate) fn live(plan: &Plan) -> Result<Tally, String> {
     let now = engine.now.as_micros();
     // A SYN,ACK says a window without scale.
     let wnd = if plan.is_passive { plan.scale.said(plan.room) } else { plan.room.min(UNSCALED) };
-    let start = Start { mss: plan.mss.into(), wnd, now, rto_min: plan.rto_min_ms * MS };
+    let start = Start { mss: plan.mss.into(), wnd, now, rto_min: plan.rto_min_ms * MS, slack: plan.scale.slack() };
     let mut receiver = SackReceiver::new(plan.manner, plan.most_blocks, plan.total, plan.room, plan.reneges_after);
     receiver.is_shrinking = plan.is_shrinking;
     let mut world = World {

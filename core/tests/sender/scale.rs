@@ -33,6 +33,12 @@ impl Scale {
         (wnd >> self.shift()).min(u16::MAX.into()) as u16
     }
 
+    /// By how much a window may be more than its field says.
+    #[cfg(feature = "sack")]
+    pub(crate) fn slack(self) -> u32 {
+        (1 << self.shift()) - 1
+    }
+
     /// The window that the field says.
     pub(crate) fn said(self, wnd: u32) -> u32 {
         u32::from(self.field(wnd)) << self.shift()
