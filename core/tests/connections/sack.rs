@@ -167,6 +167,18 @@ fn a_peer_without_the_option_is_told_nothing() {
 }
 
 #[test]
+fn blocks_of_a_peer_without_the_option_keep_nothing_from_going_again() {
+    on_open(&[2, 4, 0, 200], |l| {
+        let first = queue(l, 20);
+        while l.status().unwrap().retries == 0 {
+            let _ = l.engine.next_deadline();
+        }
+        ack(l, first, 1, &[(2, 4)]);
+        assert_eq!(sent(l, first), [1, 2]);
+    });
+}
+
+#[test]
 fn blocks_go_where_payload_leaves_room() {
     on_spoken(|l| {
         for (at, segment) in [(400, MSS), (600, MSS - 11), (800, MSS - 12), (1_000, MSS - 19), (1_200, MSS - 20)] {
