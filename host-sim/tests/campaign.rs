@@ -20,6 +20,8 @@ fn random_worlds_hold_over_both_families() {
     let summary = assert_all_hold(0..400, &Family::ALL);
     let (flights, wraps) = summary.coverage.large_flights();
     assert!(flights > 0 && wraps > 0, "{flights} large flights, {wraps} of them across 2^32");
+    let marks = summary.coverage.marks();
+    assert!(marks.iter().all(|times| *times > 0), "{marks:?} packets marked, segments with ECE, with CWR");
 }
 
 #[test]

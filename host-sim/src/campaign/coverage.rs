@@ -3,6 +3,7 @@
 use tcp_reset_core::{CloseReason, Counters, Fate, JournalCounters, Rule};
 
 use super::conn::Conn;
+use crate::frame::Congestion;
 
 /// Sums over worlds.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Coverage {
     large_flights: u64,
     /// See `large_flights`.
     large_wraps: u64,
+    /// Packets that the wire has marked, and segments that say so, or that less is sent (RFC 3168).
+    marks: [u64; 3],
     /// What reboots have lost and journals have not: told, gone, given up, forgotten.
     fates: [u64; Fate::COUNT],
 }
@@ -35,6 +38,7 @@ impl Default for Coverage {
             wraps: 0,
             large_flights: 0,
             large_wraps: 0,
+            marks: [0; 3],
             fates: [0; Fate::COUNT],
         }
     }
@@ -55,6 +59,26 @@ impl Coverage {
         }
     }
 
+    /// Adds what a frame says of marks.
+    pub(super) fn add_congestion(&mut self, said: &Congestion) {
+        let [_, echoes, reductions] = &mut self.marks;
+        if !said.is_syn {
+            *echoes += u64::from(said.ece);
+            *reductions += u64::from(said.cwr);
+        }
+    }
+
+    /// Adds a packet that the wire has marked.
+    pub(super) fn add_mark(&mut self) {
+        self.marks[0] += 1;
+    }
+
+    /// Returns how many packets were marked, how many segments said so, and how many said that less is sent.
+    #[must_use]
+    pub fn marks(&self) -> [u64; 3] {
+        self.marks
+    }
+
     /// Adds what an application wrote on a connection.
     pub(super) fn add_stream(&mut self, conn: &Conn) {
         for (sum, least) in self.streams.iter_mut().zip(STREAMS) {
@@ -68,7 +92,7 @@ impl Coverage {
 
     /// Adds the sums of other worlds.
     pub(super) fn add(&mut self, other: &Coverage) {
-        let Coverage { rules, ends, streams, wraps, large_flights, large_wraps, fates } = other;
+        let Coverage { rules, ends, streams, wraps, large_flights, large_wraps, marks, fates } = other;
         let add = |sums: &mut [u64], more: &[u64]| sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         add(&mut self.rules, rules);
         add(&mut self.ends, ends);
@@ -76,6 +100,7 @@ impl Coverage {
         self.wraps += wraps;
         self.large_flights += large_flights;
         self.large_wraps += large_wraps;
+        add(&mut self.marks, marks);
         add(&mut self.fates, fates);
     }
 
@@ -104,6 +129,8 @@ impl std::fmt::Display for Coverage {
             "streams with more than 65,535 bytes in flight: {}, {} of them across 2^32",
             self.large_flights, self.large_wraps
         )?;
+        let [marks, echoes, reductions] = self.marks;
+        writeln!(f, "{marks} packets marked, {echoes} segments with ECE, {reductions} with CWR")?;
         let fates = Fate::ALL.iter().zip(self.fates).map(|(fate, times)| format!("{times} {fate}"));
         writeln!(f, "peers that reboots lost and journals remembered: {}", fates.collect::<Vec<_>>().join(", "))?;
         let rules = Rule::ALL.iter().filter(|rule| self.times(**rule) == 0).map(|rule| rule.name().to_string());

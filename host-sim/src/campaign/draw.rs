@@ -130,6 +130,7 @@ impl Draw {
             host.config.window_scale = if self.sizes.is_large() { rng.u8(..6) > 0 } else { rng.bool() };
             // A peer whose clock alone goes on by half a turn sends what counts as old (RFC 7323 §5.3).
             host.config.timestamps = rng.u8(..4) > 0 && !self.has_far_jump();
+            host.config.ecn = rng.u8(..4) > 0;
             if self.chance(2) || self.sizes.is_large() {
                 self.steer(seed, h, host);
             }
@@ -328,7 +329,7 @@ impl Draw {
         let mut one = |most: u16| if self.rng.bool() { 0 } else { self.rng.u16(..most) };
         let (loss, duplicated, reordered, corrupted) = (one(400), one(300), one(300), one(150));
         let jitter_us = if self.rng.bool() { 0 } else { self.rng.u64(..2 * delay_us) };
-        Wire { loss, duplicated, reordered, corrupted, delay_us, jitter_us }
+        Wire { loss, duplicated, reordered, corrupted, marked: reordered, delay_us, jitter_us }
     }
 
     fn wires(&mut self) {

@@ -111,6 +111,8 @@ pub(super) struct Wire {
     pub reordered: u16,
     /// Frames with one bit changed.
     pub corrupted: u16,
+    /// Packets marked where they may be (RFC 3168).
+    pub marked: u16,
     /// How long every frame is on its way, in microseconds.
     pub delay_us: u64,
     /// How much longer at most.

@@ -20,7 +20,7 @@ use super::promise::Promise;
 use super::rogue::RogueHost;
 use super::story::{self, Story};
 use crate::family::Family;
-use crate::frame::Seen;
+use crate::frame::{Congestion, Seen};
 use crate::resolve;
 
 /// Bytes of an Ethernet header.
@@ -425,6 +425,9 @@ impl<'b> World<'b> {
         self.frames += 1;
         self.hasher.write_u64(self.now);
         self.hasher.write(&bytes);
+        if let Some(said) = Congestion::parse(&bytes) {
+            self.coverage.add_congestion(&said);
+        }
         let Some(to) = destination(&bytes) else { return };
         if to == from || to > self.hosts.len() {
             return;
@@ -461,6 +464,9 @@ impl<'b> World<'b> {
             self.lost(&bytes, "corrupted");
             let bit = fate.usize(..(bytes.len() - behind) * 8);
             bytes[behind + bit / 8] ^= 1 << (bit % 8);
+        }
+        if fate.u16(..1_000) < wire.marked && Congestion::mark(&mut bytes) {
+            self.coverage.add_mark();
         }
         self.at(at, Due::Frame(InFlight { to, bytes, is_forged: false, is_corrupt, depth }));
     }
