@@ -166,12 +166,14 @@ pub(crate) fn acknowledged(c: &mut Connection) {
     c.tcb.rcv_wnd = window_to_offer(c);
 }
 
-/// The window of the next segment. It grows in steps worth having (§3.8.6.2.2) and its right edge never moves left.
+/// The window of the next segment. It grows in steps worth having (§3.8.6.2.2) and its right edge never moves left. Where the buffer has room for few segments
+/// half a segment is worth having, as it is worth sending: else each that is cut short narrows the window until the next one comes.
 pub(crate) fn window_to_offer(c: &Connection) -> Size {
     // A SYN can say no more.
     let most = if c.tcb.state().is_synchronized() { Size::MAX } else { Size::from(u16::MAX) };
     let free = c.tcb.scale.sayable(room(c).min(most));
-    let step = (c.buffers.rx_size() / 2).min(usize::from(c.tcb.mss)) as Size;
+    let (size, mss) = (c.buffers.rx_size(), usize::from(c.tcb.mss));
+    let step = (size / 2).min(if size <= SMALL_BUFFER * mss { mss / 2 } else { mss }) as Size;
     if free.saturating_sub(c.tcb.rcv_wnd) >= step { free } else { c.tcb.rcv_wnd }
 }
 
