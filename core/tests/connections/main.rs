@@ -10,6 +10,8 @@ mod closing;
 #[cfg(feature = "cubic")]
 mod cubic;
 mod diagnostics;
+#[cfg(feature = "ecn")]
+mod ecn;
 mod freed;
 mod limits;
 mod neighbors;

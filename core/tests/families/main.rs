@@ -15,6 +15,8 @@ mod addresses;
 mod bytes;
 #[cfg(feature = "ipv6")]
 mod disguise;
+#[cfg(all(feature = "ecn", feature = "ipv6"))]
+mod ecn;
 #[cfg(feature = "ipv6")]
 mod links;
 #[cfg(feature = "ipv6")]

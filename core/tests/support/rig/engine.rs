@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcp_reset_core::{
-    Arrival, ChecksumBy, Config, Event, Instant, LinkAddr, Output, ResetReason, SecretKey, Storage, Tcp, Timer, Verdict,
+    Arrival, ChecksumBy, Config, Event, Instant, LinkAddr, Output, ResetReason, SecretKey, Storage, Tcp, Timer,
+    Transmit, Verdict,
 };
 
 use super::{MOST_DEADLINES, MOST_OUTPUTS, START, key};
 use crate::support::packet::segment::Raw;
 use crate::support::packet::{segment, tcp_checksum, u16_at};
-use crate::support::table::{FIN, SYN};
+use crate::support::table::{FIN, RST, SYN};
 
 /// A segment that the engine sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Sent {
     pub(crate) flags: u8,
     /// ECE and CWR.
     pub(crate) ecn: u8,
+    /// The packet says ECT(0).
+    pub(crate) is_capable: bool,
     pub(crate) wnd: u32,
     pub(crate) options: Vec<u8>,
     pub(crate) text: Vec<u8>,
@@ -36,12 +39,23 @@ impl Sent {
         self.seq.wrapping_add(self.text.len() as u32).wrapping_add(controls)
     }
 
-    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, bytes: &[u8]) -> Sent {
+    fn read(src: SocketAddr, dst: SocketAddr, reason: Option<ResetReason>, is_capable: bool, bytes: &[u8]) -> Sent {
         let segment::Seg { sport, dport, seq, ack, flags, ecn, wnd, urgent: _, options, text } =
             segment::Seg::parse(bytes);
         assert_eq!((sport, dport), (src.port(), dst.port()), "ports in the header");
-        Sent { src, dst, seq, ack, flags, ecn, wnd: wnd.into(), options, text, reason, checksum: u16_at(bytes, 16) }
+        // RFC 3168 §6.1.1, §6.1.4.
+        assert!(!is_capable || !text.is_empty() && flags & (SYN | RST) == 0, "ECT on what must not be marked");
+        let (wnd, checksum) = (wnd.into(), u16_at(bytes, 16));
+        Sent { src, dst, seq, ack, flags, ecn, is_capable, wnd, options, text, reason, checksum }
     }
+}
+
+fn is_ecn_capable(transmit: &Transmit<'_, '_>) -> bool {
+    #[cfg(feature = "ecn")]
+    let is_capable = transmit.is_ecn_capable();
+    #[cfg(not(feature = "ecn"))]
+    let (is_capable, _) = (false, transmit);
+    is_capable
 }
 
 /// An engine and what came out of it.
@@ -56,6 +70,8 @@ pub(crate) struct Engine<'s> {
     pub(crate) deadline: Option<(Instant, Timer)>,
     /// Whether the engine is audited after each call.
     pub(crate) is_audited: bool,
+    /// Whether the packets of the segments that arrive are marked: Congestion Experienced.
+    pub(crate) is_marked: bool,
     /// Where the engine writes; as long as the longest segment so far.
     buffer: Vec<u8>,
 }
@@ -84,6 +100,7 @@ impl<'s> Engine<'s> {
             events: Vec::new(),
             deadline: None,
             is_audited: true,
+            is_marked: false,
             buffer: Vec::new(),
         }
     }
@@ -96,6 +113,12 @@ impl<'s> Engine<'s> {
     /// Delivers bytes as they are and collects what follows.
     pub(crate) fn arrive_bytes(&mut self, src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Verdict {
         let arrival = Arrival { src, dst, link_addr: LinkAddr::default() };
+        #[cfg(feature = "ecn")]
+        if self.is_marked {
+            let verdict = self.tcp.handle_marked_segment(self.now, &arrival, bytes);
+            self.drain();
+            return verdict;
+        }
         let verdict = self.tcp.handle_segment(self.now, &arrival, bytes);
         self.drain();
         verdict
@@ -113,13 +136,13 @@ impl<'s> Engine<'s> {
                 Output::Transmit(transmit) => {
                     let buffer = &mut self.buffer;
                     let (len, src, dst) = (transmit.len(), transmit.local(), transmit.remote());
-                    let reason = transmit.reset_reason();
+                    let (reason, is_capable) = (transmit.reset_reason(), is_ecn_capable(&transmit));
                     if buffer.len() < len {
                         buffer.resize(len, 0);
                     }
                     let written = transmit.emit(buffer).unwrap();
                     assert_eq!(written, len, "announced and written length");
-                    let sent = Sent::read(src, dst, reason, &buffer[..written]);
+                    let sent = Sent::read(src, dst, reason, is_capable, &buffer[..written]);
                     if self.software {
                         let sum = tcp_checksum(src.ip(), dst.ip(), &buffer[..written]);
                         assert_eq!(sum, 0, "checksum of {sent:?}");

@@ -22,7 +22,7 @@ use crate::support::table::{ACK, FIN, Held, Model, Port, SYN, Seg, ahead};
 pub(crate) use crate::support::packet::segment::Raw;
 pub(crate) use engine::{Engine, Sent};
 #[allow(unused_imports, reason = "each test program needs another part of it")]
-pub(crate) use pair::Pair;
+pub(crate) use pair::{Pair, raw_of};
 
 /// Few of everything, so that tables fill soon.
 pub(crate) type Store = Storage<4, 3, 4, 2, 2_048>;

@@ -70,6 +70,6 @@ impl<'s> Pair<'s> {
 
 /// The segment that `sent` was.
 pub(crate) fn raw_of(sent: &Sent) -> Raw<'_> {
-    let (seq, ack, flags, wnd) = (sent.seq, sent.ack, sent.flags, sent.wnd as u16);
+    let (seq, ack, flags, wnd) = (sent.seq, sent.ack, sent.flags | sent.ecn, sent.wnd as u16);
     Raw { seq, ack, flags, wnd, urgent: 0, options: &sent.options, text: &sent.text }
 }
