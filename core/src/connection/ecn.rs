@@ -35,6 +35,13 @@ impl Ecn {
         self.state.set(State::ENABLED, agreed.is_agreed());
     }
 
+    /// The peer's SYN has come again.
+    pub(crate) fn renew(&mut self, control: Control) {
+        let mut agreed = self.agreed();
+        agreed.renew(control);
+        self.begin(agreed);
+    }
+
     pub(crate) fn agreed(&self) -> Agreed {
         Agreed::of(self.is_enabled())
     }

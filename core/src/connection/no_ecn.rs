@@ -12,6 +12,8 @@ impl Ecn {
 
     pub(crate) fn begin(&mut self, _: Agreed) {}
 
+    pub(crate) fn renew(&mut self, _: Control) {}
+
     pub(crate) fn agreed(&self) -> Agreed {
         Agreed::NOT
     }

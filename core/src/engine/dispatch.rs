@@ -249,6 +249,7 @@ impl Tcp<'_> {
             ForConnection::Handshake(ForHandshake::SynAckAgain) => {
                 let c = &mut self.connections[i];
                 timestamps::note(&mut c.tcb, arriving.seg, now);
+                c.ecn.renew(arriving.seg.header.control);
                 let action = grant(Action::SynAcked, &mut c.quota, arriving.now, &self.settings, &mut self.counters);
                 if action == Action::SynAcked {
                     c.set(Due::RESEND);
