@@ -22,7 +22,8 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ecn {
     state: State,
-    /// What was out when the peer told of a mark, and is not acknowledged since: more marks of it say nothing new.
+    /// What was out when the window was reduced, and is not acknowledged since, and one byte behind it, which has CWR: before the peer has that, its echoes
+    /// say nothing new.
     until: Size,
 }
 
@@ -88,26 +89,24 @@ impl Ecn {
         self.state.remove(State::REDUCED);
     }
 
-    /// Returns whether the peer tells of a mark, and for the first time of what is out.
+    /// Returns whether the peer, which acknowledges `n` numbers more, tells of a mark that it had not told of when the window was reduced last.
     #[inline]
-    pub(crate) fn is_news_in(&self, control: Control) -> bool {
-        self.is_enabled() && control.contains(Control::ECE) && !self.is_held()
+    pub(crate) fn is_news_in(&self, control: Control, n: u32) -> bool {
+        self.is_enabled() && control.contains(Control::ECE) && n >= u32::from(self.until)
     }
 
-    /// The congestion window was reduced.
-    pub(crate) fn reduced(&mut self) {
-        self.state.set(State::REDUCED, self.is_enabled());
+    /// The congestion window was reduced, with `flight` out.
+    pub(crate) fn reduced(&mut self, flight: u32) {
+        if self.is_enabled() {
+            self.state.insert(State::REDUCED);
+            self.until = saturated(flight + 1);
+        }
     }
 
-    /// The same because of a mark, with `flight` out.
-    pub(crate) fn hold(&mut self, flight: u32) {
-        self.until = saturated(flight);
-    }
-
-    /// Returns whether something is out of which a mark was told already.
+    /// Returns whether something is out for which the window was reduced already.
     #[inline]
     pub(crate) fn is_held(&self) -> bool {
-        self.until > 0
+        self.until > 1
     }
 
     /// SND.UNA has moved by `n`.

@@ -105,7 +105,7 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     if is_lost {
         // What limited transmit has let out does not count.
         let flight_then = flight(c).min(c.congestion.window());
-        reduce(c, flight_then);
+        reduce(c, flight_then, flight(c));
         if !is_enabled {
             c.congestion.inflate(c.recovery.duplicates().into(), mss);
         }
@@ -114,13 +114,14 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     is_lost
 }
 
-/// What is out has met congestion: less may be. Once for each window, whether the network marks or drops (RFC 3168 §6.1.2).
+/// Of what is `out` something is lost: less may be than what counts of it, `flight`. Once for each window, whether the network marks or drops (RFC 3168
+/// §6.1.2).
 #[cfg_attr(feature = "ecn", inline(never))]
-fn reduce(c: &mut Connection, flight: u32) {
+fn reduce(c: &mut Connection, flight: u32, out: u32) {
     if !c.ecn.is_held() {
         c.congestion.on_loss(flight, c.tcb.mss);
+        c.ecn.reduced(out);
     }
-    c.ecn.reduced();
 }
 
 /// The peer tells of a mark: as of a loss, but nothing is sent again.
@@ -128,8 +129,12 @@ fn reduce(c: &mut Connection, flight: u32) {
 pub(crate) fn mark_told(c: &mut Connection) {
     let out = flight(c);
     if out > 0 && matches!(c.recovery.phase(), Phase::Open | Phase::Probing) {
-        reduce(c, out.min(c.congestion.window()));
-        c.ecn.hold(out);
+        let window = c.congestion.window();
+        // One segment is no more than the least that a loss leaves.
+        if window >= 2 * u32::from(c.tcb.mss) {
+            c.congestion.on_loss(out.min(window), c.tcb.mss);
+        }
+        c.ecn.reduced(out);
     }
 }
 
@@ -137,7 +142,6 @@ pub(crate) fn mark_told(c: &mut Connection) {
 #[inline]
 pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool, now: Millis) {
     c.recovery.forget_duplicates();
-    c.ecn.acknowledged(n);
     // Reno does not ask for it.
     let srtt_ms = if cfg!(feature = "cubic") { c.rtt.smoothed_ms().unwrap_or(0) } else { 0 };
     let progress = Progress { now, acked: n, flight, srtt_ms };
@@ -150,6 +154,7 @@ pub(crate) fn progressed(c: &mut Connection, n: u32, flight: u32, is_late: bool,
     } else {
         progressed_in_recovery(c, &progress, is_late);
     }
+    c.ecn.acknowledged(n);
 }
 
 fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool) {
@@ -162,7 +167,7 @@ fn progressed_in_recovery(c: &mut Connection, progress: &Progress, is_late: bool
         Phase::Probing if is_late => c.recovery.end(flight.saturating_sub(n)),
         // The answer to the probe: there was a loss (RFC 8985 §7.4), and what follows is perhaps lost as well.
         Phase::Probing => {
-            reduce(c, flight);
+            reduce(c, flight, flight);
             if !is_over {
                 c.recovery.enter(Phase::Fast);
             }
@@ -205,7 +210,7 @@ pub(crate) fn begin_timeout(c: &mut Connection) {
 pub(crate) fn send_all_again(c: &mut Connection, is_loss: bool) {
     if c.tcb.state().is_synchronized() {
         c.congestion.on_timeout(flight(c), c.tcb.mss, is_loss);
-        c.ecn.reduced();
+        c.ecn.reduced(flight(c));
         c.recovery.forget_duplicates();
         c.sack.clear_scoreboard();
     }

@@ -37,13 +37,11 @@ impl Ecn {
     }
 
     #[inline]
-    pub(crate) fn is_news_in(&self, _: Control) -> bool {
+    pub(crate) fn is_news_in(&self, _: Control, _: u32) -> bool {
         false
     }
 
-    pub(crate) fn reduced(&mut self) {}
-
-    pub(crate) fn hold(&mut self, _: u32) {}
+    pub(crate) fn reduced(&mut self, _: u32) {}
 
     #[inline]
     pub(crate) fn is_held(&self) -> bool {

@@ -460,7 +460,7 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
     if c.marks.intersects(Marks::LAST_TRY | Marks::DOUBTED) && (is_new || !counts_progress(c)) {
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
-    if c.ecn.is_news_in(seg.header.control) && ack.ge(c.tcb.snd_una) {
+    if ack.ge(c.tcb.snd_una) && c.ecn.is_news_in(seg.header.control, ack.since(c.tcb.snd_una)) {
         loss::mark_told(c);
     }
     // Before the window, which this segment may move.
