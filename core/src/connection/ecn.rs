@@ -22,7 +22,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ecn {
     state: State,
-    /// What was out when the window was reduced, and is not acknowledged since, and one byte behind it, which has CWR: before the peer has that, its echoes
+    /// What was out when the window was reduced and is not acknowledged since, and one byte more, which goes with CWR. Before the peer has that byte its echoes
     /// say nothing new.
     until: Size,
 }
@@ -89,7 +89,7 @@ impl Ecn {
         self.state.remove(State::REDUCED);
     }
 
-    /// Returns whether the peer, which acknowledges `n` numbers more, tells of a mark that it had not told of when the window was reduced last.
+    /// Returns whether the peer, which acknowledges `n` numbers more, tells of a mark that the last reduction does not answer.
     #[inline]
     pub(crate) fn is_news_in(&self, control: Control, n: u32) -> bool {
         self.is_enabled() && control.contains(Control::ECE) && n >= u32::from(self.until)

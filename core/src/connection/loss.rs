@@ -114,8 +114,8 @@ pub(crate) fn do_duplicates_mean_loss(c: &mut Connection, is_sending: bool) -> b
     is_lost
 }
 
-/// Of what is `out` something is lost: less may be than what counts of it, `flight`. Once for each window, whether the network marks or drops (RFC 3168
-/// §6.1.2).
+/// Reduces the window for a loss: by `flight`, which is what counts of the numbers that are `out`. A window of data reduces it once, whether the network marks
+/// or drops (RFC 3168 §6.1.2).
 #[cfg_attr(feature = "ecn", inline(never))]
 fn reduce(c: &mut Connection, flight: u32, out: u32) {
     if !c.ecn.is_held() {
@@ -130,7 +130,7 @@ pub(crate) fn mark_told(c: &mut Connection) {
     let out = flight(c);
     if out > 0 && matches!(c.recovery.phase(), Phase::Open | Phase::Probing) {
         let window = c.congestion.window();
-        // One segment is no more than the least that a loss leaves.
+        // Two segments are left at least: a smaller window would grow.
         if window >= 2 * u32::from(c.tcb.mss) {
             c.congestion.on_loss(out.min(window), c.tcb.mss);
         }

@@ -40,6 +40,24 @@ fn an_echo_halves_the_window_and_nothing_is_sent_again() {
     });
 }
 
+#[test]
+fn an_echo_that_acknowledges_nothing_new_halves_the_window() {
+    on_agreed(|l| {
+        let first = queue(l, 60);
+        say_with_ack(l, first, 0, ECE);
+        assert_eq!(windows(l), (5, 5));
+    });
+    // What limited transmit has let out does not count.
+    on_agreed(|l| {
+        let first = queue(l, 60);
+        ack(l, first, 0, 0);
+        ack(l, first, 0, 0);
+        assert_eq!(flight(l), 12 * MSS);
+        say_with_ack(l, first, 0, ECE);
+        assert_eq!(windows(l), (5, 5));
+    });
+}
+
 #[cfg(feature = "cubic")]
 #[test]
 fn an_echo_leaves_seven_tenths_with_cubic() {
