@@ -10,7 +10,7 @@ use crate::support::rig::{Engine, LargeStore, START, key, peer, raw_of, us};
 use crate::support::table::ahead;
 use crate::support::world::{Rng, stream_bytes};
 
-/// Bytes that go from the first end to the second.
+/// Bytes that each end which sends has.
 const TOTAL: usize = 250_000;
 /// No transfer takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -36,7 +36,7 @@ const QUEUE: Path = Path { threshold: 5, marks: 0, loss: 0 };
 const RANDOM: Path = Path { threshold: 1_000, marks: 3, loss: 0 };
 const LOSSY: Path = Path { threshold: 8, marks: 2, loss: 2 };
 
-/// What was seen of a transfer.
+/// What was seen of one direction.
 #[derive(Default, Debug)]
 struct Seen {
     /// Segments marked, those that told of less in flight, and those sent again.
@@ -49,15 +49,13 @@ struct Seen {
     unanswered: Duration,
 }
 
-struct World<'s> {
-    ends: [Engine<'s>; 2],
-    handles: [Option<ConnectionHandle>; 2],
-    path: Path,
-    rng: Rng,
-    /// What is on its way, by arrival; whether it is marked.
-    wire: BTreeMap<(Instant, u64), (usize, Sent, bool)>,
-    carried: u64,
-    now: Instant,
+/// One direction: what its sender has said, and what has come of it.
+struct Flow {
+    /// Names its bytes.
+    stream: u64,
+    total: usize,
+    written: usize,
+    read: usize,
     /// The narrow link is busy until then.
     busy: Instant,
     /// The end of what was ever sent.
@@ -66,42 +64,23 @@ struct World<'s> {
     last_told: Option<u32>,
     /// The oldest mark that has arrived and was not answered.
     open_mark: Option<Instant>,
-    written: usize,
-    read: usize,
     seen: Seen,
 }
 
-impl World<'_> {
+impl Flow {
+    fn new(stream: u64, total: usize) -> Flow {
+        let (written, read, busy, seen) = (0, 0, START, Seen::default());
+        Flow { stream, total, written, read, busy, highest: None, last_told: None, open_mark: None, seen }
+    }
+
     /// How many segments wait for the narrow link.
-    fn waiting(&self) -> u64 {
-        let left = if self.busy > self.now { self.busy.duration_since(self.now) } else { Duration::ZERO };
+    fn waiting(&self, now: Instant) -> u64 {
+        let left = if self.busy > now { self.busy.duration_since(now) } else { Duration::ZERO };
         (left.as_micros() / SERVICE.as_micros()) as u64
     }
 
-    fn launch(&mut self, of: usize) {
-        for sent in std::mem::take(&mut self.ends[of].sent) {
-            let has_payload = !sent.text.is_empty();
-            if has_payload {
-                self.look(&sent);
-            }
-            let waiting = self.waiting();
-            let mut at = self.now + DELAY;
-            if has_payload {
-                self.busy = self.busy.max(self.now) + SERVICE;
-                at = self.busy + DELAY;
-                self.seen.longest = self.seen.longest.max(if self.seen.told > 1 { waiting } else { 0 });
-            }
-            let is_marked = sent.is_capable && (waiting >= self.path.threshold || self.rng.percent(self.path.marks));
-            if !self.rng.percent(self.path.loss) {
-                self.seen.marks += u32::from(is_marked);
-                self.carried += 1;
-                self.wire.insert((at, self.carried), (1 - of, sent, is_marked));
-            }
-        }
-    }
-
     /// Only what is new is ECT, or says CWR.
-    fn look(&mut self, sent: &Sent) {
+    fn look(&mut self, sent: &Sent, now: Instant) {
         let highest = *self.highest.get_or_insert(sent.seq);
         let is_new = ahead(sent.end(), highest) > 0;
         assert!(is_new || sent.ecn & CWR == 0 && !sent.is_capable, "CWR or ECT on what is sent again");
@@ -111,7 +90,43 @@ impl World<'_> {
             self.seen.told += 1;
             self.last_told = Some(sent.seq);
             if let Some(at) = self.open_mark.take() {
-                self.seen.unanswered = self.seen.unanswered.max(self.now.duration_since(at));
+                self.seen.unanswered = self.seen.unanswered.max(now.duration_since(at));
+            }
+        }
+    }
+}
+
+struct World<'s> {
+    ends: [Engine<'s>; 2],
+    handles: [Option<ConnectionHandle>; 2],
+    /// By sender.
+    flows: [Flow; 2],
+    path: Path,
+    rng: Rng,
+    /// What is on its way, by arrival; whether it is marked.
+    wire: BTreeMap<(Instant, u64), (usize, Sent, bool)>,
+    carried: u64,
+    now: Instant,
+}
+
+impl World<'_> {
+    fn launch(&mut self, of: usize) {
+        for sent in std::mem::take(&mut self.ends[of].sent) {
+            let has_payload = !sent.text.is_empty();
+            let flow = &mut self.flows[of];
+            let waiting = flow.waiting(self.now);
+            let mut at = self.now + DELAY;
+            if has_payload {
+                flow.look(&sent, self.now);
+                flow.busy = flow.busy.max(self.now) + SERVICE;
+                at = flow.busy + DELAY;
+                flow.seen.longest = flow.seen.longest.max(if flow.seen.told > 1 { waiting } else { 0 });
+            }
+            let is_marked = sent.is_capable && (waiting >= self.path.threshold || self.rng.percent(self.path.marks));
+            if !self.rng.percent(self.path.loss) {
+                flow.seen.marks += u32::from(is_marked);
+                self.carried += 1;
+                self.wire.insert((at, self.carried), (1 - of, sent, is_marked));
             }
         }
     }
@@ -131,8 +146,9 @@ impl World<'_> {
         while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= self.now) {
             let (to, sent, is_marked) = entry.remove();
             // One that left before CWR was answered by it.
-            if is_marked && self.last_told.is_none_or(|told| ahead(sent.seq, told) >= 0) {
-                self.open_mark.get_or_insert(self.now);
+            let flow = &mut self.flows[1 - to];
+            if is_marked && flow.last_told.is_none_or(|told| ahead(sent.seq, told) >= 0) {
+                flow.open_mark.get_or_insert(self.now);
             }
             self.ends[to].is_marked = is_marked;
             let _ = self.ends[to].arrive(sent.src, sent.dst, &raw_of(&sent));
@@ -146,15 +162,17 @@ impl World<'_> {
 
     /// The applications write and read.
     fn serve(&mut self) {
-        if let Some(handle) = self.handles[0] {
-            let bytes = stream_bytes(1, self.written, (TOTAL - self.written).min(8_192));
-            self.written += self.ends[0].tcp.send(self.now, handle, &bytes).unwrap_or(0);
-        }
-        if let Some(handle) = self.handles[1] {
+        for of in 0..2 {
+            let Some(handle) = self.handles[of] else { continue };
+            let flow = &mut self.flows[of];
+            let bytes = stream_bytes(flow.stream, flow.written, (flow.total - flow.written).min(8_192));
+            flow.written += self.ends[of].tcp.send(self.now, handle, &bytes).unwrap_or(0);
+            let flow = &mut self.flows[1 - of];
             let mut bytes = vec![0; 32_768];
-            let n = self.ends[1].tcp.recv(self.now, handle, &mut bytes).unwrap_or(0);
-            assert!(bytes[..n] == stream_bytes(1, self.read, n), "a byte that was not sent, from {}", self.read);
-            self.read += n;
+            let n = self.ends[of].tcp.recv(self.now, handle, &mut bytes).unwrap_or(0);
+            let expected = stream_bytes(flow.stream, flow.read, n);
+            assert!(bytes[..n] == expected, "a byte that was not sent, from {}", flow.read);
+            flow.read += n;
         }
         for of in 0..2 {
             self.ends[of].drain();
@@ -163,7 +181,14 @@ impl World<'_> {
     }
 }
 
+/// Moves [`TOTAL`] bytes from the first end to the second.
 fn transfer(family: Family, config: Config, path: Path, seed: u64) -> Seen {
+    let [seen, _] = transfer_of(family, config, path, [TOTAL, 0], seed);
+    seen
+}
+
+/// Moves so many bytes each way.
+fn transfer_of(family: Family, config: Config, path: Path, totals: [usize; 2], seed: u64) -> [Seen; 2] {
     let mut stores = [Box::new(LargeStore::new()), Box::new(LargeStore::new())];
     let [a, b] = &mut stores;
     let ends = [Engine::with(&mut **a, config, key(1), START), Engine::with(&mut **b, config, key(2), START)];
@@ -171,22 +196,9 @@ fn transfer(family: Family, config: Config, path: Path, seed: u64) -> Seen {
         engine.is_audited = false;
         engine
     });
-    let mut w = World {
-        ends,
-        handles: [None; 2],
-        path,
-        rng: Rng::new(seed),
-        wire: BTreeMap::new(),
-        carried: 0,
-        now: START,
-        busy: START,
-        highest: None,
-        last_told: None,
-        open_mark: None,
-        written: 0,
-        read: 0,
-        seen: Seen::default(),
-    };
+    let flows = [Flow::new(1, totals[0]), Flow::new(2, totals[1])];
+    let (handles, wire) = ([None; 2], BTreeMap::new());
+    let mut w = World { ends, handles, flows, path, rng: Rng::new(seed), wire, carried: 0, now: START };
     let stream = StreamOptions { rx_buffer: 32_768, tx_buffer: 32_768, ..StreamOptions::default() };
     let listener = w.ends[1].tcp.listen(us(family), ListenOptions { stream, ..ListenOptions::default() }).unwrap();
     let dialed = w.ends[0].tcp.connect(START, peer(family), us(family), Some(Default::default()), stream);
@@ -194,17 +206,17 @@ fn transfer(family: Family, config: Config, path: Path, seed: u64) -> Seen {
     w.ends[0].drain();
     w.launch(0);
     let mut tick = START;
-    while w.read < TOTAL {
+    while w.flows.iter().any(|flow| flow.read < flow.total) {
         w.step(&mut tick);
         if w.handles[1].is_none() {
             w.handles[1] = w.ends[1].tcp.accept(w.now, listener).ok();
         }
-        assert!(w.now.duration_since(START) < LIMIT, "{seed}: stalled at {}", w.read);
+        assert!(w.now.duration_since(START) < LIMIT, "{seed}: stalled");
         let is_over = |end: &Engine<'_>| end.events.iter().any(|event| matches!(event, Event::Closed(..)));
         assert!(!w.ends.iter().any(is_over), "{seed}: it broke");
     }
     assert!(w.ends.iter().all(|end| end.tcp.audit() == Ok(())));
-    w.seen
+    w.flows.map(|flow| flow.seen)
 }
 
 /// Every setting of what else there is, at both ends.
@@ -236,13 +248,18 @@ fn settings() -> Vec<Config> {
     settings
 }
 
+/// Numbered from `first` on, so many in all.
+fn runs(first: u64, count: usize) -> impl Iterator<Item = (u64, Config)> {
+    (first..).zip(settings().into_iter().cycle().take(count))
+}
+
 /// The round trip with a queue as long as they get here.
 const LONG: Duration = Duration::from_millis(200);
 
 #[test]
 fn where_the_network_marks_nothing_is_sent_again_and_the_queue_is_short() {
     over_each(|family| {
-        for (seed, config) in (0..).zip(settings()) {
+        for (seed, config) in runs(0, 16) {
             let seen = transfer(family, config, QUEUE, seed);
             assert_eq!(seen.again, 0, "{config:?} {seen:?}");
             assert!(seen.marks > 5 && seen.told > 1, "{config:?} {seen:?}");
@@ -258,7 +275,7 @@ fn where_the_network_marks_nothing_is_sent_again_and_the_queue_is_short() {
 #[test]
 fn marks_at_random_are_answered_and_nothing_is_sent_again() {
     over_each(|family| {
-        for (seed, config) in (100..).zip(settings()) {
+        for (seed, config) in runs(100, 16) {
             let config = Config { delayed_ack: Duration::from_millis(40 * (seed % 2)), ..config };
             let seen = transfer(family, config, RANDOM, seed);
             assert_eq!(seen.again, 0, "{config:?} {seen:?}");
@@ -272,15 +289,31 @@ fn marks_at_random_are_answered_and_nothing_is_sent_again() {
 fn every_byte_arrives_where_segments_are_marked_and_lost() {
     over_each(|family| {
         let mut marks = 0;
-        for (seed, config) in (200..).zip(settings()) {
-            for seed in [seed, seed + 1_000] {
-                let seen = transfer(family, config, LOSSY, seed);
-                // Where a SYN was lost nothing is marked.
-                assert!(seen.told > 0 && seen.again > 0, "{config:?} {seen:?}");
-                assert!(seen.unanswered < Duration::from_secs(10), "{config:?} {seen:?}");
-                marks += seen.marks;
-            }
+        for (seed, config) in runs(200, 32) {
+            let seen = transfer(family, config, LOSSY, seed);
+            // Where a SYN was lost nothing is marked.
+            assert!(seen.told > 0 && seen.again > 0, "{config:?} {seen:?}");
+            assert!(seen.unanswered < Duration::from_secs(10), "{config:?} {seen:?}");
+            marks += seen.marks;
         }
         assert!(marks > 100);
+    });
+}
+
+/// Each echoes on its payload, again and again until CWR comes, and each reduces once for a mark.
+#[test]
+fn where_both_ends_send_each_mark_is_answered_once() {
+    over_each(|family| {
+        let mut told = 0;
+        for (seed, config) in runs(300, 16) {
+            for seen in transfer_of(family, config, RANDOM, [TOTAL / 2; 2], seed) {
+                assert_eq!(seen.again, 0, "{config:?} {seen:?}");
+                // What is marked last has nothing new behind it.
+                assert!(seen.told <= seen.marks, "{config:?} {seen:?}");
+                assert!(seen.unanswered < LONG, "{config:?} {seen:?}");
+                told += seen.told;
+            }
+        }
+        assert!(told > 32);
     });
 }
