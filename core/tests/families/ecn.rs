@@ -29,7 +29,7 @@ struct Talk<'t, 's> {
 }
 
 impl Talk<'_, '_> {
-    /// The peer says something in a packet of this class; gives the packets that answer.
+    /// The peer says something in a packet of this class; returns the packets that answer.
     fn hear(&mut self, class: u8, flags: u8, text: &[u8]) -> Vec<Vec<u8>> {
         let (us, peer) = (us(self.family), peer(self.family));
         let (seq, ack) = (self.seq, if flags & ACK != 0 { self.ack } else { 0 });
