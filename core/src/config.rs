@@ -109,7 +109,7 @@ pub struct Config {
     #[cfg(feature = "window-scale")]
     pub window_scale: bool,
     /// Whether Explicit Congestion Notification is offered to peers and accepted from them (RFC 3168); true by default. A SYN that must be sent again does not
-    /// offer it: some old firewalls drop such SYNs.
+    /// offer it, since some old firewalls drop such SYNs.
     #[cfg(feature = "ecn")]
     pub ecn: bool,
     /// How the congestion window grows and shrinks. Default [`CongestionControl::Cubic`].
@@ -310,12 +310,12 @@ pub struct StreamOptions {
     /// long without an answer to a probe. At least three probes are sent within it; the last attempt is given one more plain timeout. Default 100 s, the least
     /// that §3.8.3 recommends (SHLD-11); less is a choice for peers that are near.
     pub r2: Duration,
-    /// Nagle's algorithm: small segments wait while data is unacknowledged (§3.7.4). Default on.
+    /// Nagle's algorithm as Minshall proposed it (§3.7.4): a short segment waits while another one, which the application made short, is unacknowledged. Default on.
     pub nagle: bool,
     /// How long an acknowledgment of this connection may be held back, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on. Default `None`: as long as
-    /// [`Config::delayed_ack`] says. Every second full-sized segment, what fills a gap, and the first payload unless it is pushed are acknowledged at once, and so is
-    /// what the peer pushed in a segment that is not full, or with a receive buffer of eight segments or fewer whatever came, once the application has read it and asks
-    /// for more ([`crate::Tcp::recv`]).
+    /// [`Config::delayed_ack`] says. Every second full-sized segment, what fills a gap, and the first payload unless it is pushed are acknowledged at once. So is
+    /// what the peer pushed in a segment that is not full, once the application has read it and asks for more ([`crate::Tcp::recv`]); with a receive buffer of
+    /// eight segments or fewer, as the default is over Ethernet, so is whatever it has read.
     pub delayed_ack: Option<Duration>,
     /// The hop limit of this connection's packets, from [`crate::Tcp::accept`] or [`crate::Tcp::connect`] on, until TIME-WAIT. What goes out before and after, and an RST to a
     /// segment that is not the connection's, has [`Config::hop_limit`]: for packets that must all have the same (RFC 5082), set that. Default `None`: the same.

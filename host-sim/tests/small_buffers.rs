@@ -276,5 +276,6 @@ fn main() {
         }
         wire = lab.wire;
     }
+    assert!(count > 500, "only {count} cases");
     println!("{count} cases");
 }

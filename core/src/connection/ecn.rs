@@ -7,11 +7,13 @@ use crate::wire::ecn::Codepoint;
 use crate::wire::segment::{Control, Segment};
 
 bitflags::bitflags! {
-    /// Two of them stand where the flags do by which the peer is told.
+    /// `ECHO` and `REDUCED` have the bits of the flags that tell the peer, so that [`Ecn::flags`] only masks.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     struct State: u16 {
-        /// Both SYNs have agreed on it.
+        /// The peer's marks are echoed.
         const ENABLED = 1 << 0;
+        /// What we send may be marked.
+        const CAPABLE = 1 << 1;
         /// Something has arrived marked, and its sender has not said yet that it knows.
         const ECHO = Control::ECE.bits() as u16;
         /// Less may be out than before; the next new payload says so.
@@ -33,7 +35,8 @@ impl Ecn {
     /// The peer's SYN has come.
     pub(crate) fn begin(&mut self, agreed: Agreed) {
         *self = Ecn::NEW;
-        self.state.set(State::ENABLED, agreed.is_agreed());
+        self.state.set(State::ENABLED, agreed != Agreed::Nothing);
+        self.state.set(State::CAPABLE, agreed == Agreed::All);
     }
 
     /// The peer's SYN has come again.
@@ -44,10 +47,20 @@ impl Ecn {
     }
 
     pub(crate) fn agreed(&self) -> Agreed {
-        Agreed::of(self.is_enabled())
+        match (self.is_enabled(), self.is_capable()) {
+            (false, _) => Agreed::Nothing,
+            (true, false) => Agreed::Echo,
+            (true, true) => Agreed::All,
+        }
     }
 
-    /// Returns whether both ends have agreed on it.
+    /// Returns whether what we send may be marked.
+    #[inline]
+    pub(crate) fn is_capable(&self) -> bool {
+        self.state.contains(State::CAPABLE)
+    }
+
+    /// Returns whether the peer's marks are echoed.
     #[inline]
     pub(crate) fn is_enabled(&self) -> bool {
         self.state.contains(State::ENABLED)
@@ -76,28 +89,28 @@ impl Ecn {
         is_reduced
     }
 
-    /// What a segment says that acknowledges; `is_new` of one with payload that was never sent before.
+    /// Returns the flags of a segment that acknowledges; `is_new` says that it has payload which was never sent before.
     #[inline]
-    pub(crate) fn telling(&self, is_new: bool) -> Control {
+    pub(crate) fn flags(&self, is_new: bool) -> Control {
         let told = if is_new { Control::ECE | Control::CWR } else { Control::ECE };
         Control::from_bits_retain(self.state.bits() as u8) & told
     }
 
-    /// New payload went out.
+    /// New payload went out, and CWR with it where it was due.
     #[inline]
-    pub(crate) fn told(&mut self) {
+    pub(crate) fn sent_new(&mut self) {
         self.state.remove(State::REDUCED);
     }
 
     /// Returns whether the peer, which acknowledges `n` numbers more, tells of a mark that the last reduction does not answer.
     #[inline]
     pub(crate) fn is_news_in(&self, control: Control, n: u32) -> bool {
-        self.is_enabled() && control.contains(Control::ECE) && n >= u32::from(self.until)
+        self.is_capable() && control.contains(Control::ECE) && n >= u32::from(self.until)
     }
 
     /// The congestion window was reduced, with `flight` out.
     pub(crate) fn reduced(&mut self, flight: u32) {
-        if self.is_enabled() {
+        if self.is_capable() {
             self.state.insert(State::REDUCED);
             self.until = saturated(flight + 1);
         }

@@ -126,7 +126,7 @@ fn reduce(c: &mut Connection, flight: u32, out: u32) {
 
 /// The peer tells of a mark: as of a loss, but nothing is sent again.
 #[cold]
-pub(crate) fn mark_told(c: &mut Connection) {
+pub(crate) fn reduce_for_mark(c: &mut Connection) {
     let out = flight(c);
     if out > 0 && matches!(c.recovery.phase(), Phase::Open | Phase::Probing) {
         let window = c.congestion.window();

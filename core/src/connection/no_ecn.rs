@@ -19,17 +19,17 @@ impl Ecn {
     }
 
     #[inline]
-    pub(crate) fn is_enabled(&self) -> bool {
+    pub(crate) fn is_capable(&self) -> bool {
         false
     }
 
     #[inline]
-    pub(crate) fn telling(&self, _: bool) -> Control {
+    pub(crate) fn flags(&self, _: bool) -> Control {
         Control::empty()
     }
 
     #[inline]
-    pub(crate) fn told(&mut self) {}
+    pub(crate) fn sent_new(&mut self) {}
 
     #[inline]
     pub(crate) fn note(&mut self, _: &Segment<'_>, _: Codepoint) -> bool {

@@ -167,7 +167,8 @@ pub(crate) fn acknowledged(c: &mut Connection) {
 }
 
 /// The window of the next segment. It grows in steps worth having (§3.8.6.2.2) and its right edge never moves left. Where the buffer has room for few segments
-/// half a segment is worth having, as it is worth sending: else each that is cut short narrows the window until the next one comes.
+/// half a segment is worth having, as it is worth sending: else each that is cut short narrows the window until the next one comes. That deviates from
+/// §3.8.6.2.2, which wants a whole one.
 pub(crate) fn window_to_offer(c: &Connection) -> Size {
     // A SYN can say no more.
     let most = if c.tcb.state().is_synchronized() { Size::MAX } else { Size::from(u16::MAX) };

@@ -276,7 +276,7 @@ pub(crate) fn is_new_payload(plan: &Plan) -> bool {
 /// to be sent again it may be because it asked for that.
 #[inline]
 pub(crate) fn codepoint(c: &Connection, plan: &Plan) -> Codepoint {
-    let is_capable = c.ecn.is_enabled() && !c.has(Flags::SYN_RESENT);
+    let is_capable = c.ecn.is_capable() && (c.has(Flags::PASSIVE) || !c.has(Flags::SYN_RESENT));
     if is_capable && is_new_payload(plan) { Codepoint::ECT } else { Codepoint::NOT_ECT }
 }
 
@@ -335,7 +335,7 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     let n = u32::from(plan.len) + u32::from(plan.fin);
     // It was queued just now, and is too short for its tail to be probed.
     let is_timed = c.has(Marks::REXMIT) && c.since == now && n <= u32::from(c.tcb.mss);
-    if plan.len < c.tcb.mss {
+    if 0 < plan.len && plan.len < c.tcb.mss {
         c.recovery.set(recovery::State::CUT, !plan.push || is_full(c));
     }
     c.tcb.snd_nxt += n;
@@ -345,7 +345,7 @@ fn sent_new(c: &mut Connection, plan: &Plan, now: Millis, settings: &Settings) {
     c.tcb.flags.set(Flags::FIN_OUT, c.has(Flags::FIN_OUT) || plan.fin);
     c.rtt.start(c.tcb.snd_nxt.since(c.tcb.snd_una), now);
     if plan.len > 0 {
-        c.ecn.told();
+        c.ecn.sent_new();
     }
     if was_idle {
         if !is_timed {
@@ -461,7 +461,7 @@ pub(crate) fn process_ack(c: &mut Connection, seg: &Segment<'_>, now: Millis, se
         c.clear(Marks::LAST_TRY | Marks::DOUBTED);
     }
     if ack.ge(c.tcb.snd_una) && c.ecn.is_news_in(seg.header.control, ack.since(c.tcb.snd_una)) {
-        loss::mark_told(c);
+        loss::reduce_for_mark(c);
     }
     // Before the window, which this segment may move.
     let has_news = if is_new { advance_una(c, seg, now, settings) } else { loss::is_duplicate(c, seg) };

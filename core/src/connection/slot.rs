@@ -349,7 +349,7 @@ impl Connection {
         self.clear(Marks::UNACCEPTED);
         self.accepting = Accepting::delayed_by(options.delayed_ack_ms(settings));
         self.owner = Owner::application(options.hop_limit(settings));
-        // Whether it was pushed was not kept.
+        // Whether the peer waits for it was not kept.
         self.accepting.set_awaited(self.has(Marks::DELACK));
     }
 

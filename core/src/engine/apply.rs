@@ -69,9 +69,9 @@ impl Tcp<'_> {
             c.tcb.scale = Scale::in_syn(&seg.header.options, self.settings.window_scale, c.buffers.rx_size());
             c.tcb.stamps.begin(Recent::in_syn(&seg.header.options, self.settings.timestamps), ms);
             c.tcb.mss -= c.tcb.stamps.wire_len();
-            // In a simultaneous open the SYN, which our SYN,ACK has answered, and the SYN,ACK must both agree (RFC 3168 §6.1.1).
-            let is_taken = c.tcb.state() == State::SynSent || c.ecn.is_enabled();
-            c.ecn.begin(Agreed::in_syn(seg.header.control, self.settings.ecn && is_taken));
+            let agreed = Agreed::in_syn(seg.header.control, self.settings.ecn);
+            // The SYN,ACK of a simultaneous open comes after a SYN.
+            c.ecn.begin(if c.tcb.state() == State::SynSent { agreed } else { agreed.after(c.ecn.agreed()) });
         } else {
             timestamps::note(&mut c.tcb, seg, ms);
         }

@@ -31,7 +31,7 @@ impl Tcp<'_> {
         self.handle_segment_with(now, arrival, Codepoint::NOT_ECT, bytes)
     }
 
-    /// The same of a segment whose packet the network has marked: Congestion Experienced (RFC 3168 §5).
+    /// Takes in a segment whose packet has arrived with Congestion Experienced (RFC 3168 §5). Poll for output afterwards.
     #[cfg(feature = "ecn")]
     pub fn handle_marked_segment(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8]) -> Verdict {
         self.handle_segment_with(now, arrival, Codepoint::CE, bytes)

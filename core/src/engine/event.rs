@@ -135,7 +135,7 @@ pub struct Status {
     /// Both ends have offered timestamps (RFC 7323).
     #[cfg(feature = "timestamps")]
     pub timestamps: bool,
-    /// Both ends have agreed on Explicit Congestion Notification (RFC 3168).
+    /// Both ends have agreed on Explicit Congestion Notification (RFC 3168): marks of the peer's packets are echoed.
     #[cfg(feature = "ecn")]
     pub ecn: bool,
     /// Bytes ready to be received.

@@ -250,7 +250,8 @@ impl<'t, 's> Transmit<'t, 's> {
         self.what.hop_limit(self.tcp)
     }
 
-    /// Returns whether the segment's packet must say ECT(0) (RFC 3168 §5), so that the network marks it instead of dropping it.
+    /// Returns whether the segment's packet must say ECT(0) (RFC 3168 §5), so that the network marks it instead of dropping it. To be asked before
+    /// [`Transmit::emit`].
     #[cfg(feature = "ecn")]
     pub fn is_ecn_capable(&self) -> bool {
         match &self.what {
@@ -564,8 +565,6 @@ fn ecn_flags(c: &Connection, plan: &Plan, settings: &Settings) -> Control {
         Kind::Syn => Agreed::asking(settings.ecn && !c.has(Flags::SYN_RESENT)),
         Kind::SynAck => c.ecn.agreed().answering(),
         Kind::Reset(_) => Control::empty(),
-        Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => {
-            c.ecn.telling(send::is_new_payload(plan))
-        }
+        Kind::Ack | Kind::New | Kind::Again | Kind::Probe | Kind::KeepAlive => c.ecn.flags(send::is_new_payload(plan)),
     }
 }

@@ -2,29 +2,39 @@
 
 use crate::wire::segment::Control;
 
-/// A SYN asks with both flags; in a SYN,ACK ECE alone agrees. Who sends back our SYN's flags as they were does not know them.
+/// A SYN asks with both flags; in a SYN,ACK ECE alone agrees. A host that sends back the flags of our SYN as they were does not know them.
 const BOTH: Control = Control::ECE.union(Control::CWR);
 
-/// Whether both ends have said that they know what marks mean.
+/// What the ends have said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Agreed(bool);
+pub(crate) enum Agreed {
+    /// One of them nothing: no packet is marked.
+    Nothing,
+    /// The peer may count on us, so its marks are echoed; one SYN of its own did not ask, so no packet of ours may be marked.
+    Echo,
+    /// Both that they know what marks mean.
+    All,
+}
 
 impl Agreed {
-    pub(crate) const NOT: Agreed = Agreed(false);
-
-    pub(crate) fn of(is_agreed: bool) -> Agreed {
-        Agreed(is_agreed)
-    }
+    pub(crate) const NOT: Agreed = Agreed::Nothing;
 
     /// By the peer's SYN or SYN,ACK; `is_taken` says whether we want it.
     pub(crate) fn in_syn(control: Control, is_taken: bool) -> Agreed {
         let agreed = if control.contains(Control::ACK) { Control::ECE } else { BOTH };
-        Agreed(is_taken && control.intersection(BOTH) == agreed)
+        if is_taken && control.intersection(BOTH) == agreed { Agreed::All } else { Agreed::Nothing }
     }
 
-    /// What was agreed on by a SYN that has come again: one without the flags takes it back.
+    /// The same where another SYN of the peer's has come before, by which it was `earlier`.
+    pub(crate) fn after(self, earlier: Agreed) -> Agreed {
+        if self == Agreed::All && earlier != Agreed::All { Agreed::Echo } else { self }
+    }
+
+    /// The peer's SYN has come again, after our SYN,ACK.
     pub(crate) fn renew(&mut self, control: Control) {
-        self.0 &= Agreed::in_syn(control, true).0;
+        if *self == Agreed::All && Agreed::in_syn(control, true) != Agreed::All {
+            *self = Agreed::Echo;
+        }
     }
 
     /// The flags of our SYN.
@@ -34,10 +44,6 @@ impl Agreed {
 
     /// The flags of our SYN,ACK.
     pub(crate) fn answering(self) -> Control {
-        if self.0 { Control::ECE } else { Control::empty() }
-    }
-
-    pub(crate) fn is_agreed(self) -> bool {
-        self.0
+        if self == Agreed::Nothing { Control::empty() } else { Control::ECE }
     }
 }

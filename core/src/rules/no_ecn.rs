@@ -12,6 +12,10 @@ impl Agreed {
         Agreed
     }
 
+    pub(crate) fn after(self, _: Agreed) -> Agreed {
+        Agreed
+    }
+
     pub(crate) fn renew(&mut self, _: Control) {}
 
     pub(crate) fn asking(_: bool) -> Control {
