@@ -160,6 +160,7 @@ fn a_syn_ack_that_the_timer_repeats_says_the_same() {
     for flags in FLAGS {
         for way in [Way::Passive, Way::Crossed] {
             on_closed(quick(), |l| {
+                l.peer_wnd = WINDOW;
                 if way == Way::Passive {
                     l.listen(ListenOptions { stream: stream(), ..ListenOptions::default() });
                 } else {
@@ -170,6 +171,14 @@ fn a_syn_ack_that_the_timer_repeats_says_the_same() {
                 for _ in 0..2 {
                     let _ = l.engine.next_deadline();
                     assert_eq!(said(l), first, "{flags:#x} {way:?}");
+                }
+                if way == Way::Passive {
+                    let _ = l.say(ACK, 0);
+                    l.accept();
+                    // The first window is of one segment.
+                    let first = queue(l, 1);
+                    ack(l, first, 1, 0);
+                    assert_all_agreed(l, flags == BOTH, &format!("{flags:#x}"));
                 }
             });
         }
