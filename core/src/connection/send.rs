@@ -244,7 +244,7 @@ fn new(c: &Connection) -> Option<Plan> {
 fn is_rest(c: &Connection, queue: &Queue, plan: &Plan) -> bool {
     let is_whole = |n: u32| n.is_multiple_of(u32::from(c.tcb.mss).max(1));
     let is_counted = || !is_whole(queue.in_flight) && !c.recovery.has(recovery::State::CUT);
-    let goes = || plan.fin || !c.has(Marks::NAGLE) || is_full(c) || !is_counted();
+    let goes = || queue.in_flight == 0 || plan.fin || !c.has(Marks::NAGLE) || is_full(c) || !is_counted();
     u32::from(plan.len) == queue.unsent && goes()
 }
 

@@ -74,7 +74,7 @@ pub(crate) static ITEMS: [Item; 8] = [
         unit: "connection",
         base: Base::Theirs,
         target: Some(1.20),
-        bounds: [1.36, 1.24, 1.28],
+        bounds: [1.36, 1.25, 1.28],
     },
     Item {
         name: "stray-ack",
