@@ -126,7 +126,8 @@ impl Lab {
     fn open(&mut self, case: &Case) -> (ConnectionHandle, KernelStream) {
         self.port += 1;
         let buffer = case.buffer;
-        let settings = SocketSettings { buffer: Some(buffer as u32), ..SocketSettings::default() };
+        // Reno is in each kernel, and paces nothing.
+        let settings = SocketSettings { buffer: Some(buffer as u32), congestion_control: Some("reno") };
         let stream = StreamOptions { rx_buffer: buffer, tx_buffer: buffer, ..StreamOptions::default() };
         let (theirs, ours) =
             (SocketAddr::new(FAMILY.peer_addr(), self.port), SocketAddr::new(FAMILY.our_addr(), self.port));
