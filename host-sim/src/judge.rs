@@ -61,7 +61,7 @@ pub fn resets(trace: &Trace, expected: &[Rst], told: &[(Way, String)], is_hostil
             continue;
         }
         let text = label(trace, place, &step.seen);
-        if is_hostile && is_from_closed(step) {
+        if is_hostile && is_from_closed(step) || is_after_repeated_fin(trace, place, step) {
             continue;
         }
         match seen.iter_mut().find(|(way, label, _)| *way == step.way && *label == text) {
@@ -103,6 +103,21 @@ fn who(way: Way) -> &'static str {
         Way::ToUs => " from the peer",
         Way::ForgedToUs => " from a forger",
     }
+}
+
+/// A peer's timer may send its FIN again before it takes in our acknowledgment, however short a while that is. The next acknowledgment, which TIME-WAIT
+/// owes that FIN, then finds no connection and draws an RST.
+fn is_after_repeated_fin(trace: &Trace, place: usize, step: &Step) -> bool {
+    let is_fin = |other: &Step| other.way == Way::ToUs && other.seen.control.contains(Control::FIN);
+    let fins: Vec<_> = trace.entries[..place]
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Segment(other) if other.ends() == step.ends() && is_fin(other) => Some(other.seen.seq),
+            Entry::Segment(_) | Entry::Note(_) => None,
+        })
+        .collect();
+    let is_repeated = matches!(fins[..], [.., last, again] if last == again);
+    step.way == Way::ToUs && step.ours == State::TimeWait && is_from_closed(step) && is_repeated
 }
 
 /// The end that sent it has no connection there.
@@ -276,6 +291,24 @@ mod tests {
             let peer = w.peer().state(pair.their_end.port(), pair.our_end)?;
             ensure!(peer == State::LastAck, "the peer is in {peer}");
             next_clients(w)
+        });
+    }
+
+    #[test]
+    fn an_rst_that_a_repeated_fin_leads_to_is_expected() {
+        with_world(|w| {
+            let pair = peer_comes(w, PORT, PORT + 1)?;
+            is_alive(w, &pair)?;
+            w.close(pair.ours)?;
+            w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+            // Longer than the peer's timer.
+            w.cable().set_delay(Duration::from_millis(400));
+            w.peer().close(pair.theirs)?;
+            w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
+            w.pass(Duration::from_secs(3))?;
+            let is_rst = |step: &Step| step.way == Way::ToUs && step.seen.control.contains(Control::RST);
+            ensure!(w.trace.steps().any(is_rst), "no RST has come of it");
+            resets(&w.trace, &[], &[], false)
         });
     }
 }
