@@ -83,7 +83,7 @@ pub(crate) fn take(c: &mut Connection, n: Size, fills_gap: bool, seg: &Segment<'
     // A full segment is one of many, and so is one that is not pushed: its peer waits for nothing, unless ours or its buffer has room for few.
     let mss = usize::from(c.tcb.mss);
     let is_pushed = seg.has(Control::PSH);
-    let is_awaited = is_pushed && seg.payload.len() < mss || c.buffers.rx_size() <= SMALL_BUFFER * mss;
+    let is_awaited = is_pushed && seg.payload.len() < mss || has_small_buffer(c);
     // More of it waits for the peer's first window.
     if fills_gap || is_first && !(is_pushed && is_awaited) {
         c.set(Due::ACK_NOW);
@@ -173,8 +173,8 @@ pub(crate) fn window_to_offer(c: &Connection) -> Size {
     // A SYN can say no more.
     let most = if c.tcb.state().is_synchronized() { Size::MAX } else { Size::from(u16::MAX) };
     let free = c.tcb.scale.sayable(room(c).min(most));
-    let (size, mss) = (c.buffers.rx_size(), usize::from(c.tcb.mss));
-    let step = (size / 2).min(if size <= SMALL_BUFFER * mss { mss / 2 } else { mss }) as Size;
+    let mss = usize::from(c.tcb.mss);
+    let step = (c.buffers.rx_size() / 2).min(if has_small_buffer(c) { mss / 2 } else { mss }) as Size;
     if free.saturating_sub(c.tcb.rcv_wnd) >= step { free } else { c.tcb.rcv_wnd }
 }
 
@@ -204,6 +204,12 @@ fn is_window_worth_telling(c: &Connection) -> bool {
     let is_narrow = (c.tcb.rcv_wnd as usize) < mss;
     let step = (c.buffers.rx_size() / 2).min(if is_narrow { mss } else { 2 * mss });
     c.tcb.scale.sayable(room(c)).saturating_sub(c.tcb.rcv_wnd) as usize >= step
+}
+
+/// Returns whether the receive buffer has room for few segments.
+#[inline]
+fn has_small_buffer(c: &Connection) -> bool {
+    c.buffers.rx_size() <= SMALL_BUFFER * usize::from(c.tcb.mss)
 }
 
 /// Free bytes of the receive buffer, as a window.

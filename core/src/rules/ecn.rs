@@ -25,16 +25,14 @@ impl Agreed {
         if is_taken && control.intersection(BOTH) == agreed { Agreed::All } else { Agreed::Nothing }
     }
 
-    /// The same where another SYN of the peer's has come before, by which it was `earlier`.
-    pub(crate) fn after(self, earlier: Agreed) -> Agreed {
-        if self == Agreed::All && earlier != Agreed::All { Agreed::Echo } else { self }
+    /// The same where the peer has sent another SYN, by which alone it would be `other`.
+    pub(crate) fn after(self, other: Agreed) -> Agreed {
+        if self == Agreed::All && other != Agreed::All { Agreed::Echo } else { self }
     }
 
     /// The peer's SYN has come again, after our SYN,ACK.
     pub(crate) fn renew(&mut self, control: Control) {
-        if *self == Agreed::All && Agreed::in_syn(control, true) != Agreed::All {
-            *self = Agreed::Echo;
-        }
+        *self = self.after(Agreed::in_syn(control, true));
     }
 
     /// The flags of our SYN.
