@@ -345,12 +345,7 @@ impl SackModel {
                 // Where the window was closed the timer goes on.
                 Ok(!is_reopened)
             }
-            Phase::Unclear => {
-                if out.iter().any(|out| out.at == self.una) {
-                    (self.recover, self.is_front_free) = (self.max, true);
-                }
-                Ok(false)
-            }
+            Phase::Unclear => self.may_begin_anew(before, after, out),
             Phase::Open => {
                 let is_front_again = out.first().is_some_and(|out| out.at == self.una);
                 let must = self.dups >= DUP_THRESH as u32 || self.board.is_lost(self.una, self.mss);
@@ -375,7 +370,7 @@ impl SackModel {
         let may_begin = match self.phase {
             Phase::Open => self.probed_to.is_none(),
             Phase::Recovery | Phase::Loss => is_over,
-            Phase::Unclear => false,
+            Phase::Unclear => return self.may_begin_anew(before, after, out),
         };
         if !may_begin {
             return Ok(false);
@@ -393,6 +388,18 @@ impl SackModel {
         let before = if is_over && self.phase == Phase::Recovery { Seen { cwnd: 0, ..before } } else { before };
         self.enter(self.flight(), before, after)?;
         Ok(true)
+    }
+
+    /// Whether the recovery that is perhaps under way is over is not known; another one reduces the window. Returns whether it is known to begin.
+    fn may_begin_anew(&mut self, before: Seen, after: Seen, out: &[Out]) -> Result<bool, String> {
+        if out.iter().any(|out| out.at == self.una && out.at < self.max) {
+            if after.ssthresh < before.ssthresh {
+                self.enter(self.flight(), Seen { cwnd: 0, ..before }, after)?;
+                return Ok(true);
+            }
+            (self.recover, self.is_front_free) = (self.max, true);
+        }
+        Ok(false)
     }
 
     /// RFC 5827 §3.1, also where something new waits that limited transmit does not let go.
@@ -414,7 +421,7 @@ impl SackModel {
 
     /// RFC 6675 §5 step 4.2, RFC 5681 eq. 4: what limited transmit let out does not count.
     fn enter(&mut self, flight: u32, before: Seen, after: Seen) -> Checked {
-        let least = (flight.min(before.cwnd).saturating_sub(2 * self.mss) / 2).max(2 * self.mss);
+        let least = self.least_on_entry(flight, before);
         let most = (flight / 2).max(2 * self.mss);
         ensure!(
             (least..=most).contains(&after.ssthresh),
@@ -430,6 +437,10 @@ impl SackModel {
         self.probed_to = None;
         self.tally.recoveries += 1;
         Ok(())
+    }
+
+    fn least_on_entry(&self, flight: u32, before: Seen) -> u32 {
+        (flight.min(before.cwnd).saturating_sub(2 * self.mss) / 2).max(2 * self.mss)
     }
 
     fn advance(
@@ -506,9 +517,12 @@ impl SackModel {
         let half = (flight / 2).max(2 * self.mss);
         if after.ssthresh != before.ssthresh || after.cwnd < before.cwnd || is_front_again {
             let (high_rxt, is_front_free) = (self.high_rxt, self.is_front_free);
-            self.enter(flight, before, after)?;
+            // A loss that what came with the answer tells of is one of what is out after it.
+            let is_of_news = is_front_again && !self.board.runs.is_empty();
+            let is_of_rest = is_of_news && after.ssthresh < self.least_on_entry(flight, before);
+            self.enter(if is_of_rest { self.flight() } else { flight }, before, after)?;
             (self.recover, self.high_rxt, self.is_front_free) = (probed_to, high_rxt, is_front_free);
-            if is_over {
+            if is_over && !is_of_news {
                 self.phase = Phase::Open;
             }
             return Ok(!is_over);
@@ -574,8 +588,9 @@ impl SackModel {
         }
         // RFC 8985 §7.
         ensure!(self.probed_to.is_none(), "a second probe");
-        ensure!(self.phase == Phase::Open, "a probe in {:?}", self.phase);
+        ensure!(matches!(self.phase, Phase::Open | Phase::Unclear), "a probe in {:?}", self.phase);
         same(before, after, "a tail probe")?;
+        self.phase = Phase::Open;
         self.probed_to = Some(self.max);
         self.high_rxt = self.una;
         self.timer_from = now;
@@ -660,7 +675,8 @@ impl SackModel {
         );
         let pipe = self.pipe();
         let is_front = out.at == self.una && std::mem::take(&mut self.is_front_free);
-        if !is_front {
+        // Where a recovery has perhaps begun, from where on is as little known.
+        if !is_front && self.phase != Phase::Unclear {
             let hole = self.board.hole(self.high_rxt.max(self.una), self.max);
             ensure!(
                 hole.is_some_and(|(from, _)| from == out.at),
@@ -676,8 +692,7 @@ impl SackModel {
     fn send_hole(&mut self, out: Out, pipe: u32, after: Seen) -> Checked {
         let text = out.len - u32::from(out.has_fin);
         match self.phase {
-            Phase::Open => Err(format!("{} is sent again without a loss", out.at)),
-            Phase::Unclear => Ok(()),
+            Phase::Open | Phase::Unclear => Err(format!("{} is sent again without a loss", out.at)),
             Phase::Recovery => {
                 self.tally.beyond_recover += u32::from(out.end() > self.recover);
                 // RFC 6675 §4, NextSeg.
