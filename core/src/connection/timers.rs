@@ -217,11 +217,10 @@ impl Connection {
         }
     }
 
-    /// A probe that is due had no chance to leave: it is due now.
+    /// A probe that is due had no chance to leave: its interval begins now.
     pub(crate) fn renew_keep_alive(&mut self, now: Millis) {
         if let Some(keeping) = self.kept_alive() {
-            self.retries = self.retries.saturating_sub(1);
-            self.heard_at = now.before(keeping.until_probe_ms(self.retries));
+            self.heard_at = now.before(keeping.until_probe_ms(self.retries.saturating_sub(1)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is easily got wrong: moments weeks apart, callers who come late, limits that are changed while something is out, newcomers who wait.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tcp_reset_core::{
     CloseReason, Config, EvictBy, Eviction, LinkAddr, ListenOptions, Peer, State, Storage, StreamOptions, Timer,
@@ -8,7 +9,7 @@ use tcp_reset_core::{
 
 use crate::support::family::over_each;
 use crate::support::rig::{Engine, Raw, quick_config, small_listener, small_stream, us};
-use crate::support::table::{ACK, SYN, Seg};
+use crate::support::table::{ACK, RST, SYN, Seg};
 use crate::{DAY, SLACK, answer, assert_probe, end_of, keep, left, listener, ms, on_link, secs, with_keep};
 
 /// A window that is closed, opened, closed and opened again, and takes nothing.
@@ -79,6 +80,36 @@ fn a_caller_who_comes_weeks_late_has_sent_no_probes() {
             rig.engine.drain();
             assert_eq!(end_of(rig), None, "{days} days late");
             assert_probe(rig);
+        });
+    }
+}
+
+/// Time is caught up with in steps of 2^30 ms at most, and a probe comes due in one: it is sent once, and given its whole interval from then on.
+#[test]
+fn a_caller_who_comes_just_later_than_a_step_sends_one_probe() {
+    const STEP: Duration = Duration::from_millis(1 << 30);
+    for late in [STEP, STEP + ms(1), STEP + ms(9_999), STEP + ms(10_000), 2 * STEP + ms(1), 3 * STEP + ms(9_999)] {
+        on_link(|rig| {
+            rig.open_with(with_keep(keep(secs(100), secs(10), 3)));
+            rig.engine.now = rig.engine.now + late;
+            rig.engine.tcp.handle_timeout(rig.engine.now);
+            assert_eq!(rig.engine.tcp.audit(), Ok(()), "{late:?}");
+            rig.engine.drain();
+            assert_probe(rig);
+            assert_eq!(left(rig, Timer::KeepAlive), Some(secs(10)), "{late:?}");
+        });
+        // What wakes the engine is a segment for somebody else.
+        on_link(|rig| {
+            rig.open_with(with_keep(keep(secs(100), secs(10), 3)));
+            rig.engine.now = rig.engine.now + late;
+            let family = rig.family;
+            let stranger = SocketAddr::new(family.host(2), 9);
+            let _ = rig.engine.arrive(stranger, us(family), &Raw { flags: RST, ..Raw::default() });
+            let at_once = rig.engine.sent.len();
+            rig.engine.tcp.handle_timeout(rig.engine.now);
+            rig.engine.drain();
+            assert_eq!(at_once + rig.engine.sent.len(), 1, "{late:?}");
+            assert_eq!(left(rig, Timer::KeepAlive), Some(secs(10)), "{late:?}");
         });
     }
 }
