@@ -13,6 +13,8 @@ pub(crate) fn ahead(a: u32, b: u32) -> i32 {
 pub(crate) struct Books {
     /// The right edge of the window the peer offered, as far as its segments arrived.
     pub(crate) may_send_to: Option<u32>,
+    /// The sequence number of this side's SYN.
+    isn: Option<u32>,
     /// The right edge of the window this side offered.
     pub(crate) offered_to: Option<u32>,
     /// The end of the most advanced segment this side sent.
@@ -23,6 +25,10 @@ impl Books {
     pub(crate) fn sends(&mut self, seg: &Seg) {
         if seg.has(RST) {
             return;
+        }
+        if seg.has(SYN) && self.isn.replace(seg.seq).is_some_and(|isn| isn != seg.seq) {
+            // An old SYN has come late, to a listener whose connection is over: it draws the SYN,ACK of another.
+            (self.offered_to, self.sent_to) = (None, None);
         }
         if seg.has(ACK) {
             let edge = seg.ack.wrapping_add(u32::from(seg.wnd));
