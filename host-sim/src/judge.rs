@@ -277,13 +277,19 @@ mod tests {
         }
     }
 
+    /// A connection whose peer has our FIN.
+    fn closed_by_us(w: &mut World<'_>) -> Result<Pair> {
+        let pair = peer_comes(w, PORT, PORT + 1)?;
+        is_alive(w, &pair)?;
+        w.close(pair.ours)?;
+        w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+        Ok(pair)
+    }
+
     #[test]
     fn next_client_waits_for_a_peer_in_last_ack() {
         with_world(|w| {
-            let pair = peer_comes(w, PORT, PORT + 1)?;
-            is_alive(w, &pair)?;
-            w.close(pair.ours)?;
-            w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+            let pair = closed_by_us(w)?;
             w.set_pulled(Toward::Peer, true);
             w.peer().close(pair.theirs)?;
             w.until("we are in TIME-WAIT", |w| Ok(w.state(&pair) == State::TimeWait))?;
@@ -297,10 +303,7 @@ mod tests {
     #[test]
     fn an_rst_that_a_repeated_fin_leads_to_is_expected() {
         with_world(|w| {
-            let pair = peer_comes(w, PORT, PORT + 1)?;
-            is_alive(w, &pair)?;
-            w.close(pair.ours)?;
-            w.until("the peer has our FIN", |w| Ok(w.state(&pair) == State::FinWait2))?;
+            let pair = closed_by_us(w)?;
             // Longer than the peer's timer.
             w.cable().set_delay(Duration::from_millis(400));
             w.peer().close(pair.theirs)?;
